@@ -1,0 +1,51 @@
+//! Where frames come from: a file played as if it came from the probe, a folder, a simulation, later a camera.
+//!
+//! A source only fills pixels and says what it knows of them. When a frame is due, its number and its capture time are
+//! the business of the pipeline's capture side, so a file and a camera look the same from there.
+
+pub mod dicom;
+pub mod images;
+pub mod phantom;
+
+use crate::error::Result;
+use crate::frame::{Frame, PixelFormat};
+use crate::units::Nanos;
+
+/// What a source knows before the first frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceDescription {
+    /// For people; holds no patient data: the kind of source and its size, never a file's tags.
+    pub name: String,
+    /// image px.
+    pub width: u32,
+    /// image px.
+    pub height: u32,
+    /// How its pixels are stored.
+    pub format: PixelFormat,
+    /// Time from frame to frame as recorded; `None` when the source does not say.
+    pub frame_period: Option<Nanos>,
+    /// Number of different frames; `None` when it goes on by itself.
+    pub frames: Option<usize>,
+}
+
+/// What a call for the next frame came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The frame holds a new picture.
+    Filled,
+    /// There will be no more.
+    End,
+}
+
+/// A source of frames.
+pub trait FrameSource: Send {
+    /// What is known beforehand.
+    fn description(&self) -> &SourceDescription;
+
+    /// Writes the next picture into `frame` with [`Frame::reshape`], and sets its scale and region where they are known.
+    /// `id` and `captured` are left alone. After warm-up it allocates nothing.
+    fn next_into(&mut self, frame: &mut Frame) -> Result<Next>;
+
+    /// Starts again with the first picture.
+    fn rewind(&mut self);
+}
