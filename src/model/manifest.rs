@@ -1,0 +1,493 @@
+//! The manifest of a model folder: what its files are, what they compute, what they were made from and for.
+//!
+//! A folder holds `manifest.toml`, the two graphs that it names, and a model card. Every key is known and every key of
+//! the contract is there, or the manifest is refused with the line. Files are read once: the bytes whose SHA-256 was
+//! compared are the bytes that are parsed.
+//!
+//! | kind | encoder | decoder |
+//! |---|---|---|
+//! | `sonotap` | `image` [1, 1, S, S] grey in 0..=1 to `embedding` [1, D, S/8, S/8], `skip4`, `skip2` | those, `point_coords` [1, N, 2], `point_labels` [1, N], `prompt_maps` [1, 5, C, C] to `masks` [1, M, C, C], `iou` [1, M], and perhaps `pixels` [1, P, C, C] |
+//! | `sam-official` | one input [1, 3, S, S], normalised, to `image_embeddings` | the inputs of SAM's ONNX export to `low_res_masks` [1, M, C, C], `iou_predictions` [1, M] |
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ModelSpec;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Name of the manifest within a model folder.
+pub const MANIFEST: &str = "manifest.toml";
+
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 2 << 30;
+const SIDE_MAX: usize = 2048;
+const CHANNELS_MAX: usize = 4096;
+const MASKS_MAX: usize = 16;
+
+/// Which contract the two graphs follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Kind {
+    /// The project's own: grey input, skips, prompt maps.
+    #[serde(rename = "sonotap")]
+    Sonotap,
+    /// SAM's ONNX export (Kirillov et al., ICCV 2023) and what keeps to it.
+    #[serde(rename = "sam-official")]
+    SamOfficial,
+}
+
+/// One edge length of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Dim {
+    /// Fixed.
+    Fixed(usize),
+    /// The number of points, written "N".
+    Named(String),
+}
+
+/// Name and shape of a graph's input or output, f32.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorSpec {
+    /// As in the graph.
+    pub name: String,
+    /// Outermost first.
+    pub shape: Vec<Dim>,
+}
+
+impl TensorSpec {
+    /// The fixed edge at `axis`; `None` for "N" and beyond the last.
+    pub fn fixed(&self, axis: usize) -> Option<usize> {
+        match self.shape.get(axis) {
+            Some(Dim::Fixed(n)) => Some(*n),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, d) in self.shape.iter().enumerate() {
+            let x = if i == 0 { "" } else { "x" };
+            match d {
+                Dim::Fixed(n) => write!(f, "{x}{n}")?,
+                Dim::Named(name) => write!(f, "{x}{name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file of the folder, with what its bytes must be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSpec {
+    /// A plain file name within the folder.
+    pub file: String,
+    /// Size.
+    pub bytes: u64,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A graph: its file, inputs and outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphSpec {
+    /// A plain file name within the folder.
+    pub file: String,
+    /// Size.
+    pub bytes: u64,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+    /// What it takes.
+    pub inputs: Vec<TensorSpec>,
+    /// What is asked of it; a graph may compute more.
+    pub outputs: Vec<TensorSpec>,
+}
+
+impl GraphSpec {
+    /// Its file alone.
+    pub fn file_spec(&self) -> FileSpec {
+        FileSpec { file: self.file.clone(), bytes: self.bytes, sha256: self.sha256.clone() }
+    }
+}
+
+/// How an image becomes the encoder's input. Grey scaled to 0..=255 has `mean` taken off and is divided by `std`,
+/// channel by channel; padding is 0 after that.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Width and height, model px.
+    pub side: usize,
+    /// One value a channel.
+    pub mean: Vec<f32>,
+    /// One value a channel, above 0.
+    pub std: Vec<f32>,
+}
+
+/// A set of images that the weights were trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSet {
+    /// Its name.
+    pub name: String,
+    /// Licence of the data, or what is known of it.
+    pub licence: String,
+    /// What it was used for.
+    pub used_for: String,
+}
+
+/// IoU on one set that was held out.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Name of the set and its split.
+    pub set: String,
+    /// Number of objects.
+    pub objects: u32,
+    /// Mean IoU after these many clicks, as pairs of clicks and IoU.
+    pub iou_by_clicks: Vec<(u32, f32)>,
+    /// Mean IoU for a box alone.
+    pub iou_by_box: Option<f32>,
+}
+
+/// What the model answers to the self-test's input, and how far an answer may be off.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfTestVector {
+    /// Of the input picture and of the places where masks are sampled.
+    pub seed: u64,
+    /// Largest difference of a sampled logit.
+    pub logit_tolerance: f32,
+    /// Largest difference of a predicted IoU.
+    pub iou_tolerance: f32,
+    /// One entry a case, in the order of [`CASES`](super::self_test::CASES).
+    pub cases: Vec<SelfTestCase>,
+}
+
+/// The answer to one case of the self-test.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfTestCase {
+    /// Which case.
+    pub name: String,
+    /// Logits at the sampled places.
+    pub logits: Vec<f32>,
+    /// Predicted IoU of every mask.
+    pub iou: Vec<f32>,
+}
+
+/// All that is said about a model.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format; 1.
+    pub format: u32,
+    /// For people; the folder's name by custom.
+    pub name: String,
+    /// The graphs' contract.
+    pub kind: Kind,
+    /// Licence of the weights.
+    pub licence: String,
+    /// What it may be used for.
+    pub intended_use: String,
+    /// What it must not be used for.
+    pub excluded_use: String,
+    /// Logit above which a cell is inside; 0, as masks are grids of logits.
+    pub mask_threshold: f32,
+    /// How an image becomes the encoder's input.
+    pub input: InputSpec,
+    /// The graph that looks at a frame.
+    pub encoder: GraphSpec,
+    /// The graph that answers prompts.
+    pub decoder: GraphSpec,
+    /// The model card.
+    pub card: FileSpec,
+    /// What the weights were trained on.
+    pub training: Vec<TrainingSet>,
+    /// How good they are.
+    pub evaluation: Vec<Evaluation>,
+    /// What they compute. Without it a model is loaded only to measure it.
+    pub self_test: Option<SelfTestVector>,
+}
+
+impl Manifest {
+    /// Reads and checks `manifest.toml` of a model folder; the files that it names are not touched.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be read, `Model` when a key is unknown, missing or says what cannot be.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let bytes = read_bounded(folder, MANIFEST, MANIFEST_BYTES_MAX)?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            refused(format!("{MANIFEST}: expected UTF-8, got another byte at {}", e.utf8_error().valid_up_to()))
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Parses and checks the text of a manifest.
+    ///
+    /// # Errors
+    /// `Model`, with the line.
+    pub fn parse(text: &str) -> Result<Self> {
+        let manifest: Self = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(0, |s| 1 + text[..s.start.min(text.len())].matches('\n').count());
+            refused(format!("{MANIFEST} line {line}: {}", e.message().trim()))
+        })?;
+        manifest.check().map_err(|e| e.within(MANIFEST))?;
+        Ok(manifest)
+    }
+
+    /// As text that [`Self::parse`] reads back.
+    ///
+    /// # Errors
+    /// `Config` when a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::caused(ErrorKind::Config, "manifest cannot be written as TOML", e))
+    }
+
+    /// What the model takes and gives, from the shapes.
+    pub fn spec(&self) -> ModelSpec {
+        let masks = self.masks();
+        let pixels = self.decoder.outputs.iter().find(|t| t.name == "pixels");
+        ModelSpec {
+            side: self.input.side as u32,
+            mask_cells: masks.and_then(|t| t.fixed(2)).unwrap_or(0),
+            masks: masks.and_then(|t| t.fixed(1)).unwrap_or(0),
+            pixel_channels: pixels.and_then(|t| t.fixed(1)).unwrap_or(0),
+        }
+    }
+
+    /// Reads a file of the folder and compares its size and SHA-256 with what the manifest says.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be read, `Model` when it is not that file.
+    pub fn read_file(folder: &Path, spec: &FileSpec) -> Result<Vec<u8>> {
+        let bytes = read_bounded(folder, &spec.file, spec.bytes)?;
+        if bytes.len() as u64 != spec.bytes {
+            return Err(refused(format!("{}: expected {} bytes, got {}", spec.file, spec.bytes, bytes.len())));
+        }
+        let got = hex_digest(&bytes);
+        if !got.eq_ignore_ascii_case(&spec.sha256) {
+            return Err(refused(format!("{}: expected SHA-256 {}, got {got}", spec.file, spec.sha256)));
+        }
+        Ok(bytes)
+    }
+
+    /// Compares size and SHA-256 of every file that the manifest names; gives what it compared.
+    ///
+    /// # Errors
+    /// Those of [`Self::read_file`], for the first file that differs.
+    pub fn verify_files(&self, folder: &Path) -> Result<Vec<FileSpec>> {
+        let files = vec![self.encoder.file_spec(), self.decoder.file_spec(), self.card.clone()];
+        for file in &files {
+            Self::read_file(folder, file)?;
+        }
+        Ok(files)
+    }
+
+    fn masks(&self) -> Option<&TensorSpec> {
+        let name = match self.kind {
+            Kind::Sonotap => "masks",
+            Kind::SamOfficial => "low_res_masks",
+        };
+        self.decoder.outputs.iter().find(|t| t.name == name)
+    }
+
+    fn check(&self) -> Result<()> {
+        expect(self.format == 1, || format!("format: expected 1, got {}", self.format))?;
+        expect(self.mask_threshold == 0.0, || {
+            format!("mask_threshold: expected 0 (logits), got {}", self.mask_threshold)
+        })?;
+        for (key, text) in [("name", &self.name), ("licence", &self.licence), ("intended_use", &self.intended_use)] {
+            expect(!text.trim().is_empty(), || format!("{key}: expected a text, got none"))?;
+        }
+        for file in [&self.encoder.file_spec(), &self.decoder.file_spec(), &self.card] {
+            check_file(file)?;
+        }
+        let grey = usize::from(self.kind == Kind::Sonotap);
+        let channels = 3 - 2 * grey;
+        self.check_input(channels)?;
+        for (place, tensors) in [
+            ("encoder.inputs", &self.encoder.inputs),
+            ("encoder.outputs", &self.encoder.outputs),
+            ("decoder.inputs", &self.decoder.inputs),
+            ("decoder.outputs", &self.decoder.outputs),
+        ] {
+            tensors.iter().try_for_each(|t| check_bounds(t).map_err(|e| e.within(place)))?;
+        }
+        match self.kind {
+            Kind::Sonotap => self.check_sonotap(),
+            Kind::SamOfficial => self.check_sam(),
+        }?;
+        self.self_test.as_ref().map_or(Ok(()), |v| self.check_self_test(v))
+    }
+
+    fn check_input(&self, channels: usize) -> Result<()> {
+        let i = &self.input;
+        expect((64..=SIDE_MAX).contains(&i.side) && i.side.is_multiple_of(16), || {
+            format!("input.side: expected a multiple of 16 from 64 to {SIDE_MAX}, got {}", i.side)
+        })?;
+        expect(i.mean.len() == channels && i.std.len() == channels, || {
+            format!("input: expected {channels} values of mean and std, got {} and {}", i.mean.len(), i.std.len())
+        })?;
+        expect(i.mean.iter().all(|v| v.is_finite()) && i.std.iter().all(|v| v.is_finite() && *v > 0.0), || {
+            format!("input: expected finite mean and std above 0, got {:?} and {:?}", i.mean, i.std)
+        })?;
+        expect(self.encoder.inputs.len() == 1, || {
+            format!("encoder.inputs: expected one, got {}", self.encoder.inputs.len())
+        })?;
+        same_shape(&self.encoder.inputs[0], &[1, channels, i.side, i.side]).map_err(|e| e.within("encoder.inputs"))
+    }
+
+    fn check_sonotap(&self) -> Result<()> {
+        names("encoder.inputs", &self.encoder.inputs, &["image"])?;
+        let looked = ["embedding", "skip4", "skip2"];
+        names("encoder.outputs", &self.encoder.outputs, &looked)?;
+        let asked = [&looked[..], &["point_coords", "point_labels", "prompt_maps"]].concat();
+        names("decoder.inputs", &self.decoder.inputs, &asked)?;
+        let given = ["masks", "iou", "pixels"];
+        let n = if self.decoder.outputs.len() == 2 { 2 } else { 3 };
+        names("decoder.outputs", &self.decoder.outputs, &given[..n])?;
+        for (got, expected) in self.decoder.inputs.iter().zip(&self.encoder.outputs) {
+            expect(got == expected, || format!("decoder.inputs: {} is {got}, the encoder gives {expected}", got.name))?;
+        }
+        let cells = self.check_answers(&self.decoder.outputs[0], &self.decoder.outputs[1])?;
+        if let Some(pixels) = self.decoder.outputs.get(2) {
+            let channels = pixels.fixed(1).unwrap_or(0);
+            same_shape(pixels, &[1, channels, cells, cells])?;
+        }
+        check_points(&self.decoder.inputs[3], &self.decoder.inputs[4])?;
+        same_shape(&self.decoder.inputs[5], &[1, 5, cells, cells])
+    }
+
+    fn check_sam(&self) -> Result<()> {
+        names("encoder.outputs", &self.encoder.outputs, &["image_embeddings"])?;
+        let asked = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input"];
+        names("decoder.inputs", &self.decoder.inputs, &asked)?;
+        names("decoder.outputs", &self.decoder.outputs, &["low_res_masks", "iou_predictions"])?;
+        let (got, expected) = (&self.decoder.inputs[0], &self.encoder.outputs[0]);
+        expect(got.shape == expected.shape, || {
+            format!("decoder.inputs: {} is {got}, the encoder gives {expected}", got.name)
+        })?;
+        let cells = self.check_answers(&self.decoder.outputs[0], &self.decoder.outputs[1])?;
+        check_points(&self.decoder.inputs[1], &self.decoder.inputs[2])?;
+        same_shape(&self.decoder.inputs[3], &[1, 1, cells, cells])?;
+        same_shape(&self.decoder.inputs[4], &[1])
+    }
+
+    /// Gives the number of cells along a mask's side.
+    fn check_answers(&self, masks: &TensorSpec, iou: &TensorSpec) -> Result<usize> {
+        let (count, cells) = (masks.fixed(1).unwrap_or(0), masks.fixed(2).unwrap_or(0));
+        expect((1..=MASKS_MAX).contains(&count), || {
+            format!("decoder.outputs: expected 1 to {MASKS_MAX} masks, got {masks}")
+        })?;
+        expect(cells >= 16 && self.input.side.is_multiple_of(cells), || {
+            format!("decoder.outputs: expected masks of cells that divide {}, got {masks}", self.input.side)
+        })?;
+        same_shape(masks, &[1, count, cells, cells])?;
+        same_shape(iou, &[1, count])?;
+        Ok(cells)
+    }
+
+    fn check_self_test(&self, v: &SelfTestVector) -> Result<()> {
+        let ok = |t: f32| t.is_finite() && t >= 0.0;
+        expect(ok(v.logit_tolerance) && ok(v.iou_tolerance), || {
+            format!("self_test: expected tolerances from 0, got {} and {}", v.logit_tolerance, v.iou_tolerance)
+        })?;
+        let expected = super::self_test::CASES;
+        let got: Vec<&str> = v.cases.iter().map(|c| c.name.as_str()).collect();
+        expect(got == expected, || format!("self_test.cases: expected {expected:?}, got {got:?}"))?;
+        for case in &v.cases {
+            let (masks, samples) = (self.spec().masks, super::self_test::SAMPLES);
+            expect(case.iou.len() == masks && case.logits.len() == samples, || {
+                let (logits, iou) = (case.logits.len(), case.iou.len());
+                format!("self_test, {}: expected {samples} logits, {masks} iou, got {logits}, {iou}", case.name)
+            })?;
+            expect(case.iou.iter().chain(&case.logits).all(|x| x.is_finite()), || {
+                format!("self_test, {}: expected finite values, got others", case.name)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// SHA-256 as 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use sonotap::model::manifest::hex_digest;
+/// assert_eq!(&hex_digest(b"abc")[..16], "ba7816bf8f01cfea");
+/// ```
+pub fn hex_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn refused(context: String) -> Error {
+    Error::new(ErrorKind::Model, context)
+}
+
+fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(refused(otherwise())) }
+}
+
+/// Reads at most one byte more than `bytes_max`, so that a file that grew is seen and never held whole.
+fn read_bounded(folder: &Path, file: &str, bytes_max: u64) -> Result<Vec<u8>> {
+    let cannot =
+        |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{file}: cannot be read from the model folder"), e);
+    let opened = File::open(folder.join(file)).map_err(cannot)?;
+    let size = opened.metadata().map_err(cannot)?.len();
+    if size > bytes_max {
+        return Err(refused(format!("{file}: expected at most {bytes_max} bytes, got {size}")));
+    }
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    opened.take(bytes_max + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(refused(format!("{file}: expected at most {bytes_max} bytes, got more")));
+    }
+    Ok(bytes)
+}
+
+fn check_file(f: &FileSpec) -> Result<()> {
+    let plain = !f.file.is_empty() && !f.file.starts_with('.') && !f.file.contains(['/', '\\', ':', '\0']);
+    expect(plain, || format!("file: expected a plain file name within the folder, got {:?}", f.file))?;
+    expect((1..=FILE_BYTES_MAX).contains(&f.bytes), || {
+        format!("{}: expected 1 to {FILE_BYTES_MAX} bytes, got {}", f.file, f.bytes)
+    })?;
+    expect(f.sha256.len() == 64 && f.sha256.bytes().all(|b| b.is_ascii_hexdigit()), || {
+        format!("{}: expected a SHA-256 of 64 hexadecimal digits, got {:?}", f.file, f.sha256)
+    })
+}
+
+fn check_bounds(t: &TensorSpec) -> Result<()> {
+    expect((1..=4).contains(&t.shape.len()), || format!("{}: expected 1 to 4 dimensions, got {t}", t.name))?;
+    for d in &t.shape {
+        let ok = match d {
+            Dim::Fixed(n) => (1..=CHANNELS_MAX).contains(n),
+            Dim::Named(n) => n == "N",
+        };
+        expect(ok, || format!("{}: expected dimensions of 1 to {CHANNELS_MAX} or \"N\", got {t}", t.name))?;
+    }
+    Ok(())
+}
+
+fn names(place: &str, tensors: &[TensorSpec], expected: &[&str]) -> Result<()> {
+    let got: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
+    expect(got == expected, || format!("{place}: expected {expected:?} in this order, got {got:?}"))
+}
+
+fn same_shape(t: &TensorSpec, expected: &[usize]) -> Result<()> {
+    let wanted = TensorSpec { name: t.name.clone(), shape: expected.iter().map(|&n| Dim::Fixed(n)).collect() };
+    expect(*t == wanted, || format!("{}: expected {wanted}, got {t}", t.name))
+}
+
+fn check_points(coords: &TensorSpec, labels: &TensorSpec) -> Result<()> {
+    let n = || Dim::Named("N".into());
+    expect(coords.shape == [Dim::Fixed(1), n(), Dim::Fixed(2)] && labels.shape == [Dim::Fixed(1), n()], || {
+        format!("decoder.inputs: expected points of 1xNx2 and 1xN, got {coords} and {labels}")
+    })
+}

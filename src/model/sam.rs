@@ -1,0 +1,366 @@
+//! The two graphs of a model folder, run by tract; no other file names tract.
+//!
+//! Loading trusts nothing: the manifest is checked, each file's bytes are compared with its SHA-256 and those same bytes
+//! parsed, names and shapes of both graphs are compared with the manifest, and the self-test is run. What tract cannot
+//! take is an error that names the file, also where tract itself would panic.
+//!
+//! The number of points is symbolic in the decoder. Padding to a fixed number would change the answer, because attention
+//! sees padding tokens too, and buys no speed.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::{DimLike, Factoid, GenericFactoid};
+
+use super::manifest::{Dim, GraphSpec, InputSpec, Kind, Manifest, TensorSpec};
+use super::postprocess::{self, MAPS, Padding};
+use super::preprocess::Resampler;
+use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Frame;
+use crate::geometry::ModelView;
+
+/// Most points that a decode takes, the corners of a box included.
+pub const POINTS_MAX: usize = 64;
+
+/// An input of SAM's decoder that only its last, data-dependent resize needs; that resize is not asked for.
+const UNUSED_INPUT: &str = "orig_im_size";
+
+/// How a model folder is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Leaves the self-test out: to measure a new model, never on the live path.
+    pub skip_self_test: bool,
+}
+
+/// Where the time of loading went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadTimes {
+    /// Reading the files and their SHA-256.
+    pub read: Duration,
+    /// From bytes to graphs.
+    pub parse: Duration,
+    /// From graphs to plans.
+    pub optimize: Duration,
+    /// The self-test.
+    pub self_test: Duration,
+}
+
+/// A loaded model and what is known of it.
+pub struct Loaded {
+    /// Ready to run.
+    pub segmenter: TractSam,
+    /// As read.
+    pub manifest: Manifest,
+    /// How long it took.
+    pub times: LoadTimes,
+}
+
+/// Loads a model folder with all its checks.
+///
+/// # Errors
+/// `Io` when a file cannot be read, `Model` when the folder is not what its manifest says.
+pub fn load(folder: &Path) -> Result<Box<dyn Segmenter>> {
+    Ok(Box::new(load_with(folder, LoadOptions::default())?.segmenter))
+}
+
+/// Loads a model folder.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
+    let begin = Instant::now();
+    let manifest = Manifest::load(folder)?;
+    let [encoder, decoder] =
+        [&manifest.encoder, &manifest.decoder].map(|g| Manifest::read_file(folder, &g.file_spec()));
+    let (encoder, decoder) = (encoder?, decoder?);
+    Manifest::read_file(folder, &manifest.card)?;
+    let mut times = LoadTimes { read: begin.elapsed(), ..LoadTimes::default() };
+    let encoder = Graph::build(&manifest.encoder, &encoder, &mut times)?;
+    let decoder = Graph::build(&manifest.decoder, &decoder, &mut times)?;
+    let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
+    if !options.skip_self_test {
+        let Some(vector) = &manifest.self_test else {
+            return Err(refused("manifest.toml: expected a self-test, got none"));
+        };
+        let begin = Instant::now();
+        self_test::run(&mut segmenter, vector)?;
+        times.self_test = begin.elapsed();
+    }
+    Ok(Loaded { segmenter, manifest, times })
+}
+
+/// A model of either kind.
+///
+/// # Cost
+/// After the first call of each kind its own buffers are reused; tract allocates what passes between its nodes.
+pub struct TractSam {
+    kind: Kind,
+    spec: ModelSpec,
+    norms: Vec<(f32, f32)>,
+    encoder: Graph,
+    decoder: Graph,
+    resampler: Resampler,
+    image: Arc<Tensor>,
+    /// Prompt maps, or SAM's mask input.
+    dense: Arc<Tensor>,
+    coords: Vec<f32>,
+    labels: Vec<f32>,
+    embedding: Option<TVec<TValue>>,
+}
+
+impl TractSam {
+    fn new(manifest: &Manifest, encoder: Graph, decoder: Graph) -> Result<Self> {
+        let spec = manifest.spec();
+        let InputSpec { side, mean, std } = &manifest.input;
+        let planes = match manifest.kind {
+            Kind::Sonotap => MAPS,
+            Kind::SamOfficial => 1,
+        };
+        let image = zeros(&[1, mean.len(), *side, *side]).map_err(|e| failed("encoder", "input", e))?;
+        let dense = zeros(&[1, planes, spec.mask_cells, spec.mask_cells]).map_err(|e| failed("decoder", "input", e))?;
+        Ok(Self {
+            kind: manifest.kind,
+            spec,
+            norms: mean.iter().copied().zip(std.iter().copied()).collect(),
+            encoder,
+            decoder,
+            resampler: Resampler::default(),
+            image: Arc::new(image),
+            dense: Arc::new(dense),
+            coords: Vec::new(),
+            labels: Vec::new(),
+            embedding: None,
+        })
+    }
+
+    fn check(&self, prompts: &ModelPrompts) -> Result<()> {
+        let refuse = |context: String| Err(Error::new(ErrorKind::Argument, context));
+        let points = prompts.clicks.len() + 2 * usize::from(prompts.boxed.is_some());
+        if points > POINTS_MAX {
+            return refuse(format!("prompts: expected at most {POINTS_MAX} points, got {points}"));
+        }
+        if let Some((at, _)) = prompts.clicks.iter().find(|(at, _)| !at.is_finite()) {
+            return refuse(format!("prompts: expected clicks at finite places, got {at:?}"));
+        }
+        if let Some(b) = prompts.boxed.filter(|b| !(b.min().is_finite() && b.max().is_finite())) {
+            return refuse(format!("prompts: expected a box with finite edges, got {b:?}"));
+        }
+        let (cells, got) = (self.spec.mask_cells, prompts.previous.len());
+        if got != 0 && got != cells * cells {
+            return refuse(format!("prompts: expected a previous mask of {cells}x{cells} values, got {got}"));
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, prompts: &ModelPrompts) -> Result<TVec<TValue>> {
+        let Some(embedding) = &self.embedding else {
+            return Err(Error::new(ErrorKind::Argument, "decode: expected a frame to be encoded before, got none"));
+        };
+        let file = &self.decoder.file;
+        let padding = if self.kind == Kind::Sonotap { Padding::WhenEmpty } else { Padding::UnlessBoxed };
+        postprocess::points(prompts, padding, &mut self.coords, &mut self.labels);
+        let n = self.labels.len();
+        let tensor = |shape: &[usize], values: &[f32]| {
+            Tensor::from_shape(shape, values).map(TValue::from).map_err(|e| failed(file, "input", e))
+        };
+        let mut inputs = embedding.clone();
+        inputs.push(tensor(&[1, n, 2], &self.coords)?);
+        inputs.push(tensor(&[1, n], &self.labels)?);
+        let has_previous = !prompts.previous.is_empty();
+        let dense = values_mut(&mut self.dense).map_err(|e| failed(file, "input", e))?;
+        match self.kind {
+            Kind::Sonotap => postprocess::prompt_maps(prompts, self.spec.side, self.spec.mask_cells, dense),
+            Kind::SamOfficial if has_previous => dense.copy_from_slice(&prompts.previous),
+            Kind::SamOfficial => dense.fill(0.0),
+        }
+        inputs.push(TValue::from_const(self.dense.clone()));
+        if self.kind == Kind::SamOfficial {
+            inputs.push(tensor(&[1], &[f32::from(u8::from(has_previous))])?);
+        }
+        self.decoder.run(inputs)
+    }
+}
+
+impl Segmenter for TractSam {
+    fn spec(&self) -> ModelSpec {
+        self.spec
+    }
+
+    fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
+        self.embedding = None;
+        if view.side() != self.spec.side {
+            let (expected, got) = (self.spec.side, view.side());
+            return Err(Error::new(ErrorKind::Argument, format!("view: expected {expected} model px, got {got}")));
+        }
+        let image = values_mut(&mut self.image).map_err(|e| failed(&self.encoder.file, "input", e))?;
+        self.resampler.planes(frame, view, &self.norms, image)?;
+        self.embedding = Some(self.encoder.run(tvec![TValue::from_const(self.image.clone())])?);
+        Ok(())
+    }
+
+    fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()> {
+        self.check(prompts)?;
+        let outputs = self.ask(prompts)?;
+        let ModelSpec { mask_cells, masks, pixel_channels, .. } = self.spec;
+        let plane = mask_cells * mask_cells;
+        let buffers =
+            [(&mut out.masks, masks * plane), (&mut out.iou, masks), (&mut out.pixels, pixel_channels * plane)];
+        for (i, (buffer, expected)) in buffers.into_iter().enumerate() {
+            buffer.clear();
+            if let Some(tensor) = outputs.get(i) {
+                let view = tensor.try_as_plain_ram().and_then(|v| v.as_slice::<f32>());
+                buffer.extend_from_slice(view.map_err(|e| failed(&self.decoder.file, "output", e))?);
+            }
+            if buffer.len() != expected {
+                let (file, got) = (&self.decoder.file, buffer.len());
+                return Err(refused(format!("{file}: expected {expected} values of output {i}, got {got}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A graph ready to run.
+struct Graph {
+    file: String,
+    plan: Arc<TypedRunnableModel>,
+    state: TypedSimpleState,
+}
+
+impl Graph {
+    fn build(spec: &GraphSpec, bytes: &[u8], times: &mut LoadTimes) -> Result<Self> {
+        guarded(&spec.file, || {
+            let begin = Instant::now();
+            let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+            let model =
+                onnx.model_for_read(&mut &bytes[..]).map_err(|e| failed(&spec.file, "is not an ONNX graph", e))?;
+            times.parse += begin.elapsed();
+            let begin = Instant::now();
+            let model = typed(spec, model)?;
+            let plan = model.into_optimized().and_then(IntoRunnable::into_runnable);
+            let plan = plan.map_err(|e| failed(&spec.file, "cannot be planned", e))?;
+            let state = plan.spawn().map_err(|e| failed(&spec.file, "cannot be started", e))?;
+            times.optimize += begin.elapsed();
+            Ok(Self { file: spec.file.clone(), plan, state })
+        })
+    }
+
+    /// After an error the next run begins afresh.
+    fn run(&mut self, inputs: TVec<TValue>) -> Result<TVec<TValue>> {
+        let file = &self.file;
+        let state = &mut self.state;
+        let outcome = guarded(file, || state.run(inputs).map_err(|e| failed(file, "cannot be run", e)));
+        if outcome.is_err() {
+            self.state = self.plan.spawn().map_err(|e| failed(file, "cannot be started", e))?;
+        }
+        outcome
+    }
+}
+
+/// Gives the graph the manifest's inputs and outputs, in its order, and compares their shapes.
+fn typed(spec: &GraphSpec, mut model: InferenceModel) -> Result<TypedModel> {
+    let cannot = |e| failed(&spec.file, "cannot be typed", e);
+    let given = model.input_outlets().map_err(cannot)?.to_vec();
+    let name_of = |model: &InferenceModel, o: &OutletId| model.node(o.node).name.clone();
+    let mut inputs = Vec::new();
+    for (i, wanted) in spec.inputs.iter().enumerate() {
+        let Some(&outlet) = given.iter().find(|o| name_of(&model, o) == wanted.name) else {
+            let got: Vec<String> = given.iter().map(|o| name_of(&model, o)).collect();
+            return Err(refused(format!("{}: expected an input `{}`, got {got:?}", spec.file, wanted.name)));
+        };
+        compare_declared(&spec.file, i, wanted, model.outlet_fact(outlet).map_err(cannot)?)?;
+        let fact = InferenceFact::dt_shape(f32::datum_type(), dims(&model, wanted));
+        model.set_outlet_fact(outlet, fact).map_err(cannot)?;
+        inputs.push(outlet);
+    }
+    if let Some(o) = given.iter().find(|o| !inputs.contains(o) && name_of(&model, o) != UNUSED_INPUT) {
+        let (file, name) = (&spec.file, name_of(&model, o));
+        return Err(refused(format!("{file}: expected the manifest's inputs, got another, `{name}`")));
+    }
+    model.set_input_outlets(&inputs).map_err(cannot)?;
+    let names: Vec<&str> = spec.outputs.iter().map(|t| t.name.as_str()).collect();
+    let absent = |e| failed(&spec.file, format!("expected outputs {names:?}"), e);
+    model.select_outputs_by_name(&names).map_err(absent)?;
+    let model = model.into_compact().and_then(|m| m.into_typed()).map_err(cannot)?;
+    for (i, wanted) in spec.outputs.iter().enumerate() {
+        compare_computed(&spec.file, i, wanted, model.output_fact(i).map_err(cannot)?)?;
+    }
+    Ok(model)
+}
+
+fn dims(model: &InferenceModel, t: &TensorSpec) -> TVec<TDim> {
+    let dim = |d: &Dim| match d {
+        Dim::Fixed(n) => n.to_dim(),
+        Dim::Named(name) => model.symbols.sym(name).into(),
+    };
+    t.shape.iter().map(dim).collect()
+}
+
+/// An input's declared shape against the manifest's: fixed edges must be equal, open ones may be anything.
+fn compare_declared(file: &str, i: usize, wanted: &TensorSpec, fact: &InferenceFact) -> Result<()> {
+    let declared: Vec<Option<i64>> = fact.shape.dims().map(|d| d.concretize().and_then(|d| d.to_i64().ok())).collect();
+    let fits = |(got, wanted): (&Option<i64>, &Dim)| match (got, wanted) {
+        (Some(got), Dim::Fixed(n)) => *got == *n as i64,
+        (Some(_), Dim::Named(_)) => false,
+        (None, _) => true,
+    };
+    let same_rank = declared.len() == wanted.shape.len() || fact.shape.is_open();
+    if !same_rank || !declared.iter().zip(&wanted.shape).all(fits) {
+        let got: Vec<String> = declared.iter().map(|d| d.map_or("?".into(), |n| n.to_string())).collect();
+        let name = &wanted.name;
+        return Err(refused(format!("{file}: input {i} `{name}` is {}, manifest says {wanted}", got.join("x"))));
+    }
+    if matches!(fact.datum_type, GenericFactoid::Only(t) if t != f32::datum_type()) {
+        return Err(refused(format!("{file}: input {i} `{}` is {:?}, expected f32", wanted.name, fact.datum_type)));
+    }
+    Ok(())
+}
+
+/// An output's shape, as it follows from the inputs, against the manifest's.
+fn compare_computed(file: &str, i: usize, wanted: &TensorSpec, fact: &TypedFact) -> Result<()> {
+    let got = TensorSpec {
+        name: wanted.name.clone(),
+        shape: fact.shape.iter().map(|d| d.to_usize().map_or_else(|_| Dim::Named(d.to_string()), Dim::Fixed)).collect(),
+    };
+    if got != *wanted {
+        return Err(refused(format!("{file}: output {i} `{}` is {got}, manifest says {wanted}", wanted.name)));
+    }
+    if fact.datum_type != f32::datum_type() {
+        return Err(refused(format!("{file}: output {i} `{}` is {:?}, expected f32", wanted.name, fact.datum_type)));
+    }
+    Ok(())
+}
+
+fn zeros(shape: &[usize]) -> TractResult<Tensor> {
+    Tensor::zero::<f32>(shape)
+}
+
+/// The values for writing; copied first if tract still holds the tensor.
+fn values_mut(tensor: &mut Arc<Tensor>) -> TractResult<&mut [f32]> {
+    let view = Arc::make_mut(tensor).to_plain_array_view_mut::<f32>()?;
+    view.into_slice().ok_or_else(|| TractError::msg("expected a dense tensor"))
+}
+
+fn refused(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Model, context)
+}
+
+fn failed(file: &str, what: impl std::fmt::Display, cause: TractError) -> Error {
+    Error::caused(ErrorKind::Model, format!("{file}: {what}: {cause:#}"), cause)
+}
+
+/// A panic within tract, which meets bytes that nobody here wrote, becomes an error.
+fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(refused(format!("{file}: {}", said(&*panic)))))
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("the runtime panicked: {}", text.unwrap_or_default())
+}
