@@ -1,0 +1,372 @@
+//! Contacts become gestures: taps, drags and holds, for gloves, gel and one free hand.
+//!
+//! A gesture is committed when the finger goes up, and belongs to the place and the frame of touch-down, whatever was on
+//! the screen since. Distances are millimetres on the glass.
+//!
+//! | contacts | gesture |
+//! |---|---|
+//! | down, up within `tap_slop_mm` | tap |
+//! | down, away by `min_drag_mm` or more, up | drag; brought back to within `min_drag_mm`, it is taken back |
+//! | down, away by something in between, up | none: too far for a tap, too short for a box |
+//! | down, still within `tap_slop_mm` after `hold` | hold, until up; no tap |
+//! | up sooner than `min_contact` after down | none: a drop of gel |
+//! | patch larger than `max_contact_mm`, at any time until up | none: a palm or a smear of gel; nor is it a second finger |
+//! | a second finger | none until all are up; what was going on is taken back |
+//! | down again within `bounce` and `bounce_mm` of an up | after a tap no second one; after anything else nothing at all |
+//!
+//! Guarantees: fixed memory; whatever the contacts, each `HoldBegin` is followed by one `HoldEnd` or `Cancelled` and each
+//! run of `Dragging` by one `Drag` or `Cancelled`, before anything else begins. A finger whose up got lost is forgotten
+//! when another goes down [`SILENCE_MAX`] after its last sign.
+
+use super::{Contact, Gesture, Phase};
+use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::{Display, Point};
+use crate::units::{FrameId, Nanos};
+
+/// Fingers that are told apart; further ones are not seen.
+const FINGERS_MAX: usize = 10;
+const MM_PER_INCH: f32 = 25.4;
+
+/// A finger down that gave no sign for so long does not count as a second finger.
+pub const SILENCE_MAX: Nanos = Nanos::from_ms(5000);
+
+/// What makes a gesture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RecognizerConfig {
+    /// Display px per inch.
+    pub dpi: f32,
+    /// A finger that stays within this of touch-down taps or holds, mm.
+    pub tap_slop_mm: f32,
+    /// A finger this far from touch-down or farther drags, mm; at least `tap_slop_mm`.
+    pub min_drag_mm: f32,
+    /// A shorter contact is none.
+    pub min_contact: Nanos,
+    /// A contact patch whose longest side is larger is none, mm. Devices that do not say are trusted.
+    pub max_contact_mm: f32,
+    /// A finger that rests so long holds.
+    pub hold: Nanos,
+    /// A touch-down so soon after an up is the same touch.
+    pub bounce: Nanos,
+    /// And so near to it, mm.
+    pub bounce_mm: f32,
+}
+
+impl RecognizerConfig {
+    /// For a touch panel under gloved fingers.
+    pub fn gloves(dpi: f32) -> Self {
+        Self {
+            dpi,
+            tap_slop_mm: 3.0,
+            min_drag_mm: 5.0,
+            min_contact: Nanos::from_ms(20),
+            max_contact_mm: 22.0,
+            hold: Nanos::from_ms(600),
+            bounce: Nanos::from_ms(60),
+            bounce_mm: 3.0,
+        }
+    }
+
+    /// For a mouse or track pad: it does not tremble, drip or bounce, and down and up may carry the same time.
+    pub fn mouse(dpi: f32) -> Self {
+        Self {
+            tap_slop_mm: 1.0,
+            min_drag_mm: 2.0,
+            min_contact: Nanos(0),
+            bounce: Nanos(0),
+            bounce_mm: 0.0,
+            ..Self::gloves(dpi)
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let lengths = [
+            ("dpi", self.dpi, 0.0),
+            ("tap_slop_mm", self.tap_slop_mm, -1.0),
+            ("max_contact_mm", self.max_contact_mm, 0.0),
+            ("bounce_mm", self.bounce_mm, -1.0),
+        ];
+        for (name, value, above) in lengths {
+            if !(value.is_finite() && value > above && value.is_sign_positive()) {
+                let expected = if above < 0.0 { "at least 0" } else { "more than 0" };
+                let message = format!("recognizer: expected {name} to be a finite number {expected}, got {value}");
+                return Err(Error::new(ErrorKind::Argument, message));
+            }
+        }
+        if !(self.min_drag_mm.is_finite() && self.min_drag_mm >= self.tap_slop_mm) {
+            let (drag, slop) = (self.min_drag_mm, self.tap_slop_mm);
+            let message = format!("recognizer: expected min_drag_mm to be at least tap_slop_mm, {slop}, got {drag}");
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+        Ok(())
+    }
+}
+
+/// Where, when and on which frame a finger went down.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Touch {
+    finger: u8,
+    from: Point<Display>,
+    began: Nanos,
+    shown: FrameId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// No finger is down.
+    Idle,
+    /// One finger, and it is open what it will be.
+    Open {
+        touch: Touch,
+        has_slid: bool,
+        is_echo: bool,
+    },
+    Dragging(Touch),
+    Holding(Touch),
+    /// Until all fingers are up.
+    Void,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Finger {
+    number: u8,
+    is_patch: bool,
+    last_at: Point<Display>,
+    last_sign: Nanos,
+}
+
+/// What a touch was, as far as a bounce after it is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// A tap; a drag may still come of its bounce.
+    Tap,
+    /// Too short to be a touch: what follows is no bounce.
+    Blip,
+    /// Anything else.
+    Other,
+}
+
+/// The last touch that ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Release {
+    at: Point<Display>,
+    time: Nanos,
+    was_tap: bool,
+}
+
+/// Turns contacts into gestures.
+#[derive(Clone, Debug)]
+pub struct Recognizer {
+    config: RecognizerConfig,
+    state: State,
+    fingers: [Option<Finger>; FINGERS_MAX],
+    released: Option<Release>,
+}
+
+impl Recognizer {
+    /// No finger down.
+    ///
+    /// # Errors
+    /// `Argument` for lengths or a dpi that cannot be.
+    pub fn new(config: RecognizerConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self { config, state: State::Idle, fingers: [None; FINGERS_MAX], released: None })
+    }
+
+    /// Takes one contact; appends what it completes to `out`, at most three gestures.
+    pub fn push(&mut self, contact: Contact, out: &mut Vec<Gesture>) {
+        self.tick(contact.time, out);
+        match contact.phase {
+            Phase::Down => self.down(&contact, out),
+            Phase::Move => self.moved(&contact, out),
+            Phase::Up => self.up(&contact, out),
+            Phase::Cancel => self.cancelled(contact.finger, out),
+        }
+    }
+
+    /// Lets time pass, so that a resting finger becomes a hold. To be called once a frame.
+    pub fn tick(&mut self, now: Nanos, out: &mut Vec<Gesture>) {
+        if let State::Open { touch, has_slid: false, .. } = self.state
+            && now.since(touch.began) >= self.config.hold
+        {
+            self.state = State::Holding(touch);
+            out.push(Gesture::HoldBegin { at: touch.from });
+        }
+    }
+
+    /// Forgets all fingers, for a device that went away; takes back what was going on.
+    pub fn reset(&mut self, out: &mut Vec<Gesture>) {
+        self.take_back(out);
+        self.fingers = [None; FINGERS_MAX];
+        self.state = State::Idle;
+        self.released = None;
+    }
+
+    fn down(&mut self, contact: &Contact, out: &mut Vec<Gesture>) {
+        if !contact.at.is_finite() {
+            return;
+        }
+        self.forget_silent(contact, out);
+        let number = contact.finger;
+        let is_patch = self.is_patch(contact);
+        let finger = Finger { number, is_patch, last_at: contact.at, last_sign: contact.time };
+        let Some(place) = self.fingers.iter_mut().find(|f| f.is_none()) else { return };
+        *place = Some(finger);
+        if is_patch {
+            return;
+        }
+        if self.state != State::Idle {
+            self.take_back(out);
+            return;
+        }
+        let touch = Touch { finger: number, from: contact.at, began: contact.time, shown: contact.shown };
+        self.state = match self.echo_of(contact) {
+            Some(Release { was_tap: false, .. }) => State::Void,
+            echo => State::Open { touch, has_slid: false, is_echo: echo.is_some() },
+        };
+    }
+
+    fn moved(&mut self, contact: &Contact, out: &mut Vec<Gesture>) {
+        if !contact.at.is_finite() {
+            return;
+        }
+        let is_patch = self.is_patch(contact);
+        let Some(finger) = self.finger_mut(contact.finger) else { return };
+        finger.last_at = contact.at;
+        finger.last_sign = contact.time;
+        if is_patch && !finger.is_patch {
+            finger.is_patch = true;
+            if self.owner() == Some(contact.finger) {
+                self.take_back(out);
+            }
+            self.settle();
+            return;
+        }
+        self.follow(contact.finger, contact.at, out);
+    }
+
+    /// Moves on with the finger whose touch it is.
+    fn follow(&mut self, finger: u8, at: Point<Display>, out: &mut Vec<Gesture>) {
+        match self.state {
+            State::Open { touch, has_slid, is_echo } if touch.finger == finger => {
+                let mm = self.mm(touch.from, at);
+                if mm >= self.config.min_drag_mm && mm > self.config.tap_slop_mm {
+                    self.state = State::Dragging(touch);
+                    out.push(Gesture::Dragging { from: touch.from, to: at, shown: touch.shown });
+                } else {
+                    let has_slid = has_slid || mm > self.config.tap_slop_mm;
+                    self.state = State::Open { touch, has_slid, is_echo };
+                }
+            }
+            State::Dragging(touch) if touch.finger == finger => {
+                out.push(Gesture::Dragging { from: touch.from, to: at, shown: touch.shown });
+            }
+            _ => {}
+        }
+    }
+
+    fn up(&mut self, contact: &Contact, out: &mut Vec<Gesture>) {
+        if contact.at.is_finite() {
+            self.moved(contact, out);
+        }
+        let Some(last_at) = self.finger_mut(contact.finger).map(|f| f.last_at) else { return };
+        self.drop_finger(contact.finger);
+        let mut end = End::Other;
+        if self.owner() == Some(contact.finger) {
+            let state = std::mem::replace(&mut self.state, State::Void);
+            end = self.commit(state, last_at, contact.time, out);
+        }
+        if end != End::Blip {
+            self.released = Some(Release { at: last_at, time: contact.time, was_tap: end == End::Tap });
+        }
+        self.settle();
+    }
+
+    /// Ends a touch at `to`: the gesture goes out.
+    fn commit(&self, state: State, to: Point<Display>, now: Nanos, out: &mut Vec<Gesture>) -> End {
+        match state {
+            State::Open { has_slid: false, is_echo: true, .. } => return End::Tap,
+            State::Open { touch, has_slid: false, .. } => {
+                if now.since(touch.began) < self.config.min_contact {
+                    return End::Blip;
+                }
+                out.push(Gesture::Tap { at: touch.from, shown: touch.shown });
+                return End::Tap;
+            }
+            State::Dragging(touch) => {
+                let is_back = self.mm(touch.from, to) < self.config.min_drag_mm;
+                out.push(match is_back {
+                    true => Gesture::Cancelled,
+                    false => Gesture::Drag { from: touch.from, to, shown: touch.shown },
+                });
+            }
+            State::Holding(_) => out.push(Gesture::HoldEnd),
+            State::Open { has_slid: true, .. } | State::Idle | State::Void => {}
+        }
+        End::Other
+    }
+
+    fn cancelled(&mut self, finger: u8, out: &mut Vec<Gesture>) {
+        if self.owner() == Some(finger) {
+            self.take_back(out);
+        }
+        self.drop_finger(finger);
+        self.settle();
+    }
+
+    /// Gives up what is going on; says so if the operator has seen anything of it.
+    fn take_back(&mut self, out: &mut Vec<Gesture>) {
+        if matches!(self.state, State::Dragging(_) | State::Holding(_)) {
+            out.push(Gesture::Cancelled);
+        }
+        self.state = State::Void;
+    }
+
+    /// Drops fingers that must have gone up unseen: the same one going down again, or one silent for too long.
+    fn forget_silent(&mut self, contact: &Contact, out: &mut Vec<Gesture>) {
+        for i in 0..FINGERS_MAX {
+            let Some(finger) = self.fingers[i] else { continue };
+            let is_silent = contact.time.since(finger.last_sign) >= SILENCE_MAX;
+            if finger.number == contact.finger || is_silent {
+                self.cancelled(finger.number, out);
+            }
+        }
+    }
+
+    /// Once no finger is down but patches, a new touch may begin.
+    fn settle(&mut self) {
+        if self.state == State::Void && self.fingers.iter().flatten().all(|f| f.is_patch) {
+            self.state = State::Idle;
+        }
+    }
+
+    fn echo_of(&self, contact: &Contact) -> Option<Release> {
+        self.released.filter(|r| {
+            contact.time.since(r.time) < self.config.bounce && self.mm(r.at, contact.at) <= self.config.bounce_mm
+        })
+    }
+
+    fn owner(&self) -> Option<u8> {
+        match self.state {
+            State::Open { touch, .. } | State::Dragging(touch) | State::Holding(touch) => Some(touch.finger),
+            State::Idle | State::Void => None,
+        }
+    }
+
+    fn finger_mut(&mut self, number: u8) -> Option<&mut Finger> {
+        self.fingers.iter_mut().flatten().find(|f| f.number == number)
+    }
+
+    fn drop_finger(&mut self, number: u8) {
+        for finger in self.fingers.iter_mut().filter(|f| f.is_some_and(|f| f.number == number)) {
+            *finger = None;
+        }
+    }
+
+    fn is_patch(&self, contact: &Contact) -> bool {
+        contact.size_mm.is_some_and(|size| size > self.config.max_contact_mm)
+    }
+
+    fn mm(&self, a: Point<Display>, b: Point<Display>) -> f32 {
+        a.distance(b) * MM_PER_INCH / self.config.dpi
+    }
+}

@@ -1,0 +1,538 @@
+//! The session: what the operator has chosen, as a pure state machine. No I/O, no threads, no clock: time is an argument.
+//!
+//! A [`Command`] comes in with the [`Situation`] on the screen, an [`Outcome`] goes out. The session owns the prompts, the
+//! mode, the tool and the notice; the engine reads them.
+//!
+//! # Taps
+//! The first line that fits decides.
+//!
+//! | tap | what it does |
+//! |---|---|
+//! | picture is not B-mode, or outside the image region | refused with a notice |
+//! | on the only marker, a positive click, of the active object | shows the next outline; after the last one removes the click |
+//! | on another marker of the active object | removes it |
+//! | on a marker of another object, unless the tap excludes | makes that object the active one, changes no prompt |
+//! | active object is lost, tap includes | begins it anew with this click; its old prompts can be brought back by undo |
+//! | active object is lost or empty, tap excludes | refused with a notice: there is nothing to exclude from |
+//! | anywhere else | adds a click to the active object |
+//!
+//! A drag puts a box on the active object in place of its former box, its clicks stay; a lost object begins anew with it.
+//! The markers of a lost object are not on the screen, so taps do not meet them. A box is met at its corners.
+//!
+//! # Modes
+//! Freezing keeps the frame that is on the screen. Stepping and scrubbing then choose another one from the cine ring, which
+//! must not move while the picture is frozen: [`Mode::Review`]. Back at the frozen frame it is [`Mode::Frozen`] again.
+//! Prompts made on a still picture are kept when it goes live.
+//!
+//! ```
+//! use sonotap::frame::{ImageRegion, RegionContent};
+//! use sonotap::geometry::{Point, Rect};
+//! use sonotap::session::{Command, Outcome, RingView, Session, SessionConfig, Situation};
+//! use sonotap::units::{FrameId, Nanos, ObjectId};
+//!
+//! let mut session = Session::new(SessionConfig::default());
+//! let situation = Situation {
+//!     now: Nanos::from_ms(500),
+//!     shown: FrameId(15),
+//!     ring: RingView { len: 15, shown: 0 },
+//!     region: ImageRegion { rect: Rect::new(0.0, 0.0, 640.0, 480.0), content: RegionContent::BMode },
+//!     marker_radius_px: 12.0,
+//!     lost: [None; ObjectId::MAX],
+//! };
+//! let tap = Command::Click { at: Point::new(212.0, 140.0), polarity: None, shown: FrameId(14) };
+//! assert_eq!(session.apply(tap, &situation), Outcome::Started(ObjectId(0)));
+//! ```
+
+use crate::frame::ImageRegion;
+use crate::geometry::{Image, Point, Rect};
+use crate::prompt::{Polarity, Prompt, PromptError, PromptId, PromptSet, PromptShape};
+use crate::scene::{FillLevel, LostReason, Mode, Notice, Tool};
+use crate::units::{FrameId, Nanos, ObjectId};
+
+/// A drag that is thinner than this, image px, is no box.
+const BOX_SIDE_MIN_PX: f32 = 4.0;
+
+/// What can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// How long a notice stays.
+    pub notice_for: Nanos,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { notice_for: Nanos::from_ms(3000) }
+    }
+}
+
+/// What the operator wants. Places are image px of the frame shown now: who holds the motion maps them there from the
+/// frame of touch-down, `shown`, beforehand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Command {
+    /// A tap on the image.
+    Click {
+        /// Where.
+        at: Point<Image>,
+        /// In or out; `None` for what the tool says.
+        polarity: Option<Polarity>,
+        /// Frame on the screen at touch-down.
+        shown: FrameId,
+    },
+    /// A drag on the image.
+    BoxPrompt {
+        /// The box.
+        rect: Rect<Image>,
+        /// Frame on the screen at touch-down.
+        shown: FrameId,
+    },
+    /// Take the last edit of the prompts back.
+    Undo,
+    /// Make it again.
+    Redo,
+    /// Clear the active object; if it is empty, all objects.
+    Clear,
+    /// Freeze, or go live.
+    ToggleFreeze,
+    /// Keep the frame on the screen.
+    Freeze,
+    /// Go live.
+    Unfreeze,
+    /// One frame back; only on a still picture.
+    StepBack,
+    /// One frame on; only on a still picture.
+    StepForward,
+    /// To a place in the cine ring, 0 the oldest, 1 the newest frame; only on a still picture.
+    ScrubTo(f32),
+    /// Make the first empty object the active one.
+    NewObject,
+    /// Make this object the active one.
+    Select(ObjectId),
+    /// Choose what the next tap means.
+    ChooseTool(Tool),
+    /// Next fill level.
+    CycleFill,
+    /// Hold the overlay away, or let it back.
+    HoldAway(bool),
+    /// Show a drag in progress, or no longer.
+    RubberBand(Option<Rect<Image>>),
+    /// Show the next outline of a lone click, after the last the first again.
+    NextCandidate,
+}
+
+/// The cine ring as the session needs to know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingView {
+    /// Frames in it.
+    pub len: usize,
+    /// The frame on the screen, counted back from the newest, which is 0.
+    pub shown: usize,
+}
+
+/// What is on the screen when a command comes. To be made anew after each [`Outcome::Started`], so that `lost` is true.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Situation {
+    /// Monotonic time.
+    pub now: Nanos,
+    /// The frame on the screen.
+    pub shown: FrameId,
+    /// The frames that can be reviewed.
+    pub ring: RingView,
+    /// Where that frame shows the patient, and how.
+    pub region: ImageRegion,
+    /// How far from a marker a tap still meets it, image px.
+    pub marker_radius_px: f32,
+    /// Which objects were given up, and why.
+    pub lost: [Option<LostReason>; ObjectId::MAX],
+}
+
+impl Situation {
+    fn lost(&self, object: ObjectId) -> Option<LostReason> {
+        self.lost[object.index()]
+    }
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing changed.
+    Unchanged,
+    /// Tool, fill, active object, rubber band or holding away changed; no prompt did.
+    Changed,
+    /// Prompts changed; [`PromptSet::object_revision`] tells of which objects.
+    Edited,
+    /// This object begins with its first prompt: what is known of an earlier outline of it no longer counts.
+    Started(ObjectId),
+    /// Mode or frame changed.
+    Moved,
+    /// Not done, for the reason in the notice.
+    Refused(Notice),
+}
+
+/// Which frame is to be on the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The newest one.
+    Live,
+    /// One of the cine ring.
+    Ring {
+        /// Counted back from the newest, which is 0.
+        index_from_newest: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    Live,
+    Still { frozen_at: FrameId, frozen: usize, index: usize },
+}
+
+/// The operator's choices.
+#[derive(Clone, Debug)]
+pub struct Session {
+    config: SessionConfig,
+    prompts: PromptSet,
+    watch: Watch,
+    tool: Tool,
+    fill: FillLevel,
+    active: ObjectId,
+    is_held_away: bool,
+    rubber_band: Option<Rect<Image>>,
+    notice: Option<(Notice, Nanos)>,
+    last_touched: Option<FrameId>,
+}
+
+impl Session {
+    /// Live, no prompts, first object active.
+    pub fn new(config: SessionConfig) -> Self {
+        Self {
+            config,
+            prompts: PromptSet::new(),
+            watch: Watch::Live,
+            tool: Tool::default(),
+            fill: FillLevel::default(),
+            active: ObjectId(0),
+            is_held_away: false,
+            rubber_band: None,
+            notice: None,
+            last_touched: None,
+        }
+    }
+
+    /// Does what the operator wants, as far as the rules of this module allow.
+    pub fn apply(&mut self, command: Command, at: &Situation) -> Outcome {
+        self.stay_in_ring(at.ring.len);
+        let outcome = match command {
+            Command::Click { at: place, polarity, shown } => self.tap(place, polarity, shown, at),
+            Command::BoxPrompt { rect, shown } => self.drag(rect, shown, at),
+            Command::Undo => self.travel(PromptSet::undo),
+            Command::Redo => self.travel(PromptSet::redo),
+            Command::Clear => self.clear(),
+            Command::ToggleFreeze if self.watch == Watch::Live => self.freeze(at),
+            Command::ToggleFreeze | Command::Unfreeze => self.unfreeze(),
+            Command::Freeze => self.freeze(at),
+            Command::StepBack => self.look_at(|index, _| index + 1, at.ring.len),
+            Command::StepForward => self.look_at(|index, _| index.saturating_sub(1), at.ring.len),
+            Command::ScrubTo(place) => self.look_at(|index, last| scrubbed(place, last).unwrap_or(index), at.ring.len),
+            Command::NewObject => self.new_object(),
+            Command::Select(object) => self.select(object, at),
+            Command::ChooseTool(tool) => change(&mut self.tool, tool),
+            Command::CycleFill => {
+                self.fill = next_fill(self.fill);
+                Outcome::Changed
+            }
+            Command::HoldAway(is_held) => change(&mut self.is_held_away, is_held),
+            Command::RubberBand(rect) => change(&mut self.rubber_band, rect.and_then(|r| r.intersect(&at.region.rect))),
+            Command::NextCandidate => self.next_candidate(at),
+        };
+        match outcome {
+            Outcome::Refused(notice) => self.notify(notice, at.now),
+            Outcome::Edited | Outcome::Started(_) => self.notice = None,
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Forgets prompts, history, mode and tool, so that nothing of one patient is seen with another. The fill stays.
+    pub fn new_exam(&mut self) {
+        self.prompts.reset();
+        self.watch = Watch::Live;
+        self.tool = Tool::default();
+        self.active = ObjectId(0);
+        self.is_held_away = false;
+        self.rubber_band = None;
+        self.notice = None;
+        self.last_touched = None;
+    }
+
+    /// Moves the prompts along with the picture; see [`PromptSet::carry`].
+    pub fn carry(&mut self, to: impl FnMut(ObjectId, Point<Image>) -> Option<Point<Image>>) -> usize {
+        self.prompts.carry(to)
+    }
+
+    /// Shows a notice, in place of the one before.
+    pub fn notify(&mut self, notice: Notice, now: Nanos) {
+        self.notice = Some((notice, now));
+    }
+
+    /// The notice to show at `now`, until its time is over.
+    pub fn notice(&self, now: Nanos) -> Option<Notice> {
+        self.notice.filter(|(_, since)| now.since(*since) < self.config.notice_for).map(|(notice, _)| notice)
+    }
+
+    /// Live, frozen or review.
+    pub fn mode(&self) -> Mode {
+        match self.watch {
+            Watch::Live => Mode::Live,
+            Watch::Still { frozen, index, .. } if frozen == index => Mode::Frozen,
+            Watch::Still { .. } => Mode::Review,
+        }
+    }
+
+    /// Which frame is to be on the screen. An index is below the ring's length at the last command.
+    pub fn view(&self) -> View {
+        match self.watch {
+            Watch::Live => View::Live,
+            Watch::Still { index, .. } => View::Ring { index_from_newest: index },
+        }
+    }
+
+    /// The frame that was on the screen when it was frozen; `None` while live.
+    pub fn frozen_at(&self) -> Option<FrameId> {
+        match self.watch {
+            Watch::Live => None,
+            Watch::Still { frozen_at, .. } => Some(frozen_at),
+        }
+    }
+
+    /// What the next tap means.
+    pub fn tool(&self) -> Tool {
+        self.tool
+    }
+
+    /// How outlines are filled.
+    pub fn fill(&self) -> FillLevel {
+        self.fill
+    }
+
+    /// The object that taps go to.
+    pub fn active_object(&self) -> ObjectId {
+        self.active
+    }
+
+    /// All prompts.
+    pub fn prompts(&self) -> &PromptSet {
+        &self.prompts
+    }
+
+    /// Whether the operator holds the overlay away.
+    pub fn held_away(&self) -> bool {
+        self.is_held_away
+    }
+
+    /// A drag in progress, within the image region.
+    pub fn rubber_band(&self) -> Option<Rect<Image>> {
+        self.rubber_band
+    }
+
+    /// The frame on the screen at touch-down of the last tap or drag that changed a prompt.
+    pub fn last_touched(&self) -> Option<FrameId> {
+        self.last_touched
+    }
+
+    fn tap(&mut self, place: Point<Image>, polarity: Option<Polarity>, shown: FrameId, at: &Situation) -> Outcome {
+        if !at.region.content.is_segmentable() {
+            return Outcome::Refused(Notice::NotBMode);
+        }
+        if !at.region.rect.contains(place) {
+            return Outcome::Refused(Notice::OutsideImage);
+        }
+        let polarity = polarity.unwrap_or(match self.tool {
+            Tool::Include => Polarity::Positive,
+            Tool::Exclude => Polarity::Negative,
+        });
+        match self.marker_at(place, polarity, at) {
+            Some((object, _)) if object != self.active => self.select(object, at),
+            Some((_, id)) => {
+                self.last_touched = Some(shown);
+                self.tap_marker(id)
+            }
+            None => self.put(PromptShape::Click { at: place, polarity }, shown, at),
+        }
+    }
+
+    fn drag(&mut self, rect: Rect<Image>, shown: FrameId, at: &Situation) -> Outcome {
+        self.rubber_band = None;
+        if !at.region.content.is_segmentable() {
+            return Outcome::Refused(Notice::NotBMode);
+        }
+        if rect.width() < BOX_SIDE_MIN_PX || rect.height() < BOX_SIDE_MIN_PX {
+            return Outcome::Unchanged;
+        }
+        match rect.intersect(&at.region.rect) {
+            Some(inside) => self.put(PromptShape::Box(inside), shown, at),
+            None => Outcome::Refused(Notice::OutsideImage),
+        }
+    }
+
+    /// Adds a prompt to the active object, or begins it with it.
+    fn put(&mut self, shape: PromptShape, shown: FrameId, at: &Situation) -> Outcome {
+        let object = self.active;
+        let lost = at.lost(object);
+        let begins = lost.is_some() || self.prompts.is_empty(object);
+        let added = if begins { self.prompts.restart(object, shape) } else { self.prompts.add(object, shape) };
+        match (added, lost) {
+            (Ok(_), _) => {
+                self.last_touched = Some(shown);
+                if begins { Outcome::Started(object) } else { Outcome::Edited }
+            }
+            (Err(PromptError::Full), _) => Outcome::Refused(Notice::PromptsFull),
+            (Err(PromptError::NothingInside), Some(reason)) => Outcome::Refused(Notice::TapAgain(object, reason)),
+            (Err(PromptError::NothingInside), None) => Outcome::Refused(Notice::TapToStart),
+            (Err(_), _) => Outcome::Refused(Notice::OutsideImage),
+        }
+    }
+
+    fn tap_marker(&mut self, id: PromptId) -> Outcome {
+        let is_last = self.prompts.candidate(self.active) + 1 == PromptSet::CANDIDATES;
+        if is_last || self.prompts.next_candidate(self.active).is_none() {
+            self.prompts.remove(id);
+        }
+        Outcome::Edited
+    }
+
+    /// The marker that a tap meets: the nearest, of two as near the active object's.
+    fn marker_at(&self, place: Point<Image>, polarity: Polarity, at: &Situation) -> Option<(ObjectId, PromptId)> {
+        let others = (0..ObjectId::MAX as u8)
+            .map(ObjectId)
+            .filter(|&object| object != self.active && polarity == Polarity::Positive);
+        std::iter::once(self.active)
+            .chain(others)
+            .filter(|&object| at.lost(object).is_none())
+            .flat_map(|object| self.prompts.active(object))
+            .filter_map(|prompt| Some((prompt, met(prompt, place, at.marker_radius_px)?)))
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(prompt, _)| (prompt.object, prompt.id))
+    }
+
+    fn next_candidate(&mut self, at: &Situation) -> Outcome {
+        if at.lost(self.active).is_some() || self.prompts.next_candidate(self.active).is_none() {
+            return Outcome::Unchanged;
+        }
+        Outcome::Edited
+    }
+
+    /// Undoes or redoes; the active object follows what changed, so that the operator sees it.
+    fn travel(&mut self, step: fn(&mut PromptSet) -> bool) -> Outcome {
+        if !step(&mut self.prompts) {
+            return Outcome::Unchanged;
+        }
+        let now = self.prompts.revision();
+        let has_changed = |object: &ObjectId| self.prompts.object_revision(*object) == now;
+        if !has_changed(&self.active) {
+            let changed = (0..ObjectId::MAX as u8).map(ObjectId).find(has_changed);
+            self.active = changed.unwrap_or(self.active);
+        }
+        Outcome::Edited
+    }
+
+    fn clear(&mut self) -> Outcome {
+        if !self.prompts.clear_object(self.active) && !self.prompts.clear_all() {
+            return Outcome::Unchanged;
+        }
+        self.tool = Tool::Include;
+        Outcome::Edited
+    }
+
+    fn new_object(&mut self) -> Outcome {
+        let mut objects = (0..ObjectId::MAX as u8).map(ObjectId);
+        match objects.find(|&object| self.prompts.is_empty(object)) {
+            Some(object) => {
+                self.tool = Tool::Include;
+                self.active = object;
+                Outcome::Changed
+            }
+            None => Outcome::Refused(Notice::ObjectsFull),
+        }
+    }
+
+    fn select(&mut self, object: ObjectId, at: &Situation) -> Outcome {
+        if object.index() >= ObjectId::MAX {
+            return Outcome::Unchanged;
+        }
+        if let Some(reason) = at.lost(object) {
+            self.notify(Notice::TapAgain(object, reason), at.now);
+        }
+        change(&mut self.active, object)
+    }
+
+    fn freeze(&mut self, at: &Situation) -> Outcome {
+        if self.watch != Watch::Live || at.ring.len == 0 {
+            return Outcome::Unchanged;
+        }
+        let index = at.ring.shown.min(at.ring.len - 1);
+        self.watch = Watch::Still { frozen_at: at.shown, frozen: index, index };
+        Outcome::Moved
+    }
+
+    fn unfreeze(&mut self) -> Outcome {
+        match change(&mut self.watch, Watch::Live) {
+            Outcome::Changed => Outcome::Moved,
+            unchanged => unchanged,
+        }
+    }
+
+    /// On a still picture, goes where `choose` says, given the present index and the largest.
+    fn look_at(&mut self, choose: impl Fn(usize, usize) -> usize, ring_len: usize) -> Outcome {
+        let Watch::Still { index, .. } = &mut self.watch else { return Outcome::Unchanged };
+        let last = ring_len.saturating_sub(1);
+        match change(index, choose(*index, last).min(last)) {
+            Outcome::Changed => Outcome::Moved,
+            unchanged => unchanged,
+        }
+    }
+
+    fn stay_in_ring(&mut self, len: usize) {
+        match &mut self.watch {
+            Watch::Live => {}
+            Watch::Still { .. } if len == 0 => self.watch = Watch::Live,
+            Watch::Still { frozen, index, .. } => {
+                *frozen = (*frozen).min(len - 1);
+                *index = (*index).min(len - 1);
+            }
+        }
+    }
+}
+
+fn change<T: PartialEq>(what: &mut T, to: T) -> Outcome {
+    if *what == to {
+        return Outcome::Unchanged;
+    }
+    *what = to;
+    Outcome::Changed
+}
+
+fn next_fill(fill: FillLevel) -> FillLevel {
+    match fill {
+        FillLevel::None => FillLevel::Quarter,
+        FillLevel::Quarter => FillLevel::Half,
+        FillLevel::Half => FillLevel::None,
+    }
+}
+
+/// Index from the newest of a place between the oldest, 0, and the newest, 1; `None` for NaN.
+fn scrubbed(place: f32, last: usize) -> Option<usize> {
+    (!place.is_nan()).then(|| ((1.0 - place.clamp(0.0, 1.0)) * last as f32).round() as usize)
+}
+
+/// How far a tap is from a prompt's marker, if it meets it. The corners of a small box leave its middle free.
+fn met(prompt: &Prompt, place: Point<Image>, radius: f32) -> Option<f32> {
+    let (distance, radius) = match prompt.shape {
+        PromptShape::Click { at, .. } => (at.distance(place), radius),
+        PromptShape::Box(r) => {
+            let corners = [(r.x0, r.y0), (r.x1, r.y0), (r.x0, r.y1), (r.x1, r.y1)];
+            let nearest = corners.map(|(x, y)| Point::new(x, y).distance(place)).into_iter().fold(f32::MAX, f32::min);
+            (nearest, radius.min(r.width().min(r.height()) / 4.0))
+        }
+    };
+    (distance <= radius).then_some(distance)
+}
