@@ -1,0 +1,193 @@
+//! Where the finished picture goes, and where touches come from.
+//!
+//! | file | what |
+//! |---|---|
+//! | `window.rs` | a window under X11 or Wayland (feature `window`) |
+//! | `record.rs` | a recorder: hands pictures to a writing thread, never waits for it |
+//! | `gif_file.rs`, `y4m_file.rs`, `png_folder.rs` | what the recorder can write |
+//! | `palette.rs` | the fixed 256 colours of a GIF |
+//! | `tee.rs` | one display that is looked at, others that get the same pictures |
+//!
+//! A display belongs to the thread that presents. It shows what it is given as it is: what may be drawn, and in which
+//! style, has been decided before.
+//!
+//! ```
+//! use sonotap::display::{Display, NullDisplay, Presented};
+//! use sonotap::overlay::Canvas;
+//! use sonotap::units::{FrameId, Nanos};
+//! let mut display = NullDisplay::new(320, 240);
+//! let shown = Presented { frame: FrameId(1), captured: Nanos::from_ms(0), presented: Nanos::from_ms(33) };
+//! display.present(&Canvas::new(320, 240), &shown).unwrap();
+//! assert_eq!(display.last(), Some(shown));
+//! ```
+
+mod gif_file;
+mod palette;
+mod png_folder;
+pub mod record;
+mod tee;
+#[cfg(feature = "window")]
+pub mod window;
+mod y4m_file;
+
+pub use record::Recorder;
+pub use tee::Tee;
+#[cfg(feature = "window")]
+pub use window::Window;
+
+use crate::error::Result;
+use crate::input::Contact;
+use crate::overlay::Canvas;
+use crate::units::{FrameId, Nanos};
+
+/// Which frame a picture shows, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The frame.
+    pub frame: FrameId,
+    /// When it was captured, monotonic.
+    pub captured: Nanos,
+    /// When it is presented, monotonic.
+    pub presented: Nanos,
+}
+
+/// Whether the operator still looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Go on.
+    Open,
+    /// The operator closed the display.
+    Closed,
+}
+
+/// A key that was pressed on a display with a keyboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// Space bar.
+    Space,
+    /// Left arrow.
+    Left,
+    /// Right arrow.
+    Right,
+    /// Backspace or delete.
+    Backspace,
+    /// A letter (lower case) or digit.
+    Character(char),
+}
+
+/// Something that shows pictures.
+pub trait Display {
+    /// Width and height of the canvas that it wants next, display px.
+    fn size(&self) -> (u32, u32);
+
+    /// Display px per inch, for sizes in millimetres on the screen; 96 where the device does not say.
+    fn dpi(&self) -> f32;
+
+    /// Shows a picture. A canvas of another size is cut, or padded with black, at the right and the bottom.
+    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()>;
+
+    /// Appends the touches since the last call to `out`; `now` is their time and `shown` the frame on the screen.
+    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence>;
+
+    /// Appends the keys pressed up to the last call of [`Self::contacts`] to `out`.
+    fn keys(&mut self, _out: &mut Vec<Key>) {}
+
+    /// Writes out and closes what is open. Nothing may be presented afterwards.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// A display that shows nothing: for running without a screen.
+#[derive(Clone, Debug)]
+pub struct NullDisplay {
+    size: (u32, u32),
+    presented: u64,
+    last: Option<Presented>,
+}
+
+impl NullDisplay {
+    /// A display of that size, display px.
+    pub fn new(width: u32, height: u32) -> Self {
+        Self { size: (width, height), presented: 0, last: None }
+    }
+
+    /// Number of pictures presented.
+    pub fn presented(&self) -> u64 {
+        self.presented
+    }
+
+    /// What was presented last.
+    pub fn last(&self) -> Option<Presented> {
+        self.last
+    }
+}
+
+impl Display for NullDisplay {
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn dpi(&self) -> f32 {
+        96.0
+    }
+
+    fn present(&mut self, _canvas: &Canvas, shown: &Presented) -> Result<()> {
+        self.presented += 1;
+        self.last = Some(*shown);
+        Ok(())
+    }
+
+    fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {
+        Ok(Presence::Open)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Copies rows of 0x00RRGGBB pixels from one picture into another: what does not fit is cut, what is left over is black.
+fn copy_fitting(from: &[u32], from_size: (u32, u32), to: &mut [u32], to_size: (u32, u32)) {
+    if from_size == to_size {
+        to.copy_from_slice(from);
+        return;
+    }
+    let (from_width, to_width) = (from_size.0.max(1) as usize, to_size.0.max(1) as usize);
+    let common = from_width.min(to_width);
+    let mut rows = from.chunks_exact(from_width);
+    for line in to.chunks_exact_mut(to_width) {
+        match rows.next() {
+            Some(row) => {
+                line[..common].copy_from_slice(&row[..common]);
+                line[common..].fill(0);
+            }
+            None => line.fill(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_of_another_size_is_cut_and_padded() {
+        let from: Vec<u32> = (1..=6).collect();
+        let mut narrow = [9; 6];
+        copy_fitting(&from, (3, 2), &mut narrow, (2, 3));
+        assert_eq!(narrow, [1, 2, 4, 5, 0, 0]);
+        let mut wide = [9; 4];
+        copy_fitting(&from, (3, 2), &mut wide, (4, 1));
+        assert_eq!(wide, [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn null_display_counts() {
+        let mut display = NullDisplay::new(8, 8);
+        let canvas = Canvas::new(8, 8);
+        for id in 1..=3 {
+            let shown = Presented { frame: FrameId(id), captured: Nanos(id), presented: Nanos(id + 5) };
+            display.present(&canvas, &shown).unwrap();
+        }
+        assert_eq!((display.presented(), display.last().map(|l| l.frame)), (3, Some(FrameId(3))));
+    }
+}

@@ -1,0 +1,402 @@
+//! Records what is presented: an animated GIF, a Y4M video or a folder of PNGs, by the ending of the path.
+//!
+//! | path | what | time |
+//! |---|---|---|
+//! | `*.gif` | 256 fixed colours, greys within one level | real delays in 1/100 s; pictures nearer than 2/100 s are left out |
+//! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures a second, repeated or left out to follow the real time |
+//! | else | a folder of PNGs, lossless, and `frames.csv` | one file a picture, the times in the table |
+//!
+//! Until [`Display::finish`] the recording is called `*.part`; it gets its own name when it is whole. A recorder that is
+//! dropped finishes by itself.
+//!
+//! ```
+//! use sonotap::display::{Display, Presented, Recorder};
+//! use sonotap::overlay::Canvas;
+//! use sonotap::units::{FrameId, Nanos};
+//! let folder = tempfile::tempdir().unwrap();
+//! let path = folder.path().join("exam.gif");
+//! let mut recorder = Recorder::create(&path, 64, 48, &[0x00e5ff]).unwrap();
+//! let shown = Presented { frame: FrameId(1), captured: Nanos(0), presented: Nanos(0) };
+//! recorder.present(&Canvas::new(64, 48), &shown).unwrap();
+//! recorder.finish().unwrap();
+//! assert_eq!(recorder.counts().written, 1);
+//! assert!(path.exists());
+//! ```
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::gif_file::GifFile;
+use super::png_folder::PngFolder;
+use super::y4m_file::Y4mFile;
+use super::{Display, Presence, Presented, copy_fitting};
+use crate::error::{Error, ErrorKind, Result};
+use crate::input::Contact;
+use crate::overlay::Canvas;
+use crate::units::{FrameId, Nanos};
+
+/// Pictures that may wait for the writing thread; one more is dropped.
+pub const QUEUE: usize = 8;
+
+/// What became of the pictures that a recorder was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// In the recording.
+    pub written: u64,
+    /// Left out because they came faster than the format's time goes.
+    pub left_out: u64,
+    /// Lost because the writing thread was behind.
+    pub dropped: u64,
+}
+
+/// A display that writes to a file or folder.
+///
+/// Guarantees: [`Display::present`] copies the picture and returns, it never waits for the disk; memory is bounded by
+/// [`QUEUE`] pictures. Threads: one of its own, from [`Self::create`] to [`Display::finish`].
+pub struct Recorder {
+    size: (u32, u32),
+    place: String,
+    free: Receiver<Slot>,
+    filled: Option<Sender<Slot>>,
+    writer: Option<JoinHandle<Result<()>>>,
+    written: Arc<AtomicU64>,
+    left_out: Arc<AtomicU64>,
+    dropped: u64,
+}
+
+impl Recorder {
+    /// Begins a recording at `path` of pictures of `width` x `height` display px. `theme` (0x00RRGGBB) are colours that a
+    /// GIF keeps exactly, at most 20; the first 4 are those that tint tissue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for a size that the format cannot hold, [`ErrorKind::Io`] when the path cannot be written
+    /// or is a folder with something in it.
+    pub fn create(path: &Path, width: u32, height: u32, theme: &[u32]) -> Result<Self> {
+        let ending = path.extension().map(|e| e.to_ascii_lowercase());
+        let place = format!("recording {}", path.display());
+        if width == 0 || height == 0 {
+            return Err(Error::new(ErrorKind::Argument, format!("{place}: expected a size, got {width} x {height}")));
+        }
+        let sink: Result<Box<dyn Sink>> = match ending.as_ref().and_then(|e| e.to_str()) {
+            Some("gif") => GifFile::create(path, width, height, theme).map(|s| Box::new(s) as _),
+            Some("y4m") => Y4mFile::create(path, width, height).map(|s| Box::new(s) as _),
+            _ => PngFolder::create(path, width, height).map(|s| Box::new(s) as _),
+        };
+        Self::with_sink(sink.map_err(|e| e.within(&place))?, place, (width, height))
+    }
+
+    fn with_sink(sink: Box<dyn Sink>, place: String, size: (u32, u32)) -> Result<Self> {
+        let (give_back, free) = bounded(QUEUE);
+        let (filled, to_write) = bounded(QUEUE);
+        for _ in 0..QUEUE {
+            let slot = Slot { pixels: vec![0; size.0 as usize * size.1 as usize], shown: None };
+            // The channel has room for all of them and its other end is alive.
+            let _ = give_back.send(slot);
+        }
+        let (written, left_out) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let counts = (written.clone(), left_out.clone());
+        let writer = std::thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || write_all(sink, &to_write, &give_back, &counts.0, &counts.1))
+            .map_err(|e| Error::caused(ErrorKind::Unavailable, format!("{place}: no thread to write with"), e))?;
+        Ok(Self { size, place, free, filled: Some(filled), writer: Some(writer), written, left_out, dropped: 0 })
+    }
+
+    /// What became of the pictures so far; final after [`Display::finish`].
+    pub fn counts(&self) -> Recorded {
+        Recorded {
+            written: self.written.load(Ordering::Relaxed),
+            left_out: self.left_out.load(Ordering::Relaxed),
+            dropped: self.dropped,
+        }
+    }
+
+    /// Lets the writing thread come to its end and says how it ended; `Ok` when that was said before.
+    fn join(&mut self) -> Result<()> {
+        self.filled = None;
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let ended = writer.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the writing thread panicked")));
+        ended.map_err(|e| e.within(&self.place))
+    }
+
+    fn stopped(&mut self) -> Error {
+        let again = || Error::new(ErrorKind::Io, format!("{}: it has ended, nothing more is recorded", self.place));
+        let again = again();
+        self.join().err().unwrap_or(again)
+    }
+}
+
+impl Display for Recorder {
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn dpi(&self) -> f32 {
+        96.0
+    }
+
+    /// Hands a copy to the writing thread, or counts a drop when [`QUEUE`] pictures wait already.
+    ///
+    /// # Errors
+    /// When writing failed since the last call, or the recording has ended.
+    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()> {
+        let mut slot = match self.free.try_recv() {
+            Ok(slot) => slot,
+            Err(e) if e.is_disconnected() => return Err(self.stopped()),
+            Err(_) => {
+                self.dropped += 1;
+                return Ok(());
+            }
+        };
+        copy_fitting(canvas.pixels(), (canvas.width(), canvas.height()), &mut slot.pixels, self.size);
+        slot.shown = Some(*shown);
+        match self.filled.as_ref().map(|filled| filled.try_send(slot)) {
+            Some(Ok(())) => Ok(()),
+            _ => Err(self.stopped()),
+        }
+    }
+
+    fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {
+        Ok(Presence::Open)
+    }
+
+    /// Writes what waits, closes the recording and gives it its name.
+    fn finish(&mut self) -> Result<()> {
+        let is_open = self.writer.is_some();
+        let ended = self.join();
+        if is_open && self.dropped > 0 {
+            log::warn!("{}: {} pictures dropped, the disk was behind", self.place, self.dropped);
+        }
+        ended
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Err(e) = self.finish() {
+            log::error!("{e}");
+        }
+    }
+}
+
+/// A picture on its way to the writing thread, or back.
+struct Slot {
+    pixels: Vec<u32>,
+    shown: Option<Presented>,
+}
+
+fn write_all(
+    mut sink: Box<dyn Sink>,
+    to_write: &Receiver<Slot>,
+    give_back: &Sender<Slot>,
+    written: &AtomicU64,
+    left_out: &AtomicU64,
+) -> Result<()> {
+    for mut slot in to_write {
+        if let Some(shown) = slot.shown.take() {
+            let count = match sink.write(&slot.pixels, &shown)? {
+                Fate::Written => written,
+                Fate::LeftOut => left_out,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        // The recorder may be gone; then nobody needs the slot.
+        let _ = give_back.try_send(slot);
+    }
+    sink.finish()
+}
+
+/// What a sink did with a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is, or will be, in the recording.
+    Written,
+    /// It came too soon after the one before.
+    LeftOut,
+}
+
+/// One format of recording; runs on the writing thread.
+pub(super) trait Sink: Send {
+    /// Adds a picture, row-major 0x00RRGGBB, of the size that the sink was made for.
+    fn write(&mut self, pixels: &[u32], shown: &Presented) -> Result<Fate>;
+    /// Closes the recording and gives it its name.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// `path` with `.part` at its end.
+pub(super) fn part_of(path: &Path) -> PathBuf {
+    let mut part = OsString::from(path);
+    part.push(".part");
+    part.into()
+}
+
+/// A file that has its name only when it is whole.
+pub(super) struct PartFile {
+    writer: BufWriter<File>,
+    part: PathBuf,
+    path: PathBuf,
+}
+
+impl PartFile {
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::new(ErrorKind::Io, "expected a file to write, got a folder"));
+        }
+        let part = part_of(path);
+        let file = File::create(&part).map_err(cannot_write)?;
+        Ok(Self { writer: BufWriter::with_capacity(1 << 18, file), part, path: path.to_path_buf() })
+    }
+
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.writer.flush().map_err(cannot_write)?;
+        self.writer.get_ref().sync_all().map_err(cannot_write)?;
+        std::fs::rename(&self.part, &self.path).map_err(cannot_write)
+    }
+}
+
+impl Write for PartFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+pub(super) fn cannot_write(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::caused(ErrorKind::Io, format!("cannot be written: {e}"), e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(id: u64) -> Presented {
+        Presented { frame: FrameId(id), captured: Nanos::from_ms(33 * id), presented: Nanos::from_ms(33 * id + 20) }
+    }
+
+    /// Writes one picture for each word that it hears through `go`; fails from the `room`-th picture on.
+    struct Gated {
+        go: Receiver<()>,
+        seen: Sender<(FrameId, u32)>,
+        room: usize,
+    }
+
+    impl Sink for Gated {
+        fn write(&mut self, pixels: &[u32], shown: &Presented) -> Result<Fate> {
+            let _ = self.go.recv();
+            if self.room == 0 {
+                return Err(Error::new(ErrorKind::Io, "no space left on device"));
+            }
+            self.room -= 1;
+            self.seen.send((shown.frame, pixels[0])).unwrap();
+            Ok(Fate::Written)
+        }
+
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gated(room: usize) -> (Recorder, Sender<()>, Receiver<(FrameId, u32)>) {
+        let (open, go) = bounded(100);
+        let (seen, heard) = bounded(100);
+        let sink = Box::new(Gated { go, seen, room });
+        (Recorder::with_sink(sink, "recording test".into(), (4, 2)).unwrap(), open, heard)
+    }
+
+    #[test]
+    fn a_slow_writer_costs_pictures_and_never_waiting() {
+        let (mut recorder, open, heard) = gated(usize::MAX);
+        let mut canvas = Canvas::new(4, 2);
+        for id in 1..=30 {
+            canvas.pixels_mut().fill(id as u32);
+            recorder.present(&canvas, &shown(id)).unwrap();
+        }
+        assert_eq!(recorder.counts(), Recorded { written: 0, left_out: 0, dropped: 30 - QUEUE as u64 });
+        drop(open);
+        recorder.finish().unwrap();
+        assert_eq!(recorder.counts().written, QUEUE as u64);
+        let got: Vec<_> = heard.try_iter().collect();
+        assert_eq!(got, (1..=QUEUE as u64).map(|id| (FrameId(id), id as u32)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_full_disk_is_reported_once_with_its_cause_and_then_as_ended() {
+        let (mut recorder, open, heard) = gated(2);
+        let canvas = Canvas::new(4, 2);
+        for id in 1..=3 {
+            recorder.present(&canvas, &shown(id)).unwrap();
+        }
+        drop(open);
+        assert_eq!(heard.iter().count(), 2, "the writer has ended when nobody can be heard any more");
+        let e = (4..).find_map(|id| recorder.present(&canvas, &shown(id)).err()).unwrap();
+        assert_eq!(e.to_string(), "recording test: no space left on device");
+        assert!(recorder.present(&canvas, &shown(9)).unwrap_err().to_string().contains("has ended"));
+        recorder.finish().unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_is_reported_by_finish_at_the_latest() {
+        let (mut recorder, open, _heard) = gated(0);
+        recorder.present(&Canvas::new(4, 2), &shown(1)).unwrap();
+        drop(open);
+        assert_eq!(recorder.finish().unwrap_err().kind(), ErrorKind::Io);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_without_room_is_an_error_in_every_format_of_one_file() {
+        for name in ["a.gif", "a.y4m"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(name);
+            std::os::unix::fs::symlink("/dev/full", part_of(&path)).unwrap();
+            let mut recorder = Recorder::create(&path, 8, 6, &[]).unwrap();
+            recorder.present(&Canvas::new(8, 6), &shown(1)).unwrap();
+            let e = recorder.finish().unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Io);
+            assert!(e.to_string().contains("cannot be written") && !path.exists(), "{e}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_at_the_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let occupied = folder.path().join("occupied");
+        std::fs::create_dir(&occupied).unwrap();
+        std::fs::write(occupied.join("note.txt"), "here").unwrap();
+        let a_folder = folder.path().join("folder.gif");
+        std::fs::create_dir(&a_folder).unwrap();
+        for path in [missing.join("a.gif"), missing.join("a.y4m"), missing.join("a"), occupied, a_folder] {
+            let e = Recorder::create(&path, 8, 8, &[]).err().unwrap_or_else(|| panic!("{path:?} was accepted"));
+            assert_eq!(e.kind(), ErrorKind::Io, "{e}");
+            assert!(e.to_string().starts_with("recording "), "{e}");
+        }
+        for (width, height) in [(0, 8), (8, 0), (70_000, 8)] {
+            let e = Recorder::create(&folder.path().join("b.gif"), width, height, &[]).err().unwrap();
+            assert_eq!(e.kind(), ErrorKind::Argument, "{e}");
+        }
+    }
+
+    #[test]
+    fn a_recording_has_its_name_only_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.gif", "a.y4m", "a"] {
+            let path = folder.path().join(name);
+            let mut recorder = Recorder::create(&path, 8, 6, &[]).unwrap();
+            recorder.present(&Canvas::new(8, 6), &shown(1)).unwrap();
+            assert!(!path.exists() && part_of(&path).exists(), "{name}");
+            drop(recorder);
+            assert!(path.exists() && !part_of(&path).exists(), "{name}");
+        }
+    }
+}
