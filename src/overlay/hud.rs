@@ -1,0 +1,194 @@
+//! Composes a screen: the frame in its place, outlines and marks on it, words and controls around it.
+
+use crate::frame::Frame;
+use crate::geometry::{Converter, Display, Image};
+use crate::overlay::blend::{Clip, KeepOut, Painter, PxRect, alpha};
+use crate::overlay::blit::Blitter;
+use crate::overlay::canvas::Canvas;
+use crate::overlay::chrome::{Chrome, picture};
+use crate::overlay::layout::{Control, Layout};
+use crate::overlay::marks::{Chip, ChipPlaces, banner, marker, rubber_band};
+use crate::overlay::outline::{LineColours, OutlinePainter, style_of};
+use crate::overlay::panel;
+use crate::overlay::text::Typeface;
+use crate::overlay::theme::Theme;
+use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene, Signal};
+use crate::units::Score;
+
+/// Below this score an outline carries the words "add a point", unless the view says otherwise.
+const LOW_SCORE: f32 = 0.7;
+
+/// How a scene meets the screen.
+#[derive(Clone, Copy, Debug)]
+pub struct HudView<'a> {
+    /// From the frame to the screen; usually the image region fitted into the layout's image area.
+    pub to_display: Converter<Image, Display>,
+    /// Where everything is.
+    pub layout: &'a Layout,
+    /// What must stay as the host drew it.
+    pub keep_outs: &'a [KeepOut],
+    /// The control under the finger, shown pressed.
+    pub pressed: Option<Control>,
+    /// Outlines below it ask for a point; `None` means 0.7.
+    pub low_score: Option<Score>,
+}
+
+/// Letters for one screen.
+#[derive(Clone, Debug)]
+struct Faces {
+    made_for: (i32, i32),
+    body: Typeface,
+    large: Typeface,
+}
+
+/// Composes screens; keeps its buffers, so that after the first frame of a size nothing is allocated.
+///
+/// Guarantees:
+/// - an outline is drawn only on the frame that the scene belongs to, and not while live pictures are missing;
+/// - only [`Overlay::Exact`] is drawn in the fresh style;
+/// - no pixel of a keep-out differs from the frame;
+/// - "AI" and "Not for diagnostic use" are on every screen;
+/// - nothing moves the LIVE tick but [`Scene::live_tick`].
+#[derive(Clone, Debug, Default)]
+pub struct Hud {
+    faces: Option<Faces>,
+    chrome: Chrome,
+    blitter: Blitter,
+    outliner: OutlinePainter,
+    clip: Clip,
+    whole: Clip,
+    words: String,
+}
+
+impl Hud {
+    /// One that has drawn nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Paints the whole canvas, which takes the layout's size: the frame, and the scene where it may be drawn.
+    /// Before the first frame, pass a default one.
+    pub fn draw(&mut self, canvas: &mut Canvas, frame: &Frame, scene: &Scene, view: &HudView) {
+        let layout = view.layout;
+        let (width, height) = layout.size();
+        if (canvas.width(), canvas.height()) != (width, height) {
+            canvas.resize(width, height);
+        }
+        let faces = faces(&mut self.faces, layout);
+        self.chrome.put(canvas, layout, scene, view.pressed, &faces.body);
+        let area = picture(layout);
+        self.blitter.blit(frame, &view.to_display, area, canvas);
+        self.clip.set(area, view.keep_outs, &view.to_display);
+        self.whole.set(PxRect::new(0, 0, width as i32, height as i32), &[], &view.to_display);
+
+        let mut painter = Painter::new(canvas, &self.whole);
+        panel::status(&mut painter, layout, &faces.body, scene, &mut self.words);
+        let is_outline_shown = may_show_outlines(scene, frame);
+        panel::panel(&mut painter, layout, &faces.body, scene, is_outline_shown, &mut self.words);
+        panel::track(&mut painter, layout, scene);
+
+        let mut painter = Painter::new(canvas, &self.clip);
+        if scene.mode == Mode::Live && scene.signal != Signal::Good {
+            banner(&mut painter, &faces.large, panel::signal_words(scene.signal));
+        }
+        if is_outline_shown {
+            let mut on_picture = OnPicture {
+                outliner: &mut self.outliner,
+                face: &faces.body,
+                words: &mut self.words,
+                view,
+                fill: scene.fill,
+            };
+            on_picture.draw(&mut painter, scene);
+        }
+    }
+}
+
+/// Whether outlines, marks and measurements of the scene belong on this frame: it is theirs, and pictures come.
+fn may_show_outlines(scene: &Scene, frame: &Frame) -> bool {
+    scene.belongs_to(frame) && (scene.mode != Mode::Live || scene.signal == Signal::Good)
+}
+
+/// The letters for this layout, made anew only when its pitch or picture changes.
+fn faces<'f>(kept: &'f mut Option<Faces>, layout: &Layout) -> &'f Faces {
+    const LONGEST_BANNER: f32 = 12.0;
+    let area = layout.image_area();
+    // Capitals of the 10x20 font are about 1.3 times as high as a character is wide.
+    let fitting = area.width() / (LONGEST_BANNER + 1.0) * 1.3;
+    let large = layout.mm(8.0).min(fitting).min(area.height() / 3.0);
+    let made_for = ((layout.text_height() * 8.0) as i32, (large * 8.0) as i32);
+    if !kept.as_ref().is_some_and(|f| f.made_for == made_for) {
+        *kept = None;
+    }
+    kept.get_or_insert_with(|| Faces {
+        made_for,
+        body: Typeface::with_cap_height(layout.text_height()),
+        large: Typeface::with_cap_height(large),
+    })
+}
+
+/// What it takes to draw the objects of a scene on its frame.
+struct OnPicture<'a> {
+    outliner: &'a mut OutlinePainter,
+    face: &'a Typeface,
+    words: &'a mut String,
+    view: &'a HudView<'a>,
+    fill: FillLevel,
+}
+
+impl OnPicture<'_> {
+    fn draw(&mut self, painter: &mut Painter, scene: &Scene) {
+        let (layout, to_display) = (self.view.layout, &self.view.to_display);
+        let mut covered = [PxRect::default(); crate::units::ObjectId::MAX];
+        for object in &scene.objects {
+            covered[object.object.index() % covered.len()] = self.outline(painter, object);
+        }
+        let mut places = ChipPlaces::new(&scene.objects, to_display, layout, covered);
+        for object in scene.objects.iter().filter(|o| !covered[o.object.index() % covered.len()].is_empty()) {
+            self.chip(painter, object, &mut places);
+        }
+        for object in &scene.objects {
+            if object.overlay != Overlay::Hidden(HiddenReason::HeldAway) {
+                let colour = Theme::DARK.object(object.object);
+                object.markers.iter().for_each(|m| marker(painter, layout.mm(1.0), to_display, m, colour));
+            }
+        }
+        if let Some(rect) = scene.rubber_band {
+            let active = scene.objects.iter().find(|o| o.is_active);
+            let colour = active.map_or(Theme::DARK.text, |o| Theme::DARK.object(o.object));
+            rubber_band(painter, layout, &to_display.apply_rect(&rect), colour);
+        }
+    }
+
+    /// Draws an object's outline if it may be drawn. Returns what it covers.
+    fn outline(&mut self, painter: &mut Painter, object: &ObjectScene) -> PxRect {
+        let Some(style) = style_of(object.overlay) else { return PxRect::default() };
+        let (layout, to_display) = (self.view.layout, &self.view.to_display);
+        let colour = Theme::DARK.object(object.object);
+        let tint = match self.fill {
+            FillLevel::None => 0,
+            FillLevel::Quarter => alpha(0.25),
+            FillLevel::Half => alpha(0.5),
+        };
+        if tint > 0 && style.is_filled() {
+            self.outliner.fill(painter, &object.outline, to_display, colour, tint);
+        }
+        let colours = LineColours { line: colour, halo: Theme::DARK.halo };
+        self.outliner.line(painter, &object.outline, to_display, style, layout.mm(1.0), colours)
+    }
+
+    fn chip(&mut self, painter: &mut Painter, object: &ObjectScene, places: &mut ChipPlaces) {
+        self.words.clear();
+        if let Overlay::Carried { age } | Overlay::Stale { age } = object.overlay {
+            if matches!(object.overlay, Overlay::Stale { .. }) {
+                self.words.push_str("old: ");
+            }
+            panel::write_age(age, self.words);
+        }
+        let low = self.view.low_score.map_or(LOW_SCORE, Score::get);
+        let is_low = object.score.is_some_and(|s| s.get() < low);
+        let cue = if is_low { "add a point" } else { "" };
+        let chip = Chip { object: object.object, age: self.words, cue };
+        places.put(painter, self.view.layout, self.face, &chip);
+    }
+}

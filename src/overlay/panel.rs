@@ -1,0 +1,445 @@
+//! Words and numbers around the picture: the status bar above it, measurements and notices below.
+
+use std::fmt::Write;
+
+use crate::measure::Measurements;
+use crate::overlay::blend::{Painter, PxRect, alpha};
+use crate::overlay::layout::Layout;
+use crate::overlay::marks::glyph;
+use crate::overlay::text::Typeface;
+use crate::overlay::theme::Theme;
+use crate::scene::{HiddenReason, Mode, Notice, ObjectScene, Overlay, Scene, Signal};
+use crate::units::{Millimetres, Nanos, ObjectId};
+
+const LABEL: &str = "Not for diagnostic use";
+const LABEL_LINES: [&str; 2] = ["Not for", "diagnostic use"];
+
+/// Age as it is shown: "120 ms", "1.4 s", "over 99 s".
+pub(super) fn write_age(age: Nanos, out: &mut String) {
+    let ms = age.as_ms();
+    // A String takes everything, so writing to it cannot fail.
+    let _ = match ms {
+        ..1000.0 => write!(out, "{ms:.0} ms"),
+        ..99_950.0 => write!(out, "{:.1} s", ms / 1000.0),
+        _ => write!(out, "over 99 s"),
+    };
+}
+
+/// What a notice says, after the symbol of the object that it is about.
+pub(super) fn notice_words(notice: Notice) -> (Option<ObjectId>, &'static str, &'static str) {
+    match notice {
+        Notice::TapToStart => (None, "Tap the structure to outline it", ""),
+        Notice::TapAgain(object, reason) => (Some(object), reason.label(), "Tap again"),
+        Notice::AddPoint(object) => (Some(object), "Confidence low: add a point", ""),
+        Notice::OutsideImage => (None, "That was outside the image", ""),
+        Notice::PromptsFull => (None, "No more points fit: undo or clear", ""),
+        Notice::ObjectsFull => (None, "All objects are in use", ""),
+        Notice::FrameGone => (None, "That frame is gone: tap again", ""),
+        Notice::NotBMode => (None, "Not a B-mode image: not outlined", ""),
+        Notice::ModelFailed => (None, "The model failed: no outline", ""),
+    }
+}
+
+/// What is said of the active object when nothing else is.
+fn state_words(overlay: Overlay) -> &'static str {
+    match overlay {
+        Overlay::Exact => "this frame",
+        Overlay::Carried { .. } => "carried",
+        Overlay::Stale { .. } => "old",
+        Overlay::Lost(_) => "lost",
+        Overlay::Hidden(HiddenReason::Computing) => "outlining",
+        Overlay::Hidden(HiddenReason::TooOld) => "outline too old",
+        Overlay::Hidden(HiddenReason::ImplausibleMask) => "no plausible outline",
+        Overlay::Hidden(HiddenReason::ModelFailed) => "model failed",
+        Overlay::Hidden(HiddenReason::NotBMode) => "not B-mode",
+        Overlay::Hidden(HiddenReason::NoSignal) => "no signal",
+        Overlay::Hidden(HiddenReason::HeldAway) => "hidden",
+    }
+}
+
+/// Mode, objects, and the labels that cannot be switched off.
+pub(super) fn status(painter: &mut Painter, layout: &Layout, face: &Typeface, scene: &Scene, words: &mut String) {
+    let theme = &Theme::DARK;
+    let bar = PxRect::around(&layout.status_bar());
+    let cap = face.cap_height();
+    let is_split = layout.is_label_split();
+    let is_narrow = is_split && bar.width() < face.width(LABEL) + 5 * face.advance();
+    let rows = 1 + i32::from(is_split) + i32::from(is_narrow);
+    let row = bar.height() / rows;
+    let text_top = |i: i32| bar.y0 + row * i + (row - cap) / 2;
+
+    let x = badge(painter, layout, face, scene, (bar.x0, text_top(0)), words);
+    object_list(painter, face, scene, x + 2 * cap, text_top(0), bar.x1);
+
+    let mut label = |x: i32, y: i32, text: &str| {
+        let pad = layout.mm(0.6) as i32;
+        let box_ = PxRect::new(x, y - pad, x + face.width("AI") + 2 * pad, y + cap + pad);
+        painter.round_frame(box_, layout.mm(0.6), 1.5, theme.text, 256);
+        face.draw(painter, x + pad, y, "AI", theme.text);
+        face.draw(painter, box_.x1 + face.advance(), y, text, theme.text);
+    };
+    let marked = |text: &str| face.width(text) + 3 * face.advance() + 2 * layout.mm(0.6) as i32;
+    match (is_split, is_narrow) {
+        (false, _) => label(bar.x1 - marked(LABEL), text_top(0), LABEL),
+        (true, false) => label(bar.x0, text_top(1), LABEL),
+        (true, true) => {
+            label(bar.x0, text_top(1), LABEL_LINES[0]);
+            face.draw(painter, bar.x0, text_top(2), LABEL_LINES[1], theme.text);
+        }
+    }
+}
+
+/// LIVE with its tick, FROZEN, REVIEW or what is wrong with the signal. Returns where it ends.
+fn badge(
+    painter: &mut Painter,
+    layout: &Layout,
+    face: &Typeface,
+    scene: &Scene,
+    (x, y): (i32, i32),
+    words: &mut String,
+) -> i32 {
+    let theme = &Theme::DARK;
+    let cap = face.cap_height();
+    words.clear();
+    let _ = match (scene.mode, scene.signal, scene.cine) {
+        (Mode::Live, Signal::Good, _) => write!(words, "LIVE"),
+        (Mode::Live, signal, _) => write!(words, "{}", signal_words(signal)),
+        (Mode::Frozen, ..) => write!(words, "FROZEN"),
+        (Mode::Review, _, Some(place)) => write!(words, "REVIEW {}/{}", place.index + 1, place.len),
+        (Mode::Review, _, None) => write!(words, "REVIEW"),
+    };
+    let width = face.width(words);
+    if scene.mode != Mode::Live {
+        let pad = layout.mm(0.8) as i32;
+        painter.round_rect(
+            PxRect::new(x, y - pad, x + width + 2 * pad, y + cap + pad),
+            layout.mm(0.8),
+            theme.frozen,
+            256,
+        );
+        face.draw(painter, x + pad, y, words, theme.text_frozen);
+        return x + width + 2 * pad;
+    }
+    if scene.signal != Signal::Good {
+        face.draw(painter, x, y, words, theme.alarm);
+        return x + width;
+    }
+    let radius = cap as f32 * 0.62;
+    tick(painter, x as f32 + radius, y as f32 + cap as f32 / 2.0, radius, scene.live_tick);
+    let start = x + (2.0 * radius) as i32 + face.advance() / 2;
+    face.draw(painter, start, y, words, theme.live);
+    start + width
+}
+
+/// Eight dots in a circle of which one is bright; it goes one on with each new picture, and with nothing else.
+fn tick(painter: &mut Painter, cx: f32, cy: f32, radius: f32, count: u64) {
+    let theme = &Theme::DARK;
+    for i in 0..8u64 {
+        let behind = (count + 8 - i) % 8;
+        let (s, c) = (i as f32 * std::f32::consts::FRAC_PI_4).sin_cos();
+        let (x, y) = (cx + s * radius * 0.8, cy - c * radius * 0.8);
+        let (size, strength) = if behind == 0 { (0.34, 1.0) } else { (0.2, 0.5 - behind as f32 * 0.05) };
+        let r = PxRect::new((x - radius) as i32, (y - radius) as i32, (x + radius) as i32 + 1, (y + radius) as i32 + 1);
+        let d = |px: f32, py: f32| ((px - x).powi(2) + (py - y).powi(2)).sqrt() - radius * size;
+        painter.shape(r, theme.live, alpha(strength), d);
+    }
+}
+
+/// What is wrong with the signal.
+pub(super) fn signal_words(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Good => "",
+        Signal::Missing => "NO SIGNAL",
+        Signal::Repeating => "NO NEW IMAGE",
+    }
+}
+
+/// The objects' symbols, the active one underlined, a lost one crossed out.
+fn object_list(painter: &mut Painter, face: &Typeface, scene: &Scene, x: i32, y: i32, end: i32) {
+    let theme = &Theme::DARK;
+    let cap = face.cap_height();
+    let radius = cap as f32 * 0.55;
+    let mut x = x;
+    for id in 0..ObjectId::MAX as u8 {
+        let Some(object) = scene.objects.iter().find(|o| o.object == ObjectId(id)) else { continue };
+        if x + 2 * cap > end {
+            return;
+        }
+        let (cx, cy) = (x as f32 + cap as f32 / 2.0, y as f32 + cap as f32 / 2.0);
+        glyph(painter, object.object, cx, cy, radius, theme.object(object.object));
+        if object.is_active {
+            painter.fill(PxRect::new(x - 2, y + cap + 4, x + cap + 2, y + cap + 6), theme.text, 256);
+        }
+        if matches!(object.overlay, Overlay::Lost(_)) {
+            let r = radius * 1.3;
+            let slash = crate::overlay::blend::stretch(cx - r, cy + r, cx + r, cy - r);
+            let around = PxRect::new(x - 4, y - 4, x + cap + 5, y + cap + 5);
+            painter.shape(around, theme.background, 256, |px, py| slash(px, py) - 3.0);
+            painter.shape(around, theme.alarm, 256, |px, py| slash(px, py) - 1.2);
+        }
+        x += cap * 2;
+    }
+}
+
+/// Text that runs from left to right and on to the next line.
+struct Flow<'f> {
+    face: &'f Typeface,
+    area: PxRect,
+    pitch: i32,
+    rows: i32,
+    row: i32,
+    x: i32,
+}
+
+impl<'f> Flow<'f> {
+    fn new(face: &'f Typeface, area: PxRect) -> Self {
+        let cap = face.cap_height();
+        let rows = (area.height() / (cap * 3 / 2)).clamp(0, 5);
+        Self { face, area, pitch: area.height() / rows.max(1), rows, row: 0, x: area.x0 }
+    }
+
+    fn top(&self) -> i32 {
+        self.area.y0 + self.row * self.pitch + (self.pitch - self.face.cap_height()) / 2
+    }
+
+    /// Whether there is room for so many px; goes to the next line if need be.
+    fn has_room(&mut self, width: i32) -> bool {
+        if self.x + width > self.area.x1 && self.x > self.area.x0 {
+            self.next_row();
+        }
+        self.row < self.rows && self.x + width <= self.area.x1
+    }
+
+    fn next_row(&mut self) {
+        self.row += 1;
+        self.x = self.area.x0;
+    }
+
+    fn put(&mut self, painter: &mut Painter, text: &str, colour: u32, space: i32) {
+        let width = self.face.width(text);
+        if self.has_room(width) {
+            self.face.draw(painter, self.x, self.top(), text, colour);
+            self.x += width + space;
+        }
+    }
+
+    fn put_words(&mut self, painter: &mut Painter, text: &str, colour: u32) {
+        for word in text.split_whitespace() {
+            self.put(painter, word, colour, self.face.advance());
+        }
+    }
+}
+
+/// The notice, the measurements of the active object and their scale. Millimetres are left out where their scale does
+/// not fit beside them.
+pub(super) fn panel(
+    painter: &mut Painter,
+    layout: &Layout,
+    face: &Typeface,
+    scene: &Scene,
+    is_outline_shown: bool,
+    words: &mut String,
+) {
+    let theme = &Theme::DARK;
+    let all = PxRect::around(&layout.panel());
+    if all.is_empty() {
+        return;
+    }
+    let pad = layout.mm(1.2) as i32;
+    let area = PxRect::new(all.x0 + pad, all.y0 + layout.mm(0.6) as i32, all.x1 - pad, all.y1);
+    let mut flow = Flow::new(face, area);
+    if let Some(notice) = scene.notice {
+        put_notice(painter, &mut flow, notice);
+        flow.next_row();
+    }
+    let Some(active) = scene.objects.iter().find(|o| o.is_active && is_outline_shown) else { return };
+    let Some(m) = active.measurements.filter(|_| active.overlay.is_drawn()) else {
+        if scene.notice.is_none() {
+            flow.put_words(painter, state_words(active.overlay), theme.text_dim);
+        }
+        return;
+    };
+    let last = flow.rows - 1;
+    if last > flow.row && flow.face.width(scale_words(&m, area.width(), face)) <= area.width() {
+        flow.rows = last;
+        put_numbers(painter, &mut flow, &m, words);
+        flow.next_row();
+        flow.row = flow.row.min(last);
+        flow.rows = last + 1;
+    }
+    put_scale(painter, &mut flow, active, &m, words);
+}
+
+/// Who says how large a pixel is, with "Scale: " before it where there is room.
+fn scale_words(m: &Measurements, room: i32, face: &Typeface) -> &'static str {
+    use crate::frame::ScaleSource;
+    let Some(metric) = &m.metric else { return "uncalibrated" };
+    let long = match metric.source {
+        ScaleSource::DicomRegion => "Scale: DICOM region",
+        ScaleSource::Profile => "Scale: device profile",
+        ScaleSource::TwoPoint => "Scale: two-point calibration",
+        ScaleSource::Phantom => "Scale: phantom",
+    };
+    if face.width(long) <= room { long } else { metric.source.label() }
+}
+
+fn put_notice(painter: &mut Painter, flow: &mut Flow, notice: Notice) {
+    let theme = &Theme::DARK;
+    let (object, first, second) = notice_words(notice);
+    let is_lost = matches!(notice, Notice::TapAgain(..));
+    if let Some(object) = object {
+        let cap = flow.face.cap_height();
+        let (cx, cy) = (flow.x as f32 + cap as f32 / 2.0, flow.top() as f32 + cap as f32 / 2.0);
+        glyph(painter, object, cx, cy, cap as f32 / 2.0, theme.object(object));
+        flow.x += cap + flow.face.advance();
+    }
+    let colour = match notice {
+        Notice::TapAgain(..) | Notice::ModelFailed => theme.alarm,
+        Notice::AddPoint(_) => theme.cue,
+        _ => theme.text,
+    };
+    if is_lost {
+        flow.put_words(painter, "lost:", colour);
+    }
+    flow.put_words(painter, first, colour);
+    if !second.is_empty() {
+        flow.x -= flow.face.advance();
+        flow.put(painter, ".", colour, flow.face.advance());
+        flow.put_words(painter, second, colour);
+    }
+}
+
+fn put_numbers(painter: &mut Painter, flow: &mut Flow, m: &Measurements, words: &mut String) {
+    let colour = Theme::DARK.text;
+    for item in 0..4 {
+        words.clear();
+        write_number(item, m, words);
+        flow.put(painter, words, colour, 2 * flow.face.advance());
+    }
+}
+
+/// The measurements in the order of what matters more: area, the two diameters, perimeter, ellipse.
+fn write_number(item: usize, m: &Measurements, out: &mut String) {
+    let _ = match (item, &m.metric) {
+        (0, Some(mm)) if mm.area.0 >= 100.0 => write!(out, "Area {:.2} cm²", mm.area.0 / 100.0),
+        (0, Some(mm)) => write!(out, "Area {:.1} mm²", mm.area.0),
+        (0, None) => write!(out, "Area {:.0} px²", m.area_px),
+        (1, Some(mm)) => write_pair("Diam", mm.longest, mm.perpendicular, out),
+        (1, None) => write!(out, "Diam {:.0}×{:.0} px", m.longest_px, m.perpendicular_px),
+        (2, Some(mm)) => write!(out, "Perim {:.*} mm", decimals(mm.perimeter), mm.perimeter.0),
+        (2, None) => write!(out, "Perim {:.0} px", m.perimeter_px),
+        (_, Some(mm)) => write_pair("Ellipse", mm.ellipse_axes.0, mm.ellipse_axes.1, out),
+        (_, None) => write!(out, "Ellipse {:.0}×{:.0} px", m.ellipse_axes_px.0, m.ellipse_axes_px.1),
+    };
+}
+
+fn write_pair(name: &str, a: Millimetres, b: Millimetres, out: &mut String) -> std::fmt::Result {
+    write!(out, "{name} {:.*}×{:.*} mm", decimals(a), a.0, decimals(b), b.0)
+}
+
+/// Tenths of a millimetre below 10 cm, whole millimetres above.
+fn decimals(length: Millimetres) -> usize {
+    if length.0 < 100.0 { 1 } else { 0 }
+}
+
+fn put_scale(painter: &mut Painter, flow: &mut Flow, active: &ObjectScene, m: &Measurements, words: &mut String) {
+    let theme = &Theme::DARK;
+    let colour = if m.metric.is_some() { theme.text_dim } else { theme.cue };
+    let scale = scale_words(m, flow.area.width(), flow.face);
+    flow.put(painter, scale, colour, 2 * flow.face.advance());
+    words.clear();
+    words.push_str(state_words(active.overlay));
+    if let Overlay::Carried { age } | Overlay::Stale { age } = active.overlay {
+        words.push(' ');
+        write_age(age, words);
+    }
+    flow.put(painter, words, theme.text_dim, 0);
+}
+
+/// The place in the cine ring, on the scrub track.
+pub(super) fn track(painter: &mut Painter, layout: &Layout, scene: &Scene) {
+    let (Some(track), Some(cine)) = (layout.track(), scene.cine) else { return };
+    let theme = &Theme::DARK;
+    let (pad, half) = (layout.mm(1.5) as i32, (layout.mm(0.35) as i32).max(1));
+    let r = PxRect::around(&track);
+    let middle = (r.y0 + r.y1) / 2;
+    let bar = PxRect::new(r.x0 + pad, middle - half, r.x1 - pad, middle + half);
+    painter.round_rect(bar, half as f32, theme.button_edge, 256);
+    let share = cine.index as f32 / cine.len.saturating_sub(1).max(1) as f32;
+    let x = bar.x0 as f32 + share.clamp(0.0, 1.0) * bar.width() as f32;
+    let colour = if scene.mode == Mode::Live { theme.button_edge } else { theme.frozen };
+    painter.round_rect(PxRect::new(bar.x0, bar.y0, x as i32, bar.y1), half as f32, colour, 256);
+    let radius = layout.mm(1.0);
+    let around = PxRect::new((x - radius) as i32 - 1, r.y0, (x + radius) as i32 + 2, r.y1);
+    painter.shape(around, colour, 256, |px, py| ((px - x).powi(2) + (py - middle as f32).powi(2)).sqrt() - radius);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::ScaleSource;
+    use crate::measure::MetricMeasurements;
+    use crate::units::SquareMillimetres;
+
+    fn measurements(metric: Option<MetricMeasurements>) -> Measurements {
+        Measurements {
+            area_px: 5321.4,
+            perimeter_px: 270.2,
+            ellipse_axes_px: (90.4, 74.6),
+            longest_px: 91.0,
+            perpendicular_px: 75.2,
+            metric,
+        }
+    }
+
+    fn metric(source: ScaleSource) -> MetricMeasurements {
+        MetricMeasurements {
+            area: SquareMillimetres(321.4),
+            perimeter: Millimetres(166.2),
+            ellipse_axes: (Millimetres(22.1), Millimetres(18.4)),
+            longest: Millimetres(22.4),
+            perpendicular: Millimetres(18.6),
+            source,
+        }
+    }
+
+    #[test]
+    fn ages_are_rounded_to_what_can_be_read() {
+        for (ns, words) in [
+            (0, "0 ms"),
+            (33_400_000, "33 ms"),
+            (999_000_000, "999 ms"),
+            (1_000_000_000, "1.0 s"),
+            (12_340_000_000, "12.3 s"),
+            (u64::MAX, "over 99 s"),
+        ] {
+            let mut out = String::new();
+            write_age(Nanos(ns), &mut out);
+            assert_eq!(out, words);
+        }
+    }
+
+    #[test]
+    fn every_scale_has_its_name_in_its_words() {
+        let face = Typeface::with_cap_height(10.0);
+        for source in [ScaleSource::DicomRegion, ScaleSource::Profile, ScaleSource::TwoPoint, ScaleSource::Phantom] {
+            let m = measurements(Some(metric(source)));
+            assert_eq!(scale_words(&m, 10_000, &face), format!("Scale: {}", source.label()));
+            assert_eq!(scale_words(&m, 10, &face), source.label());
+        }
+        assert_eq!(scale_words(&measurements(None), 10, &face), "uncalibrated");
+    }
+
+    #[test]
+    fn millimetres_are_written_only_with_a_scale() {
+        let all = |m: &Measurements| {
+            let mut out = String::new();
+            (0..4).for_each(|i| write_number(i, m, &mut out));
+            out
+        };
+        let bare = all(&measurements(None));
+        assert!(bare.contains("px") && !bare.contains("mm") && !bare.contains("cm"), "{bare}");
+        let scaled = all(&measurements(Some(metric(ScaleSource::Phantom))));
+        assert_eq!(scaled, "Area 3.21 cm²Diam 22.4×18.6 mmPerim 166 mmEllipse 22.1×18.4 mm");
+    }
+}

@@ -1,0 +1,103 @@
+//! An outlined still image to keep: the image, the outline, the prompts, and below it what it is worth.
+
+use super::Canvas;
+use super::blend::{Clip, Painter, PxRect};
+use super::blit::Blitter;
+use super::marks;
+use super::outline::{LineColours, OutlinePainter, style_of};
+use super::text::Typeface;
+use super::theme::Theme;
+use crate::contour::Outline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Frame;
+use crate::geometry::{Converter, Display, Image, Point, Rect};
+use crate::measure::Measurements;
+use crate::prompt::{Polarity, PromptId};
+use crate::scene::{Marker, Overlay};
+use crate::units::{ObjectId, Score};
+
+/// Longest side that a small image is magnified to, px.
+const SIDE: u32 = 720;
+/// Longest side of an image that is drawn, px.
+const SIDE_MAX: u32 = 8192;
+/// The resolution that sizes lines and letters, px/mm.
+const PX_PER_MM: f32 = 4.5;
+
+/// What is written below the image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Caption {
+    /// The model's estimate of the outline's IoU.
+    pub score: Option<Score>,
+    /// Of the outline.
+    pub measurements: Option<Measurements>,
+}
+
+/// Draws the outline of a still image, in a whole multiple of its size.
+///
+/// # Errors
+/// `Argument` for an image of more than 8192 px a side.
+pub fn still(
+    frame: &Frame,
+    outline: &Outline,
+    clicks: &[(Point<Image>, Polarity)],
+    boxed: Option<Rect<Image>>,
+    caption: &Caption,
+) -> Result<Canvas> {
+    let longest = frame.width.max(frame.height);
+    if longest == 0 || longest > SIDE_MAX {
+        let got = format!("{}x{}", frame.width, frame.height);
+        return Err(Error::new(ErrorKind::Argument, format!("still: expected 1..={SIDE_MAX} px a side, got {got}")));
+    }
+    let times = (SIDE / longest).max(1);
+    let (width, height) = (frame.width * times, frame.height * times);
+    let face = Typeface::with_cap_height(PX_PER_MM * 2.5);
+    let lines = caption_lines(caption);
+    let foot = face.line_height() * lines.len() as i32 + face.line_height() / 2;
+    let widest = lines.iter().map(|l| face.width(l)).max().unwrap_or(0) + face.advance() * 2;
+    let mut canvas = Canvas::new(width.max(widest as u32), height + foot as u32);
+    canvas.pixels_mut().fill(Theme::DARK.background);
+    let area: Rect<Display> = Rect::new(0.0, 0.0, width as f32, height as f32);
+    let to_display = Converter::fit(&frame.bounds(), &area, false);
+    Blitter::default().blit(frame, &to_display, PxRect::around(&area), &mut canvas);
+    let clip = Clip::whole(PxRect::around(&area));
+    let mut painter = Painter::new(&mut canvas, &clip);
+    let colour = Theme::DARK.object(ObjectId(0));
+    if let Some(style) = style_of(Overlay::Exact) {
+        let colours = LineColours { line: colour, halo: Theme::DARK.halo };
+        OutlinePainter::default().line(&mut painter, outline, &to_display, style, PX_PER_MM, colours);
+    }
+    let prompt = PromptId(0);
+    for &(at, polarity) in clicks {
+        marks::marker(&mut painter, PX_PER_MM, &to_display, &Marker::Click { prompt, at, polarity }, colour);
+    }
+    if let Some(rect) = boxed {
+        marks::marker(&mut painter, PX_PER_MM, &to_display, &Marker::Box { prompt, rect }, colour);
+    }
+    let below = Clip::whole(PxRect::new(0, height as i32, canvas.width() as i32, canvas.height() as i32));
+    let mut painter = Painter::new(&mut canvas, &below);
+    for (i, line) in lines.iter().enumerate() {
+        let y = height as i32 + face.line_height() / 4 + i as i32 * face.line_height();
+        face.draw(&mut painter, face.advance(), y, line, Theme::DARK.text);
+    }
+    Ok(canvas)
+}
+
+fn caption_lines(caption: &Caption) -> Vec<String> {
+    let score = caption.score.map_or("-".into(), |s| format!("{:.2}", s.get()));
+    let mut lines = vec![format!("AI outline, score {score}. Not for diagnostic use.")];
+    if let Some(m) = caption.measurements {
+        lines.push(match m.metric {
+            Some(mm) => format!(
+                "area {:.1} mm2, {:.1} x {:.1} mm (scale: {})",
+                mm.area.0,
+                mm.longest.0,
+                mm.perpendicular.0,
+                mm.source.label()
+            ),
+            None => {
+                format!("area {:.0} px, {:.0} x {:.0} px, uncalibrated", m.area_px, m.longest_px, m.perpendicular_px)
+            }
+        });
+    }
+    lines
+}
