@@ -62,7 +62,7 @@ impl PixelScale {
     /// Millimetres per image px along x and y; `None` unless both are finite and positive.
     pub fn new(x: Millimetres, y: Millimetres, source: ScaleSource) -> Option<Self> {
         let ok = |v: f64| v.is_finite() && v > 0.0;
-        (ok(x.0) && ok(y.0)).then(|| Self { x_mm_per_px: x.0 as f32, y_mm_per_px: y.0 as f32, source })
+        (ok(x.0) && ok(y.0)).then_some(Self { x_mm_per_px: x.0 as f32, y_mm_per_px: y.0 as f32, source })
     }
 
     /// Millimetres per image px, (x, y).

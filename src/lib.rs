@@ -1,8 +1,39 @@
 //! sonotap turns a tap on a live ultrasound image into a measured, tracked outline, on the device that shows the image.
+//!
+//! **Not for diagnostic use.** An outline is a suggestion of a model; it is drawn with what is known of its age and worth.
+//!
+//! | room | what |
+//! |---|---|
+//! | [`units`], [`geometry`], [`frame`], [`mask`] | values that know their unit, space and provenance |
+//! | [`source`] | where frames come from: DICOM, images, phantom |
+//! | [`input`], [`prompt`], [`session`] | what the operator does, and what it means |
+//! | [`model`] | a promptable model, and one look through it |
+//! | [`track`] | optical flow, carrying a mask along it, the drift test |
+//! | [`engine`] | session, motion and objects as one state machine without threads or clock |
+//! | [`pipeline`] | the engine on threads, with a deadline for every frame |
+//! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
+//! | [`overlay`], [`screen`], [`display`] | drawing it, touching it, showing or recording it |
+//!
+//! A program pushes frames and commands and polls scenes: [`pipeline::live`] has the example.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
+pub mod contour;
+pub mod display;
+pub mod engine;
 pub mod error;
 pub mod frame;
 pub mod geometry;
+pub mod input;
 pub mod mask;
+pub mod measure;
+pub mod model;
+pub mod overlay;
+pub mod pipeline;
+pub mod prompt;
+pub mod scene;
+pub mod screen;
+pub mod session;
+pub mod source;
+pub mod track;
 pub mod units;

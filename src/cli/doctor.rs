@@ -1,0 +1,116 @@
+//! `sonotap doctor`: what this device can do, and what is missing.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use sonotap::model::self_test;
+
+use super::assets;
+
+#[derive(Serialize)]
+struct Finding {
+    what: &'static str,
+    is_good: bool,
+    is_needed: bool,
+    found: String,
+}
+
+/// Looks at CPU, model, cine, display and output folder; fails when something needed is missing.
+pub fn doctor(as_json: bool) -> Result<()> {
+    let findings = [cpu(), model(), cine(), display(), folder(Path::new("."))];
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        for f in &findings {
+            let mark = if f.is_good {
+                "ok     "
+            } else if f.is_needed {
+                "MISSING"
+            } else {
+                "absent "
+            };
+            println!("{mark}  {:<8} {}", f.what, f.found);
+        }
+    }
+    match findings.iter().filter(|f| f.is_needed && !f.is_good).count() {
+        0 => Ok(()),
+        n => bail!("{n} of the things that sonotap needs are missing"),
+    }
+}
+
+fn cpu() -> Finding {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let found = format!("{} with {}, {threads} threads", std::env::consts::ARCH, features());
+    Finding { what: "cpu", is_good: true, is_needed: false, found }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn features() -> String {
+    let known = [
+        ("sse4.2", std::is_x86_feature_detected!("sse4.2")),
+        ("avx2", std::is_x86_feature_detected!("avx2")),
+        ("fma", std::is_x86_feature_detected!("fma")),
+        ("avx512f", std::is_x86_feature_detected!("avx512f")),
+        ("avx512-vnni", std::is_x86_feature_detected!("avx512vnni")),
+    ];
+    known.iter().filter(|k| k.1).map(|k| k.0).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn features() -> String {
+    let known = [
+        ("neon", std::arch::is_aarch64_feature_detected!("neon")),
+        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
+        ("fp16", std::arch::is_aarch64_feature_detected!("fp16")),
+    ];
+    known.iter().filter(|k| k.1).map(|k| k.0).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn features() -> String {
+    "no known vector unit".into()
+}
+
+fn model() -> Finding {
+    let checked = assets::find(assets::MODEL).and_then(|folder| Ok(self_test::verify(&folder)?));
+    let (is_good, found) = match checked {
+        Ok(r) => {
+            let (encode, decode) = (r.encode.as_secs_f64() * 1e3, r.decode.as_secs_f64() * 1e3);
+            (true, format!("{}: self-test passed, encode {encode:.1} ms, decode {decode:.1} ms", r.name))
+        }
+        Err(e) => (false, format!("{e:#}")),
+    };
+    Finding { what: "model", is_good, is_needed: true, found }
+}
+
+fn cine() -> Finding {
+    let (is_good, found) = match assets::find(assets::CINE) {
+        Ok(path) => (true, path.display().to_string()),
+        Err(e) => (false, format!("{e:#}")),
+    };
+    Finding { what: "cine", is_good, is_needed: false, found }
+}
+
+#[cfg(feature = "window")]
+fn display() -> Finding {
+    let is_good = sonotap::display::window::is_available();
+    let found =
+        if is_good { "a display server is named by the environment" } else { "no display server: runs headless" };
+    Finding { what: "window", is_good, is_needed: false, found: found.into() }
+}
+
+#[cfg(not(feature = "window"))]
+fn display() -> Finding {
+    Finding { what: "window", is_good: false, is_needed: false, found: "this build has no window".into() }
+}
+
+fn folder(here: &Path) -> Finding {
+    let probe = here.join(".sonotap-doctor");
+    let written = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
+    let (is_good, found) = match written {
+        Ok(()) => (true, "the current folder can be written".into()),
+        Err(e) => (false, format!("the current folder cannot be written: {e}")),
+    };
+    Finding { what: "output", is_good, is_needed: false, found }
+}

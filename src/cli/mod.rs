@@ -1,0 +1,141 @@
+//! The commands of the binary. Each is a function from its arguments to `anyhow::Result<()>`.
+
+mod assets;
+mod doctor;
+mod model;
+mod report;
+mod run;
+mod segment;
+mod source;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Tap a structure on a live ultrasound image: sonotap outlines it, follows it and measures it. Not for diagnostic use.
+///
+/// Without a command it plays the bundled heart cine through the whole live path with a scripted gesture.
+#[derive(Parser)]
+#[command(name = "sonotap", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Play a source through the live path.
+    Run(RunArguments),
+    /// Outline one structure of one still image.
+    Segment(SegmentArguments),
+    /// Look at a model folder.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Say what this device can do, and what is missing.
+    Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `run`.
+#[derive(Args, Clone)]
+pub struct RunArguments {
+    /// dicom:FILE, images:DIR-or-GIF, or phantom:PRESET (cyst, lesion, vessel, chamber, fetal-head).
+    #[arg(long, value_name = "KIND:WHAT")]
+    pub source: String,
+    /// Model folder; the bundled one by default.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Scripted taps (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub taps: Option<PathBuf>,
+    /// window, record:PATH (a .gif or .y4m file, or a folder for PNGs), or none; may be given more than once.
+    #[arg(long, value_name = "WHERE", default_value = "none")]
+    pub display: Vec<String>,
+    /// Frames a second; by default as recorded, else 30.
+    #[arg(long, value_name = "N")]
+    pub fps: Option<f64>,
+    /// Greatest age of a frame when it is shown; by default one frame period.
+    #[arg(long, value_name = "MS")]
+    pub deadline_ms: Option<f64>,
+    /// Stop after so long; by default a file plays once through and a phantom ten seconds.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+    /// Start the source again when it ends.
+    #[arg(long = "loop")]
+    pub is_looped: bool,
+    /// Size of the screen in px.
+    #[arg(long, value_name = "WxH", default_value = "800x480")]
+    pub size: String,
+    /// Dots per inch of the screen, which sizes the controls.
+    #[arg(long, value_name = "DPI", default_value_t = 133.0)]
+    pub dpi: f32,
+    /// Swap left and right on the screen.
+    #[arg(long)]
+    pub mirror: bool,
+    /// Seed of a phantom.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `segment`.
+#[derive(Args)]
+pub struct SegmentArguments {
+    /// PNG, JPEG, GIF or DICOM; of several frames the first.
+    pub image: PathBuf,
+    /// A click "x,y" in image px, or "x,y,-" for one that the structure does not hold; may be given more than once.
+    #[arg(long = "point", value_name = "X,Y[,-]", allow_hyphen_values = true)]
+    pub points: Vec<String>,
+    /// A box "x0,y0,x1,y1" in image px.
+    #[arg(long = "box", value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true)]
+    pub boxed: Option<String>,
+    /// A previous mask, of the image's size, inside where brighter than 127.
+    #[arg(long, value_name = "MASK.png")]
+    pub prev: Option<PathBuf>,
+    /// Of the candidates for a lone click, show this one (0 is the model's choice).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub candidate: u8,
+    /// Encode the whole frame only, without looking closer.
+    #[arg(long)]
+    pub whole_frame: bool,
+    /// Model folder; the bundled one by default.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Write the mask as PNG, 255 inside.
+    #[arg(long, value_name = "MASK.png")]
+    pub out: Option<PathBuf>,
+    /// Write the image with the outline as PNG.
+    #[arg(long, value_name = "PNG")]
+    pub overlay: Option<PathBuf>,
+    /// Print score, area and outline as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+enum ModelCommand {
+    /// Check files, digests, shapes and self-test of a model folder.
+    Verify {
+        /// The folder that holds manifest.toml.
+        dir: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Does what the arguments say.
+pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        None => run::demo(),
+        Some(Command::Run(a)) => run::run(&a),
+        Some(Command::Segment(a)) => segment::segment(&a),
+        Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
+        Some(Command::Doctor { json }) => doctor::doctor(json),
+    }
+}

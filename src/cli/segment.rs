@@ -1,0 +1,239 @@
+//! `sonotap segment`: one structure of one still image.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use sonotap::contour::{Outline, Tracer};
+use sonotap::frame::Frame;
+use sonotap::geometry::{Image, ModelView, Point, Rect};
+use sonotap::mask::{Bitmap, LogitGrid};
+use sonotap::measure::{Measurements, measure};
+use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
+use sonotap::model::sam;
+use sonotap::overlay::still::{Caption, still};
+use sonotap::prompt::Polarity;
+use sonotap::source::dicom::DicomSource;
+use sonotap::source::{FrameSource, Next, images};
+
+use super::run::save_png;
+use super::{SegmentArguments, assets};
+
+/// Islands smaller than this, image px², are not reported as outline.
+const ISLAND_PX2_MIN: f64 = 4.0;
+
+/// Outlines one structure and writes what was asked for.
+pub fn segment(arguments: &SegmentArguments) -> Result<()> {
+    let prompts = prompts(arguments)?;
+    let (frame, scale_refused) = open(&arguments.image)?;
+    check_prompts(&prompts, &frame)?;
+    let folder = match &arguments.model {
+        Some(folder) => folder.clone(),
+        None => assets::find(assets::MODEL)?,
+    };
+    let options = LookOptions { target_crop: !arguments.whole_frame, ..LookOptions::default() };
+    let mut looker = Looker::new(sam::load(&folder)?, options);
+    let mut prompts = prompts;
+    if let Some(path) = &arguments.prev {
+        prompts.previous = Some(previous(path, &frame, &looker)?);
+    }
+    let (mut looks, began) = (Vec::new(), Instant::now());
+    looker.look(&frame, std::slice::from_ref(&prompts), &mut looks)?;
+    let took_ms = began.elapsed().as_secs_f64() * 1e3;
+    let Some(look) = looks.first() else { bail!("the model gave no answer") };
+    let Some(grid) = look.mask() else {
+        let LookOutcome::Implausible(why) = look.outcome() else { bail!("the model gave no mask") };
+        bail!("the model's answer is no mask ({why:?}): try another point, or a box");
+    };
+    let mut outline = Outline::default();
+    Tracer::new(ISLAND_PX2_MIN).trace(grid, &mut outline);
+    let measured = measure(&outline, frame.scale.as_ref());
+    let mask = grid.to_bitmap(frame.width, frame.height);
+    if let Some(path) = &arguments.out {
+        save_mask(&mask, path)?;
+    }
+    if let Some(path) = &arguments.overlay {
+        let caption = Caption { score: look.score(), measurements: measured };
+        save_png(&still(&frame, &outline, &prompts.clicks, prompts.boxed, &caption)?, path)?;
+    }
+    if arguments.json {
+        let report = as_json(&frame, look, &mask, &outline, measured.as_ref(), took_ms);
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&frame, look, &mask, measured.as_ref(), took_ms);
+        if let Some(why) = scale_refused {
+            println!("no millimetres: {why}");
+        }
+    }
+    Ok(())
+}
+
+fn prompts(arguments: &SegmentArguments) -> Result<LookPrompts> {
+    let clicks = arguments.points.iter().map(|p| parse_point(p)).collect::<Result<Vec<_>>>()?;
+    let boxed = arguments.boxed.as_deref().map(parse_box).transpose()?;
+    if clicks.is_empty() && boxed.is_none() && arguments.prev.is_none() {
+        bail!("nothing to outline: give --point X,Y, --box X0,Y0,X1,Y1 or --prev MASK.png");
+    }
+    let has_positive = clicks.iter().any(|c| c.1 == Polarity::Positive);
+    if !has_positive && boxed.is_none() && arguments.prev.is_none() {
+        bail!("only excluding points: give at least one --point X,Y inside the structure, or a box");
+    }
+    Ok(LookPrompts { clicks, boxed, previous: None, candidate: arguments.candidate })
+}
+
+fn check_prompts(prompts: &LookPrompts, frame: &Frame) -> Result<()> {
+    let (w, h) = (frame.width, frame.height);
+    for (p, _) in &prompts.clicks {
+        if !frame.contains(*p) {
+            bail!("--point: expected 0 <= x < {w}, 0 <= y < {h}, got {},{}", p.x, p.y);
+        }
+    }
+    if let Some(b) = prompts.boxed {
+        let corners = format!("{},{},{},{}", b.x0, b.y0, b.x1, b.y1);
+        if b.x0 < 0.0 || b.y0 < 0.0 || b.x1 > w as f32 || b.y1 > h as f32 {
+            bail!("--box: expected within 0,0,{w},{h}, got {corners}");
+        }
+        if b.width() < 1.0 || b.height() < 1.0 {
+            bail!("--box: expected at least 1 px a side, got {corners}");
+        }
+    }
+    Ok(())
+}
+
+fn parse_point(text: &str) -> Result<(Point<Image>, Polarity)> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let polarity = match parts.get(2).copied() {
+        None | Some("+") => Polarity::Positive,
+        Some("-") => Polarity::Negative,
+        Some(other) => bail!("--point: expected \"+\" or \"-\" after the second comma, got {other:?}"),
+    };
+    match (parts.len(), numbers(&parts[..parts.len().min(2)]).as_deref()) {
+        (2 | 3, Some([x, y])) => Ok((Point::new(*x, *y), polarity)),
+        _ => bail!("--point: expected X,Y or X,Y,- with two numbers, got {text:?}"),
+    }
+}
+
+fn parse_box(text: &str) -> Result<Rect<Image>> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    match numbers(&parts).as_deref() {
+        Some([x0, y0, x1, y1]) => Ok(Rect::new(*x0, *y0, *x1, *y1)),
+        _ => bail!("--box: expected X0,Y0,X1,Y1 with four numbers, got {text:?}"),
+    }
+}
+
+fn numbers(parts: &[&str]) -> Option<Vec<f32>> {
+    parts.iter().map(|p| p.parse::<f32>().ok().filter(|v| v.is_finite())).collect()
+}
+
+/// The image, or the first frame of several; and why its scale is not used, if it offers one.
+fn open(path: &Path) -> Result<(Frame, Option<String>)> {
+    let is_dicom = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("dcm") || e.eq_ignore_ascii_case("dicom"));
+    if !is_dicom {
+        return Ok((images::load_still(path)?, None));
+    }
+    let mut source = DicomSource::open(path)?;
+    let mut frame = Frame::default();
+    if source.next_into(&mut frame)? == Next::End {
+        bail!("{}: expected at least one frame, got none", path.display());
+    }
+    if !frame.region.content.is_segmentable() {
+        bail!("{}: expected a B-mode image, got {:?}", path.display(), frame.region.content);
+    }
+    let refused = source.scale_refused().map(str::to_owned);
+    Ok((frame, refused))
+}
+
+/// A mask image as the grid that the model takes: each cell's share of inside pixels, as a logit of -8 to 8.
+fn previous(path: &Path, frame: &Frame, looker: &Looker) -> Result<LogitGrid> {
+    let mask = images::load_still(path)?;
+    if (mask.width, mask.height) != (frame.width, frame.height) {
+        let (w, h) = (frame.width, frame.height);
+        bail!("{}: expected the image's size {w}x{h}, got {}x{}", path.display(), mask.width, mask.height);
+    }
+    let spec = looker.spec();
+    let mut grid = LogitGrid::background(spec.mask_cells, ModelView::new(frame.region.rect, spec.side));
+    let mut counts = vec![(0u32, 0u32); spec.mask_cells * spec.mask_cells];
+    for y in 0..mask.height {
+        for x in 0..mask.width {
+            let p = grid.view().to_model(Point::new(x as f32 + 0.5, y as f32 + 0.5));
+            let at = |v: f32| (v / grid.cell()) as usize;
+            if p.x >= 0.0 && p.y >= 0.0 && at(p.x) < spec.mask_cells && at(p.y) < spec.mask_cells {
+                let count = &mut counts[at(p.y) * spec.mask_cells + at(p.x)];
+                count.0 += u32::from(mask.grey(x, y) > 127);
+                count.1 += 1;
+            }
+        }
+    }
+    if counts.iter().all(|c| c.0 == 0) {
+        bail!("{}: expected a mask with something brighter than 127, got none", path.display());
+    }
+    let values = grid.values_mut();
+    for (value, (inside, all)) in values.iter_mut().zip(&counts).filter(|(_, c)| c.1 > 0) {
+        *value = 16.0 * (*inside as f32 / *all as f32 - 0.5);
+    }
+    Ok(grid)
+}
+
+fn save_mask(mask: &Bitmap, path: &Path) -> Result<()> {
+    let bytes: Vec<u8> = mask.pixels().iter().map(|&p| p * 255).collect();
+    image::save_buffer(path, &bytes, mask.width(), mask.height(), image::ExtendedColorType::L8)
+        .with_context(|| path.display().to_string())
+}
+
+fn as_json(
+    frame: &Frame,
+    look: &ObjectLook,
+    mask: &Bitmap,
+    outline: &Outline,
+    measured: Option<&Measurements>,
+    took_ms: f64,
+) -> Value {
+    let rings: Vec<Vec<[f32; 2]>> = outline.rings().map(|r| r.iter().map(|p| [p.x, p.y]).collect()).collect();
+    let metric = measured.and_then(|m| m.metric).map(|m| {
+        json!({
+            "area_mm2": m.area.0, "perimeter_mm": m.perimeter.0, "ellipse_axes_mm": [m.ellipse_axes.0.0, m.ellipse_axes.1.0],
+            "longest_mm": m.longest.0, "perpendicular_mm": m.perpendicular.0, "scale": m.source.label(),
+        })
+    });
+    json!({
+        "width": frame.width, "height": frame.height,
+        "score": look.score().map(|s| s.get()),
+        "candidates": look.candidates(),
+        "clicks_contradicted_before_correction": look.contradicted(),
+        "area_px": mask.area_px(),
+        "perimeter_px": measured.map(|m| m.perimeter_px),
+        "longest_px": measured.map(|m| m.longest_px),
+        "perpendicular_px": measured.map(|m| m.perpendicular_px),
+        "metric": metric,
+        "look_ms": took_ms,
+        "outline": rings,
+        "use": "not for diagnostic use",
+    })
+}
+
+fn print(frame: &Frame, look: &ObjectLook, mask: &Bitmap, measured: Option<&Measurements>, took_ms: f64) {
+    let score = look.score().map_or("-".into(), |s| format!("{:.2}", s.get()));
+    println!("score     {score} (the model's estimate of its IoU)");
+    println!("area      {} px of {}x{}", mask.area_px(), frame.width, frame.height);
+    if let Some(m) = measured {
+        println!(
+            "longest   {:.1} px, across {:.1} px, perimeter {:.1} px",
+            m.longest_px, m.perpendicular_px, m.perimeter_px
+        );
+        match m.metric {
+            Some(mm) => println!(
+                "          area {:.1} mm², longest {:.1} mm, across {:.1} mm (scale: {})",
+                mm.area.0,
+                mm.longest.0,
+                mm.perpendicular.0,
+                mm.source.label()
+            ),
+            None => println!("          uncalibrated"),
+        }
+    }
+    if look.candidates() > 1 {
+        println!("          {} candidates for a lone click: --candidate 1 shows the next", look.candidates());
+    }
+    println!("look      {took_ms:.0} ms. Not for diagnostic use.");
+}

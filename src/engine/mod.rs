@@ -1,0 +1,470 @@
+//! The engine: session, motion and objects together, as one state machine without threads, I/O or clock.
+//!
+//! Frames, commands and answered looks come in with the time; questions to the model and scenes go out. Because time is
+//! an argument, a scenario on a fake clock runs the same code as the device.
+//!
+//! ```text
+//! advance(frame) ─▶ Motion ─▶ objects follow, prompts are carried ─▶ ask() ─▶ LookJob on the shown frame
+//! command(..)    ─▶ Session ─▶ objects prompted                       │
+//! answered(job)  ─▶ after an edit: adopt; else: hear the witness ◀────┘
+//! compose(now)   ─▶ Scene: each object exact, carried, stale, hidden or lost
+//! ```
+
+pub mod job;
+pub mod motion;
+pub mod object;
+mod scenery;
+pub mod signal;
+
+use std::sync::Arc;
+
+use crate::frame::Frame;
+use crate::geometry::{Image, Point, Rect};
+use crate::mask::{LogitGrid, Provenance};
+use crate::pipeline::cine::CineRing;
+use crate::scene::{CinePlace, HiddenReason, LostReason, Mode, Notice, Overlay, Scene, Signal};
+use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
+use crate::track::carry::DriftLimits;
+use crate::units::{FrameId, Nanos, ObjectId, Revision};
+
+use job::LookJob;
+use motion::{Motion, Step, StepId};
+use object::{AgeLimits, Phase, Seen, TrackedObject};
+use scenery::{Scenery, Stage};
+use signal::SignalWatch;
+
+/// Limits of the engine.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Time from frame to frame of the source.
+    pub period: Nanos,
+    /// Memory for the cine ring, bytes.
+    pub cine_bytes: usize,
+    /// Ages of an outline.
+    pub age: AgeLimits,
+    /// When an object has drifted.
+    pub drift: DriftLimits,
+    /// Without a new picture for so long, objects are given up.
+    pub signal_lost_after: Nanos,
+    /// How far from a marker a tap still meets it, image px.
+    pub marker_radius_px: f32,
+    /// Of the session.
+    pub session: SessionConfig,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            period: Nanos(33_333_333),
+            cine_bytes: 32 << 20,
+            age: AgeLimits::default(),
+            drift: DriftLimits::default(),
+            signal_lost_after: Nanos::from_ms(1_000),
+            marker_radius_px: 12.0,
+            session: SessionConfig::default(),
+        }
+    }
+}
+
+/// What an object's mask was asked with.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    revision: Revision,
+    prompts: usize,
+}
+
+/// See the module.
+pub struct Engine {
+    config: EngineConfig,
+    session: Session,
+    motion: Motion,
+    objects: [TrackedObject; ObjectId::MAX],
+    asked: [Asked; ObjectId::MAX],
+    in_flight: [Option<Revision>; ObjectId::MAX],
+    known: [Revision; ObjectId::MAX],
+    ring: Option<CineRing>,
+    shown: Option<Arc<Frame>>,
+    signal: SignalWatch,
+    signal_state: Signal,
+    model_fails: bool,
+    spare: Vec<Box<LookJob>>,
+    scenery: Scenery,
+    is_changed: bool,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    pub fn new(config: EngineConfig) -> Self {
+        let motion = Motion::new();
+        let object =
+            || TrackedObject::new(motion.blank(), LogitGrid::background(1, *motion.blank().view()), config.drift);
+        Self {
+            session: Session::new(config.session),
+            objects: std::array::from_fn(|_| object()),
+            asked: [Asked::default(); ObjectId::MAX],
+            in_flight: [None; ObjectId::MAX],
+            known: [Revision::default(); ObjectId::MAX],
+            ring: None,
+            shown: None,
+            signal: SignalWatch::new(config.period),
+            signal_state: Signal::Missing,
+            model_fails: false,
+            spare: (0..LookJob::IN_ROUND).map(|_| Box::default()).collect(),
+            scenery: Scenery::new(),
+            is_changed: true,
+            motion,
+            config,
+        }
+    }
+
+    /// The operator's choices.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The frame on the screen.
+    pub fn shown(&self) -> Option<&Arc<Frame>> {
+        self.shown.as_ref()
+    }
+
+    /// An object.
+    pub fn object(&self, object: ObjectId) -> &TrackedObject {
+        &self.objects[object.index()]
+    }
+
+    /// Number of the operator's last edit.
+    pub fn revision(&self) -> Revision {
+        self.session.prompts().revision()
+    }
+
+    /// Sets how far from a marker a tap still meets it; the screen knows.
+    pub fn set_marker_radius_px(&mut self, radius_px: f32) {
+        self.config.marker_radius_px = radius_px;
+    }
+
+    /// Takes a newer live frame; whether it is the one to be shown now (not while frozen).
+    pub fn advance(&mut self, frame: Arc<Frame>, now: Nanos) -> bool {
+        if self.session.mode() != Mode::Live {
+            self.signal.arrived(frame.captured, true);
+            return false;
+        }
+        let captured = frame.captured;
+        let bytes = frame.pixels.len();
+        let cine_bytes = self.config.cine_bytes;
+        let ring = self.ring.get_or_insert_with(|| CineRing::new(CineRing::capacity_for(cine_bytes, bytes)));
+        ring.push(frame.clone());
+        let is_new = self.show(frame) != Step::Repeated;
+        self.signal.arrived(captured, is_new);
+        self.note_signal(now);
+        true
+    }
+
+    /// Obeys a command. Places in it are of the frame it names as shown, and are mapped to the one shown now.
+    pub fn command(&mut self, command: Command, now: Nanos) {
+        let Some(command) = self.mapped(command) else {
+            self.session.notify(Notice::FrameGone, now);
+            self.is_changed = true;
+            return;
+        };
+        let Some(situation) = self.situation(now) else { return };
+        let outcome = self.session.apply(command, &situation);
+        self.is_changed |= outcome != Outcome::Unchanged;
+        match outcome {
+            Outcome::Started(object) => {
+                self.objects[object.index()].restart();
+                self.note_edits();
+            }
+            Outcome::Edited => self.note_edits(),
+            Outcome::Moved => self.show_chosen(),
+            Outcome::Unchanged | Outcome::Changed | Outcome::Refused(_) => {}
+        }
+    }
+
+    /// Forgets everything of the patient: prompts, objects, frames.
+    pub fn new_exam(&mut self) {
+        self.session.new_exam();
+        self.ring = None;
+        self.shown = None;
+        for i in 0..ObjectId::MAX {
+            self.objects[i].prompted(true);
+        }
+        self.known = [self.revision(); ObjectId::MAX];
+        self.is_changed = true;
+    }
+
+    /// Notes the passing of time, and whether the model's thread is there.
+    pub fn tick(&mut self, now: Nanos, is_model_alive: bool) {
+        if !is_model_alive && !self.model_fails {
+            self.model_fails = true;
+            self.is_changed = true;
+        }
+        self.note_signal(now);
+        let is_live = self.session.mode() == Mode::Live;
+        if is_live && self.shown.is_some() && self.signal.without_picture(now) > self.config.signal_lost_after {
+            self.lose_all(LostReason::SignalLost);
+        }
+    }
+
+    /// A question about the shown frame, if any object has one and a box is free. A first outline is asked for once, so
+    /// that the next question has it as previous mask.
+    pub fn ask(&mut self, now: Nanos) -> Option<Box<LookJob>> {
+        let frame = self.shown.as_ref()?;
+        let is_wanted = |i: usize| match self.objects[i].phase() {
+            Phase::Empty | Phase::Lost(_) => false,
+            Phase::Awaited => self.in_flight[i].is_none_or(|r| r < self.known[i]),
+            Phase::Refused(_) | Phase::Held => true,
+        };
+        if !frame.region.content.is_segmentable() || !(0..ObjectId::MAX).any(is_wanted) {
+            return None;
+        }
+        let mut job = self.spare.pop()?;
+        job.release();
+        job.frame = Some(frame.clone());
+        job.step = self.motion.newest();
+        job.revision = self.revision();
+        job.asked = now;
+        for i in (0..ObjectId::MAX).filter(|&i| is_wanted(i)) {
+            self.fill_prompts(ObjectId(i as u8), &mut job);
+        }
+        for object in &job.objects {
+            self.in_flight[object.index()] = Some(job.revision);
+        }
+        Some(job)
+    }
+
+    /// Takes back a question that the model did not come to.
+    pub fn take_back(&mut self, mut job: Box<LookJob>) {
+        for object in &job.objects {
+            let in_flight = &mut self.in_flight[object.index()];
+            *in_flight = in_flight.filter(|&r| r != job.revision);
+        }
+        job.release();
+        if self.spare.len() < LookJob::IN_ROUND {
+            self.spare.push(job);
+        }
+    }
+
+    /// Takes an answer.
+    pub fn answered(&mut self, job: Box<LookJob>) {
+        if let Some(frame) = job.frame.clone() {
+            self.model_fails = job.outcome == job::Outcome::Failed;
+            for (i, &object) in job.objects.iter().enumerate() {
+                let before = self.objects[object.index()].phase();
+                self.hear(&job, i, object, &frame);
+                self.is_changed |= before != self.objects[object.index()].phase();
+            }
+            self.is_changed |= self.model_fails || self.session.mode() != Mode::Live;
+        }
+        self.take_back(job);
+    }
+
+    /// Whether something but the frame changed since the last scene was made.
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// Whether every outlined object has its mask from the shown frame.
+    pub fn is_exact(&self) -> bool {
+        let Some(shown) = self.shown.as_ref().map(|f| f.id) else { return false };
+        let mut wanted = self.objects.iter().filter(|o| !matches!(o.phase(), Phase::Empty | Phase::Lost(_))).peekable();
+        wanted.peek().is_some() && wanted.all(|o| o.provenance().is_some_and(|p| p.frame == shown))
+    }
+
+    /// Makes the scene for the shown frame; `None` before the first frame.
+    pub fn compose(&mut self, now: Nanos) -> Option<(&Arc<Frame>, &Scene)> {
+        let frame = self.shown.as_ref()?;
+        let cine = self
+            .ring
+            .as_ref()
+            .and_then(|ring| ring.index_of(frame.id).map(|index| CinePlace { index, len: ring.len() }));
+        let stage = Stage {
+            frame,
+            cine,
+            session: &self.session,
+            objects: &self.objects,
+            age: &self.config.age,
+            signal: self.signal_state,
+            live_tick: self.signal.tick(),
+            model_fails: self.model_fails,
+        };
+        self.scenery.fill(&stage, now);
+        self.is_changed = false;
+        Some((frame, self.scenery.scene()))
+    }
+
+    /// The scene as it was last made.
+    pub fn scene(&self) -> &Scene {
+        self.scenery.scene()
+    }
+
+    /// Capture time of the frame, when it is shown live.
+    pub fn live_capture_time(&self, frame: FrameId) -> Option<Nanos> {
+        let is_live = self.session.mode() == Mode::Live;
+        self.shown.as_ref().filter(|f| is_live && f.id == frame).map(|f| f.captured)
+    }
+
+    /// The operator's edit that every drawn outline obeys; `None` while an object waits for its outline.
+    pub fn drawn_revision(&self) -> Option<Revision> {
+        let scene = self.scenery.scene();
+        let of = |o: &crate::scene::ObjectScene| match o.overlay {
+            Overlay::Lost(_) => Some(self.revision()),
+            overlay if overlay.is_drawn() => self.objects[o.object.index()].provenance().map(|p| p.revision),
+            _ => None,
+        };
+        scene.objects.iter().map(of).min().unwrap_or(Some(self.revision()))
+    }
+
+    fn show(&mut self, frame: Arc<Frame>) -> Step {
+        let is_same_scale = self.shown.as_ref().is_none_or(|f| f.scale == frame.scale && f.region == frame.region);
+        let step = self.motion.advance(&frame);
+        match step {
+            Step::Begun if self.shown.is_some() => self.lose_all(LostReason::SceneCut),
+            Step::Cut => self.lose_all(LostReason::SceneCut),
+            Step::Moved(_) if !is_same_scale => self.lose_all(LostReason::SceneCut),
+            Step::Moved(_) => {
+                let flow = self.motion.latest_flow();
+                self.session.carry(|_, p| Some(flow.forward(p)));
+                for object in &mut self.objects {
+                    object.follow(&mut self.motion, &frame.region.rect);
+                }
+            }
+            Step::Begun | Step::Repeated => {}
+        }
+        self.shown = Some(frame);
+        step
+    }
+
+    fn show_chosen(&mut self) {
+        let View::Ring { index_from_newest } = self.session.view() else { return };
+        let chosen = self.ring.as_ref().and_then(|r| r.from_newest(index_from_newest)).cloned();
+        if let Some(frame) = chosen
+            && self.shown.as_ref().is_none_or(|f| f.id != frame.id)
+        {
+            self.show(frame);
+        }
+    }
+
+    fn note_edits(&mut self) {
+        for i in 0..ObjectId::MAX {
+            let object = ObjectId(i as u8);
+            let revision = self.session.prompts().object_revision(object);
+            if revision != self.known[i] {
+                self.known[i] = revision;
+                self.objects[i].prompted(self.session.prompts().is_empty(object));
+            }
+        }
+    }
+
+    fn fill_prompts(&self, object: ObjectId, job: &mut LookJob) {
+        use crate::prompt::PromptShape;
+        let at = job.objects.len();
+        job.objects.push(object);
+        if job.prompts.len() <= at {
+            job.prompts.resize_with(at + 1, Default::default);
+        }
+        let (prompts, asked) = (self.session.prompts(), &self.asked[object.index()]);
+        let out = &mut job.prompts[at];
+        out.clicks.clear();
+        out.boxed = None;
+        out.candidate = prompts.candidate(object);
+        let bounds = self.shown.as_ref().map(|f| f.region.rect).unwrap_or_default();
+        let mut count = 0;
+        for prompt in prompts.active(object) {
+            count += 1;
+            match prompt.shape {
+                PromptShape::Click { at, polarity } => out.clicks.push((within(&bounds, at), polarity)),
+                PromptShape::Box(rect) => out.boxed = rect.intersect(&bounds),
+            }
+        }
+        let is_answered = asked.revision >= prompts.object_revision(object);
+        let previous = self.objects[object.index()].carried().filter(|_| is_answered || count > asked.prompts);
+        match (previous, &mut out.previous) {
+            (Some(p), Some(kept)) => kept.copy_from(p),
+            (Some(p), none) => *none = Some(p.clone()),
+            (None, Some(kept)) => kept.reset(kept.cells(), *kept.view()),
+            (None, None) => {}
+        }
+    }
+
+    fn hear(&mut self, job: &LookJob, i: usize, object: ObjectId, frame: &Frame) {
+        let tracked = &mut self.objects[object.index()];
+        let edited = self.session.prompts().object_revision(object);
+        if job.revision < edited || matches!(tracked.phase(), Phase::Empty | Phase::Lost(_)) {
+            return;
+        }
+        if job.outcome == job::Outcome::Failed {
+            return tracked.refused(HiddenReason::ModelFailed);
+        }
+        let look = &job.looks[i];
+        let (Some(logits), Some(score)) = (look.mask(), look.score()) else {
+            return tracked.refused(HiddenReason::ImplausibleMask);
+        };
+        let provenance = Provenance { frame: frame.id, captured: frame.captured, revision: job.revision, object };
+        let carried = job.prompts[i].previous.as_ref();
+        let seen = Seen { provenance, step: job.step, logits, score, carried };
+        let is_answered = tracked.provenance().is_some_and(|p| p.revision >= edited);
+        if is_answered && self.session.mode() == Mode::Live {
+            tracked.hear(&seen, &mut self.motion);
+        } else if tracked.adopt(&seen, &mut self.motion) {
+            let prompts = &job.prompts[i];
+            let count = prompts.clicks.len() + usize::from(prompts.boxed.is_some());
+            self.asked[object.index()] = Asked { revision: job.revision, prompts: count };
+        }
+    }
+
+    fn mapped(&self, command: Command) -> Option<Command> {
+        let map = |p: Point<Image>, shown: FrameId| {
+            let now = self.shown.as_ref()?.id;
+            if shown == now {
+                return Some(p);
+            }
+            self.motion.step_showing(shown).and_then(|step: StepId| self.motion.forward_since(step, p))
+        };
+        Some(match command {
+            Command::Click { at, polarity, shown } => Command::Click { at: map(at, shown)?, polarity, shown },
+            Command::BoxPrompt { rect, shown } => {
+                let (c, moved) = (rect.centre(), map(rect.centre(), shown)?);
+                let (dx, dy) = (moved.x - c.x, moved.y - c.y);
+                let rect = Rect::new(rect.x0 + dx, rect.y0 + dy, rect.x1 + dx, rect.y1 + dy);
+                Command::BoxPrompt { rect, shown }
+            }
+            other => other,
+        })
+    }
+
+    fn situation(&self, now: Nanos) -> Option<Situation> {
+        let frame = self.shown.as_ref()?;
+        let ring = self.ring.as_ref()?;
+        let index = ring.index_of(frame.id).unwrap_or(ring.len().saturating_sub(1));
+        Some(Situation {
+            now,
+            shown: frame.id,
+            ring: RingView { len: ring.len(), shown: ring.len().saturating_sub(1 + index) },
+            region: frame.region,
+            marker_radius_px: self.config.marker_radius_px,
+            lost: std::array::from_fn(|i| match self.objects[i].phase() {
+                Phase::Lost(reason) => Some(reason),
+                _ => None,
+            }),
+        })
+    }
+
+    fn note_signal(&mut self, now: Nanos) {
+        let state = self.signal.state(now);
+        self.is_changed |= state != self.signal_state;
+        self.signal_state = state;
+    }
+
+    fn lose_all(&mut self, reason: LostReason) {
+        for object in &mut self.objects {
+            let before = object.phase();
+            object.lose(reason);
+            self.is_changed |= before != object.phase();
+        }
+    }
+}
+
+/// A carried click may have left the image by a little; the model is asked at the edge.
+fn within(bounds: &Rect<Image>, p: Point<Image>) -> Point<Image> {
+    Point::new(p.x.clamp(bounds.x0 + 0.5, bounds.x1 - 0.5), p.y.clamp(bounds.y0 + 0.5, bounds.y1 - 0.5))
+}

@@ -1,0 +1,175 @@
+//! The motion from each shown frame to the next, and the chain of the recent ones.
+//!
+//! A step is one change of the shown frame. Live, each step is a newer frame; in review it may be an older one. The
+//! chain is what maps a tap on an earlier frame, or a mask of one, to the frame shown now.
+
+use crate::frame::Frame;
+use crate::geometry::{Image, Point};
+use crate::mask::LogitGrid;
+use crate::track::carry;
+use crate::track::flow::{DisFlow, FlowConfig, FlowField, FlowQuality, SmallGrey};
+use crate::units::FrameId;
+
+/// Number of a step, from 1; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepId(pub u64);
+
+/// How one step went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// There was nothing to compare with, or another size or region: nothing can be carried.
+    Begun,
+    /// Another picture altogether.
+    Cut,
+    /// The same picture again.
+    Repeated,
+    /// Motion was found.
+    Moved(FlowQuality),
+}
+
+struct Link {
+    id: StepId,
+    frame: FrameId,
+    flow: FlowField,
+}
+
+/// Finds the motion of each step and remembers the last [`Self::CHAIN`] of them.
+pub struct Motion {
+    dis: DisFlow,
+    now: SmallGrey,
+    before: SmallGrey,
+    has_picture: bool,
+    reverse: FlowField,
+    is_reverse_known: bool,
+    scratch: FlowField,
+    chain: Vec<Link>,
+    newest: StepId,
+    first: StepId,
+}
+
+impl Motion {
+    /// Steps that are remembered: two seconds at 30 frames a second, and as long as any look may take.
+    pub const CHAIN: usize = 64;
+
+    /// Nothing seen yet.
+    pub fn new() -> Self {
+        let config = FlowConfig::default();
+        let small = SmallGrey::new(config.side);
+        let empty = FlowField::zero(*small.view());
+        let link = || Link { id: StepId(0), frame: FrameId(0), flow: empty.clone() };
+        Self {
+            dis: DisFlow::new(config),
+            now: small.clone(),
+            before: small,
+            has_picture: false,
+            reverse: empty.clone(),
+            is_reverse_known: false,
+            scratch: empty.clone(),
+            chain: (0..Self::CHAIN).map(|_| link()).collect(),
+            newest: StepId(0),
+            first: StepId(1),
+        }
+    }
+
+    /// A motion of nothing, of the right size.
+    pub fn blank(&self) -> FlowField {
+        FlowField::zero(*self.now.view())
+    }
+
+    /// The step that led to the frame shown now.
+    pub fn newest(&self) -> StepId {
+        self.newest
+    }
+
+    /// Makes `frame` the shown one and finds the motion from the frame before.
+    pub fn advance(&mut self, frame: &Frame) -> Step {
+        std::mem::swap(&mut self.now, &mut self.before);
+        self.now.fill_from(frame);
+        self.is_reverse_known = false;
+        self.newest.0 += 1;
+        let is_comparable = self.has_picture && self.now.view() == self.before.view();
+        self.has_picture = true;
+        let at = self.slot(self.newest);
+        self.chain[at].id = self.newest;
+        self.chain[at].frame = frame.id;
+        if !is_comparable {
+            self.chain[at].flow.reset(*self.now.view());
+            self.first = StepId(self.newest.0 + 1);
+            return Step::Begun;
+        }
+        if carry::is_repeat(&self.before, &self.now) {
+            self.chain[at].flow.reset(*self.now.view());
+            return Step::Repeated;
+        }
+        let quality = self.dis.between(&self.before, &self.now, &mut self.chain[at].flow);
+        if carry::is_scene_cut(&self.before, &self.now, &quality) {
+            self.first = StepId(self.newest.0 + 1);
+            return Step::Cut;
+        }
+        Step::Moved(quality)
+    }
+
+    /// The motion of the newest step: from the shown frame back to the one before.
+    pub fn latest_flow(&self) -> &FlowField {
+        &self.chain[self.slot(self.newest)].flow
+    }
+
+    /// How far a point of the object ends from where it began when it goes one step back and forth, image px.
+    pub fn round_trip_error(&mut self, object: &LogitGrid) -> f32 {
+        if !self.is_reverse_known {
+            self.dis.between(&self.now, &self.before, &mut self.reverse);
+            self.is_reverse_known = true;
+        }
+        carry::round_trip_error(self.latest_flow(), &self.reverse, object)
+    }
+
+    /// The newest step that showed this frame, if the chain still reaches it.
+    pub fn step_showing(&self, frame: FrameId) -> Option<StepId> {
+        self.chain.iter().filter(|l| l.frame == frame && self.reaches(l.id)).map(|l| l.id).max()
+    }
+
+    /// Whether the frame of this step can be mapped to the one shown now.
+    pub fn reaches(&self, step: StepId) -> bool {
+        step.0 >= 1 && step <= self.newest && step.0 + 1 >= self.first.0 && step.0 + Self::CHAIN as u64 > self.newest.0
+    }
+
+    /// Where a point of that step's frame is on the frame shown now.
+    pub fn forward_since(&self, step: StepId, point: Point<Image>) -> Option<Point<Image>> {
+        self.reaches(step)
+            .then(|| (step.0 + 1..=self.newest.0).fold(point, |p, s| self.chain[self.slot(StepId(s))].flow.forward(p)))
+    }
+
+    /// Writes the motion from the frame shown now back to that step's frame; whether there is one.
+    pub fn compose_since(&mut self, step: StepId, out: &mut FlowField) -> bool {
+        if !self.reaches(step) {
+            return false;
+        }
+        out.reset(*self.now.view());
+        for s in step.0 + 1..=self.newest.0 {
+            let at = self.slot(StepId(s));
+            out.then(&self.chain[at].flow, &mut self.scratch);
+        }
+        true
+    }
+
+    /// Adds the newest step to a motion that led up to the frame before.
+    pub fn extend(&mut self, motion: &mut FlowField) {
+        let at = self.slot(self.newest);
+        motion.then(&self.chain[at].flow, &mut self.scratch);
+    }
+
+    /// Mean difference in grey between the shown picture and the one before, grey levels.
+    pub fn grey_change(&self) -> f32 {
+        self.now.mean_abs_difference(&self.before)
+    }
+
+    fn slot(&self, step: StepId) -> usize {
+        (step.0 % Self::CHAIN as u64) as usize
+    }
+}
+
+impl Default for Motion {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,286 @@
+//! One object's way from the first tap to `Lost`: its standing mask, the motion since, and the model as witness.
+//!
+//! The standing mask is never warped twice: what is shown is the mask of one look, sampled once through the motion from
+//! the shown frame back to the frame of that look.
+
+use super::motion::{Motion, StepId};
+use crate::geometry::{Image, Rect};
+use crate::mask::{LogitGrid, Mask, Provenance};
+use crate::scene::{HiddenReason, LostReason, Overlay};
+use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Witness};
+use crate::track::flow::FlowField;
+use crate::units::{FrameId, Nanos, Revision, Score};
+
+/// How far an object is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No prompts.
+    #[default]
+    Empty,
+    /// Prompted, no mask yet.
+    Awaited,
+    /// Prompted, but what the model gave was no mask.
+    Refused(HiddenReason),
+    /// Outlined and carried from frame to frame.
+    Held,
+    /// Given up until the operator taps again.
+    Lost(LostReason),
+}
+
+/// Limits on the age of an outline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgeLimits {
+    /// Older than this it is dimmed.
+    pub dim: Nanos,
+    /// Older than this it is not drawn.
+    pub hide: Nanos,
+}
+
+impl Default for AgeLimits {
+    fn default() -> Self {
+        Self { dim: Nanos::from_ms(1_000), hide: Nanos::from_ms(2_500) }
+    }
+}
+
+/// What the model made of an object.
+pub struct Seen<'a> {
+    /// Frame and revision of the look.
+    pub provenance: Provenance,
+    /// The step that had led to that frame.
+    pub step: StepId,
+    /// The mask, corrected for clicks.
+    pub logits: &'a LogitGrid,
+    /// The model's estimate of its IoU.
+    pub score: Score,
+    /// What had been carried to that frame and given to the model as previous mask.
+    pub carried: Option<&'a LogitGrid>,
+}
+
+/// Frames in a row whose motion may be unclear before the object is given up.
+const UNCLEAR_STEPS_MAX: u32 = 15;
+/// Frames in a row whose motion may be unclear before the outline counts as not carried.
+const UNCLEAR_STEPS_DIM: u32 = 2;
+/// Share of the model's mask in a confirmed outline.
+const WITNESS_WEIGHT: f32 = 0.3;
+
+/// One object.
+pub struct TrackedObject {
+    phase: Phase,
+    mask: Option<Mask>,
+    motion: FlowField,
+    carried: LogitGrid,
+    blend: LogitGrid,
+    witnessed: Nanos,
+    drift: DriftTest,
+    limits: DriftLimits,
+    confirmed_score: Score,
+    confirmed_area_px: f32,
+    confidence: Score,
+    round_trip_px: f32,
+    unclear_steps: u32,
+}
+
+impl TrackedObject {
+    /// An object without prompts.
+    pub fn new(motion: FlowField, grid: LogitGrid, limits: DriftLimits) -> Self {
+        Self {
+            phase: Phase::Empty,
+            mask: None,
+            motion,
+            blend: grid.clone(),
+            carried: grid,
+            witnessed: Nanos(0),
+            drift: DriftTest::new(limits),
+            limits,
+            confirmed_score: Score::default(),
+            confirmed_area_px: 0.0,
+            confidence: Score::default(),
+            round_trip_px: 0.0,
+            unclear_steps: 0,
+        }
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Its outline as logits on the frame shown, while there is one.
+    pub fn carried(&self) -> Option<&LogitGrid> {
+        (self.phase == Phase::Held).then_some(&self.carried)
+    }
+
+    /// Confidence in the outline: the model's score, lowered where it agrees only in part.
+    pub fn score(&self) -> Option<Score> {
+        (self.phase == Phase::Held).then_some(self.confidence)
+    }
+
+    /// Frame and revision of the mask that is carried.
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.mask.as_ref().filter(|_| self.phase == Phase::Held).map(Mask::provenance)
+    }
+
+    /// The prompts changed: what there is stands until the model has answered; an object without prompts is empty.
+    pub fn prompted(&mut self, is_empty: bool) {
+        self.phase = match self.phase {
+            _ if is_empty => Phase::Empty,
+            Phase::Held => Phase::Held,
+            _ => Phase::Awaited,
+        };
+        self.drift.reset();
+    }
+
+    /// Begins anew with a first prompt: nothing of an earlier outline is carried on.
+    pub fn restart(&mut self) {
+        self.phase = Phase::Awaited;
+        self.drift.reset();
+    }
+
+    /// Gives the object up, unless it has no prompts.
+    pub fn lose(&mut self, reason: LostReason) {
+        if !matches!(self.phase, Phase::Empty | Phase::Lost(_)) {
+            self.phase = Phase::Lost(reason);
+        }
+    }
+
+    /// The model failed or gave no mask. An outline that stands goes on standing, and ages.
+    pub fn refused(&mut self, reason: HiddenReason) {
+        match self.phase {
+            Phase::Awaited | Phase::Refused(_) => self.phase = Phase::Refused(reason),
+            Phase::Held => {
+                let nothing = Evidence { score: Score::default(), ..Evidence::default() };
+                if let Witness::Lost(reason) = self.drift.judge(&nothing) {
+                    self.lose(reason);
+                }
+            }
+            Phase::Empty | Phase::Lost(_) => {}
+        }
+    }
+
+    /// Follows the newest step, which moved the picture.
+    pub fn follow(&mut self, motion: &mut Motion, region: &Rect<Image>) {
+        if self.phase != Phase::Held {
+            return;
+        }
+        motion.extend(&mut self.motion);
+        self.warp();
+        self.round_trip_px = motion.round_trip_error(&self.carried);
+        let is_clear = self.round_trip_px < self.limits.round_trip_doubts_px;
+        self.unclear_steps = if is_clear { 0 } else { self.unclear_steps + 1 };
+        let left = self.mask.as_ref().map_or(0.0, |m| carry::left_share(m.logits(), &self.motion, region));
+        if left >= self.limits.outside_loses || self.carried.inside_bounds().is_none() {
+            self.lose(LostReason::LeftImage);
+        } else if self.unclear_steps > UNCLEAR_STEPS_MAX {
+            self.lose(LostReason::MotionUnreliable);
+        }
+    }
+
+    /// Takes the model's mask as the outline: after an edit by the operator, or on a frozen frame.
+    /// `false` when the motion since that frame is not known.
+    pub fn adopt(&mut self, seen: &Seen<'_>, motion: &mut Motion) -> bool {
+        if !motion.compose_since(seen.step, &mut self.motion) {
+            return false;
+        }
+        self.stand(seen.provenance, seen.score, seen.logits);
+        self.confirm(seen);
+        self.drift.reset();
+        self.unclear_steps = 0;
+        self.phase = Phase::Held;
+        true
+    }
+
+    /// Hears the model on an outline that was carried to the frame it looked at.
+    pub fn hear(&mut self, seen: &Seen<'_>, motion: &mut Motion) {
+        let Some(carried) = seen.carried.filter(|_| self.phase == Phase::Held) else { return };
+        let agreement = carry::agreement(carried, seen.logits);
+        let evidence = Evidence {
+            agreement,
+            score: seen.score,
+            score_confirmed: self.confirmed_score,
+            area_ratio: carry::area_px(seen.logits) / self.confirmed_area_px.max(1.0),
+            round_trip_px: self.round_trip_px,
+            ..Evidence::default()
+        };
+        let verdict = self.drift.judge(&evidence);
+        log::debug!("{:?}: {evidence:?} -> {verdict:?}", seen.provenance.object);
+        match verdict {
+            Witness::Confirm => {
+                if motion.compose_since(seen.step, &mut self.motion) {
+                    let mut blend = std::mem::replace(&mut self.blend, LogitGrid::background(0, *carried.view()));
+                    blend.copy_from(carried);
+                    carry::gently_correct(&mut blend, seen.logits, WITNESS_WEIGHT);
+                    self.stand(seen.provenance, seen.score, &blend);
+                    self.blend = blend;
+                    self.confirm(seen);
+                }
+            }
+            Witness::Keep => {
+                self.witnessed = seen.provenance.captured;
+                self.confidence = lowered(seen.score, agreement);
+            }
+            Witness::Doubt(_) => self.confidence = lowered(seen.score, agreement),
+            Witness::Lost(reason) => self.lose(reason),
+        }
+    }
+
+    /// How the outline may be drawn on `shown` at `now`, while the screen follows the live image.
+    pub fn overlay_live(&self, shown: FrameId, now: Nanos, limits: &AgeLimits) -> Overlay {
+        match self.phase {
+            Phase::Empty | Phase::Awaited => Overlay::Hidden(HiddenReason::Computing),
+            Phase::Refused(reason) => Overlay::Hidden(reason),
+            Phase::Lost(reason) => Overlay::Lost(reason),
+            Phase::Held if self.is_of(shown) => Overlay::Exact,
+            Phase::Held => {
+                let age = now.since(self.witnessed);
+                if age > limits.hide {
+                    Overlay::Hidden(HiddenReason::TooOld)
+                } else if age > limits.dim || self.unclear_steps > UNCLEAR_STEPS_DIM {
+                    Overlay::Stale { age }
+                } else {
+                    Overlay::Carried { age }
+                }
+            }
+        }
+    }
+
+    /// How it may be drawn on a frame that stands still: exactly or not at all.
+    pub fn overlay_still(&self, shown: FrameId, revision: Revision) -> Overlay {
+        match self.phase {
+            Phase::Held if self.is_of(shown) && self.provenance().is_some_and(|p| p.revision >= revision) => {
+                Overlay::Exact
+            }
+            Phase::Refused(reason) => Overlay::Hidden(reason),
+            Phase::Lost(reason) => Overlay::Lost(reason),
+            Phase::Empty | Phase::Awaited | Phase::Held => Overlay::Hidden(HiddenReason::Computing),
+        }
+    }
+
+    fn is_of(&self, shown: FrameId) -> bool {
+        self.provenance().is_some_and(|p| p.frame == shown)
+    }
+
+    fn stand(&mut self, provenance: Provenance, score: Score, logits: &LogitGrid) {
+        match &mut self.mask {
+            Some(mask) => mask.assign(provenance, score, logits),
+            None => self.mask = Some(Mask::new(provenance, score, logits.clone())),
+        }
+        self.witnessed = provenance.captured;
+        self.confidence = score;
+        self.warp();
+    }
+
+    fn warp(&mut self) {
+        if let Some(mask) = &self.mask {
+            carry::warp(mask.logits(), &self.motion, &mut self.carried);
+        }
+    }
+
+    fn confirm(&mut self, seen: &Seen<'_>) {
+        self.confirmed_score = seen.score;
+        self.confirmed_area_px = carry::area_px(seen.logits);
+    }
+}
+
+fn lowered(score: Score, agreement: f32) -> Score {
+    Score::new(score.get() * agreement).unwrap_or_default()
+}

@@ -1,0 +1,164 @@
+//! The scene of the shown frame, made anew in the same buffers.
+
+use super::object::{AgeLimits, Phase, TrackedObject};
+use crate::contour::{Outline, Tracer};
+use crate::frame::Frame;
+use crate::measure::Measurer;
+use crate::prompt::PromptShape;
+use crate::scene::{
+    CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal, Tool,
+};
+use crate::session::Session;
+use crate::units::{FrameId, Nanos, ObjectId, Score};
+
+/// Islands smaller than this, image px², are not drawn.
+const ISLAND_PX2_MIN: f64 = 4.0;
+
+/// What a scene is made from.
+pub(super) struct Stage<'a> {
+    pub frame: &'a Frame,
+    pub cine: Option<CinePlace>,
+    pub session: &'a Session,
+    pub objects: &'a [TrackedObject; ObjectId::MAX],
+    pub age: &'a AgeLimits,
+    pub signal: Signal,
+    pub live_tick: u64,
+    pub model_fails: bool,
+}
+
+/// The scene and what is needed to make it.
+pub(super) struct Scenery {
+    scene: Scene,
+    spare: Vec<ObjectScene>,
+    tracer: Tracer,
+    measurer: Measurer,
+}
+
+impl Scenery {
+    pub(super) fn new() -> Self {
+        Self {
+            scene: Scene {
+                frame: FrameId(0),
+                frame_age: Nanos(0),
+                mode: Mode::Live,
+                signal: Signal::Missing,
+                live_tick: 0,
+                objects: Vec::with_capacity(ObjectId::MAX),
+                tool: Tool::default(),
+                fill: FillLevel::default(),
+                can_undo: false,
+                can_redo: false,
+                rubber_band: None,
+                notice: None,
+                cine: None,
+            },
+            spare: Vec::new(),
+            tracer: Tracer::new(ISLAND_PX2_MIN),
+            measurer: Measurer::default(),
+        }
+    }
+
+    pub(super) fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    pub(super) fn fill(&mut self, stage: &Stage<'_>, now: Nanos) {
+        let (session, frame) = (stage.session, stage.frame);
+        let scene = &mut self.scene;
+        scene.frame = frame.id;
+        scene.frame_age = now.since(frame.captured);
+        scene.mode = session.mode();
+        scene.signal = stage.signal;
+        scene.live_tick = stage.live_tick;
+        scene.tool = session.tool();
+        scene.fill = session.fill();
+        scene.can_undo = session.prompts().can_undo();
+        scene.can_redo = session.prompts().can_redo();
+        scene.rubber_band = session.rubber_band();
+        scene.cine = stage.cine.filter(|_| scene.mode != Mode::Live);
+        self.spare.append(&mut self.scene.objects);
+        let active = session.active_object();
+        for i in (0..ObjectId::MAX as u8).filter(|&i| i != active.0).chain([active.0]) {
+            let object = ObjectId(i);
+            if stage.objects[object.index()].phase() != Phase::Empty {
+                let mut entry = self.spare.pop().unwrap_or_else(blank);
+                self.fill_object(stage, object, now, &mut entry);
+                self.scene.objects.push(entry);
+            }
+        }
+        self.scene.notice = notice(stage, &self.scene, now);
+    }
+
+    fn fill_object(&mut self, stage: &Stage<'_>, object: ObjectId, now: Nanos, out: &mut ObjectScene) {
+        let tracked = &stage.objects[object.index()];
+        out.object = object;
+        out.is_active = object == stage.session.active_object();
+        out.overlay = overlay(stage, object, now);
+        out.score = tracked.score();
+        out.outline.clear();
+        out.measurements = None;
+        if let (true, Some(grid)) = (out.overlay.is_drawn(), tracked.carried()) {
+            self.tracer.trace(grid, &mut out.outline);
+            out.measurements = self.measurer.measure(&out.outline, stage.frame.scale.as_ref());
+        }
+        out.markers.clear();
+        if !matches!(out.overlay, Overlay::Lost(_) | Overlay::Hidden(HiddenReason::HeldAway)) {
+            for prompt in stage.session.prompts().active(object) {
+                out.markers.push(match prompt.shape {
+                    PromptShape::Click { at, polarity } => Marker::Click { prompt: prompt.id, at, polarity },
+                    PromptShape::Box(rect) => Marker::Box { prompt: prompt.id, rect },
+                });
+            }
+        }
+    }
+}
+
+fn blank() -> ObjectScene {
+    ObjectScene {
+        object: ObjectId(0),
+        is_active: false,
+        overlay: Overlay::Hidden(HiddenReason::Computing),
+        outline: Outline::default(),
+        markers: Vec::with_capacity(16),
+        score: None,
+        measurements: None,
+    }
+}
+
+fn overlay(stage: &Stage<'_>, object: ObjectId, now: Nanos) -> Overlay {
+    let (tracked, frame) = (&stage.objects[object.index()], stage.frame);
+    let overlay = if stage.session.mode() == Mode::Live {
+        tracked.overlay_live(frame.id, now, stage.age)
+    } else {
+        tracked.overlay_still(frame.id, stage.session.prompts().object_revision(object))
+    };
+    let is_live = stage.session.mode() == Mode::Live;
+    match overlay {
+        Overlay::Lost(_) => overlay,
+        _ if stage.session.held_away() => Overlay::Hidden(HiddenReason::HeldAway),
+        _ if is_live && stage.signal != Signal::Good => Overlay::Hidden(HiddenReason::NoSignal),
+        _ if !frame.region.content.is_segmentable() => Overlay::Hidden(HiddenReason::NotBMode),
+        _ => overlay,
+    }
+}
+
+fn notice(stage: &Stage<'_>, scene: &Scene, now: Nanos) -> Option<Notice> {
+    let lost = |o: &ObjectScene| match o.overlay {
+        Overlay::Lost(reason) => Some(Notice::TapAgain(o.object, reason)),
+        _ => None,
+    };
+    let is_low = |s: Option<Score>| s.is_some_and(|s| s.get() < SCORE_LOW);
+    let is_unsure = |o: &&ObjectScene| o.overlay.is_drawn() && is_low(o.score);
+    if stage.model_fails {
+        return Some(Notice::ModelFailed);
+    }
+    if !stage.frame.region.content.is_segmentable() {
+        return Some(Notice::NotBMode);
+    }
+    stage
+        .session
+        .notice(now)
+        .or_else(|| scene.objects.iter().rev().find_map(lost))
+        .or_else(|| scene.objects.iter().rev().find(is_unsure).map(|o| Notice::AddPoint(o.object)))
+        .or_else(|| scene.objects.is_empty().then_some(Notice::TapToStart))
+}

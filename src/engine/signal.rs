@@ -1,0 +1,75 @@
+//! Do new pictures come: by time, and by whether they differ.
+
+use crate::scene::Signal;
+use crate::units::Nanos;
+
+/// Frame periods without a new picture until the signal counts as missing.
+const PERIODS: u64 = 3;
+
+/// Watches arrivals. The same picture again is an arrival, but no new picture.
+#[derive(Clone, Copy, Debug)]
+pub struct SignalWatch {
+    period: Nanos,
+    last_arrival: Option<Nanos>,
+    last_new: Option<Nanos>,
+    tick: u64,
+}
+
+impl SignalWatch {
+    /// A watch for a source of that frame period.
+    pub fn new(period: Nanos) -> Self {
+        Self { period, last_arrival: None, last_new: None, tick: 0 }
+    }
+
+    /// A frame arrived; `is_new` if its picture differs from the one before.
+    pub fn arrived(&mut self, captured: Nanos, is_new: bool) {
+        self.last_arrival = Some(captured);
+        if is_new {
+            self.last_new = Some(captured);
+            self.tick += 1;
+        }
+    }
+
+    /// Counts new pictures.
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// The state at `now`.
+    pub fn state(&self, now: Nanos) -> Signal {
+        let limit = Nanos(self.period.0 * PERIODS);
+        let is_within = |t: Option<Nanos>| t.is_some_and(|t| now.since(t) <= limit);
+        match (is_within(self.last_arrival), is_within(self.last_new)) {
+            (false, _) => Signal::Missing,
+            (true, false) => Signal::Repeating,
+            (true, true) => Signal::Good,
+        }
+    }
+
+    /// Time since the last new picture; since the beginning of time when there was none.
+    pub fn without_picture(&self, now: Nanos) -> Nanos {
+        now.since(self.last_new.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stall_and_repeat_are_told_apart_after_three_periods() {
+        let ms = Nanos::from_ms;
+        let mut w = SignalWatch::new(ms(33));
+        assert_eq!(w.state(ms(0)), Signal::Missing);
+        w.arrived(ms(10), true);
+        assert_eq!(w.state(ms(109)), Signal::Good);
+        assert_eq!(w.state(ms(110)), Signal::Missing);
+        for t in [43, 76, 109, 142] {
+            w.arrived(ms(t), false);
+        }
+        assert_eq!(w.state(ms(142)), Signal::Repeating);
+        assert_eq!(w.tick(), 1, "a repeated picture moved the LIVE tick");
+        w.arrived(ms(175), true);
+        assert_eq!((w.state(ms(175)), w.tick()), (Signal::Good, 2));
+    }
+}

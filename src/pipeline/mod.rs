@@ -1,0 +1,29 @@
+//! The live path: frames in at the source's pace, outlines out within a deadline, whatever the model takes.
+//!
+//! ```text
+//! player ──Arc<Frame>──▶ Latest ──▶ Live::poll: Engine.advance ──LookJob──▶ Latest ──▶ worker: Looker.look
+//!  (thread)  newest wins              (display thread)          newest wins   (thread)      │
+//!                                          ▲─────────────────── LookJob, answered ──────────┘
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `clock.rs` | monotonic time, and a clock that a test sets |
+//! | `latest.rs` | the slot between two threads: holds one value, the newest |
+//! | `stats.rs` | fixed histograms and counters |
+//! | `cine.rs` | the ring of recent frames |
+//! | `pace.rs` | shall a frame be shown now, wait for its mask, or be dropped |
+//! | `worker.rs` | the thread that looks |
+//! | `player.rs` | the thread that plays a source as if it came from the probe |
+//! | `live.rs` | the parts put together: push frames and commands, poll scenes |
+//!
+//! No queue here holds more than one value, the ring and the pools have a fixed size, and every drop is counted by cause.
+
+pub mod cine;
+pub mod clock;
+pub mod latest;
+pub mod live;
+pub mod pace;
+pub mod player;
+pub mod stats;
+pub mod worker;

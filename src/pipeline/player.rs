@@ -1,0 +1,205 @@
+//! The thread that plays a source as if it came from the probe.
+//!
+//! A frame is prepared before it is due, stamped with its number and the time when it is due, and put into the slot.
+//! A source that cannot keep up leaves frames out; it is never waited for by anybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::clock::Clock;
+use super::latest::Latest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Frame, FramePool};
+use crate::source::{FrameSource, Next};
+use crate::units::{FrameId, Nanos};
+
+/// How to play.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlayConfig {
+    /// Time from frame to frame.
+    pub period: Nanos,
+    /// Whether the source starts again when it ends.
+    pub is_looped: bool,
+    /// Frames in the pool: those of the cine ring and those on their way.
+    pub pool_frames: usize,
+}
+
+#[derive(Default)]
+struct Counters {
+    played: AtomicU64,
+    pool_empty: AtomicU64,
+    late: AtomicU64,
+    displaced: AtomicU64,
+    ended: AtomicBool,
+}
+
+/// What a player has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Played {
+    /// Frames put into the slot.
+    pub played: u64,
+    /// Frames left out because all frames of the pool were held.
+    pub pool_empty: u64,
+    /// Frames left out because the source was a period late.
+    pub late: u64,
+    /// Frames that nobody took before the next one came.
+    pub displaced: u64,
+    /// Whether the source has come to its end (or failed).
+    pub has_ended: bool,
+}
+
+/// A source being played on a thread of its own; dropping it stops it.
+pub struct Player {
+    counters: Arc<Counters>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Player {
+    /// Starts to play `source` into `slot`.
+    ///
+    /// # Errors
+    /// `Argument` for a period of zero; `Unavailable` when no thread can be had.
+    pub fn start(
+        source: Box<dyn FrameSource>,
+        config: PlayConfig,
+        clock: Clock,
+        slot: Latest<Arc<Frame>>,
+    ) -> Result<Self> {
+        if config.period.0 == 0 {
+            return Err(Error::new(ErrorKind::Argument, "a source cannot be played with a frame period of 0"));
+        }
+        let counters = Arc::new(Counters::default());
+        let (stop, stopped) = bounded(0);
+        let shared = counters.clone();
+        let thread = std::thread::Builder::new()
+            .name("player".into())
+            .spawn(move || {
+                let outcome = Play { source, config, clock, slot, counters: &shared, stopped }.run();
+                shared.ended.store(true, Ordering::Release);
+                outcome
+            })
+            .map_err(|e| Error::caused(ErrorKind::Unavailable, "no thread for the player", e))?;
+        Ok(Self { counters, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// What has been done so far.
+    pub fn played(&self) -> Played {
+        let c = &self.counters;
+        Played {
+            played: c.played.load(Ordering::Relaxed),
+            pool_empty: c.pool_empty.load(Ordering::Relaxed),
+            late: c.late.load(Ordering::Relaxed),
+            displaced: c.displaced.load(Ordering::Relaxed),
+            has_ended: c.ended.load(Ordering::Acquire),
+        }
+    }
+
+    /// Stops and returns the source's error, if it had one.
+    pub fn stop(mut self) -> Result<()> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<()> {
+        self.stop.take();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err(Error::new(ErrorKind::Io, "the source's thread panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        if let Err(e) = self.join() {
+            log::error!("source: {e}");
+        }
+    }
+}
+
+struct Play<'a> {
+    source: Box<dyn FrameSource>,
+    config: PlayConfig,
+    clock: Clock,
+    slot: Latest<Arc<Frame>>,
+    counters: &'a Counters,
+    stopped: Receiver<()>,
+}
+
+enum Filled {
+    Stamped,
+    Ended,
+    Stopped,
+}
+
+impl Play<'_> {
+    fn run(mut self) -> Result<()> {
+        let mut pool = FramePool::new(self.config.pool_frames.max(3));
+        let mut due = self.clock.now();
+        let mut id = FrameId(0);
+        loop {
+            let mut filled = Filled::Ended;
+            let frame = pool.fill(|frame| {
+                filled = self.fill(frame, due, FrameId(id.0 + 1))?;
+                Ok::<_, Error>(())
+            });
+            match frame {
+                None => {
+                    self.counters.pool_empty.fetch_add(1, Ordering::Relaxed);
+                    if self.is_stopped_by(due) {
+                        return Ok(());
+                    }
+                }
+                Some(frame) => {
+                    let frame = frame?;
+                    match filled {
+                        Filled::Ended | Filled::Stopped => return Ok(()),
+                        Filled::Stamped => {}
+                    }
+                    id = frame.id;
+                    self.counters.played.fetch_add(1, Ordering::Relaxed);
+                    if self.slot.put(frame).is_some() {
+                        self.counters.displaced.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+            due = self.next_due(due);
+        }
+    }
+
+    fn fill(&mut self, frame: &mut Frame, due: Nanos, id: FrameId) -> Result<Filled> {
+        if self.source.next_into(frame)? == Next::End {
+            if !self.config.is_looped {
+                return Ok(Filled::Ended);
+            }
+            self.source.rewind();
+            if self.source.next_into(frame)? == Next::End {
+                return Err(Error::new(ErrorKind::Format, "the source has no frames"));
+            }
+        }
+        if self.is_stopped_by(due) {
+            return Ok(Filled::Stopped);
+        }
+        frame.id = id;
+        frame.captured = self.clock.now();
+        Ok(Filled::Stamped)
+    }
+
+    /// Sleeps until `due`; whether the player was stopped meanwhile.
+    fn is_stopped_by(&self, due: Nanos) -> bool {
+        let left = Duration::from(due.since(self.clock.now()));
+        !matches!(self.stopped.recv_timeout(left), Err(crossbeam_channel::RecvTimeoutError::Timeout))
+    }
+
+    fn next_due(&self, due: Nanos) -> Nanos {
+        let next = due + self.config.period;
+        let late = self.clock.now().since(next).0 / self.config.period.0;
+        self.counters.late.fetch_add(late, Ordering::Relaxed);
+        next + Nanos(late * self.config.period.0)
+    }
+}

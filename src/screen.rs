@@ -1,0 +1,207 @@
+//! The screen that an operator sees and touches: a scene becomes a picture, a contact becomes commands.
+//!
+//! The same layout and converter serve both ways, so that a tap lands on what was drawn under it.
+
+use crate::error::Result;
+use crate::frame::Frame;
+use crate::geometry::{Converter, Display, Image, Point, Rect};
+use crate::input::recognizer::{Recognizer, RecognizerConfig};
+use crate::input::{Contact, Gesture, Phase};
+use crate::overlay::{Canvas, Control, Hud, HudView, KeepOut, Layout, LayoutConfig};
+use crate::scene::{SCORE_LOW, Scene, Tool};
+use crate::session::Command;
+use crate::units::{Nanos, Score};
+
+/// What touches the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pointer {
+    /// Gloved fingers on a touch panel.
+    #[default]
+    Gloves,
+    /// A mouse.
+    Mouse,
+}
+
+/// A screen's make.
+#[derive(Clone, Debug)]
+pub struct ScreenConfig {
+    /// Width and height, display px.
+    pub size: (u32, u32),
+    /// Display px per inch.
+    pub dpi: f32,
+    /// Where controls stand.
+    pub layout: LayoutConfig,
+    /// Whether left and right are swapped.
+    pub is_mirrored: bool,
+    /// What must stay as the host drew it.
+    pub keep_outs: Vec<KeepOut>,
+    /// What touches it.
+    pub pointer: Pointer,
+}
+
+impl Default for ScreenConfig {
+    fn default() -> Self {
+        Self {
+            size: (800, 480),
+            dpi: 133.0,
+            layout: LayoutConfig::default(),
+            is_mirrored: false,
+            keep_outs: Vec::new(),
+            pointer: Pointer::default(),
+        }
+    }
+}
+
+/// A screen. After the first picture of a size, drawing allocates nothing.
+pub struct Screen {
+    config: ScreenConfig,
+    layout: Layout,
+    canvas: Canvas,
+    hud: Hud,
+    recognizer: Recognizer,
+    gestures: Vec<Gesture>,
+    to_display: Option<Converter<Image, Display>>,
+    pressed: Option<Control>,
+}
+
+impl Screen {
+    /// A screen of that make.
+    ///
+    /// # Errors
+    /// `Argument` when the size or the dpi leave no room for the controls that must be there.
+    pub fn new(config: ScreenConfig) -> Result<Self> {
+        let touch = match config.pointer {
+            Pointer::Gloves => RecognizerConfig::gloves(config.dpi),
+            Pointer::Mouse => RecognizerConfig::mouse(config.dpi),
+        };
+        Ok(Self {
+            layout: Layout::new(config.size, config.dpi, config.layout)?,
+            canvas: Canvas::new(config.size.0, config.size.1),
+            hud: Hud::new(),
+            recognizer: Recognizer::new(touch)?,
+            gestures: Vec::with_capacity(8),
+            to_display: None,
+            pressed: None,
+            config,
+        })
+    }
+
+    /// Takes another size, as a window does when it is pulled; a size that is too small changes nothing.
+    pub fn resize(&mut self, size: (u32, u32)) {
+        if size == self.config.size {
+            return;
+        }
+        if let Ok(layout) = Layout::new(size, self.config.dpi, self.config.layout) {
+            self.config.size = size;
+            self.layout = layout;
+            self.canvas.resize(size.0, size.1);
+        }
+    }
+
+    /// Where everything is.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// From image px to display px, once a frame has been drawn.
+    pub fn to_display(&self) -> Option<&Converter<Image, Display>> {
+        self.to_display.as_ref()
+    }
+
+    /// How near to a marker a tap means the marker, image px; `None` before the first frame.
+    pub fn marker_radius_px(&self) -> Option<f32> {
+        self.to_display.map(|c| self.layout.marker_radius() / c.scale())
+    }
+
+    /// The picture as it was last drawn.
+    pub fn canvas(&self) -> &Canvas {
+        &self.canvas
+    }
+
+    /// Draws a scene over the frame that it belongs to.
+    pub fn draw(&mut self, frame: &Frame, scene: &Scene) -> &Canvas {
+        let to_display = Converter::fit(&frame.bounds(), &self.layout.image_area(), self.config.is_mirrored);
+        self.to_display = Some(to_display);
+        let view = HudView {
+            to_display,
+            layout: &self.layout,
+            keep_outs: &self.config.keep_outs,
+            pressed: self.pressed,
+            low_score: Score::new(SCORE_LOW),
+        };
+        self.hud.draw(&mut self.canvas, frame, scene, &view);
+        &self.canvas
+    }
+
+    /// Takes a contact and appends what it means.
+    pub fn touch(&mut self, contact: Contact, out: &mut Vec<Command>) {
+        self.pressed = match contact.phase {
+            Phase::Down => self.layout.hit(contact.at),
+            Phase::Move => self.pressed,
+            Phase::Up | Phase::Cancel => None,
+        };
+        self.recognizer.push(contact, &mut self.gestures);
+        self.translate(out);
+    }
+
+    /// Notes the passing of time: a finger that rests becomes a hold.
+    pub fn tick(&mut self, now: Nanos, out: &mut Vec<Command>) {
+        self.recognizer.tick(now, &mut self.gestures);
+        self.translate(out);
+    }
+
+    fn translate(&mut self, out: &mut Vec<Command>) {
+        let Some(to_display) = self.to_display else { return self.gestures.clear() };
+        let mut gestures = std::mem::take(&mut self.gestures);
+        let on_image = |p: Point<Display>| self.layout.image_area().contains(p);
+        let rect = |a: Point<Display>, b: Point<Display>| Rect::between(to_display.invert(a), to_display.invert(b));
+        for gesture in gestures.drain(..) {
+            match gesture {
+                Gesture::Tap { at, shown } if on_image(at) => {
+                    out.push(Command::Click { at: to_display.invert(at), polarity: None, shown });
+                }
+                Gesture::Tap { at, .. } => out.extend(self.layout.hit(at).map(pressed)),
+                Gesture::Dragging { from, to, .. } if on_image(from) => {
+                    out.push(Command::RubberBand(Some(rect(from, to))));
+                }
+                Gesture::Drag { from, to, shown } if on_image(from) => {
+                    out.push(Command::BoxPrompt { rect: rect(from, to), shown });
+                }
+                Gesture::Dragging { from, to, .. } => out.extend(self.slid(from, to).filter(is_scrub).map(pressed)),
+                Gesture::Drag { from, to, .. } => out.extend(self.slid(from, to).map(pressed)),
+                Gesture::HoldBegin { at } if on_image(at) => out.push(Command::HoldAway(true)),
+                Gesture::HoldBegin { at } => out.extend(self.layout.hit(at).map(pressed)),
+                Gesture::HoldEnd => out.push(Command::HoldAway(false)),
+                Gesture::Cancelled => out.extend([Command::RubberBand(None), Command::HoldAway(false)]),
+            }
+        }
+        self.gestures = gestures;
+    }
+
+    /// The control that a finger slid along, from its beginning to its end.
+    fn slid(&self, from: Point<Display>, to: Point<Display>) -> Option<Control> {
+        let (began, ended) = (self.layout.hit(from)?, self.layout.hit(to)?);
+        began.is_same(ended).then_some(ended)
+    }
+}
+
+fn is_scrub(control: &Control) -> bool {
+    control.is_same(Control::Scrub(0.0))
+}
+
+/// What a control does.
+pub fn pressed(control: Control) -> Command {
+    match control {
+        Control::Freeze => Command::ToggleFreeze,
+        Control::Undo => Command::Undo,
+        Control::Redo => Command::Redo,
+        Control::Clear => Command::Clear,
+        Control::Include => Command::ChooseTool(Tool::Include),
+        Control::Exclude => Command::ChooseTool(Tool::Exclude),
+        Control::NewObject => Command::NewObject,
+        Control::Fill => Command::CycleFill,
+        Control::StepBack => Command::StepBack,
+        Control::StepForward => Command::StepForward,
+        Control::Scrub(place) => Command::ScrubTo(place),
+    }
+}

@@ -1,0 +1,280 @@
+//! A world on a fake clock: a phantom as probe, a model of known make and speed, a display that takes time to draw.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sonotap::engine::EngineConfig;
+use sonotap::engine::job::LookJob;
+use sonotap::error::{Error, ErrorKind, Result};
+use sonotap::frame::Frame;
+use sonotap::geometry::{ModelView, Point};
+use sonotap::mask::Bitmap;
+use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
+use sonotap::pipeline::clock::Clock;
+use sonotap::pipeline::latest::Wake;
+use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::pipeline::worker::Looks;
+use sonotap::prompt::Polarity;
+use sonotap::scene::Scene;
+use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
+use sonotap::units::{FrameId, Nanos};
+
+pub const CELLS: usize = 128;
+const SIDE: u32 = 256;
+/// Grey below which the model takes tissue for fluid.
+const FLUID: f32 = 40.0;
+
+/// How the model behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Outlines the dark region under the prompts.
+    #[default]
+    Good,
+    /// Answers with NaN.
+    NotANumber,
+    /// Answers with nothing inside.
+    Nothing,
+    /// Answers with everything inside.
+    Everything,
+    /// Outlines something else, surely.
+    Elsewhere,
+    /// Returns an error.
+    Fails,
+}
+
+/// A model that needs no weights: the dark region connected to the prompts.
+pub struct DarkRegion {
+    behaviour: Arc<Mutex<Behaviour>>,
+    dark: Vec<bool>,
+    stack: Vec<usize>,
+}
+
+impl DarkRegion {
+    pub fn new(behaviour: Arc<Mutex<Behaviour>>) -> Self {
+        Self { behaviour, dark: vec![false; CELLS * CELLS], stack: Vec::new() }
+    }
+
+    fn flood(&mut self, prompts: &ModelPrompts, out: &mut [f32]) {
+        let cell = |p: f32| ((p / SIDE as f32 * CELLS as f32) as usize).min(CELLS - 1);
+        let positive = prompts.clicks.iter().filter(|c| c.1 == Polarity::Positive);
+        self.stack.extend(positive.map(|(p, _)| cell(p.y) * CELLS + cell(p.x)));
+        if let Some(b) = prompts.boxed {
+            let c = b.centre();
+            self.stack.push(cell(c.y) * CELLS + cell(c.x));
+        }
+        while let Some(at) = self.stack.pop() {
+            if self.dark[at] && out[at] < 0.0 {
+                out[at] = 6.0;
+                let (x, y) = (at % CELLS, at / CELLS);
+                self.stack.extend((x > 0).then(|| at - 1));
+                self.stack.extend((x + 1 < CELLS).then_some(at + 1));
+                self.stack.extend((y > 0).then(|| at - CELLS));
+                self.stack.extend((y + 1 < CELLS).then_some(at + CELLS));
+            }
+        }
+    }
+}
+
+impl Segmenter for DarkRegion {
+    fn spec(&self) -> ModelSpec {
+        ModelSpec { side: SIDE, mask_cells: CELLS, masks: 4, pixel_channels: 0 }
+    }
+
+    fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
+        let k = SIDE as f32 / CELLS as f32;
+        for at in 0..CELLS * CELLS {
+            let centre =
+                view.to_image(Point::new((at % CELLS) as f32 * k + k / 2.0, (at / CELLS) as f32 * k + k / 2.0));
+            let (mut sum, mut count) = (0.0, 0.0f32);
+            for dy in -3..=3 {
+                for dx in -3..=3 {
+                    let p = Point::new(centre.x + dx as f32, centre.y + dy as f32);
+                    if frame.contains(p) {
+                        sum += f32::from(frame.grey(p.x as u32, p.y as u32));
+                        count += 1.0;
+                    }
+                }
+            }
+            self.dark[at] = count > 0.0 && sum / count < FLUID;
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()> {
+        let behaviour = *self.behaviour.lock().unwrap();
+        if behaviour == Behaviour::Fails {
+            return Err(Error::new(ErrorKind::Model, "told to fail"));
+        }
+        out.pixels.clear();
+        out.iou.clear();
+        out.iou.resize(4, 0.9);
+        out.masks.clear();
+        out.masks.resize(4 * CELLS * CELLS, -6.0);
+        let mut one = vec![-6.0; CELLS * CELLS];
+        match behaviour {
+            Behaviour::Good => self.flood(prompts, &mut one),
+            Behaviour::NotANumber => one[77] = f32::NAN,
+            Behaviour::Everything => one.fill(6.0),
+            Behaviour::Elsewhere => one[..8 * CELLS].fill(6.0),
+            Behaviour::Nothing | Behaviour::Fails => {}
+        }
+        out.masks.chunks_exact_mut(CELLS * CELLS).for_each(|m| m.copy_from_slice(&one));
+        Ok(())
+    }
+}
+
+/// A model's thread without a thread: a look is done when its time has passed.
+pub struct SlowLooker {
+    looker: Looker,
+    clock: Clock,
+    pub look: Nanos,
+    waiting: Option<Box<LookJob>>,
+    working: Option<(Nanos, Box<LookJob>)>,
+}
+
+impl SlowLooker {
+    fn start(&mut self, mut job: Box<LookJob>, from: Nanos) {
+        job.answer(&mut self.looker);
+        self.working = Some((from + self.look, job));
+    }
+}
+
+impl Looks for SlowLooker {
+    fn ask(&mut self, job: Box<LookJob>) -> Option<Box<LookJob>> {
+        if self.working.is_none() {
+            self.start(job, self.clock.now());
+            return None;
+        }
+        self.waiting.replace(job)
+    }
+
+    fn answer(&mut self) -> Option<Box<LookJob>> {
+        let done = self.working.as_ref().is_some_and(|(t, _)| *t <= self.clock.now());
+        let (ended, job) = self.working.take_if(|_| done)?;
+        if let Some(next) = self.waiting.take() {
+            self.start(next, ended);
+        }
+        Some(job)
+    }
+
+    fn is_alive(&self) -> bool {
+        true
+    }
+}
+
+/// What was on the screen after one presentation.
+#[derive(Clone, Debug)]
+pub struct Shot {
+    pub at: Nanos,
+    pub captured: Nanos,
+    /// Number of the phantom's picture.
+    pub picture: u64,
+    pub scene: Scene,
+    /// Of the first object, the frame that its mask is of.
+    pub mask_frame: Option<FrameId>,
+}
+
+/// The world. One step is one millisecond.
+pub struct World {
+    hand: Arc<AtomicU64>,
+    pub live: Live<SlowLooker>,
+    pub phantom: Phantom,
+    pub behaviour: Arc<Mutex<Behaviour>>,
+    pub is_source_running: bool,
+    pub is_source_repeating: bool,
+    pub draw: Nanos,
+    period: Nanos,
+    next_due: Nanos,
+    next_id: u64,
+    pictures: Vec<u64>,
+    frame: Frame,
+    pub shots: Vec<Shot>,
+}
+
+impl World {
+    pub fn new(preset: Preset, events: Vec<(u64, Event)>, look: Nanos) -> Self {
+        let period = Nanos(33_333_333);
+        let config = PhantomConfig { width: 320, height: 240, events, ..PhantomConfig::default() };
+        let phantom = Phantom::new(preset, config).unwrap();
+        let hand = Arc::new(AtomicU64::new(0));
+        let clock = Clock::set_by(hand.clone());
+        let behaviour = Arc::new(Mutex::new(Behaviour::Good));
+        let looker = Looker::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
+        let worker = SlowLooker { looker, clock: clock.clone(), look, waiting: None, working: None };
+        let engine = EngineConfig { period, ..EngineConfig::default() };
+        let live = Live::with(worker, Wake::default(), LiveConfig { engine, deadline: None }, clock);
+        Self {
+            hand,
+            live,
+            phantom,
+            behaviour,
+            is_source_running: true,
+            is_source_repeating: false,
+            draw: Nanos::from_ms(4),
+            period,
+            next_due: Nanos(0),
+            next_id: 1,
+            pictures: vec![0],
+            frame: Frame::default(),
+            shots: Vec::new(),
+        }
+    }
+
+    pub fn now(&self) -> Nanos {
+        Nanos(self.hand.load(Ordering::Acquire))
+    }
+
+    /// Number of the phantom's picture that a frame shows.
+    pub fn picture_of(&self, frame: FrameId) -> u64 {
+        self.pictures[frame.0 as usize]
+    }
+
+    /// Truth of the phantom's picture.
+    pub fn truth(&self, picture: u64) -> Bitmap {
+        let mut truth = Bitmap::new(320, 240);
+        self.phantom.truth_at(picture, &mut truth);
+        truth
+    }
+
+    /// Runs to a time.
+    pub fn run_until(&mut self, end: Nanos) {
+        while self.now() < end {
+            self.capture();
+            self.show();
+            self.pass(Nanos::from_ms(1));
+        }
+    }
+
+    fn pass(&self, span: Nanos) {
+        self.hand.fetch_add(span.0, Ordering::AcqRel);
+    }
+
+    fn capture(&mut self) {
+        if self.now() < self.next_due {
+            return;
+        }
+        self.next_due = self.next_due + self.period;
+        if !self.is_source_running {
+            return;
+        }
+        let last = *self.pictures.last().unwrap();
+        let picture = if self.is_source_repeating { last } else { last + 1 };
+        self.phantom.render_at(picture, &mut self.frame);
+        self.frame.id = FrameId(self.next_id);
+        self.frame.captured = self.now();
+        self.next_id += 1;
+        self.pictures.push(picture);
+        self.live.input().put(Arc::new(self.frame.clone()));
+    }
+
+    fn show(&mut self) {
+        let Some(view) = self.live.poll() else { return };
+        let (scene, captured) = (view.scene.clone(), view.frame.captured);
+        self.pass(self.draw);
+        self.live.presented();
+        let mask_frame = self.live.engine().object(sonotap::units::ObjectId(0)).provenance().map(|p| p.frame);
+        let picture = self.picture_of(scene.frame);
+        self.shots.push(Shot { at: self.now(), captured, picture, scene, mask_frame });
+    }
+}
