@@ -264,4 +264,6 @@ scenarios!(
     a_failing_model_shows_no_outline,
     a_new_exam_knows_nothing_of_the_last,
     a_second_tap_brings_a_lost_object_back,
+    a_tap_on_a_forgotten_frame_is_refused,
+    holding_the_picture_hides_the_overlay,
 );

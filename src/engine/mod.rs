@@ -81,6 +81,7 @@ pub struct Engine {
     objects: [TrackedObject; ObjectId::MAX],
     asked: [Asked; ObjectId::MAX],
     in_flight: [Option<Revision>; ObjectId::MAX],
+    last_asked: Option<(FrameId, Revision)>,
     known: [Revision; ObjectId::MAX],
     ring: Option<CineRing>,
     shown: Option<Arc<Frame>>,
@@ -103,6 +104,7 @@ impl Engine {
             objects: std::array::from_fn(|_| object()),
             asked: [Asked::default(); ObjectId::MAX],
             in_flight: [None; ObjectId::MAX],
+            last_asked: None,
             known: [Revision::default(); ObjectId::MAX],
             ring: None,
             shown: None,
@@ -145,7 +147,7 @@ impl Engine {
     /// Takes a newer live frame; whether it is the one to be shown now (not while frozen).
     pub fn advance(&mut self, frame: Arc<Frame>, now: Nanos) -> bool {
         if self.session.mode() != Mode::Live {
-            self.signal.arrived(frame.captured, true);
+            self.signal.arrived_unseen(frame.captured);
             return false;
         }
         let captured = frame.captured;
@@ -209,10 +211,11 @@ impl Engine {
     /// that the next question has it as previous mask.
     pub fn ask(&mut self, now: Nanos) -> Option<Box<LookJob>> {
         let frame = self.shown.as_ref()?;
+        let is_live = self.session.mode() == Mode::Live;
         let is_wanted = |i: usize| match self.objects[i].phase() {
             Phase::Empty | Phase::Lost(_) => false,
-            Phase::Awaited => self.in_flight[i].is_none_or(|r| r < self.known[i]),
-            Phase::Refused(_) | Phase::Held => true,
+            Phase::Awaited if is_live => self.in_flight[i].is_none_or(|r| r < self.known[i]),
+            Phase::Awaited | Phase::Refused(_) | Phase::Held => true,
         };
         if !frame.region.content.is_segmentable() || !(0..ObjectId::MAX).any(is_wanted) {
             return None;
@@ -229,11 +232,23 @@ impl Engine {
         for object in &job.objects {
             self.in_flight[object.index()] = Some(job.revision);
         }
+        self.last_asked = Some((frame.id, job.revision));
         Some(job)
     }
 
+    /// Whether the picture stands still, has objects, and no question about it as it is was asked yet.
+    pub fn is_still_unasked(&self) -> bool {
+        let asked = self.shown.as_ref().map(|f| (f.id, self.revision()));
+        self.session.mode() != Mode::Live && self.last_asked != asked && !self.is_exact()
+    }
+
     /// Takes back a question that the model did not come to.
-    pub fn take_back(&mut self, mut job: Box<LookJob>) {
+    pub fn take_back(&mut self, job: Box<LookJob>) {
+        self.last_asked = None;
+        self.put_away(job);
+    }
+
+    fn put_away(&mut self, mut job: Box<LookJob>) {
         for object in &job.objects {
             let in_flight = &mut self.in_flight[object.index()];
             *in_flight = in_flight.filter(|&r| r != job.revision);
@@ -255,7 +270,7 @@ impl Engine {
             }
             self.is_changed |= self.model_fails || self.session.mode() != Mode::Live;
         }
-        self.take_back(job);
+        self.put_away(job);
     }
 
     /// Whether something but the frame changed since the last scene was made.

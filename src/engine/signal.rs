@@ -30,7 +30,13 @@ impl SignalWatch {
         }
     }
 
-    /// Counts new pictures.
+    /// A frame arrived while another is kept on the screen: the signal is there, but no new picture is shown.
+    pub fn arrived_unseen(&mut self, captured: Nanos) {
+        self.last_arrival = Some(captured);
+        self.last_new = Some(captured);
+    }
+
+    /// Counts new pictures that came to be shown.
     pub fn tick(&self) -> u64 {
         self.tick
     }

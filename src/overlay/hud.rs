@@ -117,7 +117,7 @@ fn faces<'f>(kept: &'f mut Option<Faces>, layout: &Layout) -> &'f Faces {
     let fitting = area.width() / (LONGEST_BANNER + 1.0) * 1.3;
     let large = layout.mm(8.0).min(fitting).min(area.height() / 3.0);
     let made_for = ((layout.text_height() * 8.0) as i32, (large * 8.0) as i32);
-    if !kept.as_ref().is_some_and(|f| f.made_for == made_for) {
+    if kept.as_ref().is_none_or(|f| f.made_for != made_for) {
         *kept = None;
     }
     kept.get_or_insert_with(|| Faces {

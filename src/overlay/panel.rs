@@ -71,14 +71,14 @@ pub(super) fn status(painter: &mut Painter, layout: &Layout, face: &Typeface, sc
     let x = badge(painter, layout, face, scene, (bar.x0, text_top(0)), words);
     object_list(painter, face, scene, x + 2 * cap, text_top(0), bar.x1);
 
+    let pad = (layout.mm(0.6) as i32).max(3);
     let mut label = |x: i32, y: i32, text: &str| {
-        let pad = layout.mm(0.6) as i32;
         let box_ = PxRect::new(x, y - pad, x + face.width("AI") + 2 * pad, y + cap + pad);
         painter.round_frame(box_, layout.mm(0.6), 1.5, theme.text, 256);
         face.draw(painter, x + pad, y, "AI", theme.text);
         face.draw(painter, box_.x1 + face.advance(), y, text, theme.text);
     };
-    let marked = |text: &str| face.width(text) + 3 * face.advance() + 2 * layout.mm(0.6) as i32;
+    let marked = |text: &str| face.width(text) + 3 * face.advance() + 2 * pad;
     match (is_split, is_narrow) {
         (false, _) => label(bar.x1 - marked(LABEL), text_top(0), LABEL),
         (true, false) => label(bar.x0, text_top(1), LABEL),

@@ -33,14 +33,23 @@ pub struct Typeface {
 impl Typeface {
     /// A typeface whose capitals are `target` display px high, within half a px, and never below 6.
     pub fn with_cap_height(target: f32) -> Self {
+        let (font, k) = Self::choose(target);
+        Self::scaled(font, k)
+    }
+
+    /// Width of a character of the typeface whose capitals are `target` display px high, without making it.
+    pub fn advance_for(target: f32) -> i32 {
+        let (font, k) = Self::choose(target);
+        (font.character_size.width as f32 * k).round() as i32
+    }
+
+    /// The font to take and how much to enlarge it: a font of just that size, else the largest scaled.
+    fn choose(target: f32) -> (&'static MonoFont<'static>, f32) {
         let target = target.clamp(6.0, 200.0);
         let fonts = [&FONT_6X10, &FONT_7X13, &FONT_8X13, &FONT_9X15, &FONT_9X18, &FONT_10X20];
         let cap = |f: &MonoFont| cap_rows(f).1 as f32;
-        let exact = fonts.iter().rfind(|f| (cap(f) - target).abs() <= 0.5);
-        match exact {
-            Some(font) => Self::scaled(font, 1.0),
-            None => Self::scaled(&FONT_10X20, target / cap(&FONT_10X20)),
-        }
+        let exact = fonts.into_iter().rfind(|f| (cap(f) - target).abs() <= 0.5);
+        exact.map_or((&FONT_10X20, target / cap(&FONT_10X20)), |font| (font, 1.0))
     }
 
     fn scaled(font: &MonoFont, k: f32) -> Self {
@@ -49,10 +58,11 @@ impl Typeface {
         let (top, height) = cap_rows(font);
         let mut coverage = Vec::with_capacity(GLYPHS * columns * rows);
         for c in FIRST.iter().flat_map(|&(a, b)| a..b).filter_map(char::from_u32) {
+            let bitmap = Bits::of(font, c);
             for row in 0..rows {
                 for column in 0..columns {
                     let (x, y) = ((column as f32 + 0.5) / k, (row as f32 + 0.5) / k);
-                    coverage.push((smooth(font, c, x, y, k) * 255.0 + 0.5) as u8);
+                    coverage.push((bitmap.smooth(x, y, k) * 255.0 + 0.5) as u8);
                 }
             }
         }
@@ -106,35 +116,50 @@ fn glyph_of(c: char) -> usize {
     }
 }
 
-fn ink(font: &MonoFont, c: char, x: i32, y: i32) -> f32 {
-    let (w, h) = (font.character_size.width as i32, font.character_size.height as i32);
-    if x < 0 || y < 0 || x >= w || y >= h {
-        return 0.0;
-    }
-    let (index, a_row) = (font.glyph_mapping.index(c) as i32, font.image.size().width as i32 / w);
-    let at = Point::new(index % a_row * w + x, index / a_row * h + y);
-    if font.image.pixel(at) == Some(BinaryColor::On) { 1.0 } else { 0.0 }
+/// One letter of a font, 0 or 1 a pixel, with an empty pixel all around.
+struct Bits {
+    width: usize,
+    height: usize,
+    ink: Vec<f32>,
 }
 
-/// The bitmap as a smooth field, cut at one half: corners become round instead of stepped.
-fn smooth(font: &MonoFont, c: char, x: f32, y: f32, k: f32) -> f32 {
-    let (gx, gy) = (x - 0.5, y - 0.5);
-    let (x0, y0) = (gx.floor(), gy.floor());
-    let (fx, fy) = (gx - x0, gy - y0);
-    let at = |i: i32, j: i32| ink(font, c, x0 as i32 + i, y0 as i32 + j);
-    let top = at(0, 0) + (at(1, 0) - at(0, 0)) * fx;
-    let bottom = at(0, 1) + (at(1, 1) - at(0, 1)) * fx;
-    let field = top + (bottom - top) * fy;
-    ((field - 0.45) * k.max(1.0) * 1.3 + 0.5).clamp(0.0, 1.0)
+impl Bits {
+    fn of(font: &MonoFont, c: char) -> Self {
+        let (w, h) = (font.character_size.width as i32, font.character_size.height as i32);
+        let (index, a_row) = (font.glyph_mapping.index(c) as i32, font.image.size().width as i32 / w);
+        let corner = Point::new(index % a_row * w, index / a_row * h);
+        let is_inked = |x: i32, y: i32| {
+            let is_inside = (0..w).contains(&x) && (0..h).contains(&y);
+            is_inside && font.image.pixel(corner + Point::new(x, y)) == Some(BinaryColor::On)
+        };
+        let all = (-1..=h).flat_map(|y| (-1..=w).map(move |x| (x, y)));
+        let ink = all.map(|(x, y)| if is_inked(x, y) { 1.0 } else { 0.0 }).collect();
+        Self { width: w as usize + 2, height: h as usize + 2, ink }
+    }
+
+    fn row(&self, y: usize) -> &[f32] {
+        &self.ink[y * self.width..(y + 1) * self.width]
+    }
+
+    /// The letter as a smooth field, cut at one half: corners become round instead of stepped.
+    fn smooth(&self, x: f32, y: f32, k: f32) -> f32 {
+        let (gx, gy) = (x + 0.5, y + 0.5);
+        let (x0, y0) = ((gx as usize).min(self.width - 2), (gy as usize).min(self.height - 2));
+        let (fx, fy) = (gx - x0 as f32, gy - y0 as f32);
+        let along = |row: &[f32]| row[x0] + (row[x0 + 1] - row[x0]) * fx;
+        let (top, bottom) = (along(self.row(y0)), along(self.row(y0 + 1)));
+        let field = top + (bottom - top) * fy;
+        ((field - 0.45) * k.max(1.0) * 1.3 + 0.5).clamp(0.0, 1.0)
+    }
 }
 
 /// First row and number of rows that an H covers.
 fn cap_rows(font: &MonoFont) -> (usize, usize) {
-    let (w, h) = (font.character_size.width as i32, font.character_size.height as i32);
-    let inked = |y: &i32| (0..w).any(|x| ink(font, 'H', x, *y) > 0.0);
-    let first = (0..h).find(inked).unwrap_or(0);
-    let last = (0..h).rfind(inked).unwrap_or(h - 1);
-    (first as usize, (last - first + 1) as usize)
+    let letter = Bits::of(font, 'H');
+    let is_inked = |y: &usize| letter.row(*y).contains(&1.0);
+    let first = (1..letter.height).find(is_inked).unwrap_or(1);
+    let last = (1..letter.height).rfind(is_inked).unwrap_or(letter.height - 2);
+    (first - 1, last - first + 1)
 }
 
 #[cfg(test)]
@@ -155,6 +180,13 @@ mod tests {
             let (top, bottom) = ((0..120).find(inked).unwrap(), (0..120).rfind(inked).unwrap());
             let drawn = (bottom - top + 1) as f32;
             assert!((drawn - target).abs() <= 1.01 && top.abs_diff(20) <= 1, "{target}: {drawn} px from {top}");
+        }
+    }
+
+    #[test]
+    fn the_width_is_known_without_making_the_letters() {
+        for target in [3.0, 7.5, 10.0, 13.0, 15.5, 33.3, 60.0] {
+            assert_eq!(Typeface::advance_for(target), Typeface::with_cap_height(target).advance(), "{target}");
         }
     }
 

@@ -69,7 +69,7 @@ impl Theme {
         cue: 0xFFC857,
         chip: 0x101317,
         halo: 0x000000,
-        objects: [0xFFF04A, 0x17C9A4, 0xFF7AE8, 0xFF8A1F],
+        objects: [0xFFF04A, 0x20D890, 0xFF7AE8, 0xFF8A1F],
     };
 
     /// Colour of an object.

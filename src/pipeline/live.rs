@@ -203,6 +203,9 @@ impl<W: Looks> Live<W> {
             None => self.waiting.is_some(),
         };
         self.engine.tick(now, self.worker.is_alive());
+        if self.engine.is_still_unasked() {
+            self.ask();
+        }
         let is_due = is_new && self.is_due();
         if !is_due && (is_new || !self.engine.is_changed()) {
             return None;

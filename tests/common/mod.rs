@@ -1,10 +1,11 @@
 //! A world on a fake clock: a phantom as probe, a model of known make and speed, a display that takes time to draw.
 
+pub mod slow_looker;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sonotap::engine::EngineConfig;
-use sonotap::engine::job::LookJob;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::Frame;
 use sonotap::geometry::{ModelView, Point};
@@ -14,11 +15,12 @@ use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Live, LiveConfig};
-use sonotap::pipeline::worker::Looks;
 use sonotap::prompt::Polarity;
 use sonotap::scene::Scene;
 use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
 use sonotap::units::{FrameId, Nanos};
+
+pub use slow_looker::SlowLooker;
 
 pub const CELLS: usize = 128;
 const SIDE: u32 = 256;
@@ -124,45 +126,6 @@ impl Segmenter for DarkRegion {
     }
 }
 
-/// A model's thread without a thread: a look is done when its time has passed.
-pub struct SlowLooker {
-    looker: Looker,
-    clock: Clock,
-    pub look: Nanos,
-    waiting: Option<Box<LookJob>>,
-    working: Option<(Nanos, Box<LookJob>)>,
-}
-
-impl SlowLooker {
-    fn start(&mut self, mut job: Box<LookJob>, from: Nanos) {
-        job.answer(&mut self.looker);
-        self.working = Some((from + self.look, job));
-    }
-}
-
-impl Looks for SlowLooker {
-    fn ask(&mut self, job: Box<LookJob>) -> Option<Box<LookJob>> {
-        if self.working.is_none() {
-            self.start(job, self.clock.now());
-            return None;
-        }
-        self.waiting.replace(job)
-    }
-
-    fn answer(&mut self) -> Option<Box<LookJob>> {
-        let done = self.working.as_ref().is_some_and(|(t, _)| *t <= self.clock.now());
-        let (ended, job) = self.working.take_if(|_| done)?;
-        if let Some(next) = self.waiting.take() {
-            self.start(next, ended);
-        }
-        Some(job)
-    }
-
-    fn is_alive(&self) -> bool {
-        true
-    }
-}
-
 /// What was on the screen after one presentation.
 #[derive(Clone, Debug)]
 pub struct Shot {
@@ -201,7 +164,7 @@ impl World {
         let clock = Clock::set_by(hand.clone());
         let behaviour = Arc::new(Mutex::new(Behaviour::Good));
         let looker = Looker::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
-        let worker = SlowLooker { looker, clock: clock.clone(), look, waiting: None, working: None };
+        let worker = SlowLooker::new(looker, clock.clone(), look);
         let engine = EngineConfig { period, ..EngineConfig::default() };
         let live = Live::with(worker, Wake::default(), LiveConfig { engine, deadline: None }, clock);
         Self {

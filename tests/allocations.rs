@@ -1,0 +1,103 @@
+//! After warm-up the live path allocates nothing per frame (invariant 3): source, pool, engine, look, screen and figures,
+//! counted on one thread with a fake clock. What the model's own graphs allocate is not counted.
+
+#[allow(dead_code, reason = "each test uses its part")]
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use allocation_counter::{measure, opt_out};
+use common::{DarkRegion, SlowLooker};
+use sonotap::error::{Error, Result};
+use sonotap::frame::{Frame, FramePool};
+use sonotap::geometry::ModelView;
+use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
+use sonotap::pipeline::clock::Clock;
+use sonotap::pipeline::latest::Wake;
+use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::scene::Overlay;
+use sonotap::screen::{Screen, ScreenConfig};
+use sonotap::session::Command;
+use sonotap::source::FrameSource;
+use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::units::{FrameId, Nanos};
+
+/// The model itself may allocate.
+struct Uncounted(DarkRegion);
+
+impl Segmenter for Uncounted {
+    fn spec(&self) -> ModelSpec {
+        ModelSpec { pixel_channels: 0, ..self.0.spec() }
+    }
+    fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
+        let mut outcome = Ok(());
+        opt_out(|| outcome = self.0.encode(frame, view));
+        outcome
+    }
+    fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()> {
+        let mut outcome = Ok(());
+        opt_out(|| outcome = self.0.decode(prompts, out));
+        outcome
+    }
+}
+
+struct Path {
+    hand: Arc<AtomicU64>,
+    phantom: Phantom,
+    pool: FramePool,
+    live: Live<SlowLooker>,
+    screen: Screen,
+    next: u64,
+    carried: u64,
+}
+
+impl Path {
+    fn new() -> Self {
+        let hand = Arc::new(AtomicU64::new(0));
+        let clock = Clock::set_by(hand.clone());
+        let model = Uncounted(DarkRegion::new(Arc::default()));
+        let looker = Looker::new(Box::new(model), LookOptions::default());
+        let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(80));
+        let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
+        let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
+        let phantom = Phantom::new(Preset::Cyst, config).unwrap();
+        let screen = Screen::new(ScreenConfig::default()).unwrap();
+        Self { hand, phantom, pool: FramePool::new(520), live, screen, next: 1, carried: 0 }
+    }
+
+    fn frame(&mut self) {
+        let now = Nanos(self.next * 33_333_333);
+        self.hand.store(now.0, Ordering::Release);
+        let (phantom, id) = (&mut self.phantom, FrameId(self.next));
+        let filled = self.pool.fill(|frame| {
+            phantom.next_into(frame)?;
+            (frame.id, frame.captured) = (id, now);
+            Ok::<_, Error>(())
+        });
+        self.next += 1;
+        self.live.input().put(filled.expect("the pool is large enough").unwrap());
+        for step in 0..8 {
+            self.hand.store(now.0 + step * 4_000_000, Ordering::Release);
+            let Some(view) = self.live.poll() else { continue };
+            self.carried += u64::from(view.scene.objects.iter().any(|o| matches!(o.overlay, Overlay::Carried { .. })));
+            self.screen.draw(view.frame, view.scene);
+            self.live.presented();
+        }
+    }
+}
+
+#[test]
+fn the_live_path_allocates_nothing_per_frame_after_warm_up() {
+    let mut path = Path::new();
+    path.frame();
+    let at = path.phantom.tap_point(0).unwrap();
+    path.live.command(Command::Click { at, polarity: None, shown: FrameId(1) }, Nanos(33_333_333));
+    // One round of the pool, so that every frame has its pixels; the ring is full long before.
+    (0..540).for_each(|_| path.frame());
+    path.carried = 0;
+    let counted = measure(|| (0..90).for_each(|_| path.frame()));
+    assert_eq!(path.carried, 90, "the path was not at work while it was counted");
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
