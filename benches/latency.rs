@@ -78,7 +78,6 @@ fn play(name: &str, least: Duration, length: Duration) {
     let looker = Looker::new(Box::new(model), LookOptions::default());
     let mut live = Live::start(looker, LiveConfig::default()).unwrap();
     let mut screen = Screen::new(ScreenConfig::default()).unwrap();
-    screen.warm_up(640, 480);
     let mut display = NullDisplay::new(800, 480);
     let phantom = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();
     let truth = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();

@@ -26,6 +26,7 @@ pub struct LookJob {
     pub(crate) frame: Option<Arc<Frame>>,
     pub(crate) step: StepId,
     pub(crate) revision: Revision,
+    pub(crate) is_first: bool,
     pub(crate) objects: Vec<ObjectId>,
     pub(crate) prompts: Vec<LookPrompts>,
     pub(crate) looks: Vec<ObjectLook>,
@@ -56,7 +57,12 @@ impl LookJob {
 
     fn look(&mut self, looker: &mut Looker) -> Result<()> {
         let frame = self.frame.as_ref().ok_or_else(|| Error::new(ErrorKind::Argument, "a look needs a frame"))?;
-        self.report = Some(looker.look(frame, &self.prompts[..self.objects.len()], &mut self.looks)?);
+        let prompts = &self.prompts[..self.objects.len()];
+        self.report = Some(if self.is_first {
+            looker.first_look(frame, prompts, &mut self.looks)?
+        } else {
+            looker.look(frame, prompts, &mut self.looks)?
+        });
         Ok(())
     }
 

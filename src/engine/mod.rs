@@ -81,7 +81,8 @@ pub struct Engine {
     objects: [TrackedObject; ObjectId::MAX],
     asked: [Asked; ObjectId::MAX],
     in_flight: [Option<Revision>; ObjectId::MAX],
-    last_asked: Option<(FrameId, Revision)>,
+    is_rough: [bool; ObjectId::MAX],
+    last_asked: Option<(FrameId, Revision, [bool; ObjectId::MAX])>,
     known: [Revision; ObjectId::MAX],
     ring: Option<CineRing>,
     shown: Option<Arc<Frame>>,
@@ -104,6 +105,7 @@ impl Engine {
             objects: std::array::from_fn(|_| object()),
             asked: [Asked::default(); ObjectId::MAX],
             in_flight: [None; ObjectId::MAX],
+            is_rough: [false; ObjectId::MAX],
             last_asked: None,
             known: [Revision::default(); ObjectId::MAX],
             ring: None,
@@ -191,6 +193,7 @@ impl Engine {
             self.objects[i].prompted(true);
         }
         self.known = [self.revision(); ObjectId::MAX];
+        self.is_rough = [false; ObjectId::MAX];
         self.is_changed = true;
     }
 
@@ -207,17 +210,24 @@ impl Engine {
         }
     }
 
-    /// A question about the shown frame, if any object has one and a box is free. A first outline is asked for once, so
-    /// that the next question has it as previous mask.
+    /// A question about the shown frame, if any object has one and a box is free.
+    ///
+    /// Objects without an outline go first, for a quick answer from the whole region; the next question, which has that
+    /// answer as previous mask, looks closer. Live, a first outline is asked for once.
     pub fn ask(&mut self, now: Nanos) -> Option<Box<LookJob>> {
         let frame = self.shown.as_ref()?;
+        if !frame.region.content.is_segmentable() {
+            return None;
+        }
         let is_live = self.session.mode() == Mode::Live;
-        let is_wanted = |i: usize| match self.objects[i].phase() {
+        let wanted: [bool; ObjectId::MAX] = std::array::from_fn(|i| match self.objects[i].phase() {
             Phase::Empty | Phase::Lost(_) => false,
             Phase::Awaited if is_live => self.in_flight[i].is_none_or(|r| r < self.known[i]),
             Phase::Awaited | Phase::Refused(_) | Phase::Held => true,
-        };
-        if !frame.region.content.is_segmentable() || !(0..ObjectId::MAX).any(is_wanted) {
+        });
+        let is_first = (0..ObjectId::MAX).any(|i| wanted[i] && self.objects[i].phase() == Phase::Awaited);
+        let is_asked = |i: &usize| wanted[*i] && (!is_first || self.objects[*i].phase() == Phase::Awaited);
+        if !wanted.contains(&true) {
             return None;
         }
         let mut job = self.spare.pop()?;
@@ -225,21 +235,23 @@ impl Engine {
         job.frame = Some(frame.clone());
         job.step = self.motion.newest();
         job.revision = self.revision();
+        job.is_first = is_first;
         job.asked = now;
-        for i in (0..ObjectId::MAX).filter(|&i| is_wanted(i)) {
+        for i in (0..ObjectId::MAX).filter(is_asked) {
             self.fill_prompts(ObjectId(i as u8), &mut job);
         }
         for object in &job.objects {
             self.in_flight[object.index()] = Some(job.revision);
         }
-        self.last_asked = Some((frame.id, job.revision));
+        self.last_asked = Some((frame.id, job.revision, self.is_rough));
         Some(job)
     }
 
     /// Whether the picture stands still, has objects, and no question about it as it is was asked yet.
     pub fn is_still_unasked(&self) -> bool {
-        let asked = self.shown.as_ref().map(|f| (f.id, self.revision()));
-        self.session.mode() != Mode::Live && self.last_asked != asked && !self.is_exact()
+        let asked = self.shown.as_ref().map(|f| (f.id, self.revision(), self.is_rough));
+        let is_wanting = !self.is_exact() || self.is_rough.contains(&true);
+        self.session.mode() != Mode::Live && self.last_asked != asked && is_wanting
     }
 
     /// Takes back a question that the model did not come to.
@@ -365,6 +377,7 @@ impl Engine {
             let revision = self.session.prompts().object_revision(object);
             if revision != self.known[i] {
                 self.known[i] = revision;
+                self.is_rough[i] = false;
                 self.objects[i].prompted(self.session.prompts().is_empty(object));
             }
         }
@@ -382,6 +395,7 @@ impl Engine {
         out.clicks.clear();
         out.boxed = None;
         out.candidate = prompts.candidate(object);
+        out.object = Some(object);
         let bounds = self.shown.as_ref().map(|f| f.region.rect).unwrap_or_default();
         let mut count = 0;
         for prompt in prompts.active(object) {
@@ -418,9 +432,10 @@ impl Engine {
         let carried = job.prompts[i].previous.as_ref();
         let seen = Seen { provenance, step: job.step, logits, score, carried };
         let is_answered = tracked.provenance().is_some_and(|p| p.revision >= edited);
-        if is_answered && self.session.mode() == Mode::Live {
+        if is_answered && !self.is_rough[object.index()] && self.session.mode() == Mode::Live {
             tracked.hear(&seen, &mut self.motion);
         } else if tracked.adopt(&seen, &mut self.motion) {
+            self.is_rough[object.index()] = job.is_first;
             let prompts = &job.prompts[i];
             let count = prompts.clicks.len() + usize::from(prompts.boxed.is_some());
             self.asked[object.index()] = Asked { revision: job.revision, prompts: count };

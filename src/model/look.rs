@@ -46,6 +46,14 @@ pub struct LookPrompts {
     pub previous: Option<LogitGrid>,
     /// For a lone click: which of its alternatives, 0 the best predicted; counted on from the last to the first.
     pub candidate: u8,
+    /// Which object it is, from look to look; its place in the list when `None`.
+    pub object: Option<ObjectId>,
+}
+
+impl LookPrompts {
+    fn place(&self, in_list: usize) -> usize {
+        self.object.map_or(in_list, ObjectId::index)
+    }
 }
 
 /// Which rules are in force; all, unless an evaluation switches one off.
@@ -181,7 +189,7 @@ struct Task<'a> {
 
 /// Looks at frames through a model. Keeps the view from look to look, and all buffers.
 ///
-/// Objects are told apart by their place in the list, so callers keep the order from look to look.
+/// Objects are told apart by [`LookPrompts::object`], else by their place in the list.
 pub struct Looker {
     segmenter: Box<dyn Segmenter>,
     options: LookOptions,
@@ -257,6 +265,30 @@ impl Looker {
         Ok(report)
     }
 
+    /// The first answers only, from the whole region: what a first [`Self::look`] has after half of its time. The next look
+    /// takes them as previous masks and looks closer. Objects that have an outline already are answered anew as well.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub fn first_look(
+        &mut self,
+        frame: &Frame,
+        objects: &[LookPrompts],
+        out: &mut Vec<ObjectLook>,
+    ) -> Result<LookReport> {
+        check(frame, objects)?;
+        let task = Task { frame, bounds: bounds(frame, objects), objects };
+        let view = ModelView::new(task.bounds, self.spec.side);
+        self.prepare(objects.len(), view, out);
+        if frame.id == FrameId(0) {
+            self.encoded = None;
+        }
+        let mut report = LookReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view };
+        self.look_at_all(&task, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
+        self.crop = None;
+        Ok(report)
+    }
+
     fn prepare(&self, objects: usize, view: ModelView, out: &mut Vec<ObjectLook>) {
         out.truncate(objects);
         out.resize_with(objects, || ObjectLook {
@@ -275,8 +307,8 @@ impl Looker {
     /// Answers for every object, in the closer view where one is due; gives the crop of that view.
     fn first_answers(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<Rect<Image>> {
         let mut feeds = [Feed::Skip; ObjectId::MAX];
-        for ((feed, object), is_hesitant) in feeds.iter_mut().zip(task.objects).zip(self.is_hesitant) {
-            if is_hesitant || outline_bounds(object).is_none() {
+        for (i, (feed, object)) in feeds.iter_mut().zip(task.objects).enumerate() {
+            if self.is_hesitant[object.place(i)] || outline_bounds(object).is_none() {
                 *feed = Feed::Given;
             }
         }
@@ -309,9 +341,9 @@ impl Looker {
         self.pass(task, &task.bounds, feeds, out, report)?;
         for (i, object) in task.objects.iter().enumerate().filter(|(i, _)| feeds[*i] == Feed::Given) {
             let is_low = out[i].score().is_some_and(|s| s.get() < LOW_SCORE);
-            self.is_hesitant[i] = is_low && object.clicks.len() == 1 && object.boxed.is_none();
+            self.is_hesitant[object.place(i)] = is_low && object.clicks.len() == 1 && object.boxed.is_none();
         }
-        let must_stay = self.is_hesitant[..task.objects.len()].contains(&true);
+        let must_stay = task.objects.iter().enumerate().any(|(i, o)| self.is_hesitant[o.place(i)]);
         let target = target(task, out).filter(|_| !must_stay);
         Ok(target.map_or(task.bounds, |t| crop_around(&t, &task.bounds)))
     }
@@ -589,454 +621,4 @@ fn check(frame: &Frame, objects: &[LookPrompts]) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::PixelFormat;
-    use proptest::prelude::*;
-    use std::sync::{Arc, Mutex};
-
-    const CELLS: usize = 64;
-    const SPEC: ModelSpec = ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1 };
-
-    /// What a fake model was shown and asked.
-    #[derive(Default)]
-    struct Log {
-        views: Vec<ModelView>,
-        fed: Vec<Option<LogitGrid>>,
-    }
-
-    /// One decode, as a fake model sees it.
-    struct Asked<'a> {
-        frame: FrameId,
-        view: ModelView,
-        prompts: &'a ModelPrompts,
-    }
-
-    impl Asked<'_> {
-        fn is_whole(&self) -> bool {
-            self.view.crop().width() == 640.0
-        }
-
-        fn is_fed(&self) -> bool {
-            !self.prompts.previous.is_empty()
-        }
-    }
-
-    type Shape = Box<dyn Fn(Point<Image>) -> f32>;
-
-    /// Answers with four shapes of image space and their predicted IoUs.
-    struct Fake<A> {
-        frame: FrameId,
-        log: Arc<Mutex<Log>>,
-        answer: A,
-    }
-
-    impl<A: Fn(&Asked) -> [(Shape, f32); 4] + Send> Segmenter for Fake<A> {
-        fn spec(&self) -> ModelSpec {
-            SPEC
-        }
-
-        fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
-            self.frame = frame.id;
-            self.log.lock().unwrap().views.push(*view);
-            Ok(())
-        }
-
-        fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()> {
-            let mut log = self.log.lock().unwrap();
-            let view = *log.views.last().expect("decoded before anything was encoded");
-            let previous = (!prompts.previous.is_empty()).then(|| prompts.previous.clone());
-            log.fed.push(previous.map(|v| LogitGrid::from_values(CELLS, view, v).unwrap()));
-            let answers = (self.answer)(&Asked { frame: self.frame, view, prompts });
-            let grid = LogitGrid::background(CELLS, view);
-            out.masks.clear();
-            for (shape, _) in &answers {
-                out.masks.extend((0..CELLS * CELLS).map(|i| shape(grid.centre(i % CELLS, i / CELLS))));
-            }
-            out.iou = answers.iter().map(|(_, iou)| *iou).collect();
-            out.pixels = vec![1.0; CELLS * CELLS];
-            Ok(())
-        }
-    }
-
-    fn disc(x: f32, y: f32, radius: f32) -> Shape {
-        Box::new(move |p| (radius - p.distance(Point::new(x, y))) / 4.0)
-    }
-
-    fn everywhere(v: f32) -> Shape {
-        Box::new(move |_| v)
-    }
-
-    /// The same shape for all masks, with the score 0.9.
-    fn surely(shape: impl Fn() -> Shape) -> [(Shape, f32); 4] {
-        [0.9; 4].map(|iou| (shape(), iou))
-    }
-
-    fn looker<A>(options: LookOptions, answer: A) -> (Looker, Arc<Mutex<Log>>)
-    where
-        A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
-    {
-        let log = Arc::new(Mutex::new(Log::default()));
-        (Looker::new(Box::new(Fake { frame: FrameId(0), log: log.clone(), answer }), options), log)
-    }
-
-    fn frame(id: u64) -> Frame {
-        let mut frame = Frame::from_pixels(640, 480, PixelFormat::Grey8, vec![0; 640 * 480]).unwrap();
-        frame.id = FrameId(id);
-        frame
-    }
-
-    fn clicked(clicks: &[(f32, f32, Polarity)]) -> LookPrompts {
-        let clicks = clicks.iter().map(|&(x, y, p)| (Point::new(x, y), p)).collect();
-        LookPrompts { clicks, ..LookPrompts::default() }
-    }
-
-    fn tap(x: f32, y: f32) -> LookPrompts {
-        clicked(&[(x, y, Polarity::Positive)])
-    }
-
-    fn with_mask(mut prompts: LookPrompts, look: &ObjectLook) -> LookPrompts {
-        prompts.previous = look.mask().cloned();
-        prompts
-    }
-
-    fn area_px(look: &ObjectLook) -> f64 {
-        look.mask().unwrap().to_bitmap(640, 480).area_px() as f64
-    }
-
-    fn is_disc(look: &ObjectLook, radius: f64) -> bool {
-        (area_px(look) / (std::f64::consts::PI * radius * radius) - 1.0).abs() < 0.05
-    }
-
-    #[test]
-    fn first_tap_costs_two_encodes_and_a_later_frame_one() {
-        let (mut looker, log) =
-            looker(LookOptions::default(), |a| surely(|| disc(299.0 + a.frame.0 as f32, 220.0, 30.0)));
-        let mut out = Vec::new();
-        let first = looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
-        assert_eq!((first.encodes, first.decodes), (2, 2));
-        for id in 2..6 {
-            let prompts = with_mask(tap(299.0 + id as f32, 220.0), &out[0]);
-            let report = looker.look(&frame(id), &[prompts], &mut out).unwrap();
-            assert_eq!((report.encodes, report.decodes, report.view), (1, 1, first.view), "frame {id}");
-            assert!(is_disc(&out[0], 30.0));
-        }
-        let log = log.lock().unwrap();
-        assert_eq!(*log.views[0].crop(), Rect::new(0.0, 0.0, 640.0, 480.0));
-        assert_eq!(*log.views[1].crop(), Rect::new(150.0, 70.0, 450.0, 370.0));
-        assert!(log.fed[0].is_none() && log.fed[1].is_some(), "the first answer is fed to the closer look");
-    }
-
-    #[test]
-    fn a_click_on_the_same_frame_costs_no_encode() {
-        let (mut looker, _) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
-        let mut out = Vec::new();
-        looker.look(&frame(7), &[tap(300.0, 220.0)], &mut out).unwrap();
-        let more = clicked(&[(300.0, 220.0, Polarity::Positive), (350.0, 220.0, Polarity::Negative)]);
-        let prompts = with_mask(more, &out[0]);
-        assert_eq!(looker.look(&frame(7), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 0);
-        assert_eq!(looker.look(&frame(8), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 1);
-        assert_eq!(looker.look(&frame(0), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 1);
-        assert_eq!(looker.look(&frame(0), &[prompts], &mut out).unwrap().encodes, 1);
-    }
-
-    #[test]
-    fn low_score_stays_with_the_whole_region_until_the_second_prompt() {
-        let (mut looker, _) = looker(LookOptions::default(), |_| [0.5; 4].map(|s| (disc(300.0, 220.0, 40.0), s)));
-        let mut out = Vec::new();
-        let mut prompts = tap(300.0, 220.0);
-        for id in 1..4 {
-            let report = looker.look(&frame(id), &[prompts], &mut out).unwrap();
-            assert_eq!((report.encodes, report.view.crop().width()), (1, 640.0), "frame {id}");
-            prompts = with_mask(tap(300.0, 220.0), &out[0]);
-        }
-        prompts.clicks.push((Point::new(320.0, 230.0), Polarity::Positive));
-        let report = looker.look(&frame(3), &[prompts.clone()], &mut out).unwrap();
-        assert_eq!((report.encodes, report.decodes), (1, 2), "asked again on the whole, then closer");
-        assert!(report.view.crop().width() < 320.0);
-        let prompts = with_mask(prompts, &out[0]);
-        assert_eq!(looker.look(&frame(5), &[prompts], &mut out).unwrap().encodes, 1);
-    }
-
-    #[test]
-    fn view_moves_a_few_times_while_the_object_crosses_the_frame() {
-        let x = |id: u64| 100.0 + 2.0 * id as f32;
-        let (mut looker, log) = looker(LookOptions::default(), move |a| surely(|| disc(x(a.frame.0), 240.0, 30.0)));
-        let mut out = Vec::new();
-        looker.look(&frame(1), &[tap(x(1), 240.0)], &mut out).unwrap();
-        for id in 2..200 {
-            let prompts = with_mask(tap(x(id), 240.0), &out[0]);
-            assert_eq!(looker.look(&frame(id), &[prompts], &mut out).unwrap().encodes, 1, "frame {id}");
-            assert!(id % 10 != 0 || is_disc(&out[0], 30.0), "cut at frame {id}: {}", area_px(&out[0]));
-        }
-        let mut views = log.lock().unwrap().views.clone();
-        views.dedup();
-        assert!((4..7).contains(&views.len()), "{} views", views.len());
-    }
-
-    #[test]
-    fn near_objects_share_a_closer_view_and_far_ones_the_whole() {
-        for (x, is_closer) in [(360.0, true), (560.0, false)] {
-            let (mut looker, _) = looker(LookOptions::default(), move |a| {
-                let at = a.view.to_image(a.prompts.clicks[0].0);
-                surely(|| disc(at.x, at.y, 30.0))
-            });
-            let mut out = Vec::new();
-            let report = looker.look(&frame(1), &[tap(260.0, 220.0), tap(x, 240.0)], &mut out).unwrap();
-            assert_eq!((report.encodes, report.decodes), if is_closer { (2, 4) } else { (1, 2) });
-            assert_eq!(report.view.crop().width() < 640.0, is_closer);
-            let next: Vec<_> =
-                [tap(260.0, 220.0), tap(x, 240.0)].into_iter().zip(&out).map(|(p, l)| with_mask(p, l)).collect();
-            let report = looker.look(&frame(2), &next, &mut out).unwrap();
-            assert_eq!((report.encodes, report.decodes), (1, 2));
-            assert!(out.iter().all(|l| is_disc(l, 30.0)));
-        }
-    }
-
-    #[test]
-    fn a_mask_at_the_edge_of_its_crop_is_followed_within_the_look() {
-        let (mut looker, _) = looker(LookOptions::default(), |a| {
-            let radius = if a.is_fed() { 110.0 } else { 30.0 };
-            surely(|| disc(180.0, 170.0, radius))
-        });
-        let mut out = Vec::new();
-        let report = looker.look(&frame(1), &[tap(180.0, 170.0)], &mut out).unwrap();
-        assert_eq!(report.encodes, 2, "a disc of 110 px fits the least crop");
-        let (mut looker, _) = self::looker(LookOptions::default(), |a| {
-            let radius = if a.is_fed() { 170.0 } else { 30.0 };
-            surely(|| disc(320.0, 240.0, radius))
-        });
-        let report = looker.look(&frame(1), &[tap(320.0, 240.0)], &mut out).unwrap();
-        assert_eq!(report.encodes, 3);
-        assert!(is_disc(&out[0], 170.0), "{}", area_px(&out[0]));
-    }
-
-    #[test]
-    fn second_decode_without_the_previous_mask_wins_when_it_contradicts_fewer_clicks() {
-        let clicks = clicked(&[(300.0, 220.0, Polarity::Positive), (340.0, 220.0, Polarity::Negative)]);
-        for (options, is_stubborn, redecoded, decodes) in [
-            (LookOptions { target_crop: false, ..LookOptions::default() }, true, true, 2),
-            (LookOptions { target_crop: false, ..LookOptions::default() }, false, false, 2),
-            (LookOptions { target_crop: false, retry_without_previous: false, correct_clicks: true }, true, false, 1),
-        ] {
-            let (mut looker, log) = looker(options, move |a| {
-                let radius = if a.is_fed() || !is_stubborn { 60.0 } else { 30.0 };
-                surely(|| disc(300.0, 220.0, radius))
-            });
-            let previous =
-                LogitGrid::from_values(4, ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256), vec![1.0; 16]);
-            let mut out = Vec::new();
-            let prompts = LookPrompts { previous, ..clicks.clone() };
-            let report = looker.look(&frame(1), &[prompts], &mut out).unwrap();
-            assert_eq!((out[0].redecoded(), report.decodes), (redecoded, decodes), "{options:?} {is_stubborn}");
-            assert_eq!(out[0].contradicted(), usize::from(!redecoded));
-            assert!(out[0].mask().unwrap().sample(Point::new(340.0, 220.0)) < 0.0, "corrected or redecoded");
-            assert_eq!(log.lock().unwrap().fed.iter().filter(|f| f.is_some()).count(), 1);
-        }
-    }
-
-    #[test]
-    fn a_click_missed_by_a_little_is_corrected_and_not_asked_again() {
-        for (x, is_inside, decodes) in [(358.0, false, 1), (349.0, false, 2), (362.0, true, 1)] {
-            let options = LookOptions { target_crop: false, ..LookOptions::default() };
-            let (mut looker, _) =
-                looker(options, |a| surely(|| disc(300.0, 220.0, if a.is_fed() { 60.0 } else { 20.0 })));
-            let previous =
-                LogitGrid::from_values(4, ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256), vec![1.0; 16]);
-            let polarity = if is_inside { Polarity::Positive } else { Polarity::Negative };
-            let prompts =
-                LookPrompts { previous, ..clicked(&[(300.0, 220.0, Polarity::Positive), (x, 220.0, polarity)]) };
-            let mut out = Vec::new();
-            let report = looker.look(&frame(1), &[prompts], &mut out).unwrap();
-            assert_eq!((report.decodes, out[0].redecoded()), (decodes, decodes == 2), "click at {x}");
-            assert_eq!(out[0].mask().unwrap().sample(Point::new(x, 220.0)) > 0.0, is_inside, "click at {x}");
-        }
-    }
-
-    #[test]
-    fn lone_click_chooses_among_the_alternatives_by_score() {
-        let answer =
-            |_: &Asked| [(50.0, 0.99), (28.0, 0.7), (35.0, 0.9), (42.0, 0.8)].map(|(r, s)| (disc(300.0, 220.0, r), s));
-        let whole = LookOptions { target_crop: false, ..LookOptions::default() };
-        for (candidate, radius, score) in [(0, 35.0, 0.9), (1, 42.0, 0.8), (2, 28.0, 0.7), (3, 35.0, 0.9)] {
-            let prompts = LookPrompts { candidate, ..tap(300.0, 220.0) };
-            let mut out = Vec::new();
-            let (mut far, _) = looker(whole, answer);
-            far.look(&frame(1), std::slice::from_ref(&prompts), &mut out).unwrap();
-            assert!(is_disc(&out[0], radius), "candidate {candidate}: {}", area_px(&out[0]));
-            assert_eq!((out[0].score(), out[0].candidates()), (Score::new(score), 3));
-
-            let (mut closer, log) = looker(LookOptions::default(), answer);
-            closer.look(&frame(1), &[prompts], &mut out).unwrap();
-            assert!(is_disc(&out[0], 50.0), "with the first answer fed, mask 0 is shown");
-            assert_eq!(out[0].candidates(), 3);
-            let log = log.lock().unwrap();
-            let fed = log.fed[1].as_ref().unwrap().to_bitmap(640, 480).area_px() as f64;
-            assert!(
-                (fed / (std::f64::consts::PI * radius * radius) - 1.0).abs() < 0.08,
-                "candidate {candidate}: {fed}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_mask_is_never_an_outline() {
-        fn spotted(v: f32) -> Shape {
-            Box::new(move |p| if p.x < 12.0 && p.y < 12.0 { v } else { disc(300.0, 220.0, 40.0)(p) })
-        }
-        type Answer = fn(&Asked) -> [(Shape, f32); 4];
-        let cases: [(Answer, Implausible); 6] = [
-            (|_| surely(|| spotted(f32::NAN)), Implausible::NotFinite),
-            (|_| surely(|| spotted(f32::INFINITY)), Implausible::NotFinite),
-            (|_| [0.9, f32::NAN, 0.9, 0.9].map(|s| (disc(300.0, 220.0, 40.0), s)), Implausible::NotFinite),
-            (|_| surely(|| everywhere(-3.0)), Implausible::Empty),
-            (|_| surely(|| everywhere(3.0)), Implausible::Everything),
-            (
-                |a| surely(|| if a.is_whole() { disc(300.0, 220.0, 40.0) } else { everywhere(f32::NAN) }),
-                Implausible::NotFinite,
-            ),
-        ];
-        for (n, (answer, why)) in cases.into_iter().enumerate() {
-            let (mut looker, _) = looker(LookOptions::default(), answer);
-            let mut out = Vec::new();
-            looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
-            assert_eq!(out[0].outcome(), LookOutcome::Implausible(why), "case {n}");
-            assert_eq!((out[0].mask(), out[0].score()), (None, None), "case {n}");
-        }
-    }
-
-    #[test]
-    fn an_empty_closer_look_leaves_the_first_answer() {
-        let (mut looker, _) = looker(LookOptions::default(), |a| {
-            surely(|| if a.is_whole() { disc(300.0, 220.0, 40.0) } else { everywhere(-3.0) })
-        });
-        let mut out = Vec::new();
-        looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
-        assert!(is_disc(&out[0], 40.0));
-        assert_eq!(out[0].mask().unwrap().view().crop().width(), 640.0);
-    }
-
-    #[test]
-    fn an_implausible_object_does_not_touch_the_others() {
-        let (mut looker, _) = looker(LookOptions::default(), |a| {
-            let at = a.view.to_image(a.prompts.clicks[0].0);
-            surely(|| if at.x < 100.0 { everywhere(-3.0) } else { disc(300.0, 220.0, 30.0) })
-        });
-        let mut out = Vec::new();
-        let report = looker.look(&frame(1), &[tap(20.0, 20.0), tap(300.0, 220.0)], &mut out).unwrap();
-        assert_eq!(out[0].outcome(), LookOutcome::Implausible(Implausible::Empty));
-        assert!(is_disc(&out[1], 30.0));
-        assert_eq!((report.encodes, report.decodes), (2, 3));
-    }
-
-    #[test]
-    fn a_previous_mask_with_nothing_inside_counts_as_none() {
-        let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
-        let view = ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256);
-        let nothing = Some(LogitGrid::background(CELLS, view));
-        let mut out = Vec::new();
-        looker.look(&frame(1), &[LookPrompts { previous: nothing.clone(), ..tap(300.0, 220.0) }], &mut out).unwrap();
-        assert!(log.lock().unwrap().fed[0].is_none());
-        assert_eq!(out[0].candidates(), 3);
-        let alone = LookPrompts { previous: nothing, ..LookPrompts::default() };
-        let report = looker.look(&frame(2), &[alone], &mut out).unwrap();
-        assert_eq!((report.decodes, out[0].outcome()), (0, LookOutcome::Implausible(Implausible::Empty)));
-    }
-
-    #[test]
-    fn clicks_beside_the_image_region_are_seen() {
-        let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
-        let mut frame = frame(1);
-        frame.region.rect = Rect::new(100.0, 60.0, 540.0, 420.0);
-        let mut out = Vec::new();
-        let clicks = [(300.0, 220.0, Polarity::Positive), (30.5, 440.0, Polarity::Negative)];
-        looker.look(&frame, &[clicked(&clicks)], &mut out).unwrap();
-        assert_eq!(*log.lock().unwrap().views[0].crop(), Rect::new(30.0, 60.0, 540.0, 441.0));
-    }
-
-    #[test]
-    fn padding_is_background() {
-        let options = LookOptions { target_crop: false, ..LookOptions::default() };
-        let (mut looker, _) = looker(options, |_| surely(|| Box::new(|p| p.x - 320.0)));
-        let mut out = Vec::new();
-        looker.look(&frame(1), &[tap(400.0, 220.0)], &mut out).unwrap();
-        let mask = out[0].mask().unwrap();
-        let rows = |from: usize| mask.values()[from * CELLS..(from + 1) * CELLS].iter().filter(|v| **v > 0.0).count();
-        assert_eq!((rows(47), rows(49), rows(63)), (32, 0, 0), "48 of 64 rows hold image");
-    }
-
-    #[test]
-    fn bad_prompts_are_refused_with_what_was_expected() {
-        let many = vec![(Point::new(1.0, 1.0), Polarity::Positive); 17];
-        let boxed = |r| LookPrompts { boxed: Some(r), ..LookPrompts::default() };
-        for (objects, message) in [
-            (vec![tap(1.0, 1.0); 5], "expected at most 4 objects, got 5"),
-            (
-                vec![LookPrompts { clicks: many, ..LookPrompts::default() }],
-                "object 0: expected at most 16 clicks, got 17",
-            ),
-            (
-                vec![tap(1.0, 1.0), LookPrompts::default()],
-                "object 1: expected a click, a box or a previous mask, got none",
-            ),
-            (vec![tap(640.0, 20.0)], "object 0: click 0 at (640, 20) is outside the 640x480 frame"),
-            (vec![tap(f32::NAN, 20.0)], "object 0: click 0 at (NaN, 20) is outside the 640x480 frame"),
-            (
-                vec![boxed(Rect::new(-9.0, 0.0, -1.0, 5.0))],
-                "object 0: box [-9, 0 .. -1, 5) covers nothing of the 640x480 frame",
-            ),
-        ] {
-            let (mut looker, _) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
-            let error = looker.look(&frame(1), &objects, &mut Vec::new()).unwrap_err();
-            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Argument, message));
-        }
-        let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
-        assert!(looker.look(&Frame::default(), &[tap(0.0, 0.0)], &mut Vec::new()).is_err());
-        assert_eq!(looker.look(&frame(1), &[], &mut Vec::new()).unwrap().encodes, 0);
-        assert!(log.lock().unwrap().views.is_empty());
-    }
-
-    #[test]
-    fn outputs_of_another_size_than_stated_are_an_error() {
-        struct Short;
-        impl Segmenter for Short {
-            fn spec(&self) -> ModelSpec {
-                SPEC
-            }
-            fn encode(&mut self, _: &Frame, _: &ModelView) -> Result<()> {
-                Ok(())
-            }
-            fn decode(&mut self, _: &ModelPrompts, out: &mut Decoded) -> Result<()> {
-                (out.masks, out.iou, out.pixels) = (vec![0.0; 4 * 32 * 32], vec![0.5; 4], Vec::new());
-                Ok(())
-            }
-        }
-        let error = Looker::new(Box::new(Short), LookOptions::default())
-            .look(&frame(1), &[tap(9.0, 9.0)], &mut Vec::new())
-            .unwrap_err();
-        assert_eq!(error.to_string(), "decoder: expected 16384 mask logits, got 4096");
-        assert_eq!(error.kind(), ErrorKind::Model);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-        #[test]
-        fn no_click_is_on_the_wrong_side_of_the_outline(
-            places in prop::collection::vec((0.0f32..640.0, 0.0f32..480.0, any::<bool>()), 1..16), seed in 1u32..9999,
-        ) {
-            let (mut looker, _) = looker(LookOptions::default(), move |_| surely(|| {
-                Box::new(move |p| ((p.x * 0.37 + seed as f32).sin() + (p.y * 0.23 * seed as f32).cos()) * 6.0)
-            }));
-            let polarity = |inside| if inside { Polarity::Positive } else { Polarity::Negative };
-            let clicks: Vec<_> = places.iter().map(|&(x, y, inside)| (x, y, polarity(inside))).collect();
-            let mut out = Vec::new();
-            looker.look(&frame(1), &[clicked(&clicks)], &mut out).unwrap();
-            let mask = out[0].mask().unwrap();
-            for (n, &(x, y, p)) in clicks.iter().enumerate() {
-                let is_overruled = clicks[n + 1..].iter().any(|&(u, v, q)| q != p && (u - x).abs().max((v - y).abs()) < 10.0);
-                let inside = mask.sample(Point::new(x, y)) > 0.0;
-                prop_assert!(is_overruled || inside == (p == Polarity::Positive), "click {n} of {clicks:?}");
-            }
-        }
-    }
-}
+mod tests;
