@@ -89,6 +89,7 @@ pub struct Engine {
     signal: SignalWatch,
     signal_state: Signal,
     model_fails: bool,
+    #[allow(clippy::vec_box, reason = "the boxes go round between threads and are never unpacked")]
     spare: Vec<Box<LookJob>>,
     scenery: Scenery,
     is_changed: bool,

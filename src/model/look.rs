@@ -1,6 +1,6 @@
 //! One look at a frame for up to four objects: views, decodes and the rules of interactive use, in their order.
 //!
-//! 1. *View.* The whole image region, until every object has an outline. Then a target crop ([`super::views`]), which
+//! 1. *View.* The whole image region, until every object has an outline. Then a target crop (`views.rs`), which
 //!    moves only when an object or a click nears its edge, so that a look at a live frame costs one encode. A first tap
 //!    costs two: the mask of the whole region says where to look closer, and is the previous mask of the closer look. A
 //!    lone click whose mask scores below [`LOW_SCORE`] (often a part of a large organ) stays with the whole region until
