@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use allocation_counter::measure;
 use sonotap::display::{Display, NullDisplay, Presented};
 use sonotap::error::Result;
-use sonotap::frame::Frame;
+use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::ModelView;
 use sonotap::model::look::{LookOptions, Looker};
 use sonotap::model::sam;
@@ -78,6 +78,7 @@ fn play(name: &str, least: Duration, length: Duration) {
     let looker = Looker::new(Box::new(model), LookOptions::default());
     let mut live = Live::start(looker, LiveConfig::default()).unwrap();
     let mut screen = Screen::new(ScreenConfig::default()).unwrap();
+    screen.warm_up(640, 480, PixelFormat::Grey8);
     let mut display = NullDisplay::new(800, 480);
     let phantom = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();
     let truth = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();
@@ -103,10 +104,12 @@ fn play(name: &str, least: Duration, length: Duration) {
                 let is_drawn = view.scene.objects.iter().any(|o| o.overlay.is_drawn());
                 let exact = view.scene.objects.iter().any(|o| o.overlay == sonotap::scene::Overlay::Exact);
                 screen.draw(view.frame, view.scene);
-                let presented = live.clock().now();
-                let _ = display.present(screen.canvas(), &Presented { frame, captured, presented });
-                live.presented();
-                drawn = Some((frame, is_drawn, exact));
+                if live.is_in_time() {
+                    let presented = live.clock().now();
+                    let _ = display.present(screen.canvas(), &Presented { frame, captured, presented });
+                    live.presented();
+                    drawn = Some((frame, is_drawn, exact));
+                }
             }
         });
         if let Some((frame, is_drawn, exact)) = drawn {

@@ -2,6 +2,7 @@
 
 mod cli;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     match cli::execute(cli::Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("sonotap: {e:#}");
+            // Where even this cannot be said, the exit status still says it.
+            let _ = writeln!(std::io::stderr(), "sonotap: {}", cli::message(&e));
             ExitCode::FAILURE
         }
     }

@@ -92,11 +92,12 @@ impl LostReason {
 }
 
 /// Whether new pictures come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signal {
     /// New pictures come.
     Good,
     /// Nothing yet, or nothing for more than three frame periods.
+    #[default]
     Missing,
     /// Frames come, but the same picture again and again.
     Repeating,
@@ -208,8 +209,8 @@ pub struct CinePlace {
     pub len: usize,
 }
 
-/// Everything that the screen shows beside the frame itself.
-#[derive(Clone, Debug)]
+/// Everything that the screen shows beside the frame itself; by default what there is before the first frame.
+#[derive(Clone, Debug, Default)]
 pub struct Scene {
     /// The frame it belongs to.
     pub frame: FrameId,

@@ -3,7 +3,7 @@
 //! The same layout and converter serve both ways, so that a tap lands on what was drawn under it.
 
 use crate::error::Result;
-use crate::frame::Frame;
+use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Converter, Display, Image, Point, Rect};
 use crate::input::recognizer::{Recognizer, RecognizerConfig};
 use crate::input::{Contact, Gesture, Phase};
@@ -86,16 +86,28 @@ impl Screen {
         })
     }
 
-    /// Takes another size, as a window does when it is pulled; a size that is too small changes nothing.
-    pub fn resize(&mut self, size: (u32, u32)) {
+    /// Takes another size, as a window does when it is pulled; a size that is too small changes nothing. Whether it is
+    /// another one: then nothing is touched until it is drawn again.
+    pub fn resize(&mut self, size: (u32, u32)) -> bool {
         if size == self.config.size {
-            return;
+            return false;
         }
-        if let Ok(layout) = Layout::new(size, self.config.dpi, self.config.layout) {
-            self.config.size = size;
-            self.layout = layout;
-            self.canvas.resize(size.0, size.1);
-        }
+        let Ok(layout) = Layout::new(size, self.config.dpi, self.config.layout) else { return false };
+        self.config.size = size;
+        self.layout = layout;
+        self.canvas.resize(size.0, size.1);
+        self.to_display = None;
+        true
+    }
+
+    /// Draws a screen that waits for its first frame, of `width` x `height` image px, so that the first one is drawn as
+    /// fast as any other.
+    pub fn warm_up(&mut self, width: u32, height: u32, format: PixelFormat) -> &Canvas {
+        let mut frame = Frame::default();
+        frame.reshape(width, height, format);
+        self.draw(&frame, &Scene::default());
+        self.to_display = None;
+        &self.canvas
     }
 
     /// Where everything is.

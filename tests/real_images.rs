@@ -28,7 +28,8 @@ fn pairs(set: &str, split: &str) -> Vec<Pair> {
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
     let column = |name: &str| header.iter().position(|h| *h == name).unwrap();
     let (image, mask, group, split_at) = (column("image"), column("mask"), column("group"), column("split"));
-    let rows: Vec<Vec<&str>> = lines.map(|l| l.split(',').collect()).filter(|r: &Vec<&str>| r[split_at] == split).collect();
+    let rows: Vec<Vec<&str>> =
+        lines.map(|l| l.split(',').collect()).filter(|r: &Vec<&str>| r[split_at] == split).collect();
     let mut groups = std::collections::BTreeSet::new();
     let rows: Vec<&Vec<&str>> = rows.iter().filter(|r| groups.insert(r[group])).collect();
     let step = (rows.len() / IMAGES).max(1);

@@ -1,6 +1,6 @@
 //! Scenarios on a fake clock: each file in tests/scenarios is one, named by the sentence that it proves.
 //!
-//! What holds in every scenario, at every presentation: a live frame is never older than its deadline and one drawing;
+//! What holds in every scenario, at every presentation: a live frame is never older than its deadline;
 //! an outline is exact only on the frame that its mask was computed from; an outline that is hidden or lost is empty.
 
 mod common;
@@ -152,7 +152,7 @@ fn play(path: &Path) {
 
 fn check_always(name: &str, shot: &Shot, world: &World) {
     let at = shot.at.as_ms();
-    let limit = Nanos(33_333_333) + world.draw;
+    let limit = Nanos(33_333_333);
     let is_first_showing =
         world.shots.iter().find(|s| s.scene.frame == shot.scene.frame).is_some_and(|s| s.at == shot.at);
     if shot.scene.mode == Mode::Live && is_first_showing {

@@ -1,8 +1,9 @@
 //! Where the files that ship with sonotap are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use sonotap::model::sam::{self, LoadOptions, Loaded};
 
 /// The bundled cine.
 pub const CINE: &str = "assets/cine/heart-4ch.dcm";
@@ -25,4 +26,10 @@ pub fn find(name: &str) -> Result<PathBuf> {
         }
     }
     bail!("{name} not found here, nor above the program; set SONOTAP_HOME to the folder that holds it")
+}
+
+/// Loads the model of a folder, by default the bundled one.
+pub fn load_model(folder: Option<&Path>) -> Result<Loaded> {
+    let folder = folder.map_or_else(|| find(MODEL), |f| Ok(f.to_owned()))?;
+    sam::load_with(&folder, LoadOptions::default()).with_context(|| format!("model {}", folder.display()))
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use sonotap::model::self_test;
 
 use super::assets;
+use super::output::{message, say, say_json};
 
 #[derive(Serialize)]
 struct Finding {
@@ -16,22 +17,24 @@ struct Finding {
     found: String,
 }
 
+impl Finding {
+    fn line(&self) -> String {
+        let mark = match (self.is_good, self.is_needed) {
+            (true, _) => "ok",
+            (false, true) => "MISSING",
+            (false, false) => "absent",
+        };
+        format!("{mark:<7}  {:<8} {}", self.what, self.found)
+    }
+}
+
 /// Looks at CPU, model, cine, display and output folder; fails when something needed is missing.
 pub fn doctor(as_json: bool) -> Result<()> {
     let findings = [cpu(), model(), cine(), display(), folder(Path::new("."))];
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        say_json(&findings)?;
     } else {
-        for f in &findings {
-            let mark = if f.is_good {
-                "ok     "
-            } else if f.is_needed {
-                "MISSING"
-            } else {
-                "absent "
-            };
-            println!("{mark}  {:<8} {}", f.what, f.found);
-        }
+        say(findings.each_ref().map(Finding::line).join("\n"))?;
     }
     match findings.iter().filter(|f| f.is_needed && !f.is_good).count() {
         0 => Ok(()),
@@ -73,13 +76,21 @@ fn features() -> String {
 }
 
 fn model() -> Finding {
-    let checked = assets::find(assets::MODEL).and_then(|folder| Ok(self_test::verify(&folder)?));
+    let checked = assets::find(assets::MODEL)
+        .and_then(|folder| Ok((self_test::verify(&folder).with_context(|| folder.display().to_string())?, folder)));
     let (is_good, found) = match checked {
-        Ok(r) => {
+        Ok((r, folder)) => {
             let (encode, decode) = (r.encode.as_secs_f64() * 1e3, r.decode.as_secs_f64() * 1e3);
-            (true, format!("{}: self-test passed, encode {encode:.1} ms, decode {decode:.1} ms", r.name))
+            (
+                true,
+                format!(
+                    "{} in {}: self-test passed, encode {encode:.1} ms, decode {decode:.1} ms",
+                    r.name,
+                    folder.display()
+                ),
+            )
         }
-        Err(e) => (false, format!("{e:#}")),
+        Err(e) => (false, message(&e)),
     };
     Finding { what: "model", is_good, is_needed: true, found }
 }
@@ -87,7 +98,7 @@ fn model() -> Finding {
 fn cine() -> Finding {
     let (is_good, found) = match assets::find(assets::CINE) {
         Ok(path) => (true, path.display().to_string()),
-        Err(e) => (false, format!("{e:#}")),
+        Err(e) => (false, message(&e)),
     };
     Finding { what: "cine", is_good, is_needed: false, found }
 }

@@ -1,16 +1,22 @@
 //! The commands of the binary. Each is a function from its arguments to `anyhow::Result<()>`.
 
 mod assets;
+mod displays;
 mod doctor;
 mod model;
+mod output;
 mod report;
 mod run;
 mod segment;
+mod sheet;
 mod source;
+mod stage;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use output::message;
 
 /// Tap a structure on a live ultrasound image: sonotap outlines it, follows it and measures it. Not for diagnostic use.
 ///
@@ -24,7 +30,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Play a source through the live path.
+    /// Play a source through the live path. Ctrl-C stops it and keeps what was recorded.
     Run(RunArguments),
     /// Outline one structure of one still image.
     Segment(SegmentArguments),
@@ -42,7 +48,8 @@ enum Command {
 /// Arguments of `run`.
 #[derive(Args, Clone)]
 pub struct RunArguments {
-    /// dicom:FILE, images:DIR-or-GIF, or phantom:PRESET (cyst, lesion, vessel, chamber, fetal-head).
+    /// dicom:FILE, images:PATH (a folder of pictures, a GIF or a single picture), or phantom:PRESET (cyst, lesion,
+    /// vessel, chamber, fetal-head).
     #[arg(long, value_name = "KIND:WHAT")]
     pub source: String,
     /// Model folder; the bundled one by default.
@@ -51,32 +58,34 @@ pub struct RunArguments {
     /// Scripted taps (TOML).
     #[arg(long, value_name = "FILE")]
     pub taps: Option<PathBuf>,
-    /// window, record:PATH (a .gif or .y4m file, or a folder for PNGs), or none; may be given more than once.
+    /// window, record:PATH (a .gif or .y4m file, which is replaced, or a new folder for PNGs), or none; may be given
+    /// more than once.
     #[arg(long, value_name = "WHERE", default_value = "none")]
     pub display: Vec<String>,
     /// Frames a second; by default as recorded, else 30.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub fps: Option<f64>,
     /// Greatest age of a frame when it is shown; by default one frame period.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub deadline_ms: Option<f64>,
-    /// Stop after so long; by default a file plays once through and a phantom ten seconds.
-    #[arg(long, value_name = "S")]
+    /// Stop after so long; by default a window plays until it is closed, a file once through, a phantom or a single
+    /// picture ten seconds.
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub seconds: Option<f64>,
     /// Start the source again when it ends.
     #[arg(long = "loop")]
     pub is_looped: bool,
     /// Size of the screen in px.
-    #[arg(long, value_name = "WxH", default_value = "800x480")]
+    #[arg(long, value_name = "WxH", default_value = "800x480", allow_hyphen_values = true)]
     pub size: String,
-    /// Dots per inch of the screen, which sizes the controls.
-    #[arg(long, value_name = "DPI", default_value_t = 133.0)]
-    pub dpi: f32,
+    /// Dots per inch of the screen, which sizes the controls; by default those of the window, else 133.
+    #[arg(long, value_name = "DPI", allow_negative_numbers = true)]
+    pub dpi: Option<f32>,
     /// Swap left and right on the screen.
     #[arg(long)]
     pub mirror: bool,
     /// Seed of a phantom.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     pub seed: u64,
     /// Print the report as JSON.
     #[arg(long)]
@@ -106,11 +115,11 @@ pub struct SegmentArguments {
     /// Model folder; the bundled one by default.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Write the mask as PNG, 255 inside.
+    /// Write the mask as PNG, 255 inside; an existing file is replaced.
     #[arg(long, value_name = "MASK.png")]
     pub out: Option<PathBuf>,
-    /// Write the image with the outline as PNG.
-    #[arg(long, value_name = "PNG")]
+    /// Write the image with the outline as PNG; an existing file is replaced.
+    #[arg(long, value_name = "OVERLAY.png")]
     pub overlay: Option<PathBuf>,
     /// Print score, area and outline as JSON.
     #[arg(long)]

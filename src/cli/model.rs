@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
 use sonotap::model::self_test;
 
+use super::output::{say, say_json};
+
 /// Checks a model folder and says what was found.
 pub fn verify(folder: &Path, as_json: bool) -> Result<()> {
-    let r = self_test::verify(folder)?;
+    let r = self_test::verify(folder).with_context(|| folder.display().to_string())?;
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
     if as_json {
         let files: Vec<_> = r.files.iter().map(|f| json!({ "file": f.file, "sha256": f.sha256 })).collect();
@@ -25,25 +27,25 @@ pub fn verify(folder: &Path, as_json: bool) -> Result<()> {
             },
             "encode_ms": ms(r.encode), "decode_ms": ms(r.decode),
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(());
+        return say_json(&report);
     }
-    println!("{} ({:?}): input {} px, masks {} cells", r.name, r.kind, r.spec.side, r.spec.mask_cells);
-    for f in &r.files {
-        println!("  {:<16} SHA-256 {} as stated", f.file, &f.sha256[..16]);
-    }
-    println!(
+    let mut lines =
+        vec![format!("{} ({:?}): input {} px, masks {} cells", r.name, r.kind, r.spec.side, r.spec.mask_cells)];
+    lines.extend(r.files.iter().map(|f| format!("  {:<16} SHA-256 {:.16} as stated", f.file, f.sha256)));
+    let (difference, tolerance) = (&r.difference, &r.tolerance);
+    lines.push(format!(
         "  self-test        logits off by {:.2e} (allowed {:.0e}), scores by {:.2e} (allowed {:.0e})",
-        r.difference.logit_max, r.tolerance.logit_max, r.difference.iou_max, r.tolerance.iou_max
-    );
-    println!(
+        difference.logit_max, tolerance.logit_max, difference.iou_max, tolerance.iou_max
+    ));
+    let l = &r.load;
+    lines.push(format!(
         "  load             {:.0} ms: read {:.0}, parse {:.0}, optimize {:.0}, self-test {:.0}",
-        ms(r.load.read + r.load.parse + r.load.optimize + r.load.self_test),
-        ms(r.load.read),
-        ms(r.load.parse),
-        ms(r.load.optimize),
-        ms(r.load.self_test)
-    );
-    println!("  look             encode {:.1} ms, decode {:.1} ms", ms(r.encode), ms(r.decode));
-    Ok(())
+        ms(l.read + l.parse + l.optimize + l.self_test),
+        ms(l.read),
+        ms(l.parse),
+        ms(l.optimize),
+        ms(l.self_test)
+    ));
+    lines.push(format!("  look             encode {:.1} ms, decode {:.1} ms", ms(r.encode), ms(r.decode)));
+    say(lines.join("\n"))
 }

@@ -1,5 +1,7 @@
 //! What a run leaves: a table for people, JSON for programs.
 
+use std::fmt;
+
 use serde::Serialize;
 use sonotap::pipeline::live::LiveReport;
 use sonotap::pipeline::player::Played;
@@ -26,6 +28,10 @@ pub struct RunReport {
     pub live: LiveReport,
     /// Frames that the recording left out because its writer was busy.
     pub recording_dropped: u64,
+    /// Why a recording is incomplete.
+    pub recording_failed: Option<String>,
+    /// Steps of the taps file whose time did not come.
+    pub steps_missed: usize,
     /// Where the objects ended.
     pub objects: Vec<ObjectReport>,
     /// Why no millimetres are shown, where a scale was offered and refused.
@@ -64,13 +70,14 @@ pub struct ObjectReport {
     pub area_px: Option<f64>,
 }
 
-impl RunReport {
+impl fmt::Display for RunReport {
     /// The table.
-    pub fn print(&self) {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let live = &self.live;
-        println!("{} · model {} · {:.1} s", self.source, self.model, self.seconds);
-        println!("\nframes   {} shown of {} captured, {} redraws", live.frames, self.capture.played, live.redraws);
-        println!(
+        writeln!(f, "{} · model {} · {:.1} s", self.source, self.model, self.seconds)?;
+        writeln!(f, "\nframes   {} shown of {} captured, {} redraws", live.frames, self.capture.played, live.redraws)?;
+        writeln!(
+            f,
             "dropped  {} display busy, {} past deadline, {} no buffer, {} source late; {} recording, {} looks skipped",
             self.capture.displaced + live.drops.display_busy,
             live.drops.past_deadline,
@@ -78,44 +85,60 @@ impl RunReport {
             self.capture.late,
             self.recording_dropped,
             live.drops.model_busy
-        );
+        )?;
         let s = live.shown;
-        println!(
+        writeln!(
+            f,
             "outlines {} exact, {} carried, {} stale, {} hidden, {} lost\n",
             s.exact, s.carried, s.stale, s.hidden, s.lost
-        );
-        println!("{:<26}{:>7}{:>9}{:>9}{:>9}{:>9}{:>9}", "ms", "n", "p50", "p95", "p99", "p99.9", "max");
-        let deadline = format!("frame age (limit {:.1})", live.deadline_ms);
-        row(&deadline, &live.frame_age);
-        row("tap to marker", &live.tap_to_marker);
-        row("tap to outline", &live.tap_to_mask);
-        row("look: encoder", &live.encode);
-        row("look: decoder", &live.decode);
-        row("look: all", &live.look);
-        row("motion and carrying", &live.motion);
-        row("draw and present", &live.draw);
+        )?;
+        writeln!(f, "{:<26}{:>7}{:>9}{:>9}{:>9}{:>9}{:>9}", "ms", "n", "p50", "p95", "p99", "p99.9", "max")?;
+        row(f, &format!("frame age (limit {:.1})", live.deadline_ms), &live.frame_age)?;
+        row(f, "tap to marker", &live.tap_to_marker)?;
+        row(f, "tap to outline", &live.tap_to_mask)?;
+        row(f, "look: encoder", &live.encode)?;
+        row(f, "look: decoder", &live.decode)?;
+        row(f, "look: all", &live.look)?;
+        row(f, "motion and carrying", &live.motion)?;
+        row(f, "draw and present", &live.draw)?;
         let since = |t: Option<f64>| t.map_or("none".into(), |t| format!("{t:.0} ms"));
-        println!(
-            "\nfrom start: first frame {}, first outline {}",
-            since(self.first_frame_ms),
-            since(self.first_mask_ms)
-        );
+        let (frame, mask) = (since(self.first_frame_ms), since(self.first_mask_ms));
+        write!(f, "\nfrom start: first frame {frame}, first outline {mask}")?;
         for o in &self.objects {
             let score = o.score.map_or("-".into(), |s| format!("{s:.2}"));
             let area = o.area_px.map_or("-".into(), |a| format!("{a:.0} px²"));
-            println!("object {}: {}, score {score}, area {area}", o.object, o.overlay);
+            write!(f, "\nobject {}: {}, score {score}, area {area}", o.object, o.overlay)?;
         }
         if let Some(why) = &self.scale_refused {
-            println!("no millimetres: {why}");
+            write!(f, "\nno millimetres: {why}")?;
         }
+        self.hints().try_for_each(|hint| write!(f, "\n{hint}"))
     }
 }
 
-fn row(name: &str, s: &Summary) {
-    if s.count > 0 {
-        println!(
-            "{name:<26}{:>7}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>9.2}",
-            s.count, s.p50_ms, s.p95_ms, s.p99_ms, s.p999_ms, s.max_ms
-        );
+impl RunReport {
+    /// What to do about a run that went otherwise than it was meant to.
+    fn hints(&self) -> impl Iterator<Item = String> {
+        let past = self.live.drops.past_deadline;
+        let is_late = past > self.live.frames;
+        let late = is_late.then(|| {
+            let limit = self.live.deadline_ms;
+            format!("most frames were older than {limit:.1} ms before they could be shown: give a longer --deadline-ms")
+        });
+        let missed = self.steps_missed;
+        let missed = (missed > 0)
+            .then(|| format!("steps of the taps file whose time or frame did not come before the end: {missed}"));
+        late.into_iter().chain(missed)
     }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, s: &Summary) -> fmt::Result {
+    if s.count == 0 {
+        return Ok(());
+    }
+    writeln!(
+        f,
+        "{name:<26}{:>7}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>9.2}",
+        s.count, s.p50_ms, s.p95_ms, s.p99_ms, s.p999_ms, s.max_ms
+    )
 }

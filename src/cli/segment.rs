@@ -1,5 +1,7 @@
 //! `sonotap segment`: one structure of one still image.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -10,14 +12,14 @@ use sonotap::frame::Frame;
 use sonotap::geometry::{Image, ModelView, Point, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
 use sonotap::measure::{Measurements, measure};
+use sonotap::model::ModelSpec;
 use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
-use sonotap::model::sam;
 use sonotap::overlay::still::{Caption, still};
 use sonotap::prompt::Polarity;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::{FrameSource, Next, images};
 
-use super::run::save_png;
+use super::output::{Files, check_png_paths, png_of, png_of_mask, say, say_json};
 use super::{SegmentArguments, assets};
 
 /// Islands smaller than this, image px², are not reported as outline.
@@ -25,19 +27,16 @@ const ISLAND_PX2_MIN: f64 = 4.0;
 
 /// Outlines one structure and writes what was asked for.
 pub fn segment(arguments: &SegmentArguments) -> Result<()> {
-    let prompts = prompts(arguments)?;
+    let mut prompts = prompts(arguments)?;
+    let (out, overlay) = (arguments.out.as_deref(), arguments.overlay.as_deref());
+    check_png_paths(&[("--out", out), ("--overlay", overlay)])?;
     let (frame, scale_refused) = open(&arguments.image)?;
     check_prompts(&prompts, &frame)?;
-    let folder = match &arguments.model {
-        Some(folder) => folder.clone(),
-        None => assets::find(assets::MODEL)?,
-    };
+    let previous_mask = arguments.prev.as_deref().map(|path| mask_of_size(path, &frame)).transpose()?;
     let options = LookOptions { target_crop: !arguments.whole_frame, ..LookOptions::default() };
-    let mut looker = Looker::new(sam::load(&folder)?, options);
-    let mut prompts = prompts;
-    if let Some(path) = &arguments.prev {
-        prompts.previous = Some(previous(path, &frame, &looker)?);
-    }
+    let model = assets::load_model(arguments.model.as_deref())?;
+    let mut looker = Looker::new(Box::new(model.segmenter), options);
+    prompts.previous = previous_mask.map(|mask| previous(&mask, &frame, looker.spec()));
     let (mut looks, began) = (Vec::new(), Instant::now());
     looker.look(&frame, std::slice::from_ref(&prompts), &mut looks)?;
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
@@ -46,27 +45,33 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
         let LookOutcome::Implausible(why) = look.outcome() else { bail!("the model gave no mask") };
         bail!("the model's answer is no mask ({why:?}): try another point, or a box");
     };
+    check_candidate(arguments.candidate, look)?;
     let mut outline = Outline::default();
     Tracer::new(ISLAND_PX2_MIN).trace(grid, &mut outline);
     let measured = measure(&outline, frame.scale.as_ref());
     let mask = grid.to_bitmap(frame.width, frame.height);
-    if let Some(path) = &arguments.out {
-        save_mask(&mask, path)?;
+    let mut files = Files::default();
+    if let Some(path) = out {
+        files.add(path, png_of_mask(&mask)?);
     }
-    if let Some(path) = &arguments.overlay {
+    if let Some(path) = overlay {
         let caption = Caption { score: look.score(), measurements: measured };
-        save_png(&still(&frame, &outline, &prompts.clicks, prompts.boxed, &caption)?, path)?;
+        files.add(path, png_of(&still(&frame, &outline, &prompts.clicks, prompts.boxed, &caption)?)?);
     }
-    if arguments.json {
-        let report = as_json(&frame, look, &mask, &outline, measured.as_ref(), took_ms);
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&frame, look, &mask, measured.as_ref(), took_ms);
-        if let Some(why) = scale_refused {
-            println!("no millimetres: {why}");
-        }
+    files.write()?;
+    let answer = Answer { frame: &frame, look, mask: &mask, outline: &outline, measured, took_ms, scale_refused };
+    match arguments.json {
+        true => say_json(&answer.as_json()),
+        false => say(answer.lines().join("\n")),
     }
-    Ok(())
+}
+
+fn check_candidate(candidate: u8, look: &ObjectLook) -> Result<()> {
+    match look.candidates() {
+        0 if candidate > 0 => bail!("--candidate: expected 0 with more than a lone click, got {candidate}"),
+        n if n > 0 && candidate >= n => bail!("--candidate: expected less than {n} for this click, got {candidate}"),
+        _ => Ok(()),
+    }
 }
 
 fn prompts(arguments: &SegmentArguments) -> Result<LookPrompts> {
@@ -79,7 +84,7 @@ fn prompts(arguments: &SegmentArguments) -> Result<LookPrompts> {
     if !has_positive && boxed.is_none() && arguments.prev.is_none() {
         bail!("only excluding points: give at least one --point X,Y inside the structure, or a box");
     }
-    Ok(LookPrompts { clicks, boxed, previous: None, candidate: arguments.candidate })
+    Ok(LookPrompts { clicks, boxed, candidate: arguments.candidate, ..LookPrompts::default() })
 }
 
 fn check_prompts(prompts: &LookPrompts, frame: &Frame) -> Result<()> {
@@ -128,8 +133,11 @@ fn numbers(parts: &[&str]) -> Option<Vec<f32>> {
 
 /// The image, or the first frame of several; and why its scale is not used, if it offers one.
 fn open(path: &Path) -> Result<(Frame, Option<String>)> {
-    let is_dicom = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("dcm") || e.eq_ignore_ascii_case("dicom"));
-    if !is_dicom {
+    if !path.is_file() {
+        let got = if path.exists() { "a folder" } else { "none" };
+        bail!("{}: expected an image file, got {got}", path.display());
+    }
+    if !is_dicom(path) {
         return Ok((images::load_still(path)?, None));
     }
     let mut source = DicomSource::open(path)?;
@@ -144,14 +152,35 @@ fn open(path: &Path) -> Result<(Frame, Option<String>)> {
     Ok((frame, refused))
 }
 
-/// A mask image as the grid that the model takes: each cell's share of inside pixels, as a logit of -8 to 8.
-fn previous(path: &Path, frame: &Frame, looker: &Looker) -> Result<LogitGrid> {
-    let mask = images::load_still(path)?;
-    if (mask.width, mask.height) != (frame.width, frame.height) {
-        let (w, h) = (frame.width, frame.height);
-        bail!("{}: expected the image's size {w}x{h}, got {}x{}", path.display(), mask.width, mask.height);
+/// Whether a file is named or marked as DICOM; one without an ending, as on a DICOM medium, is taken for one.
+fn is_dicom(path: &Path) -> bool {
+    let is_named = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("dcm") || e.eq_ignore_ascii_case("dicom"));
+    let is_marked = || {
+        let mut head = [0; 132];
+        File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && head.ends_with(b"DICM")
+    };
+    is_named || is_marked()
+}
+
+/// A mask image of the size of the frame.
+fn mask_of_size(path: &Path, frame: &Frame) -> Result<Frame> {
+    let mask = images::load_still(path).context("--prev")?;
+    let (w, h) = (frame.width, frame.height);
+    if (mask.width, mask.height) != (w, h) {
+        bail!("--prev: {}: expected the image's size {w}x{h}, got {}x{}", path.display(), mask.width, mask.height);
     }
-    let spec = looker.spec();
+    if !(0..h).any(|y| (0..w).any(|x| is_inside(&mask, x, y))) {
+        bail!("--prev: {}: expected something brighter than 127, got nothing", path.display());
+    }
+    Ok(mask)
+}
+
+fn is_inside(mask: &Frame, x: u32, y: u32) -> bool {
+    mask.grey(x, y) > 127
+}
+
+/// A mask image as the grid that the model takes: each cell's share of inside pixels, as a logit of -8 to 8.
+fn previous(mask: &Frame, frame: &Frame, spec: ModelSpec) -> LogitGrid {
     let mut grid = LogitGrid::background(spec.mask_cells, ModelView::new(frame.region.rect, spec.side));
     let mut counts = vec![(0u32, 0u32); spec.mask_cells * spec.mask_cells];
     for y in 0..mask.height {
@@ -160,80 +189,83 @@ fn previous(path: &Path, frame: &Frame, looker: &Looker) -> Result<LogitGrid> {
             let at = |v: f32| (v / grid.cell()) as usize;
             if p.x >= 0.0 && p.y >= 0.0 && at(p.x) < spec.mask_cells && at(p.y) < spec.mask_cells {
                 let count = &mut counts[at(p.y) * spec.mask_cells + at(p.x)];
-                count.0 += u32::from(mask.grey(x, y) > 127);
+                count.0 += u32::from(is_inside(mask, x, y));
                 count.1 += 1;
             }
         }
     }
-    if counts.iter().all(|c| c.0 == 0) {
-        bail!("{}: expected a mask with something brighter than 127, got none", path.display());
-    }
-    let values = grid.values_mut();
-    for (value, (inside, all)) in values.iter_mut().zip(&counts).filter(|(_, c)| c.1 > 0) {
+    for (value, (inside, all)) in grid.values_mut().iter_mut().zip(&counts).filter(|(_, c)| c.1 > 0) {
         *value = 16.0 * (*inside as f32 / *all as f32 - 0.5);
     }
-    Ok(grid)
+    grid
 }
 
-fn save_mask(mask: &Bitmap, path: &Path) -> Result<()> {
-    let bytes: Vec<u8> = mask.pixels().iter().map(|&p| p * 255).collect();
-    image::save_buffer(path, &bytes, mask.width(), mask.height(), image::ExtendedColorType::L8)
-        .with_context(|| path.display().to_string())
-}
-
-fn as_json(
-    frame: &Frame,
-    look: &ObjectLook,
-    mask: &Bitmap,
-    outline: &Outline,
-    measured: Option<&Measurements>,
+/// What is known after a look.
+struct Answer<'a> {
+    frame: &'a Frame,
+    look: &'a ObjectLook,
+    mask: &'a Bitmap,
+    outline: &'a Outline,
+    measured: Option<Measurements>,
     took_ms: f64,
-) -> Value {
-    let rings: Vec<Vec<[f32; 2]>> = outline.rings().map(|r| r.iter().map(|p| [p.x, p.y]).collect()).collect();
-    let metric = measured.and_then(|m| m.metric).map(|m| {
-        json!({
-            "area_mm2": m.area.0, "perimeter_mm": m.perimeter.0, "ellipse_axes_mm": [m.ellipse_axes.0.0, m.ellipse_axes.1.0],
-            "longest_mm": m.longest.0, "perpendicular_mm": m.perpendicular.0, "scale": m.source.label(),
-        })
-    });
-    json!({
-        "width": frame.width, "height": frame.height,
-        "score": look.score().map(|s| s.get()),
-        "candidates": look.candidates(),
-        "clicks_contradicted_before_correction": look.contradicted(),
-        "area_px": mask.area_px(),
-        "perimeter_px": measured.map(|m| m.perimeter_px),
-        "longest_px": measured.map(|m| m.longest_px),
-        "perpendicular_px": measured.map(|m| m.perpendicular_px),
-        "metric": metric,
-        "look_ms": took_ms,
-        "outline": rings,
-        "use": "not for diagnostic use",
-    })
+    scale_refused: Option<String>,
 }
 
-fn print(frame: &Frame, look: &ObjectLook, mask: &Bitmap, measured: Option<&Measurements>, took_ms: f64) {
-    let score = look.score().map_or("-".into(), |s| format!("{:.2}", s.get()));
-    println!("score     {score} (the model's estimate of its IoU)");
-    println!("area      {} px of {}x{}", mask.area_px(), frame.width, frame.height);
-    if let Some(m) = measured {
-        println!(
-            "longest   {:.1} px, across {:.1} px, perimeter {:.1} px",
-            m.longest_px, m.perpendicular_px, m.perimeter_px
-        );
-        match m.metric {
-            Some(mm) => println!(
-                "          area {:.1} mm², longest {:.1} mm, across {:.1} mm (scale: {})",
-                mm.area.0,
-                mm.longest.0,
-                mm.perpendicular.0,
-                mm.source.label()
-            ),
-            None => println!("          uncalibrated"),
+impl Answer<'_> {
+    fn as_json(&self) -> Value {
+        let measured = self.measured.as_ref();
+        let rings: Vec<Vec<[f32; 2]>> = self.outline.rings().map(|r| r.iter().map(|p| [p.x, p.y]).collect()).collect();
+        let metric = measured.and_then(|m| m.metric).map(|m| {
+            json!({
+                "area_mm2": m.area.0, "perimeter_mm": m.perimeter.0,
+                "ellipse_axes_mm": [m.ellipse_axes.0.0, m.ellipse_axes.1.0],
+                "longest_mm": m.longest.0, "perpendicular_mm": m.perpendicular.0, "scale": m.source.label(),
+            })
+        });
+        json!({
+            "width": self.frame.width, "height": self.frame.height,
+            "score": self.look.score().map(|s| s.get()),
+            "candidates": self.look.candidates(),
+            "clicks_contradicted_before_correction": self.look.contradicted(),
+            "area_px": measured.map(|m| m.area_px),
+            "mask_px": self.mask.area_px(),
+            "perimeter_px": measured.map(|m| m.perimeter_px),
+            "longest_px": measured.map(|m| m.longest_px),
+            "perpendicular_px": measured.map(|m| m.perpendicular_px),
+            "metric": metric,
+            "scale_refused": self.scale_refused,
+            "look_ms": self.took_ms,
+            "outline": rings,
+            "use": "not for diagnostic use",
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let score = self.look.score().map_or("-".into(), |s| format!("{:.2}", s.get()));
+        let mut lines = vec![
+            format!("score     {score} (the model's estimate of its IoU)"),
+            format!("mask      {} px of {}x{}", self.mask.area_px(), self.frame.width, self.frame.height),
+        ];
+        if let Some(m) = &self.measured {
+            lines.push(format!(
+                "outline   area {:.0} px, longest {:.1} px, across {:.1} px, perimeter {:.1} px",
+                m.area_px, m.longest_px, m.perpendicular_px, m.perimeter_px
+            ));
+            lines.push(m.metric.map_or("          uncalibrated".into(), |mm| {
+                format!(
+                    "          area {:.1} mm², longest {:.1} mm, across {:.1} mm (scale: {})",
+                    mm.area.0,
+                    mm.longest.0,
+                    mm.perpendicular.0,
+                    mm.source.label()
+                )
+            }));
         }
+        if let n @ 2.. = self.look.candidates() {
+            lines.push(format!("          {n} candidates for a lone click: --candidate 1 shows the next"));
+        }
+        lines.extend(self.scale_refused.as_ref().map(|why| format!("no millimetres: {why}")));
+        lines.push(format!("look      {:.0} ms. Not for diagnostic use.", self.took_ms));
+        lines
     }
-    if look.candidates() > 1 {
-        println!("          {} candidates for a lone click: --candidate 1 shows the next", look.candidates());
-    }
-    println!("look      {took_ms:.0} ms. Not for diagnostic use.");
 }

@@ -20,10 +20,16 @@ pub struct Opened {
 }
 
 /// Opens KIND:WHAT.
-pub fn open(spec: &str, fps: Option<f64>, seed: u64, size: (u32, u32)) -> Result<Opened> {
+pub fn open(spec: &str, period: Option<Nanos>, seed: u64) -> Result<Opened> {
     let Some((kind, what)) = spec.split_once(':') else {
-        bail!("--source: expected dicom:FILE, images:DIR-or-GIF or phantom:PRESET, got {spec:?}");
+        bail!("--source: expected dicom:FILE, images:PATH or phantom:PRESET, got {spec:?}");
     };
+    if what.is_empty() {
+        bail!("--source: expected something after the colon, got {spec:?}");
+    }
+    if matches!(kind, "dicom" | "images") && !Path::new(what).exists() {
+        bail!("--source: expected a file or folder that exists, got {what:?}");
+    }
     Ok(match kind {
         "dicom" => {
             let source = DicomSource::open(Path::new(what))?;
@@ -36,9 +42,8 @@ pub fn open(spec: &str, fps: Option<f64>, seed: u64, size: (u32, u32)) -> Result
         }
         "phantom" => {
             let preset: Preset = what.parse()?;
-            let period = Nanos::from_secs_f64(1.0 / fps.unwrap_or(30.0));
-            let config =
-                PhantomConfig { width: size.0, height: size.1, seed, frame_period: period, ..PhantomConfig::default() };
+            let natural = PhantomConfig::default();
+            let config = PhantomConfig { seed, frame_period: period.unwrap_or(natural.frame_period), ..natural };
             let source = Phantom::new(preset, config)?;
             Opened { source: Box::new(source), scale_refused: None, is_endless: true }
         }

@@ -22,6 +22,8 @@ pub(super) struct GifFile {
     width: usize,
     /// Indices of the picture as a viewer has it now; empty before the first.
     on_view: Vec<u8>,
+    /// The same before the picture that waits.
+    before: Vec<u8>,
     /// The changed part of the picture that waits for its delay.
     changed: Vec<u8>,
     waiting: Option<Waiting>,
@@ -53,6 +55,7 @@ impl GifFile {
             palette,
             width: usize::from(w),
             on_view: Vec::with_capacity(pixels),
+            before: Vec::with_capacity(pixels),
             changed: Vec::with_capacity(pixels),
             waiting: None,
             begun: Nanos(0),
@@ -81,6 +84,7 @@ impl GifFile {
     fn find_changes(&mut self, pixels: &[u32], at_cs: u64) -> Waiting {
         let width = self.width;
         let height = pixels.len() / width;
+        self.before.clone_from(&self.on_view);
         let is_first = self.on_view.is_empty();
         if is_first {
             self.on_view.resize(pixels.len(), UNCHANGED);
@@ -126,7 +130,10 @@ impl Sink for GifFile {
         if let Some(waiting) = &self.waiting {
             let delay = at_cs.saturating_sub(waiting.at_cs);
             if delay < DELAY_MIN_CS {
-                return Ok(Fate::LeftOut);
+                let at_cs = waiting.at_cs;
+                self.on_view.clone_from(&self.before);
+                self.waiting = Some(self.find_changes(pixels, at_cs));
+                return Ok(Fate::Replaced);
             }
             self.delay_before = u16::try_from(delay).unwrap_or(u16::MAX);
             self.flush_waiting(self.delay_before)?;
@@ -218,12 +225,16 @@ mod tests {
     }
 
     #[test]
-    fn pictures_nearer_than_a_viewer_can_show_are_left_out() {
+    fn of_pictures_nearer_than_a_viewer_can_show_the_last_is_kept() {
         let times: Vec<Nanos> = (0..5).map(|i| Nanos::from_ms(8 * i)).collect();
         let (fates, frames, _) = record(&times, picture);
-        use Fate::{LeftOut, Written};
-        assert_eq!(fates, [Written, LeftOut, Written, LeftOut, LeftOut]);
+        use Fate::{Replaced, Written};
+        assert_eq!(fates, [Written, Replaced, Written, Replaced, Replaced]);
         assert_eq!(delays_ms(&frames), [20, 20]);
+        for (frame, n) in frames.iter().zip([1, 4]) {
+            let (shown, want) = (frame.buffer().get_pixel(12, 12)[0], picture(n)[(12 * WIDTH + 12) as usize] as u8);
+            assert!(shown.abs_diff(want) <= 1, "{shown} is not {want}, of picture {n}");
+        }
     }
 
     #[test]

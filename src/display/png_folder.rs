@@ -30,7 +30,7 @@ impl PngFolder {
             return Err(Error::new(ErrorKind::Io, "expected a new or empty folder, got one that is in use"));
         }
         let part = part_of(path);
-        std::fs::create_dir(&part).map_err(cannot_write)?;
+        std::fs::create_dir(&part).map_err(|e| cannot_write(e).within(part.display()))?;
         let mut table = BufWriter::new(File::create(part.join("frames.csv")).map_err(cannot_write)?);
         writeln!(table, "file,frame,captured_ns,presented_ns").map_err(cannot_write)?;
         let rgb = Vec::with_capacity(3 * width as usize * height as usize);

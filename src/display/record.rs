@@ -2,8 +2,8 @@
 //!
 //! | path | what | time |
 //! |---|---|---|
-//! | `*.gif` | 256 fixed colours, greys within one level | real delays in 1/100 s; pictures nearer than 2/100 s are left out |
-//! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures a second, repeated or left out to follow the real time |
+//! | `*.gif` | 256 fixed colours, greys within one level | real delays in 1/100 s; of pictures nearer than 2/100 s the last is kept |
+//! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures a second, repeated or left out to follow the real time; the last of a 1/30 s is kept |
 //! | else | a folder of PNGs, lossless, and `frames.csv` | one file a picture, the times in the table |
 //!
 //! Until [`Display::finish`] the recording is called `*.part`; it gets its own name when it is whole. A recorder that is
@@ -203,7 +203,7 @@ fn write_all(
         if let Some(shown) = slot.shown.take() {
             let count = match sink.write(&slot.pixels, &shown)? {
                 Fate::Written => written,
-                Fate::LeftOut => left_out,
+                Fate::Replaced => left_out,
             };
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -218,8 +218,8 @@ fn write_all(
 pub(super) enum Fate {
     /// It is, or will be, in the recording.
     Written,
-    /// It came too soon after the one before.
-    LeftOut,
+    /// It came so soon after the one before that it took its place.
+    Replaced,
 }
 
 /// One format of recording; runs on the writing thread.

@@ -41,6 +41,7 @@ impl Y4mFile {
 
 impl Sink for Y4mFile {
     fn write(&mut self, pixels: &[u32], shown: &Presented) -> Result<Fate> {
+        let mut fate = Fate::Written;
         if !self.is_holding {
             self.begun = shown.presented;
             self.is_holding = true;
@@ -48,18 +49,16 @@ impl Sink for Y4mFile {
             let tick =
                 (u128::from(shown.presented.since(self.begun).0) * u128::from(RATE) + 500_000_000) / 1_000_000_000;
             let due = (tick as u64).saturating_sub(self.ticks);
-            if due == 0 {
-                return Ok(Fate::LeftOut);
-            }
             self.write_held(due.min(REPEATS_MAX))?;
             self.ticks += due;
+            fate = if due == 0 { Fate::Replaced } else { Fate::Written };
         }
         let (y, chroma) = self.held.split_at_mut(pixels.len());
         let (cb, cr) = chroma.split_at_mut(pixels.len());
         for (((&pixel, y), cb), cr) in pixels.iter().zip(y).zip(cb).zip(cr) {
             (*y, *cb, *cr) = yuv(pixel);
         }
-        Ok(Fate::Written)
+        Ok(fate)
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
@@ -102,8 +101,8 @@ mod tests {
             video.write(&[level as u32 * 0x14_1414; 2], &shown).unwrap()
         });
         video.finish().unwrap();
-        use Fate::{LeftOut, Written};
-        assert_eq!(fates, [Written, Written, LeftOut, Written, Written, Written]);
+        use Fate::{Replaced, Written};
+        assert_eq!(fates, [Written, Written, Replaced, Written, Written, Written]);
         let bytes = std::fs::read(&path).unwrap();
         let header = b"YUV4MPEG2 W2 H1 F30:1 Ip A1:1 C444\n";
         assert_eq!(&bytes[..header.len()], header);
@@ -111,7 +110,7 @@ mod tests {
         assert!(frames.iter().all(|f| f.len() == 12 && f.starts_with(b"FRAME\n")));
         let luma: Vec<u8> = frames.iter().map(|f| f[6]).collect();
         let level = |n: u32| yuv(n * 0x14_1414).0;
-        let mut want = vec![level(0), level(1), level(1)];
+        let mut want = vec![level(0), level(2), level(2)];
         want.extend([level(3); REPEATS_MAX as usize]);
         want.extend([level(4), level(5)]);
         assert_eq!(luma, want);

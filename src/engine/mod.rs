@@ -10,6 +10,7 @@
 //! compose(now)   ─▶ Scene: each object exact, carried, stale, hidden or lost
 //! ```
 
+pub mod cine;
 pub mod job;
 pub mod motion;
 pub mod object;
@@ -21,12 +22,13 @@ use std::sync::Arc;
 use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
-use crate::pipeline::cine::CineRing;
+use crate::model::look::LOW_SCORE;
 use crate::scene::{CinePlace, HiddenReason, LostReason, Mode, Notice, Overlay, Scene, Signal};
 use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
 use crate::track::carry::DriftLimits;
 use crate::units::{FrameId, Nanos, ObjectId, Revision};
 
+use cine::CineRing;
 use job::LookJob;
 use motion::{Motion, Step, StepId};
 use object::{AgeLimits, Phase, Seen, TrackedObject};
@@ -408,12 +410,20 @@ impl Engine {
         }
         let is_answered = asked.revision >= prompts.object_revision(object);
         let previous = self.objects[object.index()].carried().filter(|_| is_answered || count > asked.prompts);
+        let is_heard = self.session.mode() == Mode::Live && !self.is_rough[object.index()] && self.is_standing(object);
+        out.is_independent = is_heard && self.objects[object.index()].wants_independent_look();
         match (previous, &mut out.previous) {
             (Some(p), Some(kept)) => kept.copy_from(p),
             (Some(p), none) => *none = Some(p.clone()),
             (None, Some(kept)) => kept.reset(kept.cells(), *kept.view()),
             (None, None) => {}
         }
+    }
+
+    /// Whether the object's outline obeys the operator's last edit.
+    fn is_standing(&self, object: ObjectId) -> bool {
+        let edited = self.session.prompts().object_revision(object);
+        self.objects[object.index()].provenance().is_some_and(|p| p.revision >= edited)
     }
 
     fn hear(&mut self, job: &LookJob, i: usize, object: ObjectId, frame: &Frame) {
@@ -431,13 +441,16 @@ impl Engine {
         };
         let provenance = Provenance { frame: frame.id, captured: frame.captured, revision: job.revision, object };
         let carried = job.prompts[i].previous.as_ref();
-        let seen = Seen { provenance, step: job.step, logits, score, carried };
+        let is_independent = job.prompts[i].is_independent;
+        let seen = Seen { provenance, step: job.step, logits, score, carried, is_independent };
         let is_answered = tracked.provenance().is_some_and(|p| p.revision >= edited);
         if is_answered && !self.is_rough[object.index()] && self.session.mode() == Mode::Live {
             tracked.hear(&seen, &mut self.motion);
         } else if tracked.adopt(&seen, &mut self.motion) {
-            self.is_rough[object.index()] = job.is_first;
             let prompts = &job.prompts[i];
+            // A lone click whose score is low stays with the whole region until the second click.
+            let is_unsure = prompts.clicks.len() == 1 && prompts.boxed.is_none() && score.get() < LOW_SCORE;
+            self.is_rough[object.index()] = job.is_first && !is_unsure;
             let count = prompts.clicks.len() + usize::from(prompts.boxed.is_some());
             self.asked[object.index()] = Asked { revision: job.revision, prompts: count };
         }

@@ -34,11 +34,14 @@ pub struct AgeLimits {
     pub dim: Nanos,
     /// Older than this it is not drawn.
     pub hide: Nanos,
+    /// Not confirmed for longer than this it is dimmed, and its age counts from then, although looks go on: the model
+    /// sees something like it, but never the same.
+    pub unconfirmed: Nanos,
 }
 
 impl Default for AgeLimits {
     fn default() -> Self {
-        Self { dim: Nanos::from_ms(1_000), hide: Nanos::from_ms(2_500) }
+        Self { dim: Nanos::from_ms(1_000), hide: Nanos::from_ms(2_500), unconfirmed: Nanos::from_ms(2_000) }
     }
 }
 
@@ -54,14 +57,37 @@ pub struct Seen<'a> {
     pub score: Score,
     /// What had been carried to that frame and given to the model as previous mask.
     pub carried: Option<&'a LogitGrid>,
+    /// Whether the model answered without seeing it.
+    pub is_independent: bool,
 }
 
 /// Frames in a row whose motion may be unclear before the object is given up.
 const UNCLEAR_STEPS_MAX: u32 = 15;
 /// Frames in a row whose motion may be unclear before the outline counts as not carried.
 const UNCLEAR_STEPS_DIM: u32 = 2;
+/// Part of the first independent look's agreement below which a later one disagrees. Of phantoms that are still there it
+/// was above .85, of those that had gone out of the plane below .55.
+const INDEPENDENT_FALL: f32 = 0.6;
 /// Share of the model's mask in a confirmed outline.
 const WITNESS_WEIGHT: f32 = 0.3;
+
+/// What the looks say that did not see the outline.
+#[derive(Clone, Copy, Debug)]
+struct IndependentWitness {
+    is_next: bool,
+    /// Agreement of the first of them.
+    reference: Option<f32>,
+    /// Doubts in a row.
+    doubts: u32,
+    /// Confidence of the last one, if it doubted.
+    doubted: Option<Score>,
+}
+
+impl Default for IndependentWitness {
+    fn default() -> Self {
+        Self { is_next: true, reference: None, doubts: 0, doubted: None }
+    }
+}
 
 /// One object.
 pub struct TrackedObject {
@@ -71,7 +97,9 @@ pub struct TrackedObject {
     carried: LogitGrid,
     blend: LogitGrid,
     witnessed: Nanos,
+    confirmed: Nanos,
     drift: DriftTest,
+    independent: IndependentWitness,
     limits: DriftLimits,
     confirmed_score: Score,
     confirmed_area_px: f32,
@@ -90,7 +118,9 @@ impl TrackedObject {
             blend: grid.clone(),
             carried: grid,
             witnessed: Nanos(0),
+            confirmed: Nanos(0),
             drift: DriftTest::new(limits),
+            independent: IndependentWitness::default(),
             limits,
             confirmed_score: Score::default(),
             confirmed_area_px: 0.0,
@@ -112,7 +142,10 @@ impl TrackedObject {
 
     /// Confidence in the outline: the model's score, lowered where it agrees only in part.
     pub fn score(&self) -> Option<Score> {
-        (self.phase == Phase::Held).then_some(self.confidence)
+        (self.phase == Phase::Held).then(|| match self.independent.doubted {
+            Some(doubted) if doubted.get() < self.confidence.get() => doubted,
+            _ => self.confidence,
+        })
     }
 
     /// Frame and revision of the mask that is carried.
@@ -184,6 +217,7 @@ impl TrackedObject {
         self.stand(seen.provenance, seen.score, seen.logits);
         self.confirm(seen);
         self.drift.reset();
+        self.independent = IndependentWitness::default();
         self.unclear_steps = 0;
         self.phase = Phase::Held;
         true
@@ -193,6 +227,10 @@ impl TrackedObject {
     pub fn hear(&mut self, seen: &Seen<'_>, motion: &mut Motion) {
         let Some(carried) = seen.carried.filter(|_| self.phase == Phase::Held) else { return };
         let agreement = carry::agreement(carried, seen.logits);
+        self.independent.is_next = !seen.is_independent;
+        if seen.is_independent {
+            return self.hear_independent(seen, carried, agreement, motion);
+        }
         let evidence = Evidence {
             agreement,
             score: seen.score,
@@ -203,14 +241,14 @@ impl TrackedObject {
         };
         let verdict = self.drift.judge(&evidence);
         log::debug!("{:?}: {evidence:?} -> {verdict:?}", seen.provenance.object);
+        if matches!(verdict, Witness::Doubt(_))
+            && self.drift.doubts() + self.independent.doubts >= self.limits.doubts_max
+        {
+            return self.lose(LostReason::Disagreement);
+        }
         match verdict {
             Witness::Confirm => {
-                if motion.compose_since(seen.step, &mut self.motion) {
-                    let mut blend = std::mem::replace(&mut self.blend, LogitGrid::background(0, *carried.view()));
-                    blend.copy_from(carried);
-                    carry::gently_correct(&mut blend, seen.logits, WITNESS_WEIGHT);
-                    self.stand(seen.provenance, seen.score, &blend);
-                    self.blend = blend;
+                if self.correct(seen, carried, seen.score, motion) {
                     self.confirm(seen);
                 }
             }
@@ -223,6 +261,46 @@ impl TrackedObject {
         }
     }
 
+    /// Whether the next look should be one that does not see the outline. Fed its own last mask a model says yes to it,
+    /// whatever has become of the tissue; so every other look is without.
+    pub fn wants_independent_look(&self) -> bool {
+        self.phase == Phase::Held && self.independent.is_next
+    }
+
+    /// Hears a look that did not see the outline. The first after the outline was taken says how far the model comes by
+    /// itself.
+    fn hear_independent(&mut self, seen: &Seen<'_>, carried: &LogitGrid, agreement: f32, motion: &mut Motion) {
+        let witness = &mut self.independent;
+        let reference = *witness.reference.get_or_insert(agreement);
+        log::debug!("{:?}: independent {agreement:.3} of {reference:.3}", seen.provenance.object);
+        if agreement < INDEPENDENT_FALL * reference {
+            witness.doubts += 1;
+            witness.doubted = Some(lowered(seen.score, agreement));
+            if witness.doubts + self.drift.doubts() >= self.limits.doubts_max {
+                self.lose(LostReason::Disagreement);
+            }
+            return;
+        }
+        (witness.doubts, witness.doubted) = (0, None);
+        self.witnessed = seen.provenance.captured;
+        if agreement >= self.limits.agreement_confirms && self.correct(seen, carried, self.confidence, motion) {
+            self.confirmed = seen.provenance.captured;
+        }
+    }
+
+    /// Blends what was seen into what was carried and lets it stand; `false` when the motion since that frame is not known.
+    fn correct(&mut self, seen: &Seen<'_>, carried: &LogitGrid, score: Score, motion: &mut Motion) -> bool {
+        if !motion.compose_since(seen.step, &mut self.motion) {
+            return false;
+        }
+        let mut blend = std::mem::replace(&mut self.blend, LogitGrid::background(0, *carried.view()));
+        blend.copy_from(carried);
+        carry::gently_correct(&mut blend, seen.logits, WITNESS_WEIGHT);
+        self.stand(seen.provenance, score, &blend);
+        self.blend = blend;
+        true
+    }
+
     /// How the outline may be drawn on `shown` at `now`, while the screen follows the live image.
     pub fn overlay_live(&self, shown: FrameId, now: Nanos, limits: &AgeLimits) -> Overlay {
         match self.phase {
@@ -231,9 +309,11 @@ impl TrackedObject {
             Phase::Lost(reason) => Overlay::Lost(reason),
             Phase::Held if self.is_of(shown) => Overlay::Exact,
             Phase::Held => {
-                let age = now.since(self.witnessed);
+                let (age, unconfirmed) = (now.since(self.witnessed), now.since(self.confirmed));
                 if age > limits.hide {
                     Overlay::Hidden(HiddenReason::TooOld)
+                } else if unconfirmed > limits.unconfirmed {
+                    Overlay::Stale { age: unconfirmed }
                 } else if age > limits.dim || self.unclear_steps > UNCLEAR_STEPS_DIM {
                     Overlay::Stale { age }
                 } else {
@@ -276,6 +356,7 @@ impl TrackedObject {
     }
 
     fn confirm(&mut self, seen: &Seen<'_>) {
+        self.confirmed = seen.provenance.captured;
         self.confirmed_score = seen.score;
         self.confirmed_area_px = carry::area_px(seen.logits);
     }

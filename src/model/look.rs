@@ -44,6 +44,8 @@ pub struct LookPrompts {
     pub boxed: Option<Rect<Image>>,
     /// The mask so far, of any view; one with nothing inside counts as none.
     pub previous: Option<LogitGrid>,
+    /// Whether the previous mask only says where to look and is not shown to the model, so that the answer does not lean on it.
+    pub is_independent: bool,
     /// For a lone click: which of its alternatives, 0 the best predicted; counted on from the last to the first.
     pub candidate: u8,
     /// Which object it is, from look to look; its place in the list when `None`.
@@ -383,6 +385,7 @@ impl Looker {
         for ((object, answer), feed) in task.objects.iter().zip(out).zip(feeds) {
             let previous = match feed {
                 Feed::Skip => continue,
+                Feed::Given if object.is_independent => None,
                 Feed::Given => object.previous.as_ref().filter(|p| p.inside_bounds().is_some()),
                 Feed::Answer => Some(&answer.mask),
             };

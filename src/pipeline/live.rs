@@ -84,7 +84,8 @@ struct Figures {
 /// The live path. Owned by the display thread; frames come through [`Live::input`] from any thread.
 ///
 /// Guarantees: [`Live::poll`] never waits for the model; a frame older than the deadline is never given out for the
-/// first time; after warm-up nothing here allocates per frame.
+/// first time, and [`Live::is_in_time`] tells when one grew too old while it was drawn; after warm-up nothing here
+/// allocates per frame.
 pub struct Live<W = Worker> {
     engine: Engine,
     worker: W,
@@ -222,6 +223,19 @@ impl<W: Looks> Live<W> {
     pub fn wait(&self, longest: Duration) {
         let left = self.waiting.as_ref().and_then(|w| w.until).map(|t| Duration::from(t.since(self.clock.now())));
         self.frames.wake().sleep(left.map_or(longest, |l| l.min(longest)));
+    }
+
+    /// Whether what [`Live::poll`] gave out may still be presented, now that it is drawn: a live frame that has become older
+    /// than its deadline meanwhile may not, and counts as dropped.
+    pub fn is_in_time(&mut self) -> bool {
+        let Some((_, frame)) = self.drawing else { return false };
+        let captured = self.engine.live_capture_time(frame).filter(|_| frame != self.last_presented);
+        let is_late = captured.is_some_and(|c| self.clock.now().since(c) > self.pacer.deadline());
+        if is_late {
+            self.drawing = None;
+            self.figures.drops.past_deadline += 1;
+        }
+        !is_late
     }
 
     /// Says that what [`Live::poll`] gave out is on the screen now.

@@ -11,7 +11,6 @@
 //! | `clock.rs` | monotonic time, and a clock that a test sets |
 //! | `latest.rs` | the slot between two threads: holds one value, the newest |
 //! | `stats.rs` | fixed histograms and counters |
-//! | `cine.rs` | the ring of recent frames |
 //! | `pace.rs` | shall a frame be shown now, wait for its mask, or be dropped |
 //! | `worker.rs` | the thread that looks |
 //! | `player.rs` | the thread that plays a source as if it came from the probe |
@@ -19,7 +18,6 @@
 //!
 //! No queue here holds more than one value, the ring and the pools have a fixed size, and every drop is counted by cause.
 
-pub mod cine;
 pub mod clock;
 pub mod latest;
 pub mod live;

@@ -98,7 +98,7 @@ pub struct Summary {
 pub struct Drops {
     /// A newer frame came before the display side took this one.
     pub display_busy: u64,
-    /// The frame was older than its deadline when the display side took it.
+    /// The frame was older than its deadline when the display side took it, or when it was drawn.
     pub past_deadline: u64,
     /// All frames of the pool were held.
     pub pool_empty: u64,

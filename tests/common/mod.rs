@@ -235,6 +235,9 @@ impl World {
         let Some(view) = self.live.poll() else { return };
         let (scene, captured) = (view.scene.clone(), view.frame.captured);
         self.pass(self.draw);
+        if !self.live.is_in_time() {
+            return;
+        }
         self.live.presented();
         let mask_frame = self.live.engine().object(sonotap::units::ObjectId(0)).provenance().map(|p| p.frame);
         let picture = self.picture_of(scene.frame);

@@ -1,0 +1,225 @@
+//! The `--display` arguments: one display that is looked at and touched, and recordings beside it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sonotap::display::{Display, Key, NullDisplay, Presence, Presented, Recorder};
+use sonotap::error::{Error, Result as SonotapResult};
+use sonotap::input::Contact;
+use sonotap::overlay::Canvas;
+use sonotap::overlay::theme::Theme;
+use sonotap::scene::Tool;
+use sonotap::session::Command;
+use sonotap::units::{FrameId, Nanos};
+
+/// Dots per inch of a screen that nobody described: the 7 inch panel with 800x480 px.
+const DPI: f32 = 133.0;
+
+/// What the arguments ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// A window.
+    pub has_window: bool,
+    recordings: Vec<PathBuf>,
+}
+
+impl Wanted {
+    /// Reads the arguments; opens nothing.
+    pub fn parse(arguments: &[String]) -> Result<Self> {
+        let mut wanted = Self::default();
+        for what in arguments {
+            match what.split_once(':') {
+                None if what == "none" => {}
+                None if what == "window" && wanted.has_window => bail!("--display: expected one window, got two"),
+                None if what == "window" => wanted.has_window = true,
+                Some(("record", path)) if !path.is_empty() => wanted.record(Path::new(path))?,
+                _ => bail!("--display: expected window, record:PATH or none, got {what:?}"),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn record(&mut self, path: &Path) -> Result<()> {
+        let place = std::path::absolute(path).with_context(|| path.display().to_string())?;
+        let is_same = |other: &PathBuf| std::path::absolute(other).is_ok_and(|p| p == place);
+        if self.recordings.iter().any(is_same) {
+            bail!("--display: expected one recording at {}, got two", path.display());
+        }
+        self.recordings.push(path.to_owned());
+        Ok(())
+    }
+}
+
+/// The display that is looked at and touched, and the recordings beside it.
+///
+/// A recording that fails is left behind with what it has; the run goes on for who still looks.
+pub struct Displays {
+    main: Box<dyn Display>,
+    is_window: bool,
+    recorders: Vec<Recorder>,
+    dropped: u64,
+    failure: Option<Error>,
+}
+
+impl Displays {
+    /// Opens the display that is looked at, without recordings yet.
+    pub fn open(wanted: &Wanted, size: (u32, u32), dpi: Option<f32>) -> Result<Self> {
+        let main: Box<dyn Display> = match wanted.has_window {
+            true => open_window(size).context("--display window")?,
+            false => Box::new(Headless { null: NullDisplay::new(size.0, size.1), dpi: dpi.unwrap_or(DPI) }),
+        };
+        Ok(Self { main, is_window: wanted.has_window, recorders: Vec::new(), dropped: 0, failure: None })
+    }
+
+    /// Begins the recordings.
+    pub fn begin_recordings(&mut self, wanted: &Wanted, size: (u32, u32)) -> Result<()> {
+        for path in &wanted.recordings {
+            self.recorders.push(Recorder::create(path, size.0, size.1, &theme_colours())?);
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may look.
+    pub fn is_window(&self) -> bool {
+        self.is_window
+    }
+
+    /// Whether nothing is left to present to that was asked for.
+    pub fn is_in_vain(&self) -> bool {
+        !self.is_window && self.failure.is_some() && self.recorders.is_empty()
+    }
+
+    /// The display that is looked at.
+    pub fn main(&mut self) -> &mut dyn Display {
+        self.main.as_mut()
+    }
+
+    /// Presents to who looks and, if wanted, to the recordings.
+    pub fn present(&mut self, canvas: &Canvas, shown: &Presented, is_recorded: bool) -> Result<()> {
+        self.main.present(canvas, shown)?;
+        let (dropped, failure, is_window) = (&mut self.dropped, &mut self.failure, self.is_window);
+        if is_recorded {
+            self.recorders.retain_mut(|recorder| match recorder.present(canvas, shown) {
+                Ok(()) => true,
+                Err(e) => {
+                    if is_window {
+                        log::error!("{e}");
+                    }
+                    *dropped += recorder.counts().dropped;
+                    failure.get_or_insert(e);
+                    false
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Closes everything; gives the pictures that recordings left out because their writer was busy, and the first
+    /// error of a recording.
+    pub fn finish(mut self) -> Result<(u64, Option<Error>)> {
+        self.main.finish()?;
+        for recorder in &mut self.recorders {
+            if let Err(e) = recorder.finish() {
+                self.failure.get_or_insert(e);
+            }
+            self.dropped += recorder.counts().dropped;
+        }
+        Ok((self.dropped, self.failure))
+    }
+}
+
+/// Nobody looks, but sizes are as if on a screen of this resolution.
+struct Headless {
+    null: NullDisplay,
+    dpi: f32,
+}
+
+impl Display for Headless {
+    fn size(&self) -> (u32, u32) {
+        self.null.size()
+    }
+    fn dpi(&self) -> f32 {
+        self.dpi
+    }
+    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> SonotapResult<()> {
+        self.null.present(canvas, shown)
+    }
+    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> SonotapResult<Presence> {
+        self.null.contacts(now, shown, out)
+    }
+    fn finish(&mut self) -> SonotapResult<()> {
+        self.null.finish()
+    }
+}
+
+/// Colours that a recording keeps exactly; those of the objects first.
+fn theme_colours() -> Vec<u32> {
+    let t = Theme::DARK;
+    let mut colours = t.objects.to_vec();
+    colours.extend([t.background, t.panel, t.button, t.button_edge, t.freeze, t.live, t.frozen, t.alarm, t.cue]);
+    colours
+}
+
+/// What a key does.
+pub fn key_command(key: Key) -> Option<Command> {
+    Some(match key {
+        Key::Space => Command::ToggleFreeze,
+        Key::Left => Command::StepBack,
+        Key::Right => Command::StepForward,
+        Key::Backspace | Key::Character('u') => Command::Undo,
+        Key::Character('r') => Command::Redo,
+        Key::Character('n') => Command::NewObject,
+        Key::Character('c') => Command::Clear,
+        Key::Character('f') => Command::CycleFill,
+        Key::Character('i') => Command::ChooseTool(Tool::Include),
+        Key::Character('e') => Command::ChooseTool(Tool::Exclude),
+        Key::Character(_) => return None,
+    })
+}
+
+/// The keys of [`key_command`], for people.
+pub const KEYS: &str =
+    "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, Esc close";
+
+/// Whether a window can probably be opened.
+#[cfg(feature = "window")]
+pub fn is_window_available() -> bool {
+    sonotap::display::window::is_available()
+}
+
+/// Whether a window can probably be opened.
+#[cfg(not(feature = "window"))]
+pub fn is_window_available() -> bool {
+    false
+}
+
+#[cfg(feature = "window")]
+fn open_window(size: (u32, u32)) -> Result<Box<dyn Display>> {
+    Ok(Box::new(sonotap::display::Window::open("sonotap (not for diagnostic use)", size.0, size.1)?))
+}
+
+#[cfg(not(feature = "window"))]
+fn open_window(_size: (u32, u32)) -> Result<Box<dyn Display>> {
+    bail!("this build has no window (feature `window`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Wanted> {
+        Wanted::parse(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn displays_are_told_apart_and_what_cannot_be_is_refused() {
+        assert_eq!(parse(&["none"]).unwrap(), Wanted::default());
+        let wanted = parse(&["window", "record:a.gif", "record:b:c", "none"]).unwrap();
+        assert!(wanted.has_window);
+        assert_eq!(wanted.recordings, ["a.gif", "b:c"].map(PathBuf::from));
+        for bad in [&["windows"][..], &["record"], &["record:"], &["window:1"], &["window", "window"]] {
+            assert!(parse(bad).unwrap_err().to_string().starts_with("--display: expected "), "{bad:?}");
+        }
+        assert!(parse(&["record:a.gif", "record:./a.gif"]).unwrap_err().to_string().ends_with("got two"));
+    }
+}
