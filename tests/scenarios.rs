@@ -118,6 +118,7 @@ fn happen(world: &mut World, event: &Happening) {
         "model:nothing" => *world.behaviour.lock().unwrap() = Behaviour::Nothing,
         "model:everything" => *world.behaviour.lock().unwrap() = Behaviour::Everything,
         "model:elsewhere" => *world.behaviour.lock().unwrap() = Behaviour::Elsewhere,
+        "model:echo" => *world.behaviour.lock().unwrap() = Behaviour::Echo,
         "model:fails" => *world.behaviour.lock().unwrap() = Behaviour::Fails,
         other => panic!("no such event: {other}"),
     }
@@ -261,6 +262,7 @@ scenarios!(
     a_frozen_frame_shows_only_its_own_mask,
     a_model_that_answers_no_mask_shows_none,
     a_model_that_disagrees_loses_the_object,
+    a_model_that_only_repeats_the_outline_loses_the_object,
     a_failing_model_shows_no_outline,
     a_new_exam_knows_nothing_of_the_last,
     a_second_tap_brings_a_lost_object_back,

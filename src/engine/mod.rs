@@ -182,7 +182,10 @@ impl Engine {
                 self.note_edits();
             }
             Outcome::Edited => self.note_edits(),
-            Outcome::Moved => self.show_chosen(),
+            Outcome::Moved => {
+                self.last_asked = None;
+                self.show_chosen();
+            }
             Outcome::Unchanged | Outcome::Changed | Outcome::Refused(_) => {}
         }
     }
@@ -442,6 +445,9 @@ impl Engine {
         let provenance = Provenance { frame: frame.id, captured: frame.captured, revision: job.revision, object };
         let carried = job.prompts[i].previous.as_ref();
         let is_independent = job.prompts[i].is_independent;
+        if is_independent && self.session.mode() != Mode::Live {
+            return;
+        }
         let seen = Seen { provenance, step: job.step, logits, score, carried, is_independent };
         let is_answered = tracked.provenance().is_some_and(|p| p.revision >= edited);
         if is_answered && !self.is_rough[object.index()] && self.session.mode() == Mode::Live {

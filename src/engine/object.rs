@@ -1,7 +1,7 @@
 //! One object's way from the first tap to `Lost`: its standing mask, the motion since, and the model as witness.
 //!
-//! The standing mask is never warped twice: what is shown is the mask of one look, sampled once through the motion from
-//! the shown frame back to the frame of that look.
+//! What is shown is the standing mask, sampled once through the motion from the shown frame back to the frame of its look.
+//! A look that confirms it lets a blend stand: of what was carried to that look's frame and what the model saw there.
 
 use super::motion::{Motion, StepId};
 use crate::geometry::{Image, Rect};
@@ -65,11 +65,13 @@ pub struct Seen<'a> {
 const UNCLEAR_STEPS_MAX: u32 = 15;
 /// Frames in a row whose motion may be unclear before the outline counts as not carried.
 const UNCLEAR_STEPS_DIM: u32 = 2;
-/// Part of the first independent look's agreement below which a later one disagrees. Of phantoms that are still there it
-/// was above .85, of those that had gone out of the plane below .55.
+/// Part of the first independent look's agreement below which a later one disagrees. On phantoms it was at least .69 of
+/// it while the structure was there, and at most .53 once it had left the plane.
 const INDEPENDENT_FALL: f32 = 0.6;
 /// Share of the model's mask in a confirmed outline.
 const WITNESS_WEIGHT: f32 = 0.3;
+/// The same for a mask that the model made without having seen the outline: it knows less.
+const INDEPENDENT_WEIGHT: f32 = 0.1;
 
 /// What the looks say that did not see the outline.
 #[derive(Clone, Copy, Debug)]
@@ -248,7 +250,7 @@ impl TrackedObject {
         }
         match verdict {
             Witness::Confirm => {
-                if self.correct(seen, carried, seen.score, motion) {
+                if self.correct(seen, carried, WITNESS_WEIGHT, seen.score, motion) {
                     self.confirm(seen);
                 }
             }
@@ -283,19 +285,27 @@ impl TrackedObject {
         }
         (witness.doubts, witness.doubted) = (0, None);
         self.witnessed = seen.provenance.captured;
-        if agreement >= self.limits.agreement_confirms && self.correct(seen, carried, self.confidence, motion) {
+        let is_confirmed = agreement >= self.limits.agreement_confirms;
+        if is_confirmed && self.correct(seen, carried, INDEPENDENT_WEIGHT, self.confidence, motion) {
             self.confirmed = seen.provenance.captured;
         }
     }
 
     /// Blends what was seen into what was carried and lets it stand; `false` when the motion since that frame is not known.
-    fn correct(&mut self, seen: &Seen<'_>, carried: &LogitGrid, score: Score, motion: &mut Motion) -> bool {
+    fn correct(
+        &mut self,
+        seen: &Seen<'_>,
+        carried: &LogitGrid,
+        weight: f32,
+        score: Score,
+        motion: &mut Motion,
+    ) -> bool {
         if !motion.compose_since(seen.step, &mut self.motion) {
             return false;
         }
         let mut blend = std::mem::replace(&mut self.blend, LogitGrid::background(0, *carried.view()));
         blend.copy_from(carried);
-        carry::gently_correct(&mut blend, seen.logits, WITNESS_WEIGHT);
+        carry::gently_correct(&mut blend, seen.logits, weight);
         self.stand(seen.provenance, score, &blend);
         self.blend = blend;
         true

@@ -41,6 +41,8 @@ pub enum Behaviour {
     Everything,
     /// Outlines something else, surely.
     Elsewhere,
+    /// Repeats the previous mask it is given, surely; without one it sees nothing of the sort.
+    Echo,
     /// Returns an error.
     Fails,
 }
@@ -119,6 +121,8 @@ impl Segmenter for DarkRegion {
             Behaviour::NotANumber => one[77] = f32::NAN,
             Behaviour::Everything => one.fill(6.0),
             Behaviour::Elsewhere => one[..8 * CELLS].fill(6.0),
+            Behaviour::Echo if prompts.previous.is_empty() => one[..8 * CELLS].fill(6.0),
+            Behaviour::Echo => one.copy_from_slice(&prompts.previous),
             Behaviour::Nothing | Behaviour::Fails => {}
         }
         out.masks.chunks_exact_mut(CELLS * CELLS).for_each(|m| m.copy_from_slice(&one));
