@@ -7,7 +7,7 @@ use gif::{DisposalMethod, Encoder, Frame, Repeat};
 
 use super::Presented;
 use super::palette::{Palette, UNCHANGED};
-use super::record::{Fate, PartFile, Sink, cannot_write};
+use super::sink::{Fate, PartFile, Sink, cannot_write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Nanos;
 

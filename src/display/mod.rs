@@ -25,6 +25,7 @@ mod gif_file;
 mod palette;
 mod png_folder;
 pub mod record;
+mod sink;
 mod tee;
 #[cfg(feature = "window")]
 pub mod window;

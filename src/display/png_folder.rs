@@ -8,7 +8,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::Presented;
-use super::record::{Fate, Sink, cannot_write, part_of};
+use super::sink::{Fate, Sink, cannot_write, part_of};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) struct PngFolder {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::Presented;
-use super::record::{Fate, PartFile, Sink, cannot_write};
+use super::sink::{Fate, PartFile, Sink, cannot_write};
 use crate::error::Result;
 use crate::units::Nanos;
 

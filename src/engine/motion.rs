@@ -158,11 +158,6 @@ impl Motion {
         motion.then(&self.chain[at].flow, &mut self.scratch);
     }
 
-    /// Mean difference in grey between the shown picture and the one before, grey levels.
-    pub fn grey_change(&self) -> f32 {
-        self.now.mean_abs_difference(&self.before)
-    }
-
     fn slot(&self, step: StepId) -> usize {
         (step.0 % Self::CHAIN as u64) as usize
     }

@@ -250,14 +250,7 @@ impl Looker {
     /// prompt outside the frame, a frame of no size. `Model`: an output of other size than the model's own statement.
     /// And the model's own errors. After an error `out` is of no use.
     pub fn look(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
-        check(frame, objects)?;
-        let task = Task { frame, bounds: bounds(frame, objects), objects };
-        let view = ModelView::new(task.bounds, self.spec.side);
-        self.prepare(objects.len(), view, out);
-        if frame.id == FrameId(0) {
-            self.encoded = None;
-        }
-        let mut report = LookReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view };
+        let (task, mut report) = self.begin(frame, objects, out)?;
         if !self.options.target_crop {
             self.pass(&task, &task.bounds, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
         } else if !objects.is_empty() {
@@ -278,6 +271,19 @@ impl Looker {
         objects: &[LookPrompts],
         out: &mut Vec<ObjectLook>,
     ) -> Result<LookReport> {
+        let (task, mut report) = self.begin(frame, objects, out)?;
+        self.look_at_all(&task, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
+        self.crop = None;
+        Ok(report)
+    }
+
+    /// Checks what is asked and makes `out` ready for it.
+    fn begin<'a>(
+        &mut self,
+        frame: &'a Frame,
+        objects: &'a [LookPrompts],
+        out: &mut Vec<ObjectLook>,
+    ) -> Result<(Task<'a>, LookReport)> {
         check(frame, objects)?;
         let task = Task { frame, bounds: bounds(frame, objects), objects };
         let view = ModelView::new(task.bounds, self.spec.side);
@@ -285,10 +291,7 @@ impl Looker {
         if frame.id == FrameId(0) {
             self.encoded = None;
         }
-        let mut report = LookReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view };
-        self.look_at_all(&task, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
-        self.crop = None;
-        Ok(report)
+        Ok((task, LookReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view }))
     }
 
     fn prepare(&self, objects: usize, view: ModelView, out: &mut Vec<ObjectLook>) {
