@@ -296,11 +296,17 @@ impl PromptSet {
     /// Moves prompts along with the picture: `to` says where a point of an object is now. A box moves by its centre and
     /// keeps its size. A prompt for which `to` gives `None` or no finite point stays; the number of active ones that did.
     pub fn carry(&mut self, mut to: impl FnMut(ObjectId, Point<Image>) -> Option<Point<Image>>) -> usize {
+        self.carry_each(|prompt| to(prompt.object, prompt.shape.anchor()))
+    }
+
+    /// The same, where the kind of prompt matters: `to` says where its [`PromptShape::anchor`] is now.
+    pub fn carry_each(&mut self, mut to: impl FnMut(&Prompt) -> Option<Point<Image>>) -> usize {
         let is_held = self.held();
         let mut stayed = 0;
         for slot in (0..self.slab.len()).filter(|&slot| is_held[slot]) {
-            let Prompt { object, shape, .. } = self.slab[slot];
-            let moved = to(object, shape.anchor()).map(|p| shape.with_anchor(p)).filter(PromptShape::is_finite);
+            let prompt = self.slab[slot];
+            let Prompt { object, shape, .. } = prompt;
+            let moved = to(&prompt).map(|p| shape.with_anchor(p)).filter(PromptShape::is_finite);
             match moved {
                 Some(shape) => self.slab[slot].shape = shape,
                 None => stayed += usize::from(self.entry(object).slots().contains(&(slot as u8))),

@@ -269,6 +269,11 @@ impl Session {
         self.prompts.carry(to)
     }
 
+    /// Moves the prompts along with the picture; see [`PromptSet::carry_each`].
+    pub fn carry_each(&mut self, to: impl FnMut(&Prompt) -> Option<Point<Image>>) -> usize {
+        self.prompts.carry_each(to)
+    }
+
     /// Shows a notice, in place of the one before.
     pub fn notify(&mut self, notice: Notice, now: Nanos) {
         self.notice = Some((notice, now));

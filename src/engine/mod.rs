@@ -23,9 +23,11 @@ use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
 use crate::model::look::LOW_SCORE;
+use crate::prompt::{Prompt, PromptShape};
 use crate::scene::{CinePlace, HiddenReason, LostReason, Mode, Notice, Overlay, Scene, Signal};
 use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
 use crate::track::carry::DriftLimits;
+use crate::track::flow::FlowField;
 use crate::units::{FrameId, Nanos, ObjectId, Revision};
 
 use cine::CineRing;
@@ -355,11 +357,11 @@ impl Engine {
             Step::Cut => self.lose_all(LostReason::SceneCut),
             Step::Moved(_) if !is_same_scale => self.lose_all(LostReason::SceneCut),
             Step::Moved(_) => {
-                let flow = self.motion.latest_flow();
-                self.session.carry(|_, p| Some(flow.forward(p)));
                 for object in &mut self.objects {
                     object.follow(&mut self.motion, &frame.region.rect);
                 }
+                let (flow, objects) = (self.motion.latest_flow(), &self.objects);
+                self.session.carry_each(|prompt| carried(prompt, &objects[prompt.object.index()], flow));
             }
             Step::Begun | Step::Repeated => {}
         }
@@ -390,7 +392,6 @@ impl Engine {
     }
 
     fn fill_prompts(&self, object: ObjectId, job: &mut LookJob) {
-        use crate::prompt::PromptShape;
         let at = job.objects.len();
         job.objects.push(object);
         if job.prompts.len() <= at {
@@ -511,6 +512,16 @@ impl Engine {
             object.lose(reason);
             self.is_changed |= before != object.phase();
         }
+    }
+}
+
+/// Where a prompt's anchor is after a step. A click is tissue and goes with the flow at its place; the middle of a box is
+/// not (it may be fluid, where flow is a guess), so a box goes with the outline.
+fn carried(prompt: &Prompt, object: &TrackedObject, flow: &FlowField) -> Option<Point<Image>> {
+    let at = prompt.shape.anchor();
+    match (prompt.shape, object.shift_px()) {
+        (PromptShape::Box(_), Some((dx, dy))) => Some(Point::new(at.x + dx, at.y + dy)),
+        _ => Some(flow.forward(at)),
     }
 }
 

@@ -107,6 +107,7 @@ pub struct TrackedObject {
     confirmed_area_px: f32,
     confidence: Score,
     round_trip_px: f32,
+    shift_px: Option<(f32, f32)>,
     unclear_steps: u32,
 }
 
@@ -128,6 +129,7 @@ impl TrackedObject {
             confirmed_area_px: 0.0,
             confidence: Score::default(),
             round_trip_px: 0.0,
+            shift_px: None,
             unclear_steps: 0,
         }
     }
@@ -194,11 +196,15 @@ impl TrackedObject {
 
     /// Follows the newest step, which moved the picture.
     pub fn follow(&mut self, motion: &mut Motion, region: &Rect<Image>) {
+        self.shift_px = None;
         if self.phase != Phase::Held {
             return;
         }
+        let before = carry::centroid(&self.carried);
         motion.extend(&mut self.motion);
         self.warp();
+        let after = carry::centroid(&self.carried);
+        self.shift_px = before.zip(after).map(|(b, a)| (a.x - b.x, a.y - b.y));
         self.round_trip_px = motion.round_trip_error(&self.carried);
         let is_clear = self.round_trip_px < self.limits.round_trip_doubts_px;
         self.unclear_steps = if is_clear { 0 } else { self.unclear_steps + 1 };
@@ -208,6 +214,11 @@ impl TrackedObject {
         } else if self.unclear_steps > UNCLEAR_STEPS_MAX {
             self.lose(LostReason::MotionUnreliable);
         }
+    }
+
+    /// How far the outline moved with the last step, image px; `None` when there is none.
+    pub fn shift_px(&self) -> Option<(f32, f32)> {
+        self.shift_px
     }
 
     /// Takes the model's mask as the outline: after an edit by the operator, or on a frozen frame.

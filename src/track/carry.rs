@@ -85,6 +85,30 @@ pub fn area_px(mask: &LogitGrid) -> f32 {
     mask.values().iter().filter(|&&v| v > 0.0).count() as f32 * side * side
 }
 
+/// Centre of gravity of a mask's cells, image px; `None` for an empty mask.
+///
+/// ```
+/// use sonotap::geometry::{ModelView, Rect};
+/// use sonotap::mask::LogitGrid;
+/// use sonotap::track::carry::centroid;
+/// let view = ModelView::new(Rect::new(0.0, 0.0, 64.0, 64.0), 64);
+/// let mut mask = LogitGrid::background(64, view);
+/// assert!(centroid(&mask).is_none());
+/// mask.values_mut()[10 * 64 + 20] = 1.0;
+/// mask.values_mut()[10 * 64 + 21] = 1.0;
+/// let c = centroid(&mask).unwrap();
+/// assert_eq!((c.x, c.y), (21.0, 10.5));
+/// ```
+pub fn centroid(mask: &LogitGrid) -> Option<Point<Image>> {
+    let cells = mask.cells();
+    let (mut count, mut columns, mut rows) = (0u32, 0u32, 0u32);
+    for (n, _) in mask.values().iter().enumerate().filter(|(_, v)| **v > 0.0) {
+        (count, columns, rows) = (count + 1, columns + (n % cells) as u32, rows + (n / cells) as u32);
+    }
+    let at = |sum: u32| (sum as f32 / count as f32 + 0.5) * mask.cell();
+    (count > 0).then(|| mask.view().to_image(Point::new(at(columns), at(rows))))
+}
+
 /// How far a point of the object ends from where it began when it goes back along `backward` and forth again along
 /// `reverse`: the median over the object, px of `backward`'s small picture. 0 for an empty mask.
 ///
