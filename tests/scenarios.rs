@@ -10,8 +10,9 @@ use std::path::Path;
 use common::{Behaviour, Shot, World};
 use serde::Deserialize;
 use sonotap::contour::Outline;
+use sonotap::geometry::{Image, Rect};
 use sonotap::mask::Bitmap;
-use sonotap::scene::{Mode, Overlay, Signal};
+use sonotap::scene::{Marker, Mode, Overlay, Signal};
 use sonotap::session::Command;
 use sonotap::source::phantom::{Event, Preset};
 use sonotap::units::{FrameId, Nanos};
@@ -68,6 +69,8 @@ struct Expectation {
     /// There is at least one presentation.
     #[serde(default)]
     is_silent: bool,
+    /// Distance of the first object's box from the truth's, centre to centre, image px, at most.
+    box_off_px_max: Option<f32>,
     /// Objects on the screen at the end.
     objects: Option<usize>,
 }
@@ -93,6 +96,13 @@ fn iou(outline: &Outline, truth: &Bitmap) -> f64 {
     drawn.iou(truth)
 }
 
+fn bounds(mask: &Bitmap) -> Rect<Image> {
+    let inside =
+        (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y))).filter(|&(x, y)| mask.get(x, y));
+    let cells = inside.map(|(x, y)| Rect::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0));
+    cells.reduce(|a, b| a.union(&b)).expect("the phantom shows its structure")
+}
+
 fn happen(world: &mut World, event: &Happening) {
     let now = world.now();
     match event.what.as_str() {
@@ -101,6 +111,11 @@ fn happen(world: &mut World, event: &Happening) {
             let shown = world.shots.iter().rev().find(|s| s.at <= touched).map_or(FrameId(1), |s| s.scene.frame);
             let at = world.phantom.tap_point(world.picture_of(shown)).expect("the phantom shows its structure");
             world.live.command(Command::Click { at, polarity: None, shown }, touched);
+        }
+        "box" => {
+            let shown = world.live.on_screen();
+            let rect = bounds(&world.truth(world.picture_of(shown)));
+            world.live.command(Command::BoxPrompt { rect, shown }, now);
         }
         "freeze" => world.live.command(Command::Freeze, now),
         "unfreeze" => world.live.command(Command::Unfreeze, now),
@@ -203,6 +218,14 @@ fn check(name: &str, e: &Expectation, world: &World) {
         {
             assert!(age.as_ms() <= max, "{span}: at {at} ms the age is {} ms", age.as_ms());
         }
+        if let (Some(max), Some(o)) = (e.box_off_px_max, first) {
+            let boxed = o.markers.iter().find_map(|m| match m {
+                Marker::Box { rect, .. } => Some(rect.centre()),
+                Marker::Click { .. } => None,
+            });
+            let off = boxed.expect("the box is on the screen").distance(bounds(&world.truth(shot.picture)).centre());
+            assert!(off <= max, "{span}: at {at} ms the box is {off} px from the object");
+        }
         if let Some(signal) = &e.signal {
             let got = match shot.scene.signal {
                 Signal::Good => "good",
@@ -253,6 +276,7 @@ macro_rules! scenarios {
 scenarios!(
     a_slow_model_is_carried_not_awaited,
     a_very_slow_model_dims_then_hides,
+    a_box_goes_with_the_outline_it_made,
     a_fast_model_is_exact,
     a_stopped_source_hides_then_loses,
     a_repeated_frame_is_not_live,

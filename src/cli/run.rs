@@ -30,7 +30,7 @@ const FRAMES_ON_THE_WAY: usize = 6;
 /// Length of a run whose source has no end of its own, where nobody can close it and nobody said how long.
 const ENDLESS_SECONDS: f64 = 10.0;
 /// Length of the demonstration without a window, and of its recording with one.
-const DEMO_SECONDS: f64 = 8.0;
+const DEMO_SECONDS: f64 = 8.6;
 /// Where the demonstration leaves its files.
 const DEMO_FOLDER: &str = "sonotap-out";
 
