@@ -2,16 +2,18 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
+//! use sonotap::frame::{Frame, PixelFormat};
 //! use sonotap::geometry::Point;
 //! use sonotap::model::look::{LookOptions, Looker};
 //! use sonotap::pipeline::live::{Live, LiveConfig};
 //! use sonotap::session::Command;
-//! # fn newest_frame() -> sonotap::frame::Frame { unimplemented!() }
 //!
 //! let model = sonotap::model::sam::load("models/bootstrap".as_ref())?;
 //! let mut live = Live::start(Looker::new(model, LookOptions::default()), LiveConfig::default())?;
 //! let input = live.input();
-//! input.put(Arc::new(newest_frame()));
+//! let pixels = vec![0; 640 * 480];
+//! let frame = Frame::from_pixels(640, 480, PixelFormat::Grey8, pixels).expect("640 x 480 pixels");
+//! input.put(Arc::new(frame));
 //! if let Some(view) = live.poll() {
 //!     println!("{} objects on frame {}", view.scene.objects.len(), view.frame.id);
 //! }
