@@ -14,6 +14,8 @@
 //! let pixels = vec![0; 640 * 480];
 //! let frame = Frame::from_pixels(640, 480, PixelFormat::Grey8, pixels).expect("640 x 480 pixels");
 //! input.put(Arc::new(frame));
+//! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
+//! live.command(tap, live.clock().now());
 //! if let Some(view) = live.poll() {
 //!     println!("{} objects on frame {}", view.scene.objects.len(), view.frame.id);
 //! }
