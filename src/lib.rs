@@ -13,6 +13,7 @@
 //! | [`pipeline`] | the engine on threads, with a deadline for every frame |
 //! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
 //! | [`overlay`], [`screen`], [`display`] | drawing it, touching it, showing or recording it |
+//! | [`eval`] | how good a model is: protocols, metrics, reports |
 //!
 //! A program pushes frames and commands and polls scenes: [`pipeline::live`] has the example.
 #![deny(missing_docs)]
@@ -22,6 +23,7 @@ pub mod contour;
 pub mod display;
 pub mod engine;
 pub mod error;
+pub mod eval;
 pub mod frame;
 pub mod geometry;
 pub mod input;

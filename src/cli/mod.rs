@@ -3,6 +3,7 @@
 mod assets;
 mod displays;
 mod doctor;
+mod eval;
 mod model;
 mod output;
 mod report;
@@ -34,6 +35,8 @@ enum Command {
     Run(RunArguments),
     /// Outline one structure of one still image.
     Segment(SegmentArguments),
+    /// Measure a model on data sets as the field does, or compare two reports.
+    Eval(EvalArguments),
     /// Look at a model folder.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -126,6 +129,53 @@ pub struct SegmentArguments {
     pub json: bool,
 }
 
+/// Arguments of `eval`.
+#[derive(Args)]
+pub struct EvalArguments {
+    /// Model folder; the bundled one by default.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// A data set: a folder with manifest.csv, or with images/ and masks/ (docs/datasets.md); may be given more than once.
+    #[arg(long, value_name = "DIR")]
+    pub data: Vec<PathBuf>,
+    /// Rows of this split; `all` for all rows.
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    pub split: String,
+    /// noc, msa, clicksam, box, cine.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "noc,msa,clicksam,box")]
+    pub protocol: Vec<String>,
+    /// full (target crop and click correction, as the product looks), plain (neither), or both.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "full")]
+    pub look: Vec<String>,
+    /// Most clicks of noc.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub max_clicks: usize,
+    /// Which 8-connected components of a mask are objects: largest or each.
+    #[arg(long, value_name = "WHICH", default_value = "largest")]
+    pub objects: String,
+    /// At most so many masks of a set, of as many groups as there are.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// New folder for report.json, report.html and the finished rows.
+    #[arg(long, value_name = "OUT")]
+    pub report: Option<PathBuf>,
+    /// Go on with a run that was stopped.
+    #[arg(long)]
+    pub resume: bool,
+    /// Threads; the figures do not depend on it, times do.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// Of everything random.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Compare two reports instead: A.json B.json.
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all = ["data", "report", "resume"])]
+    pub compare: Vec<PathBuf>,
+}
+
 #[derive(Subcommand)]
 enum ModelCommand {
     /// Check files, digests, shapes and self-test of a model folder.
@@ -144,6 +194,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         None => run::demo(),
         Some(Command::Run(a)) => run::run(&a),
         Some(Command::Segment(a)) => segment::segment(&a),
+        Some(Command::Eval(a)) => eval::eval(&a),
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }

@@ -29,7 +29,7 @@ use crate::prompt::Polarity;
 use crate::units::{FrameId, Nanos, ObjectId, Score};
 
 /// Most clicks of one object.
-pub const MAX_CLICKS: usize = 16;
+pub const MAX_CLICKS: usize = 40;
 /// Score of a lone click's mask below which no closer look is taken.
 pub const LOW_SCORE: f32 = 0.6;
 /// Part of the image region that no outline can cover.
@@ -239,6 +239,29 @@ impl Looker {
         self.encoded = None;
         self.crop = None;
         self.is_hesitant = [false; ObjectId::MAX];
+    }
+
+    /// Puts other rules in force from the next look on.
+    pub fn set_options(&mut self, options: LookOptions) {
+        self.options = options;
+    }
+
+    /// Forgets what was known of objects, but not the encoded frame: for another object of the same image.
+    pub fn forget_objects(&mut self) {
+        self.crop = None;
+        self.is_hesitant = [false; ObjectId::MAX];
+    }
+
+    /// All masks of the last decode, in the view in which they were made; the one shown as clicks corrected it. For an
+    /// evaluation that asks what the best choice would have been.
+    pub fn last_masks(&self) -> impl Iterator<Item = LogitGrid> + '_ {
+        let cells = self.spec.mask_cells;
+        let masks = self.encoded.map(|(_, view)| {
+            self.decoded.masks.chunks_exact(cells * cells).filter_map(move |values| {
+                LogitGrid::from_values(cells, view, values.to_vec())
+            })
+        });
+        masks.into_iter().flatten()
     }
 
     /// Looks at `frame` for every object and writes their parts into `out`, in their order; its buffers are reused.
