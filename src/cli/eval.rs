@@ -21,7 +21,7 @@ use sonotap::eval::report::{DataRecord, Machine, ModelRecord, Report, RunRecord,
 use sonotap::eval::runner::{self, Done, Item};
 use sonotap::eval::summary::{SetSummary, summarize};
 use sonotap::model::look::Looker;
-use sonotap::model::manifest;
+use sonotap::model::manifest::{self, Manifest};
 use sonotap::model::sam::{self, LoadOptions};
 use sonotap::source::phantom::Preset;
 
@@ -189,7 +189,8 @@ fn model_record(folder: &Path) -> Result<ModelRecord> {
     let whole = std::path::absolute(folder)?;
     let name = whole.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
     let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-    Ok(ModelRecord { name, digest })
+    let trained_on = Manifest::load(folder)?.training.into_iter().map(|t| t.name).collect();
+    Ok(ModelRecord { name, digest, trained_on })
 }
 
 fn looker(folder: &Path) -> sonotap::error::Result<Looker> {
@@ -205,7 +206,10 @@ fn begin(plan: &Plan, is_resumed: bool) -> Result<(BTreeMap<String, Done>, File)
     if !is_resumed {
         let is_taken = [ROWS, "report.json"].iter().any(|f| plan.folder.join(f).exists());
         if is_taken {
-            bail!("{}: holds an evaluation already; --resume goes on with it, another --report begins anew", plan.folder.display());
+            bail!(
+                "{}: holds an evaluation already; --resume goes on with it, another --report begins anew",
+                plan.folder.display()
+            );
         }
         let mut file = File::create_new(&path).with_context(|| format!("{place}: cannot be written"))?;
         write_line(&mut file, &plan.settings)?;
@@ -341,7 +345,14 @@ fn table(report: &Report) -> String {
         let worse = s.worse_click_share.map_or(String::new(), |w| format!("{:.1} %", 100.0 * w));
         lines.push(format!(
             "{:<16}{:<20}{:<6}{:>5}  {:>6} {:>6} {:>6} {:>6}  {best:>6}  {noc:>12}  {worse:>6}",
-            s.data, s.protocol, s.look, s.n, at(1), at(3), at(5), at(last)
+            s.data,
+            s.protocol,
+            s.look,
+            s.n,
+            at(1),
+            at(3),
+            at(5),
+            at(last)
         ));
     }
     for c in &report.cines {

@@ -74,7 +74,8 @@ impl Cine {
         let (width, height) = (640, 480);
         let config = PhantomConfig { width, height, seed, frame_period: PERIOD, ..PhantomConfig::default() };
         let mut phantom = Phantom::new(preset, config)?;
-        let nothing = || Error::new(ErrorKind::Argument, format!("phantom {preset}: nothing to tap on its first frame"));
+        let nothing =
+            || Error::new(ErrorKind::Argument, format!("phantom {preset}: nothing to tap on its first frame"));
         let tap = phantom.tap_point(0).ok_or_else(nothing)?;
         let name = format!("{preset} {seed}");
         let mut cine = Self { data: "phantom".into(), name, frames: Vec::new(), truths: Vec::new(), tap };

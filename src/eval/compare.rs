@@ -75,8 +75,5 @@ fn iou(row: &Row, protocol: &str, look: &str, prompts: Option<usize>) -> Option<
 }
 
 fn has_clicks(report: &Report, data: &str, protocol: &str, look: &str) -> bool {
-    report
-        .sets
-        .iter()
-        .any(|s| s.data == data && s.protocol == protocol && s.look == look && s.iou_by_click.len() > 1)
+    report.sets.iter().any(|s| s.data == data && s.protocol == protocol && s.look == look && s.iou_by_click.len() > 1)
 }

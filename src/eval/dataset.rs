@@ -249,7 +249,10 @@ impl Dataset {
         if self.rows.is_empty() {
             let got: Vec<&str> = splits.iter().map(|s| if s.is_empty() { "none" } else { s.as_str() }).collect();
             let place = self.folder.display();
-            let what = format!("{place}: expected rows of split {split}, got splits: {}; `all` takes every row", got.join(", "));
+            let what = format!(
+                "{place}: expected rows of split {split}, got splits: {}; `all` takes every row",
+                got.join(", ")
+            );
             return Err(Error::new(ErrorKind::Format, what));
         }
         Ok(())

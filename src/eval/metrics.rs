@@ -70,12 +70,8 @@ impl SurfaceDistances {
 pub fn boundary(mask: &Bitmap) -> Bitmap {
     let mut edge = Bitmap::new(mask.width(), mask.height());
     for (x, y) in (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y))) {
-        let is_surrounded = x > 0
-            && y > 0
-            && mask.get(x - 1, y)
-            && mask.get(x + 1, y)
-            && mask.get(x, y - 1)
-            && mask.get(x, y + 1);
+        let is_surrounded =
+            x > 0 && y > 0 && mask.get(x - 1, y) && mask.get(x + 1, y) && mask.get(x, y - 1) && mask.get(x, y + 1);
         edge.set(x, y, mask.get(x, y) && !is_surrounded);
     }
     edge

@@ -85,9 +85,10 @@ impl FromStr for Protocol {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Argument, format!("expected noc, msa, clicksam or box, got {text:?}"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == text)
+            .ok_or_else(|| Error::new(ErrorKind::Argument, format!("expected noc, msa, clicksam or box, got {text:?}")))
     }
 }
 
@@ -113,9 +114,7 @@ impl LookKind {
     pub fn options(self) -> LookOptions {
         match self {
             Self::Full => LookOptions::default(),
-            Self::Plain => {
-                LookOptions { target_crop: false, correct_clicks: false, retry_without_previous: false }
-            }
+            Self::Plain => LookOptions { target_crop: false, correct_clicks: false, retry_without_previous: false },
         }
     }
 }
@@ -203,16 +202,17 @@ impl Trial<'_, '_> {
         self.looker.forget_objects();
         let mut prompts = LookPrompts::default();
         let mut answer = self.answer("noc");
+        let mut is_reached = false;
         let mut mask = Bitmap::new(truth.width(), truth.height());
         while let Some(click) = noc::next_click(truth, &mask, &answer.clicks) {
             answer.clicks.push(click);
             prompts.clicks.push((click.at(), click.polarity()));
             let given = self.ask(&prompts)?;
-            let is_last = answer.clicks.len() == max_clicks;
-            let step = self.step(&given, truth, answer.clicks.len(), answer.clicks.len() == 1, is_last);
-            answer.steps.push(step);
-            let is_reached = answer.steps.iter().any(|s| s.iou >= NOC_TARGET);
-            if is_last || (is_reached && answer.clicks.len() >= NOC_CLICKS_MIN.min(max_clicks)) {
+            let n = answer.clicks.len();
+            is_reached |= given.mask.iou(truth) >= NOC_TARGET;
+            let is_last = n == max_clicks || (is_reached && n >= NOC_CLICKS_MIN);
+            answer.steps.push(self.step(&given, truth, n, n == 1, is_last));
+            if is_last {
                 break;
             }
             mask = given.mask;

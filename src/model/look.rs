@@ -257,9 +257,10 @@ impl Looker {
     pub fn last_masks(&self) -> impl Iterator<Item = LogitGrid> + '_ {
         let cells = self.spec.mask_cells;
         let masks = self.encoded.map(|(_, view)| {
-            self.decoded.masks.chunks_exact(cells * cells).filter_map(move |values| {
-                LogitGrid::from_values(cells, view, values.to_vec())
-            })
+            self.decoded
+                .masks
+                .chunks_exact(cells * cells)
+                .filter_map(move |values| LogitGrid::from_values(cells, view, values.to_vec()))
         });
         masks.into_iter().flatten()
     }

@@ -91,9 +91,9 @@ fn tessellate(pixels: &[Pixel], count: usize, rng: &mut impl Rng) -> Vec<Pixel> 
     chosen
 }
 
-/// Centres of `count` cells, fewer when there are fewer pixels. They begin far apart (each next pixel is drawn with a
+/// Centres (x, y) of `count` Voronoi cells of pixels, by Lloyd's algorithm; fewer when there are fewer pixels. They begin far apart (each next pixel is drawn with a
 /// probability that grows with its squared distance from those before).
-pub(crate) fn lloyd(pixels: &[Pixel], count: usize, rng: &mut impl Rng) -> Vec<Centre> {
+pub fn lloyd(pixels: &[(u32, u32)], count: usize, rng: &mut impl Rng) -> Vec<(f64, f64)> {
     let count = count.min(pixels.len());
     let mut centres: Vec<Centre> = Vec::new();
     while centres.len() < count {
@@ -194,9 +194,8 @@ mod tests {
         assert!(clicks(&truth, &truth, &mut rng).is_empty());
         rect(&mut prediction, 70..170, 20..120);
         let all = clicks(&truth, &prediction, &mut rng);
-        let of = |t: bool, p: bool| {
-            all.iter().filter(|c| truth.get(c.x, c.y) == t && prediction.get(c.x, c.y) == p).count()
-        };
+        let of =
+            |t: bool, p: bool| all.iter().filter(|c| truth.get(c.x, c.y) == t && prediction.get(c.x, c.y) == p).count();
         assert_eq!((of(true, true), of(true, false), of(false, true), of(false, false)), (2, 2, 2, 0), "{all:?}");
     }
 

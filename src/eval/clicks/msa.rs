@@ -50,7 +50,11 @@ mod tests {
     fn a_point_of_the_error_is_labelled_by_the_truth() {
         let truth = Bitmap::from_values(5, 1, vec![1, 1, 0, 0, 0]).unwrap();
         let mut rng = Pcg64Mcg::seed_from_u64(1);
-        for (prediction, want) in [(vec![0, 1, 0, 0, 0], Some((0, true))), (vec![1, 1, 0, 1, 0], Some((3, false))), (vec![1, 1, 0, 0, 0], None)] {
+        for (prediction, want) in [
+            (vec![0, 1, 0, 0, 0], Some((0, true))),
+            (vec![1, 1, 0, 1, 0], Some((3, false))),
+            (vec![1, 1, 0, 0, 0], None),
+        ] {
             let prediction = Bitmap::from_values(5, 1, prediction).unwrap();
             assert_eq!(next_click(&truth, &prediction, &mut rng).map(|c| (c.x, c.is_positive)), want);
         }

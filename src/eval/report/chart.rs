@@ -58,13 +58,19 @@ impl Plot {
             let v = self.y.0 + (self.y.1 - self.y.0) * f64::from(i) / 5.0;
             let (_, y) = self.at((self.x.0, v));
             put(&mut svg, format_args!("<path d=\"M{LEFT} {y:.1}H{RIGHT}\" stroke=\"#ddd\"/>"));
-            put(&mut svg, format_args!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{v:.1}</text>", LEFT - 6.0, y + 4.0));
+            put(
+                &mut svg,
+                format_args!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{v:.1}</text>", LEFT - 6.0, y + 4.0),
+            );
         }
         let step = ((self.x.1 - self.x.0) / 10.0).ceil().max(1.0);
         let mut v = self.x.0.ceil();
         while (self.x.1 - self.x.0) > 1.0 && v <= self.x.1 {
             let (x, _) = self.at((v, self.y.0));
-            put(&mut svg, format_args!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{v:.0}</text>", BOTTOM + 16.0));
+            put(
+                &mut svg,
+                format_args!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{v:.0}</text>", BOTTOM + 16.0),
+            );
             v += step;
         }
         put(&mut svg, format_args!("<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"#333\"/>"));
@@ -73,7 +79,9 @@ impl Plot {
         put(&mut svg, format_args!("<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{below}</text>", BOTTOM + 34.0));
         put(
             &mut svg,
-            format_args!("<text x=\"14\" y=\"{y}\" text-anchor=\"middle\" transform=\"rotate(-90 14 {y})\">{beside}</text>"),
+            format_args!(
+                "<text x=\"14\" y=\"{y}\" text-anchor=\"middle\" transform=\"rotate(-90 14 {y})\">{beside}</text>"
+            ),
         );
         svg
     }
@@ -126,7 +134,10 @@ pub fn calibration_chart(bins: &[(f64, f64, usize)]) -> String {
         let (x, y) = plot.at((predicted.clamp(0.0, 1.0), *actual));
         let r = 3.0 + 14.0 * (*n as f64 / all).sqrt();
         let colour = COLOURS[0];
-        put(&mut svg, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r:.1}\" fill=\"{colour}\" fill-opacity=\".6\"/>"));
+        put(
+            &mut svg,
+            format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r:.1}\" fill=\"{colour}\" fill-opacity=\".6\"/>"),
+        );
     }
     let y = TOP + 10.0;
     put(&mut svg, format_args!("<text x=\"{}\" y=\"{y}\">area: share of prompts</text>", RIGHT + 12.0));

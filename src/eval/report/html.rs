@@ -53,8 +53,12 @@ fn preface(report: &Report, page: &mut Page) {
     let limit = run.limit.map_or("all masks".into(), |l| format!("at most {l} masks of a set"));
     let rows = [
         ("model", format!("{}, manifest SHA-256 {}", report.model.name, report.model.digest)),
+        ("trained on", trained_on(report)),
         ("version", format!("sonotap {}, report {}", report.version, report.schema)),
-        ("machine", format!("{}, {} of {} threads", report.machine.processor, report.machine.jobs, report.machine.threads)),
+        (
+            "machine",
+            format!("{}, {} of {} threads", report.machine.processor, report.machine.jobs, report.machine.threads),
+        ),
         ("split, objects", format!("{}, {}; {limit}", run.split, run.objects)),
         ("protocols, looks", format!("{}; {}", run.protocols.join(", "), run.looks.join(", "))),
         ("most clicks, seed", format!("{}, {}", run.max_clicks, run.seed)),
@@ -70,6 +74,13 @@ fn preface(report: &Report, page: &mut Page) {
         })
         .collect();
     page.table(&["data", "masks", "done", "unusable rows", "groups in two splits", "SHA-256, begin"], &data);
+}
+
+fn trained_on(report: &Report) -> String {
+    match report.model.trained_on.as_slice() {
+        [] => "not stated".into(),
+        sets => format!("{}; on test splits of these the figures are not zero-shot", sets.join(", ")),
+    }
 }
 
 fn clicks(report: &Report, page: &mut Page) {
@@ -92,7 +103,18 @@ fn clicks(report: &Report, page: &mut Page) {
     }
     page.table(
         &[
-            "data", "look", "n / groups", "1", "3", "5", "10", "NoC@80", "NoC@85", "NoC@90", "worse clicks", "best of masks, 1",
+            "data",
+            "look",
+            "n / groups",
+            "1",
+            "3",
+            "5",
+            "10",
+            "NoC@80",
+            "NoC@85",
+            "NoC@90",
+            "worse clicks",
+            "best of masks, 1",
             "s a click",
         ],
         &rows,
@@ -103,7 +125,7 @@ fn others(report: &Report, page: &mut Page) {
     page.heading("Boxes, MSA's modes, ClickSAM's stages");
     page.paragraph(&format!(
         "Mean IoU after the first and the last prompt. MSA's figures are of the whole mask of a row. Published for SAM ViT-H \
-         on BUSI, all images, zero-shot: point {} (best of its masks {}), box {} ({}).",
+         on BUSI, all images, zero-shot (compare only if this model was not trained on busi): point {} (best of its masks {}), box {} ({}).",
         SAM_BUSI_POINT.0, SAM_BUSI_POINT.1, SAM_BUSI_BOX.0, SAM_BUSI_BOX.1
     ));
     let mut rows = Vec::new();
@@ -112,7 +134,16 @@ fn others(report: &Report, page: &mut Page) {
         let oracle = s.oracle_iou.map_or(String::new(), figure);
         let dice = s.dice_by_click.first().copied().map_or(String::new(), figure);
         let more = if last > 1 { format!("{} ({last} clicks)", by_click(s, last)) } else { String::new() };
-        rows.push(vec![s.data.clone(), s.protocol.clone(), s.look.clone(), s.n.to_string(), by_click(s, 1), dice, oracle, more]);
+        rows.push(vec![
+            s.data.clone(),
+            s.protocol.clone(),
+            s.look.clone(),
+            s.n.to_string(),
+            by_click(s, 1),
+            dice,
+            oracle,
+            more,
+        ]);
     }
     page.table(&["data", "protocol", "look", "n", "IoU", "Dice", "best of masks", "IoU after the last"], &rows);
 }
@@ -216,7 +247,8 @@ fn cines(report: &Report, page: &mut Page) {
             let lost = c.lost.as_ref().map_or("never".into(), |(n, why)| format!("frame {n}: {why}"));
             let drawn = c.drawn_iou.map_or("none".into(), figure);
             let shares = [c.drawn_share, c.falsely_tracked_share].map(|s| format!("{:.1} %", 100.0 * s));
-            let mut row = vec![c.data.clone(), c.name.clone(), c.iou_by_frame.len().to_string(), figure(c.mean_iou), drawn];
+            let mut row =
+                vec![c.data.clone(), c.name.clone(), c.iou_by_frame.len().to_string(), figure(c.mean_iou), drawn];
             row.extend(shares);
             row.push(lost);
             row

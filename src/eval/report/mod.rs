@@ -48,6 +48,9 @@ pub struct ModelRecord {
     pub name: String,
     /// SHA-256 of its manifest, which holds those of its files.
     pub digest: String,
+    /// Sets that it was trained on, by its manifest: figures of theirs are not zero-shot.
+    #[serde(default)]
+    pub trained_on: Vec<String>,
 }
 
 /// Which machine.

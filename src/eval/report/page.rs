@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#111;\
 background:#fff}h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #999}\
 table{border-collapse:collapse;margin:1em 0;font-size:13px;page-break-inside:avoid;font-variant-numeric:tabular-nums}\
-th,td{padding:.25em .6em;border-bottom:1px solid #ccc;text-align:left;vertical-align:top;overflow-wrap:anywhere}\
+th,td{padding:.25em .6em;border-bottom:1px solid #ccc;text-align:left;vertical-align:top;overflow-wrap:break-word}\
 th{border-bottom:2px solid #555}td.n{text-align:right}figure{margin:1em 0;page-break-inside:avoid}\
 figure img,svg{max-width:100%;height:auto}svg{page-break-inside:avoid}figcaption{font-size:13px;color:#444}\
 @media print{body{margin:0;font-size:11pt;max-width:none}table{font-size:8.5pt}}";
