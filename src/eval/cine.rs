@@ -214,3 +214,34 @@ fn going_on(mask: &Bitmap, last: Option<&Bitmap>) -> Bitmap {
     }
     best.map_or_else(|| mask.clone(), |(_, m)| m)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_drawn_outlines_are_falsely_tracked_and_every_frame_counts() {
+        let cine = Cine {
+            data: "d".into(),
+            name: "n".into(),
+            frames: Vec::new(),
+            truths: Vec::new(),
+            tap: Point::new(0.0, 0.0),
+        };
+        let lost = Some((4, "Gone".to_owned()));
+        let row = row(&cine, vec![0.8, 0.6, 0.4, 0.0], &[true, true, true, false], lost);
+        assert!((row.mean_iou - 0.45).abs() < 1e-12 && (row.drawn_iou.unwrap() - 0.6).abs() < 1e-12);
+        assert!((row.drawn_share - 0.75).abs() < 1e-12 && (row.falsely_tracked_share - 1.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_component_that_goes_on_is_the_one_that_overlaps_not_the_largest() {
+        let mut mask = Bitmap::new(20, 6);
+        (0..8).for_each(|x| (0..6).for_each(|y| mask.set(x, y, true)));
+        (12..15).for_each(|x| (1..4).for_each(|y| mask.set(x, y, true)));
+        let mut last = Bitmap::new(20, 6);
+        (13..17).for_each(|x| (1..4).for_each(|y| last.set(x, y, true)));
+        assert_eq!(going_on(&mask, Some(&last)).area_px(), 9);
+        assert_eq!(going_on(&mask, None).area_px(), 48);
+    }
+}

@@ -108,7 +108,7 @@ mod tests {
         fn parts_are_disjoint_and_make_up_the_mask(values in prop::collection::vec(0u8..2, 56)) {
             let mask = Bitmap::from_values(8, 7, values).unwrap();
             let parts = Components::of(&mask);
-            let mut sum = vec![0u8; 56];
+            let mut sum = [0u8; 56];
             for i in 0..parts.len() {
                 prop_assert_eq!(parts.bitmap(i).area_px(), parts.area_px(i));
                 sum.iter_mut().zip(parts.bitmap(i).pixels()).for_each(|(s, p)| *s += p);

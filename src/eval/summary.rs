@@ -154,6 +154,9 @@ pub fn summarize(rows: &[Row], split: &str, max_clicks: usize, seed: u64) -> Vec
     kinds.into_iter().filter_map(|kind| Part::new(rows, kind, seed)?.summary(split, max_clicks)).collect()
 }
 
+/// What a row is sorted by.
+type Sorting = fn(&Row) -> &str;
+
 /// The answers of one set, protocol and look.
 struct Part<'a> {
     rows: Vec<&'a Row>,
@@ -275,21 +278,16 @@ impl<'a> Part<'a> {
     }
 
     fn strata(&self) -> Vec<Stratum> {
-        let size = |r: &Row| SIZES.iter().find(|(_, below)| r.area_share() < *below).map_or(SIZES[3].0, |s| s.0);
         let mut strata = Vec::new();
-        let kinds: [(&str, Box<dyn Fn(&Row) -> String>); 3] = [
-            ("organ", Box::new(|r| r.organ.clone())),
-            ("class", Box::new(|r| r.class.clone())),
-            ("size", Box::new(move |r| size(r).to_owned())),
-        ];
+        let kinds: [(&str, Sorting); 3] = [("organ", |r| &r.organ), ("class", |r| &r.class), ("size", size_class)];
         for (by, value_of) in kinds {
-            let values: BTreeSet<String> = self.rows.iter().map(|r| value_of(r)).collect();
+            let values: BTreeSet<&str> = self.rows.iter().map(|r| value_of(r)).collect();
             for value in values.into_iter().filter(|v| !v.is_empty()) {
                 let is_in = |i: usize| value_of(self.rows[i]) == value;
                 let first = self.figure_of(|i| Some(self.answers[i].steps.first()?.iou).filter(|_| is_in(i)));
                 let last = self.figure_of(|i| Some(self.answers[i].steps.last()?.iou).filter(|_| is_in(i)));
                 if let (Some(first), Some(last)) = (first, last) {
-                    strata.push(Stratum { by: by.to_owned(), value, first, last });
+                    strata.push(Stratum { by: by.to_owned(), value: value.to_owned(), first, last });
                 }
             }
         }
@@ -300,4 +298,8 @@ impl<'a> Part<'a> {
 /// The step after click `k + 1`, or the last before it.
 fn at(answer: &Answer, k: usize) -> Option<&Step> {
     answer.steps.get(k).or(answer.steps.last())
+}
+
+fn size_class(row: &Row) -> &str {
+    SIZES.iter().find(|(_, below)| row.area_share() < *below).map_or(SIZES[3].0, |s| s.0)
 }
