@@ -86,7 +86,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let report = assemble(&plan, &kept, unusable, cines, is_complete && !was_stopped);
     let pictures = if was_stopped { Vec::new() } else { pictures(&plan, &report)? };
     let mut files = Files::default();
-    files.add(&plan.folder.join("report.json"), serde_json::to_vec_pretty(&report)?);
+    files.add(&plan.folder.join("report.json"), serde_json::to_vec(&report)?);
     files.add(&plan.folder.join("report.html"), html(&report, &pictures).into_bytes());
     files.write()?;
     match arguments.json {

@@ -70,7 +70,21 @@ pub fn draw(rows: &[(&Row, &DatasetRow)], look: LookKind, looker: &mut Looker) -
         }
         tiles.push(tile);
     }
-    Ok((!tiles.is_empty()).then(|| contact_sheet(&tiles.iter().collect::<Vec<_>>(), TILES)))
+    let sheet = || halved(&contact_sheet(&tiles.iter().collect::<Vec<_>>(), TILES));
+    Ok((!tiles.is_empty()).then(sheet))
+}
+
+/// Half the size, each pixel the mean of four: a report holds many sheets.
+fn halved(whole: &Canvas) -> Canvas {
+    let mut half = Canvas::new(whole.width() / 2, whole.height() / 2);
+    let (from, to) = (whole.width() as usize, half.width() as usize);
+    for (i, pixel) in half.pixels_mut().iter_mut().enumerate() {
+        let at = i / to * 2 * from + i % to * 2;
+        let four = [at, at + 1, at + from, at + from + 1].map(|n| whole.pixels()[n]);
+        let channel = |shift: u32| four.iter().map(|p| p >> shift & 255).sum::<u32>() / 4 << shift;
+        *pixel = channel(16) | channel(8) | channel(0);
+    }
+    half
 }
 
 /// Dots the true outline: every third pixel of its edge, in a picture that is a whole multiple of the image's size.

@@ -384,11 +384,11 @@ fn padding_is_background() {
 
 #[test]
 fn bad_prompts_are_refused_with_what_was_expected() {
-    let many = vec![(Point::new(1.0, 1.0), Polarity::Positive); 17];
+    let many = vec![(Point::new(1.0, 1.0), Polarity::Positive); MAX_CLICKS + 1];
     let boxed = |r| LookPrompts { boxed: Some(r), ..LookPrompts::default() };
     for (objects, message) in [
         (vec![tap(1.0, 1.0); 5], "expected at most 4 objects, got 5"),
-        (vec![LookPrompts { clicks: many, ..LookPrompts::default() }], "object 0: expected at most 16 clicks, got 17"),
+        (vec![LookPrompts { clicks: many, ..LookPrompts::default() }], "object 0: expected at most 40 clicks, got 41"),
         (vec![tap(1.0, 1.0), LookPrompts::default()], "object 1: expected a click, a box or a previous mask, got none"),
         (vec![tap(640.0, 20.0)], "object 0: click 0 at (640, 20) is outside the 640x480 frame"),
         (vec![tap(f32::NAN, 20.0)], "object 0: click 0 at (NaN, 20) is outside the 640x480 frame"),
