@@ -81,7 +81,7 @@ fn halved(whole: &Canvas) -> Canvas {
     for (i, pixel) in half.pixels_mut().iter_mut().enumerate() {
         let at = i / to * 2 * from + i % to * 2;
         let four = [at, at + 1, at + from, at + from + 1].map(|n| whole.pixels()[n]);
-        let channel = |shift: u32| four.iter().map(|p| p >> shift & 255).sum::<u32>() / 4 << shift;
+        let channel = |shift: u32| (four.iter().map(|p| (p >> shift) & 255).sum::<u32>() / 4) << shift;
         *pixel = channel(16) | channel(8) | channel(0);
     }
     half
