@@ -140,16 +140,16 @@ pub struct Calibration {
 /// If the lengths differ or there are no bins.
 pub fn calibration(predicted: &[f64], actual: &[f64], bins: usize) -> Calibration {
     assert!(predicted.len() == actual.len() && bins > 0, "pairs and bins");
+    let edge = |i: usize| i as f64 / bins as f64;
     let mut sums = vec![(0usize, 0.0, 0.0); bins];
     for (&p, &a) in predicted.iter().zip(actual) {
-        let sum = &mut sums[((p.clamp(0.0, 1.0) * bins as f64) as usize).min(bins - 1)];
+        let sum = &mut sums[(1..bins).take_while(|&i| p >= edge(i)).count()];
         *sum = (sum.0 + 1, sum.1 + p, sum.2 + a);
     }
     let n = predicted.len().max(1) as f64;
     let errors = || predicted.iter().zip(actual).map(|(p, a)| p - a);
     let bin = |(i, &(n, p, a)): (usize, &(usize, f64, f64))| {
         let count = n.max(1) as f64;
-        let edge = |i: usize| i as f64 / bins as f64;
         CalibrationBin { low: edge(i), high: edge(i + 1), n, predicted: p / count, actual: a / count }
     };
     Calibration {
@@ -171,6 +171,44 @@ fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn figures_are_those_computed_by_hand() {
+        assert_eq!((mean(&[]), median(&[]), quantile(&[], 0.5)), (None, None, None));
+        assert_eq!(
+            (mean(&[1.0, 2.0, 6.0]), median(&[6.0, 1.0, 2.0]), median(&[4.0, 1.0])),
+            (Some(3.0), Some(2.0), Some(2.5))
+        );
+        for (q, expected) in [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (0.9, 3.7), (1.0, 4.0)] {
+            assert!((quantile(&[1.0, 2.0, 3.0, 4.0], q).unwrap() - expected).abs() < 1e-12, "{q}");
+        }
+    }
+
+    #[test]
+    fn two_groups_give_their_means_as_the_ends() {
+        // A quarter of the draws takes each group twice, so both tails of 2.5 % are a group's own mean.
+        let i = bootstrap_mean(&[0.2, 0.4, 1.0], &["a", "a", "b"], 1000, 3).unwrap();
+        assert!((i.low - 0.3).abs() < 1e-12 && (i.high - 1.0).abs() < 1e-12, "{i:?}");
+    }
+
+    #[test]
+    fn pairs_differ_by_second_less_first() {
+        let p = paired_bootstrap(&[0.5, 0.5, 0.5], &[0.6, 0.7, 0.8], &["a", "b", "b"], 200, 1).unwrap();
+        assert!((p.difference - 0.2).abs() < 1e-12 && (p.n, p.groups) == (3, 2), "{p:?}");
+        assert_eq!(paired_bootstrap(&[], &[], &[], 200, 1), None);
+        assert_eq!(paired_bootstrap(&[0.5], &[0.6], &["a"], 200, 1).unwrap().interval, None);
+    }
+
+    #[test]
+    fn bins_are_closed_below_for_any_number_of_them() {
+        for bins in 1..=60 {
+            let edges: Vec<f64> = (0..bins).map(|i| i as f64 / bins as f64).collect();
+            let c = calibration(&edges, &edges, bins);
+            assert!(c.bins.iter().all(|b| b.n == 1 && b.predicted == b.low), "{bins}");
+        }
+        let c = calibration(&[-1.0, 1.0, 2.0], &[0.0; 3], 4);
+        assert_eq!((c.bins[0].n, c.bins[3].n, c.correlation), (1, 2, None));
+    }
 
     #[test]
     fn one_group_has_no_interval_however_many_rows() {
@@ -200,7 +238,8 @@ mod tests {
             let names: Vec<String> = (0..values.len()).map(|i| format!("g{}", i % 4)).collect();
             let groups: Vec<&str> = names.iter().map(String::as_str).collect();
             let i = bootstrap_mean(&values, &groups, 60, seed).unwrap();
-            let (low, high) = values.iter().fold((1.0f64, 0.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
+            let of_group = |g: usize| mean(&values.iter().copied().skip(g).step_by(4).collect::<Vec<_>>()).unwrap();
+            let (low, high) = (0..4).map(of_group).fold((1.0f64, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
             prop_assert!(low - 1e-9 <= i.low && i.low <= i.high && i.high <= high + 1e-9);
             let (back, back_groups): (Vec<f64>, Vec<&str>) = values.iter().copied().zip(groups.iter().copied()).rev().unzip();
             prop_assert_eq!(bootstrap_mean(&back, &back_groups, 60, seed).unwrap(), i);
