@@ -1,4 +1,5 @@
-//! Click simulators, metrics and statistics against SciPy, OpenCV and MedPy (tests/reference/eval/make.py made the values).
+//! Click simulators, metrics and statistics against SciPy, OpenCV and MedPy (tests/reference/eval/make.py made the
+//! values).
 
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
@@ -96,8 +97,8 @@ fn overlap_and_boundary_distances_are_those_of_medpy() {
     }
 }
 
-/// The centre click of one cell is the centroid moved by at most the way to the nearest pixel; SciPy's inertia for three cells
-/// is the least of 30 starts, ours is of one: a start may end in a worse tessellation, the least of ten of ours may not.
+/// SciPy's inertia for three cells is the least of 30 starts. A single start may end in a worse tessellation, the least
+/// of ten of ours may not.
 #[test]
 fn voronoi_cells_are_as_tight_as_those_of_scipy() {
     for (i, case) in reference().cases.into_iter().enumerate() {

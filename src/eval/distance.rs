@@ -2,15 +2,16 @@
 //!
 //! Distances run between pixel centres. They are squared and whole, so two runs agree to the bit.
 //!
-//! Source: P. Felzenszwalb and D. Huttenlocher, "Distance Transforms of Sampled Functions", Theory of Computing 8 (2012).
+//! Source: P. Felzenszwalb and D. Huttenlocher, "Distance Transforms of Sampled Functions", Theory of Computing 8
+//! (2012).
 
 use crate::mask::Bitmap;
 
 /// Farther than any two pixels of an image are apart; small enough that a difference of two fits.
 const FAR: i64 = 1 << 40;
 
-/// For each pixel inside, the squared distance to the nearest pixel outside, row-major; 0 outside. Everything beyond the
-/// image is outside (the 1 px padding of RITM and MSA).
+/// For each pixel inside, the squared distance to the nearest pixel outside, row-major; 0 outside. Everything beyond
+/// the image is outside (the 1 px padding of RITM and MSA).
 ///
 /// Cost: linear in the pixels.
 ///
@@ -128,7 +129,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn transform_equals_brute_force(w in 1u32..12, h in 1u32..12, bits in prop::collection::vec(prop::bool::weighted(0.8), 144)) {
+        fn transform_equals_brute_force(
+            w in 1u32..12, h in 1u32..12, bits in prop::collection::vec(prop::bool::weighted(0.8), 144),
+        ) {
             let values = bits.iter().take((w * h) as usize).map(|b| u8::from(*b)).collect();
             let region = Bitmap::from_values(w, h, values).unwrap();
             prop_assert_eq!(squared_to_outside(&region), brute(&region, false));

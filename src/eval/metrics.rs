@@ -34,6 +34,14 @@ pub struct SurfaceDistances {
 impl SurfaceDistances {
     /// `None` when either mask is empty: then there is no distance.
     ///
+    /// ```
+    /// use sonotap::eval::metrics::SurfaceDistances;
+    /// use sonotap::mask::Bitmap;
+    /// let a = Bitmap::from_values(4, 1, vec![1, 1, 0, 0]).unwrap();
+    /// assert!(SurfaceDistances::between(&a, &a).is_some());
+    /// assert!(SurfaceDistances::between(&a, &Bitmap::new(4, 1)).is_none());
+    /// ```
+    ///
     /// # Panics
     /// If the sizes differ.
     pub fn between(a: &Bitmap, b: &Bitmap) -> Option<Self> {
@@ -50,23 +58,60 @@ impl SurfaceDistances {
         Some(Self { sorted })
     }
 
-    /// 95th percentile of the distances of both directions together, linear between ranks.
+    /// 95th percentile of the distances of both directions together, linear between ranks, as MedPy has it. (Others
+    /// take the greater of the two directions' percentiles, which is another number.)
+    ///
+    /// ```
+    /// # use sonotap::eval::metrics::SurfaceDistances;
+    /// # use sonotap::mask::Bitmap;
+    /// # let a = Bitmap::from_values(4, 1, vec![1, 1, 0, 0]).unwrap();
+    /// # let b = Bitmap::from_values(4, 1, vec![0, 1, 1, 1]).unwrap();
+    /// # let d = SurfaceDistances::between(&a, &b).unwrap();
+    /// assert!((d.hd95() - 1.8).abs() < 1e-12);
+    /// ```
     pub fn hd95(&self) -> f64 {
         quantile(&self.sorted, 0.95).unwrap_or(0.0)
     }
 
-    /// Mean of the distances of both directions together: average symmetric surface distance.
+    /// Mean of the distances of both directions together: average symmetric surface distance. (MedPy's `assd` is the
+    /// mean of the two directions' means.)
+    ///
+    /// ```
+    /// # use sonotap::eval::metrics::SurfaceDistances;
+    /// # use sonotap::mask::Bitmap;
+    /// # let a = Bitmap::from_values(4, 1, vec![1, 1, 0, 0]).unwrap();
+    /// # let b = Bitmap::from_values(4, 1, vec![0, 1, 1, 1]).unwrap();
+    /// # let d = SurfaceDistances::between(&a, &b).unwrap();
+    /// assert_eq!(d.assd(), 4.0 / 5.0);
+    /// ```
     pub fn assd(&self) -> f64 {
         self.sorted.iter().sum::<f64>() / self.sorted.len().max(1) as f64
     }
 
-    /// Share of both boundaries whose distance is at most `tolerance` px: normalized surface Dice.
+    /// Share of both boundaries whose distance is at most `tolerance` px: normalized surface Dice, by pixels, where
+    /// DeepMind's `surface-distance` weighs by length.
+    ///
+    /// ```
+    /// # use sonotap::eval::metrics::SurfaceDistances;
+    /// # use sonotap::mask::Bitmap;
+    /// # let a = Bitmap::from_values(4, 1, vec![1, 1, 0, 0]).unwrap();
+    /// # let b = Bitmap::from_values(4, 1, vec![0, 1, 1, 1]).unwrap();
+    /// # let d = SurfaceDistances::between(&a, &b).unwrap();
+    /// assert_eq!(d.nsd(1.0), 0.8);
+    /// ```
     pub fn nsd(&self, tolerance: f64) -> f64 {
         self.sorted.partition_point(|d| *d <= tolerance) as f64 / self.sorted.len().max(1) as f64
     }
 }
 
 /// The inside pixels that have a 4-neighbour outside.
+///
+/// ```
+/// use sonotap::eval::metrics::boundary;
+/// use sonotap::mask::Bitmap;
+/// let whole = Bitmap::from_values(3, 3, vec![1; 9]).unwrap();
+/// assert_eq!(boundary(&whole).pixels(), [1, 1, 1, 1, 0, 1, 1, 1, 1]);
+/// ```
 pub fn boundary(mask: &Bitmap) -> Bitmap {
     let mut edge = Bitmap::new(mask.width(), mask.height());
     for (x, y) in (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y))) {

@@ -26,7 +26,8 @@ pub fn bounds_of(mask: &Bitmap) -> Option<Rect<Image>> {
 
 /// Each edge moved by up to `noise_px` either way, all moves equally likely, within the image, at least 1 px a side.
 ///
-/// Source: the box noise of Cheng et al., "SAM-Med2D", 2023.
+/// Source: after the box noise of Cheng et al., "SAM-Med2D", 2023, which is another: their code moves the whole box by
+/// one whole number of px a direction, at most 5 and at most half its shorter side, and keeps its size.
 pub fn noisy(boxed: Rect<Image>, width: u32, height: u32, noise_px: f32, rng: &mut impl Rng) -> Rect<Image> {
     let mut edge = |v: f32, size: u32| (v + noise_px * rng.random_range(-1.0..=1.0f32)).clamp(0.0, size as f32);
     let (x0, x1) = (edge(boxed.x0, width), edge(boxed.x1, width));

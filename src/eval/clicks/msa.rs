@@ -1,5 +1,5 @@
-//! The operator of Mazurowski et al. ("Segment anything model for medical image analysis", Medical Image Analysis 89, 2023):
-//! a point as far from the outside as any, of the region or of the error, ties broken at random.
+//! The operator of Mazurowski et al. ("Segment anything model for medical image analysis", Medical Image Analysis 89,
+//! 2023): a point as far from the outside as any, of the region or of the error, ties broken at random.
 //!
 //! Their code takes OpenCV's distance of mask size 5, an approximation; ours is exact, so that fewer points tie.
 
@@ -33,6 +33,7 @@ fn deepest(region: &Bitmap, rng: &mut impl Rng) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rand::SeedableRng as _;
     use rand_pcg::Pcg64Mcg;
 
@@ -57,6 +58,24 @@ mod tests {
         ] {
             let prediction = Bitmap::from_values(5, 1, prediction).unwrap();
             assert_eq!(next_click(&truth, &prediction, &mut rng).map(|c| (c.x, c.is_positive)), want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_point_lies_as_deep_in_the_error_as_any(
+            truth in prop::collection::vec(0u8..2, 63), prediction in prop::collection::vec(0u8..2, 63), seed: u64,
+        ) {
+            let truth = Bitmap::from_values(9, 7, truth).unwrap();
+            let prediction = Bitmap::from_values(9, 7, prediction).unwrap();
+            let depth = squared_to_outside(&where_both(&truth, &prediction, |t, p| t != p));
+            let click = next_click(&truth, &prediction, &mut Pcg64Mcg::seed_from_u64(seed));
+            prop_assert_eq!(click.is_none(), truth == prediction);
+            if let Some(c) = click {
+                prop_assert!(truth.get(c.x, c.y) != prediction.get(c.x, c.y));
+                prop_assert_eq!(truth.get(c.x, c.y), c.is_positive);
+                prop_assert_eq!(Some(&depth[(c.y * 9 + c.x) as usize]), depth.iter().max());
+            }
         }
     }
 }

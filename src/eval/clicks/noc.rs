@@ -1,8 +1,8 @@
 //! RITM's operator: a click in the middle of the greatest error.
 //!
-//! Source: Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive Segmentation", ICIP 2022, and its
-//! evaluation protocol: distance maps of the false negatives and the false positives (exact, 1 px padding), clicked pixels
-//! set to 0, positive only where the first's maximum is greater, the first maximum in row order.
+//! Source: Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive Segmentation", ICIP 2022,
+//! and its evaluation protocol: distance maps of the false negatives and the false positives (exact, 1 px padding),
+//! clicked pixels set to 0, positive only where the first's maximum is greater, the first maximum in row order.
 
 use super::{PixelClick, click_at, where_both};
 use crate::eval::distance::squared_to_outside;
@@ -37,7 +37,7 @@ pub fn next_click(truth: &Bitmap, prediction: &Bitmap, clicked: &[PixelClick]) -
 ///
 /// ```
 /// use sonotap::eval::clicks::noc::clicks_to_reach;
-/// assert_eq!(clicks_to_reach(&[0.5, 0.86, 0.8], 0.85, 20), (2, false));
+/// assert_eq!(clicks_to_reach(&[0.5, 0.85, 0.8], 0.85, 20), (2, false));
 /// assert_eq!(clicks_to_reach(&[0.5, 0.8], 0.85, 20), (20, true));
 /// ```
 pub fn clicks_to_reach(iou: &[f64], target: f64, max: usize) -> (usize, bool) {
