@@ -38,4 +38,6 @@ pub mod screen;
 pub mod session;
 pub mod source;
 pub mod track;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod units;

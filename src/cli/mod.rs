@@ -12,6 +12,8 @@ mod segment;
 mod sheet;
 mod source;
 mod stage;
+#[cfg(feature = "train")]
+mod train;
 
 use std::path::PathBuf;
 
@@ -37,6 +39,23 @@ enum Command {
     Segment(SegmentArguments),
     /// Measure a model on data sets as the field does, or compare two reports.
     Eval(EvalArguments),
+    /// Train a click model on one's own data. Ctrl-C saves; --resume goes on.
+    #[cfg(feature = "train")]
+    Train(TrainArguments),
+    /// Make a model folder of trained weights.
+    #[cfg(feature = "train")]
+    Export {
+        /// weights.safetensors of a run.
+        weights: PathBuf,
+        /// New folder.
+        dir: PathBuf,
+        /// Model card; by default a short one of what the run's config says.
+        #[arg(long, value_name = "FILE.md")]
+        card: Option<PathBuf>,
+        /// Figures for the manifest: the report.json of `sonotap eval` on this model.
+        #[arg(long, value_name = "REPORT.json")]
+        report: Option<PathBuf>,
+    },
     /// Look at a model folder.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -176,6 +195,21 @@ pub struct EvalArguments {
     pub compare: Vec<PathBuf>,
 }
 
+/// Arguments of `train`.
+#[cfg(feature = "train")]
+#[derive(Args)]
+pub struct TrainArguments {
+    /// What is trained on what (TOML; docs/training.md).
+    #[arg(value_name = "CONFIG.toml")]
+    pub config: PathBuf,
+    /// Folder for checkpoints and curves.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on with the run in that folder.
+    #[arg(long)]
+    pub resume: bool,
+}
+
 #[derive(Subcommand)]
 enum ModelCommand {
     /// Check files, digests, shapes and self-test of a model folder.
@@ -195,6 +229,12 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Run(a)) => run::run(&a),
         Some(Command::Segment(a)) => segment::segment(&a),
         Some(Command::Eval(a)) => eval::eval(&a),
+        #[cfg(feature = "train")]
+        Some(Command::Train(a)) => train::train(&a),
+        #[cfg(feature = "train")]
+        Some(Command::Export { weights, dir, card, report }) => {
+            train::export(&weights, &dir, card.as_deref(), report.as_deref())
+        }
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }

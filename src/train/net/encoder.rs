@@ -1,0 +1,227 @@
+//! Image encoder and neck: inverted residual blocks, joined from coarse to fine.
+//!
+//! Sources: Sandler et al., "MobileNetV2", 2018 (block); Tan and Le, "EfficientNet", 2019, Lite variant (widths, ReLU6);
+//! Lin et al., "Feature Pyramid Networks", 2017 (neck).
+
+use burn::tensor::Tensor;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::layers::{First, Pointwise, Spatial};
+use super::parameters::{Builder, Group, Parameters};
+use crate::train::ops::{Activation, Depthwise, up_add};
+use crate::train::picture::SIDE;
+
+/// Mean and standard deviation of grey that ImageNet weights expect.
+pub const GREY: (f32, f32) = (0.449, 0.226);
+
+/// Gain of what takes features from the blocks, which nothing normalizes: ImageNet's are about ten times too large.
+const FAINT: f32 = 0.15;
+
+/// Blocks of one width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Channels within a block over those that enter it; 1 leaves the first convolution out.
+    pub expand: usize,
+    /// Edge of the depthwise kernel, px.
+    pub kernel: usize,
+    /// Stride of the first block.
+    pub stride: usize,
+    /// Channels that leave.
+    pub channels: usize,
+    /// Blocks.
+    pub repeats: usize,
+}
+
+/// What the encoder is like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderConfig {
+    /// Channels of the first convolution, of stride 2.
+    pub stem: usize,
+    /// Blocks.
+    pub stages: Vec<Stage>,
+    /// Channels of the embedding at stride 8.
+    pub embedding: usize,
+    /// Channels of the skip at stride 4.
+    pub skip4: usize,
+    /// Channels of the skip at stride 2.
+    pub skip2: usize,
+}
+
+/// An inverted residual block.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// 1x1, wider.
+    pub expand: Option<Pointwise>,
+    /// Depthwise.
+    pub spatial: Spatial,
+    /// 1x1, narrow again.
+    pub project: Pointwise,
+    /// What entered is added.
+    pub is_residual: bool,
+    /// Stride of the whole encoder after it.
+    pub reach: usize,
+}
+
+impl Block {
+    fn forward(&self, p: &Parameters, x: Tensor<4>) -> Tensor<4> {
+        let wide = match &self.expand {
+            Some(expand) => expand.forward(p, x.clone()),
+            None => x.clone(),
+        };
+        let y = self.project.forward(p, self.spatial.forward(p, wide));
+        if self.is_residual { x + y } else { y }
+    }
+}
+
+/// Depthwise 3x3, then 1x1.
+#[derive(Clone, Copy, Debug)]
+pub struct Separable {
+    /// 3x3
+    pub spatial: Spatial,
+    /// 1x1
+    pub point: Pointwise,
+}
+
+impl Separable {
+    /// Stride 1; only the second is activated.
+    pub fn new<R: Rng>(b: &mut Builder<R>, name: &str, inputs: usize, outputs: usize, activation: Activation) -> Self {
+        let how = Depthwise { kernel: 3, stride: 1, activation: Activation::None };
+        b.within(name, |b| Self {
+            spatial: Spatial::new(b, "spatial", inputs, how),
+            point: Pointwise::new(b, "point", inputs, outputs, activation),
+        })
+    }
+
+    /// Shape: [B, H, W, inputs] to [B, H, W, outputs].
+    pub fn forward(&self, p: &Parameters, x: Tensor<4>) -> Tensor<4> {
+        self.point.forward(p, self.spatial.forward(p, x))
+    }
+}
+
+/// What is known of an image.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    /// [B, 32, 32, D]
+    pub coarse: Tensor<4>,
+    /// [B, 64, 64, skip4]
+    pub skip4: Tensor<4>,
+    /// [B, 128, 128, skip2]
+    pub skip2: Tensor<4>,
+}
+
+/// Encoder and neck.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    /// The first convolution.
+    pub stem: First,
+    /// In order.
+    pub blocks: Vec<Block>,
+    /// From strides 8, 16 and so on to the embedding's width.
+    pub laterals: Vec<Pointwise>,
+    /// After each join of a coarse and a fine lateral, from stride 8 on.
+    pub merges: Vec<Separable>,
+    /// To the embedding.
+    pub out: Pointwise,
+    /// To the skip at stride 4.
+    pub skip4: Pointwise,
+    /// To the skip at stride 2.
+    pub skip2: Pointwise,
+}
+
+impl Encoder {
+    /// Fresh weights.
+    pub fn new<R: Rng>(b: &mut Builder<R>, config: &EncoderConfig) -> Self {
+        let (stem, blocks) = b.grouped(Group::Encoder, |b| {
+            b.within("encoder", |b| {
+                let stem = First::new(b, "stem", 1, config.stem);
+                let (mut inputs, mut reach, mut blocks) = (config.stem, 2, Vec::new());
+                for stage in &config.stages {
+                    for i in 0..stage.repeats {
+                        let stride = if i == 0 { stage.stride } else { 1 };
+                        reach *= stride;
+                        let block =
+                            b.within(format!("blocks.{}", blocks.len()), |b| block(b, stage, inputs, stride, reach));
+                        blocks.push(block);
+                        inputs = stage.channels;
+                    }
+                }
+                (stem, blocks)
+            })
+        });
+        let width_at = |reach: usize| {
+            let mut widths = config.stages.iter().scan(2, |at, s| {
+                *at *= s.stride;
+                Some((*at, s.channels))
+            });
+            let mut last = None;
+            widths.by_ref().filter(|(at, _)| *at == reach).for_each(|(_, c)| last = Some(c));
+            last
+        };
+        let d = config.embedding;
+        b.within("neck", |b| {
+            let reaches = (3..).map(|k| 1 << k).map_while(width_at);
+            let laterals: Vec<Pointwise> = reaches
+                .enumerate()
+                .map(|(i, c)| Pointwise::scaled(b, &format!("lateral{}", 8 << i), [c, d], Activation::None, FAINT))
+                .collect();
+            let merges = (0..laterals.len().saturating_sub(1))
+                .map(|i| Separable::new(b, &format!("merge{}", 8 << i), d, d, Activation::Relu6))
+                .collect();
+            let skip = |reach| width_at(reach).unwrap_or(config.stem);
+            Self {
+                stem,
+                blocks,
+                laterals,
+                merges,
+                out: Pointwise::new(b, "out", d, d, Activation::None),
+                skip4: Pointwise::scaled(b, "skip4", [skip(4), config.skip4], Activation::None, FAINT),
+                skip2: Pointwise::scaled(b, "skip2", [skip(2), config.skip2], Activation::None, FAINT),
+            }
+        })
+    }
+
+    /// Shape: grey images of 256x256 in 0..=1, flat.
+    pub fn forward(&self, p: &Parameters, images: &[f32]) -> Embedding {
+        let normed: Vec<f32> = images.iter().map(|v| (v - GREY.0) / GREY.1).collect();
+        let mut x = self.stem.forward(p, &normed, SIDE);
+        let mut at: Vec<Tensor<4>> = Vec::new();
+        let mut reach = 2;
+        for block in &self.blocks {
+            if block.reach > reach {
+                at.push(x.clone());
+                reach = block.reach;
+            }
+            x = block.forward(p, x);
+        }
+        at.push(x);
+        let fine = self.laterals.iter().zip(&at[2..]).map(|(l, x)| l.forward(p, x.clone()));
+        let mut fine: Vec<Tensor<4>> = fine.collect();
+        let mut y = fine.pop();
+        for (lateral, merge) in fine.into_iter().zip(&self.merges).rev() {
+            let coarse = y.take();
+            let joined = coarse.map(|c| up_add(c, lateral, Activation::None));
+            y = joined.map(|j| merge.forward(p, j));
+        }
+        let y = y.expect("an encoder reaches stride 8");
+        Embedding {
+            coarse: self.out.forward(p, y),
+            skip4: self.skip4.forward(p, at[1].clone()),
+            skip2: self.skip2.forward(p, at[0].clone()),
+        }
+    }
+}
+
+fn block<R: Rng>(b: &mut Builder<R>, stage: &Stage, inputs: usize, stride: usize, reach: usize) -> Block {
+    let wide = inputs * stage.expand;
+    let how = Depthwise { kernel: stage.kernel, stride, activation: Activation::Relu6 };
+    Block {
+        expand: (stage.expand > 1).then(|| Pointwise::new(b, "expand", inputs, wide, Activation::Relu6)),
+        spatial: Spatial::new(b, "spatial", wide, how),
+        project: Pointwise::new(b, "project", wide, stage.channels, Activation::None),
+        is_residual: stride == 1 && inputs == stage.channels,
+        reach,
+    }
+}

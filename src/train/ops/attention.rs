@@ -1,0 +1,221 @@
+//! Scaled dot-product attention with several heads.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::FlexTensor;
+
+use super::fast_math::exp;
+use super::norm::sum;
+use super::{Kernel, apply, edges, has_kernels, tensor, values, wide};
+
+/// `softmax(q k^T / sqrt(D / heads)) v`, each head on its own part of the channels.
+///
+/// Shape: `q` [B, N, D], `k` and `v` [B, M, D]; result [B, N, D]. `valid`: of each batch's M keys only so many are looked
+/// at, all when it is `None`.
+///
+/// Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1.
+pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, valid: Option<&[usize]>) -> Tensor<3> {
+    if has_kernels(&q) {
+        let valid = valid.map(|v| v.to_vec());
+        return apply(Attention { heads, valid }, [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()]);
+    }
+    portable(q, k, v, heads, valid)
+}
+
+/// The same of burn's operations, for any device.
+pub(super) fn portable(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, valid: Option<&[usize]>) -> Tensor<3> {
+    let [b, n, d] = q.dims();
+    let m = k.dims()[1];
+    let part = d / heads;
+    let split = |t: Tensor<3>, len: usize| t.reshape([b, len, heads, part]).swap_dims(1, 2);
+    let mut scores = split(q, n).matmul(split(k, m).swap_dims(2, 3)) / (part as f32).sqrt();
+    if let Some(valid) = valid {
+        let closed = valid.iter().flat_map(|v| (0..m).map(move |i| if i < *v { 0.0 } else { -1e9f32 })).collect();
+        scores =
+            scores.clone() + Tensor::<4>::from_data(TensorData::new::<f32, _>(closed, [b, 1, 1, m]), &scores.device());
+    }
+    softmax(scores, 3).matmul(split(v, m)).swap_dims(1, 2).reshape([b, n, d])
+}
+
+#[derive(Clone, Debug)]
+struct Attention {
+    heads: usize,
+    valid: Option<Vec<usize>>,
+}
+
+/// One head of one image, with its channels as planes: [part][length].
+struct Head {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    /// [N][M]
+    weights: Vec<f32>,
+}
+
+/// Columns `from..from + part` of rows of `d`, turned to planes.
+#[inline(always)]
+fn planes(rows: &[f32], d: usize, from: usize, part: usize) -> Vec<f32> {
+    let len = rows.len() / d;
+    let mut out = vec![0.0; len * part];
+    for (i, row) in rows.chunks_exact(d).enumerate() {
+        for (j, v) in row[from..from + part].iter().enumerate() {
+            out[j * len + i] = *v;
+        }
+    }
+    out
+}
+
+/// Planes back to columns of rows.
+#[inline(always)]
+fn put_back(planes: &[f32], rows: &mut [f32], d: usize, from: usize, part: usize) {
+    let len = rows.len() / d;
+    for (i, row) in rows.chunks_exact_mut(d).enumerate() {
+        for (j, v) in row[from..from + part].iter_mut().enumerate() {
+            *v = planes[j * len + i];
+        }
+    }
+}
+
+/// `out[n][m] += scale * sum over j of a[j][n] b[j][m]`
+#[inline(always)]
+fn outer(a: &[f32], b: &[f32], part: usize, scale: f32, out: &mut [f32]) {
+    let (n, m) = (a.len() / part, b.len() / part);
+    for j in 0..part {
+        let b = &b[j * m..][..m];
+        for (a, row) in a[j * n..][..n].iter().zip(out.chunks_exact_mut(m)) {
+            let a = a * scale;
+            for (o, b) in row.iter_mut().zip(b) {
+                *o += a * b;
+            }
+        }
+    }
+}
+
+/// `out[j][n] += sum over m of weights[n][m] b[j][m]`
+#[inline(always)]
+fn along_rows(weights: &[f32], b: &[f32], part: usize, out: &mut [f32]) {
+    let m = b.len() / part;
+    let n = weights.len() / m;
+    for j in 0..part {
+        let b = &b[j * m..][..m];
+        for (o, row) in out[j * n..][..n].iter_mut().zip(weights.chunks_exact(m)) {
+            *o += sum(row.iter().zip(b).map(|(w, b)| w * b));
+        }
+    }
+}
+
+/// `out[j][m] += sum over n of weights[n][m] a[j][n]`
+#[inline(always)]
+fn along_columns(weights: &[f32], a: &[f32], part: usize, out: &mut [f32]) {
+    let n = a.len() / part;
+    let m = weights.len() / n;
+    for j in 0..part {
+        let out = &mut out[j * m..][..m];
+        for (a, row) in a[j * n..][..n].iter().zip(weights.chunks_exact(m)) {
+            for (o, w) in out.iter_mut().zip(row) {
+                *o += a * w;
+            }
+        }
+    }
+}
+
+impl Attention {
+    #[inline(always)]
+    fn head(&self, image: usize, q: &[f32], k: &[f32], v: &[f32], d: usize, head: usize) -> Head {
+        let part = d / self.heads;
+        let [q, k, v] = [q, k, v].map(|t| planes(t, d, head * part, part));
+        let (n, m) = (q.len() / part, k.len() / part);
+        let mut weights = vec![0.0; n * m];
+        outer(&q, &k, part, 1.0 / (part as f32).sqrt(), &mut weights);
+        let valid = self.valid.as_ref().map_or(m, |v| v[image]);
+        for row in weights.chunks_exact_mut(m) {
+            let (row, closed) = row.split_at_mut(valid);
+            closed.fill(0.0);
+            let top = row.iter().fold(f32::MIN, |a, b| a.max(*b));
+            row.iter_mut().for_each(|v| *v = exp(*v - top));
+            let scale = 1.0 / sum(row.iter().copied());
+            row.iter_mut().for_each(|v| *v *= scale);
+        }
+        Head { q, k, v, weights }
+    }
+}
+
+impl Kernel<3> for Attention {
+    fn forward(&self, [q, k, v]: [&FlexTensor; 3]) -> FlexTensor {
+        let shape: [usize; 3] = edges(q);
+        let ([_, n, d], [_, m, _]) = (shape, edges::<3>(k));
+        let part = d / self.heads;
+        let out = vec![0.0; values(q).len()];
+        let out = wide(
+            #[inline(always)]
+            move || {
+                let mut out = out;
+                let images = values(q).chunks_exact(n * d).zip(values(k).chunks_exact(m * d));
+                let images = images.zip(values(v).chunks_exact(m * d)).zip(out.chunks_exact_mut(n * d));
+                for (i, (((q, k), v), out)) in images.enumerate() {
+                    for head in 0..self.heads {
+                        let h = self.head(i, q, k, v, d, head);
+                        let mut result = vec![0.0; n * part];
+                        along_rows(&h.weights, &h.v, part, &mut result);
+                        put_back(&result, out, d, head * part, part);
+                    }
+                }
+                out
+            },
+        );
+        tensor(shape, out)
+    }
+
+    fn backward(
+        &self,
+        [q, k, v]: [&FlexTensor; 3],
+        _out: &FlexTensor,
+        grad: &FlexTensor,
+        wanted: [bool; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        let ([b, n, d], [_, m, _]) = (edges::<3>(q), edges::<3>(k));
+        let part = d / self.heads;
+        let scale = 1.0 / (part as f32).sqrt();
+        let buffers = (vec![0.0; b * n * d], vec![0.0; b * m * d], vec![0.0; b * m * d]);
+        let (dq, dk, dv) = wide(
+            #[inline(always)]
+            move || {
+                let (mut dq, mut dk, mut dv) = buffers;
+                for i in 0..b {
+                    let of = |len: usize| i * len * d..(i + 1) * len * d;
+                    let (iq, im) = (of(n), of(m));
+                    let grad = &values(grad)[iq.clone()];
+                    let (q, k, v) = (&values(q)[iq.clone()], &values(k)[im.clone()], &values(v)[im.clone()]);
+                    for head in 0..self.heads {
+                        let from = head * part;
+                        let h = self.head(i, q, k, v, d, head);
+                        let grad = planes(grad, d, from, part);
+                        let mut result = vec![0.0; m * part];
+                        along_columns(&h.weights, &grad, part, &mut result);
+                        put_back(&result, &mut dv[im.clone()], d, from, part);
+                        let mut slope = vec![0.0; n * m];
+                        outer(&grad, &h.v, part, 1.0, &mut slope);
+                        for (slope, weights) in slope.chunks_exact_mut(m).zip(h.weights.chunks_exact(m)) {
+                            let mean = sum(slope.iter().zip(weights).map(|(s, w)| s * w));
+                            for (s, w) in slope.iter_mut().zip(weights) {
+                                *s = scale * w * (*s - mean);
+                            }
+                        }
+                        let mut result = vec![0.0; n * part];
+                        along_rows(&slope, &h.k, part, &mut result);
+                        put_back(&result, &mut dq[iq.clone()], d, from, part);
+                        let mut result = vec![0.0; m * part];
+                        along_columns(&slope, &h.q, part, &mut result);
+                        put_back(&result, &mut dk[im.clone()], d, from, part);
+                    }
+                }
+                (dq, dk, dv)
+            },
+        );
+        [
+            wanted[0].then(|| tensor([b, n, d], dq)),
+            wanted[1].then(|| tensor([b, m, d], dk)),
+            wanted[2].then(|| tensor([b, m, d], dv)),
+        ]
+    }
+}

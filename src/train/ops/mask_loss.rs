@@ -1,0 +1,220 @@
+//! What is wrong with four masks and four predicted IoUs: focal and Dice loss by SAM's rule of masks, and squared error.
+
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+
+use super::fast_math::{exp, ln_1p};
+use super::{Kernel, apply, edges, tensor, values, wide};
+
+/// Masks a target: 0 for two or more prompts, 1..=3 alternatives for a lone click.
+pub const MASKS: usize = 4;
+
+/// Weights of the parts of the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossWeights {
+    /// Focal loss.
+    pub focal: f32,
+    /// Dice loss.
+    pub dice: f32,
+    /// Squared error of the predicted IoU.
+    pub iou: f32,
+    /// Mean of the alternatives beside the best, for a lone click.
+    pub alternatives: f32,
+    /// Mask 0 beside the alternatives, for a lone click.
+    pub first: f32,
+}
+
+/// What a target's masks are to be.
+#[derive(Clone, Debug)]
+pub struct LossRow {
+    /// True cells, 0..=1, row-major.
+    pub truth: Vec<f32>,
+    /// Weight of each cell; 1 is ordinary, more near clicks.
+    pub weights: Vec<f32>,
+    /// The prompt was one click and no more: the best of masks 1..=3 counts, else mask 0 alone.
+    pub is_lone: bool,
+    /// Weight of the target among the others.
+    pub share: f32,
+}
+
+/// A batch of targets.
+#[derive(Clone, Debug)]
+pub struct MaskLoss {
+    /// One a target.
+    pub rows: std::sync::Arc<Vec<LossRow>>,
+    /// Weights of the parts.
+    pub weights: LossWeights,
+}
+
+/// Mean loss of a batch.
+///
+/// Shape: `logits` [T, 4, P], `iou` [T, 4] in 0..=1; result [1].
+///
+/// Source: the parts are SAM's (Kirillov et al., 2023, section 3 and appendix A): 20 focal + Dice + IoU error, least loss of
+/// several masks for an ambiguous prompt. Focal loss: Lin et al., 2017, with gamma 2.
+///
+/// # Panics
+/// If the tensors are not on the CPU backend.
+pub fn mask_loss(logits: Tensor<3>, iou: Tensor<2>, loss: MaskLoss) -> Tensor<1> {
+    apply(loss, [logits.into_dispatch(), iou.into_dispatch()])
+}
+
+/// Sums over a mask's cells.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    focal: f32,
+    probability: f32,
+    overlap: f32,
+    truth: f32,
+    /// Intersection and union of the mask at threshold 0.
+    both: f32,
+    either: f32,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn of(logits: &[f32], row: &LossRow) -> Self {
+        const LANES: usize = 16;
+        let mut lanes = [[0.0f32; LANES]; 6];
+        let cells = logits.chunks_exact(LANES).zip(row.truth.chunks_exact(LANES)).zip(row.weights.chunks_exact(LANES));
+        for ((logits, truth), weights) in cells {
+            for i in 0..LANES {
+                let (l, g) = (logits[i], truth[i]);
+                let (p, focal, _) = cell(l, g);
+                let (hard, inside) = (if l > 0.0 { 1.0 } else { 0.0 }, if g >= 0.5 { 1.0 } else { 0.0 });
+                lanes[0][i] += focal * weights[i];
+                lanes[1][i] += p;
+                lanes[2][i] += p * g;
+                lanes[3][i] += g;
+                lanes[4][i] += hard * inside;
+                lanes[5][i] += f32::max(hard, inside);
+            }
+        }
+        let [focal, probability, overlap, truth, both, either] = lanes.map(|l| l.iter().sum());
+        Self { focal, probability, overlap, truth, both, either }
+    }
+
+    fn loss(&self, cells: usize, w: &LossWeights) -> f32 {
+        let dice = 1.0 - (2.0 * self.overlap + 1.0) / (self.probability + self.truth + 1.0);
+        w.focal * self.focal / cells as f32 + w.dice * dice
+    }
+
+    fn iou(&self) -> f32 {
+        self.both / self.either.max(1.0)
+    }
+}
+
+/// Probability, focal loss and its derivative at one cell; a cell that is half inside has no focal loss.
+#[inline(always)]
+fn cell(logit: f32, truth: f32) -> (f32, f32, f32) {
+    let u = exp(-logit.abs());
+    let p = if logit >= 0.0 { 1.0 / (1.0 + u) } else { u / (1.0 + u) };
+    let (sign, right) = if truth > 0.5 { (1.0, p) } else { (-1.0, 1.0 - p) };
+    let wrong = 1.0 - right;
+    let surprise = (-logit * sign).max(0.0) + ln_1p(u);
+    let counts = if truth == 0.5 { 0.0 } else { 1.0 };
+    let focal = counts * wrong * wrong * surprise;
+    let slope = -counts * wrong * wrong * (2.0 * right * surprise + wrong);
+    (p, focal, slope * sign)
+}
+
+impl MaskLoss {
+    /// IoU of each mask at threshold 0 with the truth, and the loss's share of each.
+    fn masks(&self, logits: &[f32]) -> (Vec<[Sums; MASKS]>, Vec<[f32; MASKS]>) {
+        let cells = self.rows[0].truth.len();
+        let all = vec![[Sums::default(); MASKS]; self.rows.len()];
+        let all = wide(
+            #[inline(always)]
+            move || {
+                let mut all = all;
+                for ((sums, masks), row) in all.iter_mut().zip(logits.chunks_exact(MASKS * cells)).zip(self.rows.iter())
+                {
+                    for (s, mask) in sums.iter_mut().zip(masks.chunks_exact(cells)) {
+                        *s = Sums::of(mask, row);
+                    }
+                }
+                all
+            },
+        );
+        let total: f32 = self.rows.iter().map(|r| r.share).sum();
+        let shares = all.iter().zip(self.rows.iter()).map(|(sums, row)| {
+            let share = row.share / total;
+            if !row.is_lone {
+                return [share, 0.0, 0.0, 0.0];
+            }
+            let losses = sums.map(|s| s.loss(cells, &self.weights));
+            let best = (1..MASKS).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap_or(1);
+            let mut shares = [share * self.weights.alternatives / 3.0; MASKS];
+            shares[0] = share * self.weights.first;
+            shares[best] += share;
+            shares
+        });
+        let shares = shares.collect();
+        (all, shares)
+    }
+
+    /// IoU of each of the four masks at threshold 0.
+    pub fn ious(&self, logits: &[f32]) -> Vec<[f32; MASKS]> {
+        self.masks(logits).0.iter().map(|s| s.map(|s| s.iou())).collect()
+    }
+}
+
+impl Kernel<2> for MaskLoss {
+    fn forward(&self, [logits, iou]: [&FlexTensor; 2]) -> FlexTensor {
+        let (sums, shares) = self.masks(values(logits));
+        let cells = self.rows[0].truth.len();
+        let total: f32 = self.rows.iter().map(|r| r.share).sum();
+        let mut loss = 0.0;
+        for (i, (sums, shares)) in sums.iter().zip(&shares).enumerate() {
+            for (j, (s, share)) in sums.iter().zip(shares).enumerate() {
+                let miss = values(iou)[i * MASKS + j] - s.iou();
+                loss += share * s.loss(cells, &self.weights)
+                    + self.weights.iou * self.rows[i].share / total * miss * miss / MASKS as f32;
+            }
+        }
+        tensor([1], vec![loss])
+    }
+
+    fn backward(
+        &self,
+        [logits, iou]: [&FlexTensor; 2],
+        _out: &FlexTensor,
+        grad: &FlexTensor,
+        wanted: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        let grad = values(grad)[0];
+        let (sums, shares) = self.masks(values(logits));
+        let cells = self.rows[0].truth.len();
+        let total: f32 = self.rows.iter().map(|r| r.share).sum();
+        let mut dlogits = vec![0.0f32; values(logits).len()];
+        let mut diou = vec![0.0f32; values(iou).len()];
+        for (i, row) in self.rows.iter().enumerate() {
+            for j in 0..MASKS {
+                let at = i * MASKS + j;
+                let (s, share) = (sums[i][j], grad * shares[i][j]);
+                let miss = values(iou)[at] - s.iou();
+                diou[at] = grad * self.weights.iou * row.share / total * 2.0 * miss / MASKS as f32;
+                if share == 0.0 {
+                    continue;
+                }
+                let whole = s.probability + s.truth + 1.0;
+                let (focal, dice) = (share * self.weights.focal / cells as f32, share * self.weights.dice / whole);
+                let ratio = (2.0 * s.overlap + 1.0) / whole;
+                let (taken, logits) = (std::mem::take(&mut dlogits), &values(logits)[at * cells..][..cells]);
+                dlogits = wide(
+                    #[inline(always)]
+                    move || {
+                        let mut dlogits = taken;
+                        let out = &mut dlogits[at * cells..][..cells];
+                        for (((d, l), g), w) in out.iter_mut().zip(logits).zip(&row.truth).zip(&row.weights) {
+                            let (p, _, slope) = cell(*l, *g);
+                            *d = focal * w * slope - dice * (2.0 * g - ratio) * p * (1.0 - p);
+                        }
+                        dlogits
+                    },
+                );
+            }
+        }
+        [wanted[0].then(|| tensor(edges::<3>(logits), dlogits)), wanted[1].then(|| tensor(edges::<2>(iou), diou))]
+    }
+}

@@ -1,0 +1,110 @@
+//! AdamW over a network's parameters, with an average of the weights that follows slowly.
+//!
+//! Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+
+use burn::tensor::{Gradients, Tensor};
+
+use super::net::parameters::{Group, OffTape, Parameters};
+
+const BETA: (f32, f32) = (0.9, 0.999);
+const EPSILON: f32 = 1e-8;
+
+/// Sums of gradients, one a parameter.
+#[derive(Default)]
+pub struct Sums {
+    all: Vec<Option<Tensor<2>>>,
+}
+
+impl Sums {
+    /// Adds the gradients of one backward pass.
+    pub fn add(&mut self, parameters: &Parameters, gradients: &mut Gradients) {
+        self.all.resize_with(parameters.iter().count(), || None);
+        for (sum, p) in self.all.iter_mut().zip(parameters.iter()) {
+            if p.group != Group::Constant
+                && let Some(g) = p.value.grad_remove(gradients)
+            {
+                *sum = Some(match sum.take() {
+                    Some(s) => s + g,
+                    None => g,
+                });
+            }
+        }
+    }
+
+    /// Length of all gradients as one vector.
+    pub fn norm(&self) -> f32 {
+        let squares = self.all.iter().flatten().map(|g| f64::from(g.clone().powi_scalar(2).sum().into_scalar::<f32>()));
+        squares.sum::<f64>().sqrt() as f32
+    }
+}
+
+/// How a step is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct StepSize {
+    /// Learning rate of all but the encoder.
+    pub rate: f32,
+    /// The encoder's.
+    pub encoder_rate: f32,
+    /// Decoupled weight decay; biases and norms (one row) have none.
+    pub weight_decay: f32,
+    /// Gradients are multiplied by it.
+    pub scale: f32,
+    /// How slowly the average follows.
+    pub average: f32,
+}
+
+/// Moments and averaged weights, one of each a parameter.
+#[derive(Clone, Debug)]
+pub struct Optimizer {
+    /// Means of gradients.
+    pub first: Vec<Tensor<2>>,
+    /// Means of their squares.
+    pub second: Vec<Tensor<2>>,
+    /// Averaged weights.
+    pub average: Vec<Tensor<2>>,
+    /// Steps taken.
+    pub steps: u64,
+}
+
+impl Optimizer {
+    /// Before the first step.
+    pub fn new(parameters: &Parameters) -> Self {
+        let values = || parameters.iter().map(|p| p.value.clone().inner_if_on_tape());
+        let zeros = || values().map(|v| v.zeros_like()).collect();
+        Self { first: zeros(), second: zeros(), average: values().collect(), steps: 0 }
+    }
+
+    /// Moves the parameters against their gradients.
+    pub fn step(&mut self, parameters: &mut Parameters, sums: Sums, size: &StepSize) {
+        self.steps += 1;
+        let correction = |beta: f32| 1.0 - beta.powf(self.steps.min(1_000_000) as f32);
+        let (c1, c2) = (correction(BETA.0), correction(BETA.1));
+        // An average over as many steps as there were, at the beginning.
+        let keep = size.average.min((1 + self.steps) as f32 / (10 + self.steps) as f32);
+        let (first, second, average) = (&mut self.first, &mut self.second, &mut self.average);
+        parameters.update(|i, p| {
+            let rate = if p.group == Group::Encoder { size.encoder_rate } else { size.rate };
+            let gradient = sums.all.get(i).and_then(|g| g.as_ref());
+            let (Some(g), true) = (gradient, rate > 0.0) else { return p.value.clone() };
+            let g = g.clone() * size.scale;
+            let m = first[i].clone() * BETA.0 + g.clone() * (1.0 - BETA.0);
+            let v = second[i].clone() * BETA.1 + g.powi_scalar(2) * (1.0 - BETA.1);
+            let step = (m.clone() / c1) / ((v.clone() / c2).sqrt() + EPSILON);
+            (first[i], second[i]) = (m, v);
+            let now = p.value.clone().inner();
+            let decay = if now.dims()[0] == 1 { 0.0 } else { size.weight_decay };
+            let next = now.clone() - (step + now * decay) * rate;
+            average[i] = average[i].clone() * keep + next.clone() * (1.0 - keep);
+            Tensor::from_inner(next).require_grad()
+        });
+    }
+
+    /// The parameters with their averaged values, off the tape.
+    pub fn averaged(&self, parameters: &Parameters) -> Parameters {
+        let mut copy = parameters.clone();
+        copy.update(|i, p| {
+            if p.group == Group::Constant { p.value.clone().inner_if_on_tape() } else { self.average[i].clone() }
+        });
+        copy
+    }
+}

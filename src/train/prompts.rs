@@ -1,0 +1,236 @@
+//! The simulated operator of training: a first prompt, then clicks on what is wrong.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::net::decoder::MASK_CELLS;
+use super::picture::{Affine, Picture, SIDE, chance, normal, uniform};
+use super::tasks::{largest, where_both};
+use crate::eval::clicks::boxes::bounds_of;
+use crate::eval::clicks::{PixelClick, cvt, noc};
+use crate::eval::distance::squared_to_outside;
+use crate::geometry::{Model, Point, Rect};
+use crate::mask::Bitmap;
+use crate::model::ModelPrompts;
+use crate::prompt::Polarity;
+
+/// Where the clicks after the first go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operator {
+    /// Into the middle of the greatest error, or anywhere in it.
+    Corrective,
+    /// ClickSAM: one click in the centre, never another.
+    Centre,
+    /// ClickSAM's second stage: a centre click, then Voronoi clicks of right, missing and superfluous parts.
+    Voronoi,
+}
+
+/// How often each prompt is seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptShares {
+    /// Where clicks go.
+    pub operator: Operator,
+    /// First prompts that are a box.
+    pub boxed: f32,
+    /// First prompts that are a click and a worn mask of the frame before.
+    pub carried: f32,
+    /// Rounds that follow a first one, drawn alike.
+    pub rounds: Vec<usize>,
+    /// Clicks a corrective round, drawn alike.
+    pub clicks: Vec<usize>,
+    /// Rounds in which the mask of the round before is not shown.
+    pub drop_previous: f32,
+    /// Rounds in which nothing but the mask of the round before is shown.
+    pub mask_alone: f32,
+}
+
+/// A target with what the operator has done so far.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Pixels of the picture.
+    pub truth: Bitmap,
+    /// Share of each mask cell that is inside, 0..=1.
+    pub cells: Vec<f32>,
+    /// What is shown to the network next.
+    pub prompts: ModelPrompts,
+    /// All clicks so far.
+    clicks: Vec<PixelClick>,
+    boxed: Option<Rect<Model>>,
+}
+
+impl Task {
+    /// A target without prompts.
+    pub fn new(truth: Bitmap) -> Self {
+        let cells = cells_of(&truth);
+        Self { truth, cells, prompts: ModelPrompts::default(), clicks: Vec::new(), boxed: None }
+    }
+
+    /// Places the first prompt: a box, a click, or a click with the mask of a frame before.
+    pub fn begin(&mut self, shares: &PromptShares, rng: &mut impl Rng) {
+        let draw = rng.random::<f32>();
+        if draw < shares.boxed
+            && let Some(b) = bounds_of(&self.truth)
+        {
+            let (w, h) = (b.x1 - b.x0, b.y1 - b.y0);
+            let mut moved = |edge: f32, size: f32| edge + 0.05 * size * normal(rng);
+            self.boxed = Some(Rect::new(moved(b.x0, w), moved(b.y0, h), moved(b.x1, w), moved(b.y1, h)));
+            self.prompts.boxed = self.boxed;
+            return;
+        }
+        let first = match shares.operator {
+            Operator::Corrective => self.inner_click(rng),
+            Operator::Centre | Operator::Voronoi => cvt::centre_click(&self.truth),
+        };
+        if let Some(click) = first {
+            self.add(click);
+        }
+        if draw < shares.boxed + shares.carried {
+            self.carry(rng);
+        }
+    }
+
+    /// Places a given first click.
+    pub fn begin_at(&mut self, click: PixelClick) {
+        self.add(click);
+    }
+
+    /// A click in the middle of the target, or anywhere well inside.
+    pub fn inner_click(&self, rng: &mut impl Rng) -> Option<PixelClick> {
+        let depth = squared_to_outside(&self.truth);
+        let most = depth.iter().copied().max().filter(|d| *d > 0)?;
+        let at_least = if chance(rng, 0.6) { most as f32 * 0.09 } else { most as f32 };
+        let places: Vec<usize> = (0..depth.len()).filter(|i| depth[*i] as f32 >= at_least.max(1.0)).collect();
+        let i = places[rng.random_range(0..places.len())];
+        Some(PixelClick { x: (i % SIDE) as u32, y: (i / SIDE) as u32, is_positive: true })
+    }
+
+    /// The truth as a tracker might have carried it, as previous mask.
+    fn carry(&mut self, rng: &mut impl Rng) {
+        let Some(b) = bounds_of(&self.truth) else { return };
+        let (cx, cy) = ((b.x0 + b.x1) / 2.0, (b.y0 + b.y1) / 2.0);
+        let (away, angle) = (uniform(rng, 0.0, 10.0), uniform(rng, 0.0, std::f32::consts::TAU));
+        let scale = 1.0 / uniform(rng, 0.88, 1.14);
+        let (dx, dy) = (away * angle.cos(), away * angle.sin());
+        let back = Affine([scale, 0.0, cx - scale * (cx + dx), 0.0, scale, cy - scale * (cy + dy)]);
+        let moved = Picture::of_mask(&super::picture::warped_mask(&self.truth, &back));
+        let rough = Picture::smooth_noise(rng, 40.0).zip(&moved.blurred(6.0, 6.0), |n, m| 0.35 * n * m);
+        let worn = moved.zip(&rough, |m, r| m + r).blurred(2.0, 2.0);
+        self.prompts.previous = (0..MASK_CELLS * MASK_CELLS)
+            .map(|i| {
+                let (x, y) = (2 * (i % MASK_CELLS), 2 * (i / MASK_CELLS));
+                let p = (worn.at(x, y) + worn.at(x + 1, y) + worn.at(x, y + 1) + worn.at(x + 1, y + 1)) / 4.0;
+                let p = p.clamp(0.002, 0.998);
+                (p / (1.0 - p)).ln()
+            })
+            .collect();
+    }
+
+    /// What the operator does after an answer (logits of the mask that inference would show).
+    pub fn go_on(&mut self, shown: &[f32], shares: &PromptShares, rng: &mut impl Rng) {
+        let prediction = pixels_of(shown);
+        match shares.operator {
+            Operator::Corrective => {
+                let count = shares.clicks[rng.random_range(0..shares.clicks.len())];
+                self.correct(&prediction, count, rng);
+            }
+            Operator::Centre => {}
+            Operator::Voronoi => {
+                let clicks = cvt::clicks(&self.truth, &prediction, rng);
+                if !clicks.is_empty() {
+                    self.clicks.clear();
+                    self.prompts.clicks.clear();
+                    clicks.into_iter().for_each(|c| self.add(c));
+                }
+            }
+        }
+        self.prompts.previous = if chance(rng, shares.drop_previous) { Vec::new() } else { shown.to_vec() };
+    }
+
+    /// For one round, nothing but the previous mask; the clicks come back with [`Task::show_all`].
+    pub fn show_mask_alone(&mut self) {
+        if !self.prompts.previous.is_empty() {
+            self.prompts.clicks.clear();
+            self.prompts.boxed = None;
+        }
+    }
+
+    /// Shows all clicks and the box again.
+    pub fn show_all(&mut self) {
+        self.prompts.boxed = self.boxed;
+        self.prompts.clicks = self.clicks.iter().map(|c| as_prompt(*c)).collect();
+    }
+
+    fn correct(&mut self, prediction: &Bitmap, count: usize, rng: &mut impl Rng) {
+        if count == 1 && chance(rng, 0.5) {
+            if let Some(click) = noc::next_click(&self.truth, prediction, &self.clicks) {
+                self.add(click);
+            }
+            return;
+        }
+        for _ in 0..count {
+            if let Some(click) = random_error_click(&self.truth, prediction, count == 1, rng) {
+                self.add(click);
+            }
+        }
+    }
+
+    fn add(&mut self, click: PixelClick) {
+        self.clicks.push(click);
+        self.prompts.clicks.push(as_prompt(click));
+    }
+}
+
+fn as_prompt(c: PixelClick) -> (Point<Model>, Polarity) {
+    (Point::new(c.x as f32 + 0.5, c.y as f32 + 0.5), c.polarity())
+}
+
+/// Anywhere well inside the larger of the two greatest errors, or of all errors alike.
+fn random_error_click(truth: &Bitmap, prediction: &Bitmap, greatest: bool, rng: &mut impl Rng) -> Option<PixelClick> {
+    let missing = where_both(truth, prediction, |t, p| t && !p);
+    let extra = where_both(truth, prediction, |t, p| p && !t);
+    let (deep_missing, deep_extra) = (squared_to_outside(&missing), squared_to_outside(&extra));
+    let most = |depth: &[u32]| depth.iter().copied().max().unwrap_or(0);
+    let (a, b) = (most(&deep_missing), most(&deep_extra));
+    if a.max(b) == 0 {
+        return None;
+    }
+    let is_positive = if greatest || a == 0 || b == 0 {
+        a >= b
+    } else {
+        rng.random_range(0..missing.area_px() + extra.area_px()) < missing.area_px()
+    };
+    let region = if is_positive { missing } else { extra };
+    let region = if greatest { largest(&region) } else { region };
+    let depth = squared_to_outside(&region);
+    let at_least = (most(&depth) as f32 * 0.09).max(1.0);
+    let places: Vec<usize> = (0..depth.len()).filter(|i| depth[*i] as f32 >= at_least).collect();
+    let i = places[rng.random_range(0..places.len())];
+    Some(PixelClick { x: (i % SIDE) as u32, y: (i / SIDE) as u32, is_positive })
+}
+
+/// Share of each 2x2 px cell that is inside.
+pub fn cells_of(mask: &Bitmap) -> Vec<f32> {
+    let at = |x: usize, y: usize| f32::from(mask.pixels()[y * SIDE + x]);
+    (0..MASK_CELLS * MASK_CELLS)
+        .map(|i| {
+            let (x, y) = (2 * (i % MASK_CELLS), 2 * (i / MASK_CELLS));
+            (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 4.0
+        })
+        .collect()
+}
+
+/// Pixels whose logit, bilinear between cell centres, is above 0.
+pub fn pixels_of(logits: &[f32]) -> Bitmap {
+    let at = |x: f32, y: f32| {
+        let top = MASK_CELLS as f32 - 1.0;
+        let (x, y) = (x.clamp(0.0, top), y.clamp(0.0, top));
+        let (x0, y0) = (x as usize, y as usize);
+        let (x1, y1) = ((x0 + 1).min(MASK_CELLS - 1), (y0 + 1).min(MASK_CELLS - 1));
+        let (tx, ty) = (x - x0 as f32, y - y0 as f32);
+        let v = |x: usize, y: usize| logits[y * MASK_CELLS + x];
+        (v(x0, y0) * (1.0 - tx) + v(x1, y0) * tx) * (1.0 - ty) + (v(x0, y1) * (1.0 - tx) + v(x1, y1) * tx) * ty
+    };
+    Picture::from_fn(|x, y| at(x as f32 / 2.0 - 0.25, y as f32 / 2.0 - 0.25)).above(0.0)
+}

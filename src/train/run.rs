@@ -1,0 +1,342 @@
+//! A training run: examples made on one thread, learned on another, kept in a folder.
+//!
+//! Everything random of a step follows from the seed and the step's number alone, so a run that was stopped and taken up
+//! again does what an unbroken one does.
+//!
+//! The folder holds `checkpoint.safetensors` (to go on with), `weights.safetensors` (averaged, half precision: to begin
+//! another run from, or to export), `history.json` and `curves.png`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use rand::{Rng as _, SeedableRng as _};
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::checkpoint::{self, Notes, Precision};
+use super::config::TrainConfig;
+use super::curves;
+use super::example::{Example, example};
+use super::imagenet;
+use super::net::Network;
+use super::net::parameters::Parameters;
+use super::optimizer::{Optimizer, StepSize, Sums};
+use super::sources::{SourceSet, Sources};
+use super::step::learn;
+use super::validate::{Validation, validate};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Steps that a line of the history sums up.
+const WINDOW: u64 = 25;
+/// Batches made ahead.
+const AHEAD: usize = 2;
+
+/// Mean of a stretch of steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// Last step of it, from 1.
+    pub step: u64,
+    /// Mean loss.
+    pub loss: f32,
+    /// Mean IoU of the shown mask after each round.
+    pub iou: Vec<f32>,
+    /// Pictures learned a second.
+    pub pictures_per_second: f64,
+}
+
+/// What is known of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Stretches in order.
+    pub stretches: Vec<Stretch>,
+    /// Validations: step and figures by set.
+    pub validations: Vec<(u64, BTreeMap<String, Validation>)>,
+    /// Time spent so far, all sittings together.
+    pub seconds: f64,
+}
+
+/// What is told while a run goes on.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A stretch is done; the time left is an estimate.
+    Stretch(&'a Stretch, Duration),
+    /// Figures of the averaged weights.
+    Validated(u64, &'a BTreeMap<String, Validation>),
+    /// A checkpoint was written.
+    Saved(&'a Path),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All stages are done.
+    Complete,
+    /// It was stopped and can be taken up again.
+    Stopped,
+}
+
+/// A run.
+pub struct Run {
+    config: TrainConfig,
+    folder: PathBuf,
+    network: Network,
+    parameters: Parameters,
+    optimizer: Optimizer,
+    history: History,
+    step: u64,
+}
+
+impl Run {
+    /// Begins a run in a folder, or takes up the one that is there.
+    ///
+    /// # Errors
+    /// `Argument` when the folder holds another run, or none to resume; those of files and of the beginning's weights.
+    pub fn open(config: TrainConfig, folder: &Path, resume: bool, device: &Device) -> Result<Self> {
+        let device = device.clone().autodiff();
+        let (network, mut parameters) = Network::new(&config.network, &device, config.seed);
+        let path = folder.join("checkpoint.safetensors");
+        let place = path.display();
+        if path.is_file() != resume {
+            let what =
+                if resume { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
+            return Err(Error::new(ErrorKind::Argument, format!("{place}: expected {what}")));
+        }
+        let mut run = Self {
+            optimizer: Optimizer::new(&parameters),
+            folder: folder.to_owned(),
+            history: History::default(),
+            step: 0,
+            network,
+            parameters: Parameters::default(),
+            config,
+        };
+        if resume {
+            let (tensors, notes) = checkpoint::load(&path)?;
+            let note = |key: &str| notes.get(key).map_or("", String::as_str);
+            if note("config") != run.digest() {
+                return Err(Error::new(
+                    ErrorKind::Argument,
+                    format!("{place}: expected a run of this config, got another's"),
+                ));
+            }
+            let broken = || Error::new(ErrorKind::Format, format!("{place}: expected the step and history of a run"));
+            run.step = note("step").parse().map_err(|_| broken())?;
+            run.history = serde_json::from_str(note("history")).map_err(|_| broken())?;
+            run.optimizer = checkpoint::restore(&tensors, &mut parameters, &device, run.step)?;
+        } else {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", folder.display())))?;
+            run.begin(&mut parameters, &device)?;
+            run.optimizer = Optimizer::new(&parameters);
+        }
+        run.parameters = parameters;
+        Ok(run)
+    }
+
+    fn begin(&self, parameters: &mut Parameters, device: &Device) -> Result<()> {
+        let Some(start) = &self.config.start else { return Ok(()) };
+        if let Some(path) = &start.imagenet {
+            imagenet::begin_from(path, &self.network, parameters, device)?;
+        }
+        if let Some(path) = &start.checkpoint {
+            let (tensors, _) = checkpoint::load(path)?;
+            parameters.load(&tensors, device, |_| false)?;
+        }
+        Ok(())
+    }
+
+    /// What a run must share to be the same run.
+    fn digest(&self) -> String {
+        let text = toml::to_string(&self.config).unwrap_or_default();
+        Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// What it is made of.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The averaged weights, off the tape.
+    pub fn averaged(&self) -> Parameters {
+        self.optimizer.averaged(&self.parameters)
+    }
+
+    /// What happened so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Learns until all stages are done or `stop` is set; tells what happens.
+    ///
+    /// # Errors
+    /// Those of the sets (the message names the row) and of files. What was learned until the last checkpoint is kept.
+    pub fn learn(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(Event)) -> Result<Ending> {
+        let sets: Vec<SourceSet> =
+            self.config.data.iter().map(|d| SourceSet { folder: d.folder.clone(), share: d.share }).collect();
+        let sources = Sources::open(&sets, "train")?;
+        let (sender, batches) = sync_channel(AHEAD);
+        let (config, first) = (self.config.clone(), self.step);
+        std::thread::scope(|scope| {
+            scope.spawn(move || make_batches(sources, &config, first, &sender));
+            let ending = self.follow(&batches, stop, tell);
+            drop(batches);
+            ending
+        })
+    }
+
+    fn follow(
+        &mut self,
+        batches: &Receiver<Result<Vec<Example>>>,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Ending> {
+        let (begin, before) = (Instant::now(), self.history.seconds);
+        let mut saved = Instant::now();
+        let (mut window, mut since) = (Window::default(), Instant::now());
+        while let Some((stage, within)) = self.config.stage_at(self.step) {
+            if stop.load(Ordering::Acquire) {
+                self.save(tell)?;
+                return Ok(Ending::Stopped);
+            }
+            let stage = stage.clone();
+            let examples = batches.recv().map_err(|_| Error::new(ErrorKind::Format, "data: examples ended"))??;
+            self.one_step(&stage, within, &examples, &mut window);
+            self.history.seconds = before + begin.elapsed().as_secs_f64();
+            if self.step % WINDOW == 0 {
+                let stretch = std::mem::take(&mut window).mean(self.step, since.elapsed());
+                let left = self.config.steps() - self.step;
+                let rate = stretch.pictures_per_second.max(1e-9);
+                let left = Duration::from_secs_f64(left as f64 * stage.pictures as f64 / rate);
+                tell(Event::Stretch(&stretch, left));
+                self.history.stretches.push(stretch);
+            }
+            if self.config.validate_every > 0 && self.step % self.config.validate_every == 0 {
+                let found = validate(&self.config, &self.network, &self.averaged(), stop)?;
+                tell(Event::Validated(self.step, &found));
+                self.history.validations.push((self.step, found));
+            }
+            if saved.elapsed().as_secs_f64() > 60.0 * self.config.checkpoint_minutes {
+                self.save(tell)?;
+                saved = Instant::now();
+            }
+            if self.step % WINDOW == 0 {
+                since = Instant::now();
+            }
+        }
+        self.save(tell)?;
+        Ok(Ending::Complete)
+    }
+
+    fn one_step(&mut self, stage: &super::config::StageConfig, within: u64, examples: &[Example], window: &mut Window) {
+        let mut sums = Sums::default();
+        let mut rng = random(self.config.seed, self.step, u64::MAX);
+        let rounds = stage.prompts.rounds[rng.random_range(0..stage.prompts.rounds.len())];
+        for (i, example) in examples.iter().enumerate() {
+            let mut rng = random(self.config.seed ^ 0x5eed, self.step, i as u64);
+            let (network, loss) = (&self.network, &self.config.loss);
+            let outcome = learn(network, &self.parameters, example, rounds, stage, loss, &mut sums, &mut rng);
+            window.add(&outcome.iou, outcome.loss);
+        }
+        let scale = 1.0 / examples.len() as f32;
+        let norm = sums.norm() * scale;
+        let rate = stage.rate_at(within);
+        let size = StepSize {
+            rate,
+            encoder_rate: rate * stage.encoder_rate,
+            weight_decay: stage.weight_decay,
+            scale: scale * (stage.clip / norm.max(1e-12)).min(1.0),
+            average: self.config.average,
+        };
+        if norm.is_finite() {
+            self.optimizer.step(&mut self.parameters, sums, &size);
+        } else {
+            log::warn!("step {}: the gradient is not finite and was left out", self.step);
+        }
+        self.step += 1;
+    }
+
+    /// Writes all files of the run.
+    fn save(&self, tell: &mut dyn FnMut(Event)) -> Result<()> {
+        let history = serde_json::to_string(&self.history).unwrap_or_default();
+        let notes = Notes::from([
+            ("step".to_owned(), self.step.to_string()),
+            ("config".to_owned(), self.digest()),
+            ("history".to_owned(), history.clone()),
+        ]);
+        let path = self.folder.join("checkpoint.safetensors");
+        checkpoint::save(&path, &checkpoint::of_run(&self.parameters, &self.optimizer), notes, Precision::Single)?;
+        let notes = Notes::from([
+            ("name".to_owned(), self.config.name.clone()),
+            ("step".to_owned(), self.step.to_string()),
+            ("config".to_owned(), toml::to_string(&self.config).unwrap_or_default()),
+        ]);
+        let weights = checkpoint::averaged(&self.parameters, &self.optimizer);
+        checkpoint::save(&self.folder.join("weights.safetensors"), &weights, notes, Precision::Half)?;
+        let write = |name: &str, bytes: &[u8]| {
+            let path = self.folder.join(name);
+            std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))
+        };
+        write("history.json", history.as_bytes())?;
+        write("curves.png", &curves::png(&self.history)?)?;
+        tell(Event::Saved(&path));
+        Ok(())
+    }
+}
+
+/// Sums over a stretch.
+#[derive(Default)]
+struct Window {
+    loss: f32,
+    pictures: usize,
+    iou: Vec<(f32, usize)>,
+}
+
+impl Window {
+    fn add(&mut self, iou: &[f32], loss: f32) {
+        self.loss += loss;
+        self.pictures += 1;
+        self.iou.resize(self.iou.len().max(iou.len()), (0.0, 0));
+        self.iou.iter_mut().zip(iou).for_each(|(sum, v)| *sum = (sum.0 + v, sum.1 + 1));
+    }
+
+    fn mean(self, step: u64, time: Duration) -> Stretch {
+        Stretch {
+            step,
+            loss: self.loss / self.pictures.max(1) as f32,
+            iou: self.iou.iter().map(|(sum, n)| sum / *n as f32).collect(),
+            pictures_per_second: self.pictures as f64 / time.as_secs_f64().max(1e-9),
+        }
+    }
+}
+
+/// A stream of its own for each purpose, step and picture.
+fn random(seed: u64, step: u64, picture: u64) -> Pcg64Mcg {
+    let mut hash = Sha256::new();
+    [seed, step, picture].iter().for_each(|v| hash.update(v.to_le_bytes()));
+    let digest = hash.finalize();
+    Pcg64Mcg::from_seed(std::array::from_fn(|i| digest[i]))
+}
+
+/// Makes the examples of all steps from `first` on, in order, until nobody takes them.
+fn make_batches(mut sources: Sources, config: &TrainConfig, first: u64, to: &SyncSender<Result<Vec<Example>>>) {
+    for step in first.. {
+        let Some((stage, _)) = config.stage_at(step) else { return };
+        let batch: Result<Vec<Example>> = (0..stage.pictures)
+            .map(|i| example(&mut sources, &stage.tasks, &mut random(config.seed, step, i as u64)))
+            .collect();
+        let failed = batch.is_err();
+        if to.send(batch).is_err() || failed {
+            return;
+        }
+    }
+}
