@@ -1,0 +1,302 @@
+//! Training on a small set made here: it learns, it can be taken up again, and it says what is wrong.
+#![cfg(feature = "train")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use image::{GrayImage, Luma};
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64Mcg;
+use sonotap::error::ErrorKind;
+use sonotap::mask::Bitmap;
+use sonotap::train::config::TrainConfig;
+use sonotap::train::example::Example;
+use sonotap::train::export::{self, Weights};
+use sonotap::train::net::Network;
+use sonotap::train::optimizer::{Optimizer, StepSize, Sums};
+use sonotap::train::picture::{Picture, SIDE};
+use sonotap::train::run::{Ending, Event, Run};
+use sonotap::train::step::learn;
+
+/// A bright ellipse on noisy tissue.
+fn scene(i: u32) -> (Vec<u8>, Vec<u8>) {
+    let (cx, cy, a, b) = (70.0 + 13.0 * i as f32, 150.0 - 7.0 * i as f32, 25.0 + 4.0 * i as f32, 30.0);
+    let inside = |x: u32, y: u32| ((x as f32 - cx) / a).powi(2) + ((y as f32 - cy) / b).powi(2) < 1.0;
+    let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(97 + i) >> 27;
+    let places = || (0..(SIDE * SIDE) as u32).map(|k| (k % SIDE as u32, k / SIDE as u32));
+    let grey = places().map(|(x, y)| (if inside(x, y) { 150 } else { 70 } + noise(x, y)) as u8).collect();
+    (grey, places().map(|(x, y)| u8::from(inside(x, y))).collect())
+}
+
+/// A set with a manifest; `row` may spoil a line.
+fn set(folder: &Path, row: impl Fn(u32, String) -> String) -> PathBuf {
+    let folder = folder.join("ellipses");
+    for part in ["images", "masks"] {
+        std::fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    let mut manifest = String::from("image,mask,split,group\n");
+    for i in 0..8 {
+        let (grey, mask) = scene(i);
+        let save = |name: String, values: Vec<u8>| {
+            let picture =
+                GrayImage::from_fn(SIDE as u32, SIDE as u32, |x, y| Luma([values[(y as usize) * SIDE + x as usize]]));
+            picture.save(folder.join(name)).unwrap();
+        };
+        save(format!("images/{i}.png"), grey);
+        save(format!("masks/{i}.png"), mask.iter().map(|v| v * 255).collect());
+        let split = if i < 6 { "train" } else { "val" };
+        writeln!(manifest, "{}", row(i, format!("images/{i}.png,masks/{i}.png,{split},g{i}"))).unwrap();
+    }
+    std::fs::write(folder.join("manifest.csv"), manifest).unwrap();
+    folder
+}
+
+fn config(folder: &Path) -> String {
+    format!(
+        r#"
+name = "small"
+intent = "ship"
+seed = 7
+average = 0.9
+checkpoint_minutes = 60.0
+validate_every = 0
+validate_images = 2
+
+[[data]]
+folder = "{}"
+licence = "made here"
+
+[network.encoder]
+stem = 8
+embedding = 32
+skip4 = 16
+skip2 = 16
+stages = [
+    {{ expand = 1, kernel = 3, stride = 1, channels = 16, repeats = 1 }},
+    {{ expand = 2, kernel = 3, stride = 2, channels = 16, repeats = 1 }},
+    {{ expand = 2, kernel = 3, stride = 2, channels = 32, repeats = 2 }},
+    {{ expand = 2, kernel = 5, stride = 2, channels = 32, repeats = 2 }},
+]
+
+[network.decoder]
+heads = 4
+prompt = 8
+middle = 16
+pixels = 16
+
+[loss]
+focal = 20.0
+dice = 1.0
+iou = 1.0
+alternatives = 0.05
+first = 0.1
+click = 8.0
+
+[[stage]]
+name = "all"
+steps = 4
+pictures = 2
+rate = 2e-3
+encoder_rate = 1.0
+warmup = 10
+decay_from = 0.5
+weight_decay = 1e-4
+clip = 1.0
+
+[stage.tasks]
+targets = 2
+scene = 0.3
+part = 0.2
+structure = 0.5
+second_object = 0.4
+region = 0.1
+
+[stage.prompts]
+operator = "corrective"
+boxed = 0.2
+carried = 0.2
+rounds = [2, 3]
+clicks = [1, 2]
+drop_previous = 0.3
+mask_alone = 0.1
+"#,
+        folder.display()
+    )
+}
+
+fn parsed(folder: &Path) -> TrainConfig {
+    let path = folder.join("config.toml");
+    std::fs::write(&path, config(&set(folder, |_, row| row))).unwrap();
+    TrainConfig::load(&path).unwrap()
+}
+
+fn weights(run: &Run) -> Vec<f32> {
+    run.averaged().to_host().into_values().flat_map(|m| m.values).collect()
+}
+
+#[test]
+fn a_small_network_learns_eight_images_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parsed(folder.path());
+    let device = Device::flex().autodiff();
+    let (network, mut parameters) = Network::new(&config.network, &device, 1);
+    let mut optimizer = Optimizer::new(&parameters);
+    let mut stage = config.stage[0].clone();
+    (stage.prompts.boxed, stage.prompts.carried, stage.prompts.mask_alone) = (0.0, 0.0, 0.0);
+    let examples: Vec<Example> = (0..8)
+        .map(|i| {
+            let (grey, mask) = scene(i);
+            let picture = Picture::from_fn(|x, y| f32::from(grey[y * SIDE + x]) / 255.0);
+            Example {
+                picture,
+                targets: vec![Bitmap::from_values(SIDE as u32, SIDE as u32, mask).unwrap()],
+                is_nested: false,
+            }
+        })
+        .collect();
+    let mut rng = Pcg64Mcg::seed_from_u64(1);
+    let mut last = 0.0;
+    for step in 0..400 {
+        let mut sums = Sums::default();
+        let ious: Vec<f32> = examples
+            .iter()
+            .map(|e| *learn(&network, &parameters, e, 2, &stage, &config.loss, &mut sums, &mut rng).iou.last().unwrap())
+            .collect();
+        last = ious.iter().sum::<f32>() / ious.len() as f32;
+        if last > 0.975 {
+            return;
+        }
+        let rate = 3e-3 * ((step + 1) as f32 / 20.0).min(1.0);
+        let scale = (1.0 / sums.norm().max(1e-9)).min(1.0 / 8.0);
+        optimizer.step(
+            &mut parameters,
+            sums,
+            &StepSize { rate, encoder_rate: rate, weight_decay: 0.0, scale, average: 0.9 },
+        );
+    }
+    panic!("expected an IoU above 0.97 on eight images, got {last}");
+}
+
+#[test]
+fn a_run_that_was_stopped_and_taken_up_again_equals_an_unbroken_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parsed(folder.path());
+    let device = Device::flex();
+    let mut whole = Run::open(config.clone(), &folder.path().join("whole"), false, &device).unwrap();
+    assert_eq!(whole.learn(&AtomicBool::new(false), &mut |_| {}).unwrap(), Ending::Complete);
+
+    let out = folder.path().join("parts");
+    let mut short = config.clone();
+    // The stop comes with the first checkpoint, after the second step.
+    short.checkpoint_minutes = 1e-9;
+    let stop = AtomicBool::new(false);
+    let mut saves = 0;
+    let mut first = Run::open(short.clone(), &out, false, &device).unwrap();
+    let ending = first.learn(&stop, &mut |event| {
+        saves += usize::from(matches!(event, Event::Saved(_)));
+        stop.store(saves == 2, Ordering::Release);
+    });
+    assert_eq!(ending.unwrap(), Ending::Stopped);
+    assert_eq!(first.steps(), 2);
+    drop(first);
+    let mut second = Run::open(short, &out, true, &device).unwrap();
+    assert_eq!(second.steps(), 2);
+    assert_eq!(second.learn(&AtomicBool::new(false), &mut |_| {}).unwrap(), Ending::Complete);
+    assert_eq!(weights(&whole), weights(&second));
+}
+
+#[test]
+fn a_trained_network_becomes_a_model_folder_that_tract_computes_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parsed(folder.path());
+    let out = folder.path().join("run");
+    let mut run = Run::open(config, &out, false, &Device::flex()).unwrap();
+    run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let weights = Weights::load(&out.join("weights.safetensors")).unwrap();
+    let model = folder.path().join("model");
+    let done = export::export(&weights, &model, None, Vec::new()).unwrap();
+    assert!(done.difference.logit_max < 1e-3, "{:?}", done.difference);
+    sonotap::model::sam::load(&model).unwrap();
+    let card = std::fs::read_to_string(model.join("MODEL_CARD.md")).unwrap();
+    assert!(card.contains("ellipses, train split | made here"), "{card}");
+
+    let again = export::export(&weights, &model, None, Vec::new()).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Argument);
+    sonotap::model::sam::load(&model).unwrap();
+    assert!(out.join("curves.png").is_file());
+}
+
+#[test]
+fn a_model_that_tract_computes_otherwise_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parsed(folder.path());
+    let segmenter = |seed: u64| {
+        let (network, parameters) = Network::new(&config.network, &Device::flex(), seed);
+        sonotap::train::segmenter::TrainedSegmenter::new(network, parameters)
+    };
+    export::compare(&mut segmenter(1), &mut segmenter(1)).unwrap();
+    let error = export::compare(&mut segmenter(1), &mut segmenter(2)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Model);
+}
+
+#[test]
+fn a_config_that_is_wrong_names_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = config(&set(folder.path(), |_, row| row));
+    for (from, to, named) in [
+        ("seed = 7", "sed = 7", "sed"),
+        ("seed = 7", "", "seed"),
+        ("licence = \"made here\"", "", "data[0].licence"),
+        ("rate = 2e-3", "rate = 0.0", "stage[0].rate"),
+        ("boxed = 0.2", "boxed = 1.2", "stage[0].prompts.boxed"),
+        ("carried = 0.2", "carried = 0.9", "prompts.boxed + prompts.carried"),
+        ("targets = 2", "targets = 3", "stage[0].tasks.targets"),
+        ("rounds = [2, 3]", "rounds = []", "stage[0].prompts.rounds"),
+        ("kernel = 5", "kernel = 7", "network.encoder.stages[3]"),
+        ("embedding = 32", "embedding = 30", "network.encoder.embedding"),
+        ("operator = \"corrective\"", "operator = \"lucky\"", "lucky"),
+    ] {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{from}");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let error = TrainConfig::load(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Argument, "{named}");
+        assert!(error.to_string().contains(named), "{named}: {error}");
+    }
+}
+
+/// What learning from a set with spoilt lines says.
+fn complaint(spoil: impl Fn(&Path), row: impl Fn(u32, String) -> String) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let data = set(folder.path(), row);
+    spoil(&data);
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, config(&data)).unwrap();
+    let mut run =
+        Run::open(TrainConfig::load(&path).unwrap(), &folder.path().join("run"), false, &Device::flex()).unwrap();
+    run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap_err().to_string()
+}
+
+#[test]
+fn a_group_in_two_splits_stops_the_run() {
+    let said = complaint(|_| {}, |i, row| if i == 7 { row.replace("g7", "g0") } else { row });
+    assert!(said.contains("\"g0\""), "{said}");
+}
+
+#[test]
+fn a_broken_image_names_its_row() {
+    let said = complaint(
+        |data| (0..6).for_each(|i| std::fs::write(data.join(format!("images/{i}.png")), b"no picture").unwrap()),
+        |_, row| row,
+    );
+    assert!(said.contains("row ") && said.contains("masks/") && said.contains("image"), "{said}");
+}
+
+#[test]
+fn a_missing_image_names_its_row() {
+    let said = complaint(|data| std::fs::remove_file(data.join("images/3.png")).unwrap(), |_, row| row);
+    assert!(said.contains("row 5") && said.contains("images/3.png"), "{said}");
+}
