@@ -11,14 +11,15 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
 use sonotap::error::ErrorKind;
 use sonotap::mask::Bitmap;
-use sonotap::train::config::TrainConfig;
+use sonotap::train::config::{DistillConfig, TrainConfig};
 use sonotap::train::example::Example;
 use sonotap::train::export::{self, Weights};
 use sonotap::train::net::Network;
 use sonotap::train::optimizer::{Optimizer, StepSize, Sums};
 use sonotap::train::picture::{Picture, SIDE};
 use sonotap::train::run::{Ending, Event, Run};
-use sonotap::train::step::learn;
+use sonotap::train::step::Lesson;
+use sonotap::train::teacher::Teacher;
 
 /// A bright ellipse on noisy tissue.
 fn scene(i: u32) -> (Vec<u8>, Vec<u8>) {
@@ -162,7 +163,11 @@ fn a_small_network_learns_eight_images_by_heart() {
         let mut sums = Sums::default();
         let ious: Vec<f32> = examples
             .iter()
-            .map(|e| *learn(&network, &parameters, e, 2, &stage, &config.loss, &mut sums, &mut rng).iou.last().unwrap())
+            .map(|e| {
+                let lesson =
+                    Lesson { network: &network, parameters: &parameters, stage: &stage, loss: &config.loss, rounds: 2 };
+                *lesson.learn(e, None, &mut sums, &mut rng).unwrap().iou.last().unwrap()
+            })
             .collect();
         last = ious.iter().sum::<f32>() / ious.len() as f32;
         if last > 0.975 {
@@ -184,7 +189,7 @@ fn a_run_that_was_stopped_and_taken_up_again_equals_an_unbroken_one() {
     let folder = tempfile::tempdir().unwrap();
     let config = parsed(folder.path());
     let device = Device::flex();
-    let mut whole = Run::open(config.clone(), &folder.path().join("whole"), false, &device).unwrap();
+    let mut whole = Run::open(config.clone(), None, &folder.path().join("whole"), false, &device).unwrap();
     assert_eq!(whole.learn(&AtomicBool::new(false), &mut |_| {}).unwrap(), Ending::Complete);
 
     let out = folder.path().join("parts");
@@ -193,7 +198,7 @@ fn a_run_that_was_stopped_and_taken_up_again_equals_an_unbroken_one() {
     short.checkpoint_minutes = 1e-9;
     let stop = AtomicBool::new(false);
     let mut saves = 0;
-    let mut first = Run::open(short.clone(), &out, false, &device).unwrap();
+    let mut first = Run::open(short.clone(), None, &out, false, &device).unwrap();
     let ending = first.learn(&stop, &mut |event| {
         saves += usize::from(matches!(event, Event::Saved(_)));
         stop.store(saves == 2, Ordering::Release);
@@ -201,7 +206,7 @@ fn a_run_that_was_stopped_and_taken_up_again_equals_an_unbroken_one() {
     assert_eq!(ending.unwrap(), Ending::Stopped);
     assert_eq!(first.steps(), 2);
     drop(first);
-    let mut second = Run::open(short, &out, true, &device).unwrap();
+    let mut second = Run::open(short, None, &out, true, &device).unwrap();
     assert_eq!(second.steps(), 2);
     assert_eq!(second.learn(&AtomicBool::new(false), &mut |_| {}).unwrap(), Ending::Complete);
     assert_eq!(weights(&whole), weights(&second));
@@ -212,7 +217,7 @@ fn a_trained_network_becomes_a_model_folder_that_tract_computes_alike() {
     let folder = tempfile::tempdir().unwrap();
     let config = parsed(folder.path());
     let out = folder.path().join("run");
-    let mut run = Run::open(config, &out, false, &Device::flex()).unwrap();
+    let mut run = Run::open(config, None, &out, false, &Device::flex()).unwrap();
     run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
     let weights = Weights::load(&out.join("weights.safetensors")).unwrap();
     let model = folder.path().join("model");
@@ -276,7 +281,7 @@ fn complaint(spoil: impl Fn(&Path), row: impl Fn(u32, String) -> String) -> Stri
     let path = folder.path().join("config.toml");
     std::fs::write(&path, config(&data)).unwrap();
     let mut run =
-        Run::open(TrainConfig::load(&path).unwrap(), &folder.path().join("run"), false, &Device::flex()).unwrap();
+        Run::open(TrainConfig::load(&path).unwrap(), None, &folder.path().join("run"), false, &Device::flex()).unwrap();
     run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap_err().to_string()
 }
 
@@ -299,4 +304,44 @@ fn a_broken_image_names_its_row() {
 fn a_missing_image_names_its_row() {
     let said = complaint(|data| std::fs::remove_file(data.join("images/3.png")).unwrap(), |_, row| row);
     assert!(said.contains("row 5") && said.contains("images/3.png"), "{said}");
+}
+
+#[test]
+fn a_student_comes_closer_to_its_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parsed(folder.path());
+    let out = folder.path().join("teacher");
+    Run::open(config.clone(), None, &out, false, &Device::flex())
+        .unwrap()
+        .learn(&AtomicBool::new(false), &mut |_| {})
+        .unwrap();
+    let teacher = out.join("weights.safetensors");
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bootstrap");
+
+    // Of the embedding alone, from our own weights; of answers alone, from a model folder.
+    for (who, distill, student) in [
+        (&teacher, "{ embedding = 1.0, answers = 0.0, disagreement = 0.0, truth = 0.0 }", "embedded"),
+        (&bundled, "{ embedding = 0.0, answers = 1.0, disagreement = 0.5, truth = 0.0 }", "told"),
+    ] {
+        let mut config = config.clone();
+        config.seed = 8;
+        (config.stage[0].steps, config.stage[0].pictures) = (50, 1);
+        config.stage[0].distill =
+            Some(toml::from_str::<toml::Table>(&format!("d = {distill}")).unwrap()["d"].clone().try_into().unwrap());
+        let mut run =
+            Run::open(config, Some(Teacher::load(who).unwrap()), &folder.path().join(student), false, &Device::flex())
+                .unwrap();
+        run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
+        let losses: Vec<f32> = run.history().stretches.iter().map(|s| s.loss).collect();
+        assert!(losses[1] < 0.9 * losses[0], "{student}: {losses:?}");
+    }
+}
+
+#[test]
+fn a_stage_that_distils_needs_a_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = parsed(folder.path());
+    config.stage[0].distill = Some(DistillConfig { embedding: 1.0, answers: 0.0, disagreement: 0.0, truth: 1.0 });
+    let error = Run::open(config, None, &folder.path().join("run"), false, &Device::flex()).err().unwrap();
+    assert!(error.to_string().contains("teacher"), "{error}");
 }

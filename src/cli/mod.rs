@@ -42,6 +42,22 @@ enum Command {
     /// Train a click model on one's own data. Ctrl-C saves; --resume goes on.
     #[cfg(feature = "train")]
     Train(TrainArguments),
+    /// Train a student that also learns from a teacher.
+    #[cfg(feature = "train")]
+    Distill {
+        /// weights.safetensors of a run, or a model folder.
+        #[arg(long, value_name = "WEIGHTS|DIR")]
+        teacher: PathBuf,
+        /// What is trained on what (TOML); a stage with [stage.distill] asks the teacher.
+        #[arg(long, value_name = "CONFIG.toml")]
+        student: PathBuf,
+        /// Folder for checkpoints and curves.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Go on with the run in that folder.
+        #[arg(long)]
+        resume: bool,
+    },
     /// Make a model folder of trained weights.
     #[cfg(feature = "train")]
     Export {
@@ -230,7 +246,11 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Segment(a)) => segment::segment(&a),
         Some(Command::Eval(a)) => eval::eval(&a),
         #[cfg(feature = "train")]
-        Some(Command::Train(a)) => train::train(&a),
+        Some(Command::Train(a)) => train::train(&a, None),
+        #[cfg(feature = "train")]
+        Some(Command::Distill { teacher, student, out, resume }) => {
+            train::train(&TrainArguments { config: student, out, resume }, Some(&teacher))
+        }
         #[cfg(feature = "train")]
         Some(Command::Export { weights, dir, card, report }) => {
             train::export(&weights, &dir, card.as_deref(), report.as_deref())

@@ -1,4 +1,4 @@
-//! `sonotap train` and `export`: learns a click model and says how it goes; makes a model folder of it.
+//! `sonotap train`, `distill` and `export`: learns a click model and says how it goes; makes a model folder of it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use sonotap::model::manifest::Evaluation;
 use sonotap::train::config::TrainConfig;
 use sonotap::train::export::{self, Weights};
 use sonotap::train::run::{Ending, Event, Run};
+use sonotap::train::teacher::Teacher;
 
 use super::TrainArguments;
 use super::output::say;
@@ -18,11 +19,12 @@ use super::stage::stop_flag;
 /// A line on the progress at most so often.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Runs until all stages are done, or Ctrl-C.
-pub fn train(a: &TrainArguments) -> Result<()> {
+/// Runs until all stages are done, or Ctrl-C; with a teacher, distils.
+pub fn train(a: &TrainArguments, teacher: Option<&Path>) -> Result<()> {
     let config = TrainConfig::load(&a.config)?;
     let total = config.steps();
-    let mut run = Run::open(config, &a.out, a.resume, &Device::default())?;
+    let teacher = teacher.map(Teacher::load).transpose()?;
+    let mut run = Run::open(config, teacher, &a.out, a.resume, &Device::default())?;
     let parameters = run.averaged().count();
     say(&format!("{parameters} parameters; step {} of {total}", run.steps()))?;
     let stop = stop_flag()?;

@@ -67,6 +67,20 @@ pub struct LossConfig {
     pub click: f32,
 }
 
+/// What a student takes from its teacher, beside the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistillConfig {
+    /// Weight of the embedding's distance; a teacher must show one of the same size.
+    pub embedding: f32,
+    /// Weight of the distance of masks and predicted IoU; 0 asks the teacher nothing.
+    pub answers: f32,
+    /// Clicks that go where student and teacher disagree and the teacher is right.
+    pub disagreement: f32,
+    /// The truth stays in the loss with this weight; 0, with no `answers`, learns the embedding alone, without prompts.
+    pub truth: f32,
+}
+
 /// One stretch of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +103,9 @@ pub struct StageConfig {
     pub weight_decay: f32,
     /// Largest norm of the gradient.
     pub clip: f32,
+    /// What comes from a teacher; none when the stage has no teacher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<DistillConfig>,
     /// Kinds of targets.
     pub tasks: TaskShares,
     /// Kinds of prompts.
@@ -193,6 +210,18 @@ impl TrainConfig {
             shares.into_iter().try_for_each(|(name, v)| share(key(name), v))?;
             if t.part > 0.0 && t.targets != 2 {
                 return Err(format!("{}: nested targets need 2, got {}", key("tasks.targets"), t.targets));
+            }
+            if let Some(d) = &s.distill {
+                share(key("distill.disagreement"), d.disagreement)?;
+                for (name, v) in [("embedding", d.embedding), ("answers", d.answers), ("truth", d.truth)] {
+                    if !(v.is_finite() && v >= 0.0) {
+                        return Err(format!(
+                            "{}: expected a number from 0 on, got {v}",
+                            key(&format!("distill.{name}"))
+                        ));
+                    }
+                }
+                above(key("distill: embedding + answers + truth"), f64::from(d.embedding + d.answers + d.truth))?;
             }
             for (name, list) in [("prompts.rounds", &p.rounds), ("prompts.clicks", &p.clicks)] {
                 if list.is_empty() || list.contains(&0) {

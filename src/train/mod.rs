@@ -15,6 +15,7 @@
 //! | `ops/` | differentiable operations over burn, with kernels for the CPU |
 //! | `net/` `imagenet.rs` | the network, its parameters, what they begin from |
 //! | `step.rs` `optimizer.rs` `run.rs` | a picture's gradient, a step, a run that can be taken up again |
+//! | `teacher.rs` | who a student learns from beside the truth |
 //! | `segmenter.rs` `validate.rs` | the network as the live path's segmenter |
 //! | `checkpoint.rs` `curves.rs` | files of a run |
 //! | `export/` | a model folder for the live path, compared with tract |
@@ -35,5 +36,6 @@ pub mod segmenter;
 pub mod sources;
 pub mod step;
 pub mod tasks;
+pub mod teacher;
 pub mod validate;
 pub mod views;

@@ -127,10 +127,20 @@ impl Task {
             .collect();
     }
 
-    /// What the operator does after an answer (logits of the mask that inference would show).
-    pub fn go_on(&mut self, shown: &[f32], shares: &PromptShares, rng: &mut impl Rng) {
+    /// What the operator does after an answer (logits of the mask that inference would show). With a teacher's answer the
+    /// click goes where the two disagree and the teacher is right, if there is such a place.
+    pub fn go_on(&mut self, shown: &[f32], better: Option<&[f32]>, shares: &PromptShares, rng: &mut impl Rng) {
         let prediction = pixels_of(shown);
+        let disputed = better.and_then(|b| {
+            let right = where_both(&pixels_of(b), &self.truth, |b, t| b == t);
+            let wrong = where_both(&prediction, &self.truth, |p, t| p != t);
+            let disputed = where_both(&right, &wrong, |r, w| r && w);
+            // Where nothing is disputed the prediction counts as right.
+            let as_if = where_both(&self.truth, &disputed, |t, d| t != d);
+            random_error_click(&self.truth, &as_if, true, rng)
+        });
         match shares.operator {
+            Operator::Corrective if disputed.is_some() => disputed.into_iter().for_each(|c| self.add(c)),
             Operator::Corrective => {
                 let count = shares.clicks[rng.random_range(0..shares.clicks.len())];
                 self.correct(&prediction, count, rng);

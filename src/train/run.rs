@@ -27,7 +27,8 @@ use super::net::Network;
 use super::net::parameters::Parameters;
 use super::optimizer::{Optimizer, StepSize, Sums};
 use super::sources::{SourceSet, Sources};
-use super::step::learn;
+use super::step::Lesson;
+use super::teacher::Teacher;
 use super::validate::{Validation, validate};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -89,14 +90,30 @@ pub struct Run {
     optimizer: Optimizer,
     history: History,
     step: u64,
+    teacher: Option<Teacher>,
 }
 
 impl Run {
     /// Begins a run in a folder, or takes up the one that is there.
     ///
     /// # Errors
-    /// `Argument` when the folder holds another run, or none to resume; those of files and of the beginning's weights.
-    pub fn open(config: TrainConfig, folder: &Path, resume: bool, device: &Device) -> Result<Self> {
+    /// `Argument` when the folder holds another run, or none to resume, or when a stage distils and nobody teaches; those of
+    /// files and of the beginning's weights.
+    pub fn open(
+        config: TrainConfig,
+        teacher: Option<Teacher>,
+        folder: &Path,
+        resume: bool,
+        device: &Device,
+    ) -> Result<Self> {
+        if teacher.is_some() != config.stage.iter().any(|s| s.distill.is_some()) {
+            let what = if teacher.is_some() {
+                "a stage with [stage.distill] for the teacher"
+            } else {
+                "a teacher for [stage.distill]"
+            };
+            return Err(Error::new(ErrorKind::Argument, format!("config: expected {what}, got none")));
+        }
         let device = device.clone().autodiff();
         let (network, mut parameters) = Network::new(&config.network, &device, config.seed);
         let path = folder.join("checkpoint.safetensors");
@@ -111,6 +128,7 @@ impl Run {
             folder: folder.to_owned(),
             history: History::default(),
             step: 0,
+            teacher,
             network,
             parameters: Parameters::default(),
             config,
@@ -152,7 +170,8 @@ impl Run {
 
     /// What a run must share to be the same run.
     fn digest(&self) -> String {
-        let text = toml::to_string(&self.config).unwrap_or_default();
+        let mut text = toml::to_string(&self.config).unwrap_or_default();
+        text.extend(self.teacher.iter().map(|t| t.digest.as_str()));
         Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect()
     }
 
@@ -210,7 +229,7 @@ impl Run {
             }
             let stage = stage.clone();
             let examples = batches.recv().map_err(|_| Error::new(ErrorKind::Format, "data: examples ended"))??;
-            self.one_step(&stage, within, &examples, &mut window);
+            self.one_step(&stage, within, &examples, &mut window)?;
             self.history.seconds = before + begin.elapsed().as_secs_f64();
             if self.step % WINDOW == 0 {
                 let stretch = std::mem::take(&mut window).mean(self.step, since.elapsed());
@@ -237,14 +256,21 @@ impl Run {
         Ok(Ending::Complete)
     }
 
-    fn one_step(&mut self, stage: &super::config::StageConfig, within: u64, examples: &[Example], window: &mut Window) {
+    fn one_step(
+        &mut self,
+        stage: &super::config::StageConfig,
+        within: u64,
+        examples: &[Example],
+        window: &mut Window,
+    ) -> Result<()> {
         let mut sums = Sums::default();
         let mut rng = random(self.config.seed, self.step, u64::MAX);
         let rounds = stage.prompts.rounds[rng.random_range(0..stage.prompts.rounds.len())];
         for (i, example) in examples.iter().enumerate() {
             let mut rng = random(self.config.seed ^ 0x5eed, self.step, i as u64);
-            let (network, loss) = (&self.network, &self.config.loss);
-            let outcome = learn(network, &self.parameters, example, rounds, stage, loss, &mut sums, &mut rng);
+            let lesson =
+                Lesson { network: &self.network, parameters: &self.parameters, stage, loss: &self.config.loss, rounds };
+            let outcome = lesson.learn(example, self.teacher.as_mut(), &mut sums, &mut rng)?;
             window.add(&outcome.iou, outcome.loss);
         }
         let scale = 1.0 / examples.len() as f32;
@@ -263,6 +289,7 @@ impl Run {
             log::warn!("step {}: the gradient is not finite and was left out", self.step);
         }
         self.step += 1;
+        Ok(())
     }
 
     /// Writes all files of the run.
@@ -279,6 +306,10 @@ impl Run {
             ("name".to_owned(), self.config.name.clone()),
             ("step".to_owned(), self.step.to_string()),
             ("config".to_owned(), toml::to_string(&self.config).unwrap_or_default()),
+            (
+                "teacher".to_owned(),
+                self.teacher.as_ref().map_or(String::new(), |t| format!("{} ({})", t.name, t.digest)),
+            ),
         ]);
         let weights = checkpoint::averaged(&self.parameters, &self.optimizer);
         checkpoint::save(&self.folder.join("weights.safetensors"), &weights, notes, Precision::Half)?;

@@ -2,6 +2,7 @@
 
 use super::net::Network;
 use super::net::decoder::{MASK_CELLS, Seen};
+use super::net::encoder::Embedding;
 use super::net::parameters::Parameters;
 use super::ops::MASKS;
 use super::picture::SIDE;
@@ -25,10 +26,11 @@ impl TrainedSegmenter {
         Self { network, parameters, resampler: Resampler::default(), seen: None }
     }
 
-    /// Sees a picture of the model's size, grey in 0..=1.
-    pub fn see(&mut self, picture: &[f32]) {
+    /// Sees a picture of the model's size, grey in 0..=1; shows what it made of it.
+    pub fn see(&mut self, picture: &[f32]) -> Embedding {
         let embedding = self.network.encoder.forward(&self.parameters, picture);
-        self.seen = Some(self.network.decoder.see(&self.parameters, embedding, 1));
+        self.seen = Some(self.network.decoder.see(&self.parameters, embedding.clone(), 1));
+        embedding
     }
 }
 

