@@ -109,6 +109,7 @@ clip = 1.0
 [stage.tasks]
 targets = 2
 scene = 0.3
+phantom = 0.2
 part = 0.2
 structure = 0.5
 second_object = 0.4
@@ -154,6 +155,7 @@ fn a_small_network_learns_eight_images_by_heart() {
                 picture,
                 targets: vec![Bitmap::from_values(SIDE as u32, SIDE as u32, mask).unwrap()],
                 is_nested: false,
+                before: None,
             }
         })
         .collect();
@@ -344,4 +346,26 @@ fn a_stage_that_distils_needs_a_teacher() {
     config.stage[0].distill = Some(DistillConfig { embedding: 1.0, answers: 0.0, disagreement: 0.0, truth: 1.0 });
     let error = Run::open(config, None, &folder.path().join("run"), false, &Device::flex()).err().unwrap();
     assert!(error.to_string().contains("teacher"), "{error}");
+}
+
+#[test]
+fn a_frozen_encoder_keeps_its_weights_while_adapters_and_the_rest_learn() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = parsed(folder.path());
+    config.stage[0].encoder_rate = 0.0;
+    config.network.encoder.adapters = vec![1, 3];
+    let out = folder.path().join("run");
+    let mut run = Run::open(config, None, &out, false, &Device::flex()).unwrap();
+    let before = run.averaged().to_host();
+    run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let after = run.averaged().to_host();
+    let changed: Vec<&String> = before.keys().filter(|name| before[*name] != after[*name]).collect();
+    assert!(changed.iter().all(|name| !name.starts_with("encoder.") || name.contains(".adapters.")), "{changed:?}");
+    assert!(changed.iter().any(|name| name.contains(".adapters.3.")), "{changed:?}");
+    let weights = Weights::load(&out.join("weights.safetensors")).unwrap();
+    let done = export::export(&weights, &folder.path().join("model"), None, Vec::new()).unwrap();
+    assert!(done.difference.logit_max < 1e-3);
+    assert!(
+        changed.iter().any(|name| name.starts_with("neck.")) && changed.iter().any(|name| name.starts_with("decoder."))
+    );
 }

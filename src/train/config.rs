@@ -197,6 +197,7 @@ impl TrainConfig {
             above(key("tasks.targets"), t.targets as f64)?;
             let shares = [
                 ("tasks.scene", t.scene),
+                ("tasks.phantom", t.phantom),
                 ("tasks.part", t.part),
                 ("tasks.structure", t.structure),
                 ("tasks.second_object", t.second_object),
@@ -243,6 +244,9 @@ impl TrainConfig {
                 ));
             }
             reach *= s.stride;
+        }
+        if let Some(number) = e.adapters.iter().find(|n| **n >= e.stages.len()) {
+            return Err(format!("network.encoder.adapters: expected stages below {}, got {number}", e.stages.len()));
         }
         if !(8..=32).contains(&reach) {
             return Err(format!("network.encoder.stages: expected a stride of 8, 16 or 32 in all, got {reach}"));

@@ -4,7 +4,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::net::decoder::MASK_CELLS;
-use super::picture::{Affine, Picture, SIDE, chance, normal, uniform};
+use super::picture::{Affine, Picture, SIDE, chance, normal, uniform, warped_mask};
 use super::tasks::{largest, where_both};
 use crate::eval::clicks::boxes::bounds_of;
 use crate::eval::clicks::{PixelClick, cvt, noc};
@@ -58,13 +58,15 @@ pub struct Task {
     /// All clicks so far.
     clicks: Vec<PixelClick>,
     boxed: Option<Rect<Model>>,
+    /// The target some frames before, where that is known.
+    before: Option<Bitmap>,
 }
 
 impl Task {
-    /// A target without prompts.
-    pub fn new(truth: Bitmap) -> Self {
+    /// A target without prompts; its mask some frames before where that is known.
+    pub fn new(truth: Bitmap, before: Option<Bitmap>) -> Self {
         let cells = cells_of(&truth);
-        Self { truth, cells, prompts: ModelPrompts::default(), clicks: Vec::new(), boxed: None }
+        Self { truth, cells, prompts: ModelPrompts::default(), clicks: Vec::new(), boxed: None, before }
     }
 
     /// Places the first prompt: a box, a click, or a click with the mask of a frame before.
@@ -106,7 +108,7 @@ impl Task {
         Some(PixelClick { x: (i % SIDE) as u32, y: (i / SIDE) as u32, is_positive: true })
     }
 
-    /// The truth as a tracker might have carried it, as previous mask.
+    /// The truth as a tracker might have carried it, or as it was some frames before, as previous mask.
     fn carry(&mut self, rng: &mut impl Rng) {
         let Some(b) = bounds_of(&self.truth) else { return };
         let (cx, cy) = ((b.x0 + b.x1) / 2.0, (b.y0 + b.y1) / 2.0);
@@ -114,7 +116,10 @@ impl Task {
         let scale = 1.0 / uniform(rng, 0.88, 1.14);
         let (dx, dy) = (away * angle.cos(), away * angle.sin());
         let back = Affine([scale, 0.0, cx - scale * (cx + dx), 0.0, scale, cy - scale * (cy + dy)]);
-        let moved = Picture::of_mask(&super::picture::warped_mask(&self.truth, &back));
+        let moved = match &self.before {
+            Some(before) => Picture::of_mask(before),
+            None => Picture::of_mask(&warped_mask(&self.truth, &back)),
+        };
         let rough = Picture::smooth_noise(rng, 40.0).zip(&moved.blurred(6.0, 6.0), |n, m| 0.35 * n * m);
         let worn = moved.zip(&rough, |m, r| m + r).blurred(2.0, 2.0);
         self.prompts.previous = (0..MASK_CELLS * MASK_CELLS)

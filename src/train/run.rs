@@ -24,7 +24,7 @@ use super::curves;
 use super::example::{Example, example};
 use super::imagenet;
 use super::net::Network;
-use super::net::parameters::Parameters;
+use super::net::parameters::{Group, Parameters};
 use super::optimizer::{Optimizer, StepSize, Sums};
 use super::sources::{SourceSet, Sources};
 use super::step::Lesson;
@@ -163,7 +163,7 @@ impl Run {
         }
         if let Some(path) = &start.checkpoint {
             let (tensors, _) = checkpoint::load(path)?;
-            parameters.load(&tensors, device, |_| false)?;
+            parameters.load(&tensors, device, |name| name.contains(".adapters."))?;
         }
         Ok(())
     }
@@ -221,6 +221,7 @@ impl Run {
     ) -> Result<Ending> {
         let (begin, before) = (Instant::now(), self.history.seconds);
         let mut saved = Instant::now();
+        let first = self.step;
         let (mut window, mut since) = (Window::default(), Instant::now());
         while let Some((stage, within)) = self.config.stage_at(self.step) {
             if stop.load(Ordering::Acquire) {
@@ -228,6 +229,9 @@ impl Run {
                 return Ok(Ending::Stopped);
             }
             let stage = stage.clone();
+            if within == 0 || self.step == first {
+                self.parameters.learn_only(|group| group != Group::Encoder || stage.encoder_rate > 0.0);
+            }
             let examples = batches.recv().map_err(|_| Error::new(ErrorKind::Format, "data: examples ended"))??;
             self.one_step(&stage, within, &examples, &mut window)?;
             self.history.seconds = before + begin.elapsed().as_secs_f64();

@@ -153,7 +153,9 @@ impl<'a> Lecture<'a> {
 }
 
 fn begin(example: &Example, stage: &StageConfig, rng: &mut impl Rng) -> Vec<Task> {
-    let mut tasks: Vec<Task> = example.targets.iter().map(|m| Task::new(m.clone())).collect();
+    let before = |i: usize| example.before.clone().filter(|_| i == 0);
+    let mut tasks: Vec<Task> =
+        example.targets.iter().enumerate().map(|(i, m)| Task::new(m.clone(), before(i))).collect();
     if example.is_nested
         && let Some(click) = tasks[0].inner_click(rng)
     {

@@ -29,7 +29,7 @@ pub struct View {
 /// little of it would be seen.
 pub fn random_view(grey: &Grey, objects: &[(Rect<Image>, Bitmap)], rng: &mut impl Rng) -> Option<View> {
     let chosen = rng.random_range(0..objects.len());
-    let back = placement(grey, &objects[chosen].0, rng).inverse()?;
+    let back = random_placement(grey, &objects[chosen].0, rng)?;
     let first = warped_mask(&objects[chosen].1, &back);
     if first.area_px() < VISIBLE {
         return None;
@@ -37,6 +37,11 @@ pub fn random_view(grey: &Grey, objects: &[(Rect<Image>, Bitmap)], rng: &mut imp
     let others = (0..objects.len()).filter(|i| *i != chosen).take(BESIDE).map(|i| warped_mask(&objects[i].1, &back));
     let objects = std::iter::once(first).chain(others.filter(|m| m.area_px() >= VISIBLE)).collect();
     Some(View { picture: grey.warped(&back), objects })
+}
+
+/// A random map from view px to image px, around an object with these bounds.
+pub fn random_placement(grey: &Grey, object: &Rect<Image>, rng: &mut impl Rng) -> Option<Affine> {
+    placement(grey, object, rng).inverse()
 }
 
 /// The map from image px to view px.

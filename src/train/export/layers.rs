@@ -2,7 +2,7 @@
 
 use super::graph::{Attribute, Graph};
 use crate::train::net::decoder::{Decoder, GRID, MASK_CELLS, POINT_KINDS, TwoWay, positions};
-use crate::train::net::encoder::{Block, Encoder, GREY, Separable};
+use crate::train::net::encoder::{Adapter, Block, Encoder, GREY, Separable};
 use crate::train::net::layers::{Attention, First, Norm, Pointwise, Spatial};
 use crate::train::net::parameters::{Id, Matrix, Parameters, host};
 use crate::train::ops::{Activation, Depthwise, MASKS, NORM_EPSILON};
@@ -110,7 +110,25 @@ impl Writer<'_> {
         };
         let y = self.spatial(&format!("{name}.spatial"), &wide, &block.spatial);
         let y = self.pointwise(&format!("{name}.project"), &y, &block.project);
-        if block.is_residual { self.add(&format!("{name}/sum"), x, &y) } else { y }
+        let y = if block.is_residual { self.add(&format!("{name}/sum"), x, &y) } else { y };
+        match &block.adapter {
+            Some(adapter) => self.adapter(&format!("{name}.adapter"), &y, adapter),
+            None => y,
+        }
+    }
+
+    fn adapter(&mut self, name: &str, x: &str, adapter: &Adapter) -> String {
+        let at = |part: &str| format!("{name}.{part}");
+        let axes = vec![("axes", Attribute::Ints(vec![2, 3])), ("keepdims", Attribute::Int(1))];
+        let shown = self.graph.node("ReduceMean", &at("shown"), &[x], axes);
+        let gate = self.pointwise(&at("squeeze"), &shown, &adapter.squeeze);
+        let gate = self.pointwise(&at("excite"), &gate, &adapter.excite);
+        let gate = self.graph.node("Sigmoid", &at("gate"), &[&gate], vec![]);
+        let y = self.graph.node("Mul", &at("gated"), &[x, &gate], vec![]);
+        let y = self.spatial(&at("down"), &y, &adapter.down);
+        let y = self.pointwise(&at("mix"), &y, &adapter.mix);
+        let y = self.pointwise(&at("up"), &y, &adapter.up);
+        self.up_add(&at("sum"), &y, x, Activation::None)
     }
 
     /// `image` to `embedding`, `skip4`, `skip2`.

@@ -4,6 +4,7 @@
 //! Lin et al., "Feature Pyramid Networks", 2017 (neck).
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ pub struct EncoderConfig {
     pub skip4: usize,
     /// Channels of the skip at stride 2.
     pub skip2: usize,
+    /// Stages, from 0, after which an adapter stands: with a frozen encoder they alone adapt it to a small set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<usize>,
 }
 
 /// An inverted residual block.
@@ -63,6 +67,47 @@ pub struct Block {
     pub is_residual: bool,
     /// Stride of the whole encoder after it.
     pub reach: usize,
+    /// What stands after it.
+    pub adapter: Option<Adapter>,
+}
+
+/// Channels weighed by what the whole image shows, then a look at twice the scale; begins as nothing.
+///
+/// Source: Cheng et al., "SAM-Med2D", 2023, section 3 (channel gate, strided and transposed convolution, skip); the
+/// transposed convolution is a 1x1 and nearest neighbour here, which quantizes better.
+#[derive(Clone, Copy, Debug)]
+pub struct Adapter {
+    /// To a quarter of the channels.
+    pub squeeze: Pointwise,
+    /// And back; through a sigmoid it is the gate.
+    pub excite: Pointwise,
+    /// Stride 2.
+    pub down: Spatial,
+    /// Across channels.
+    pub mix: Pointwise,
+    /// Before enlarging; its weights begin at 0.
+    pub up: Pointwise,
+}
+
+impl Adapter {
+    fn new<R: Rng>(b: &mut Builder<R>, name: &str, channels: usize) -> Self {
+        let how = Depthwise { kernel: 3, stride: 2, activation: Activation::None };
+        b.within(name, |b| Self {
+            squeeze: Pointwise::new(b, "squeeze", channels, channels / 4, Activation::Relu),
+            excite: Pointwise::new(b, "excite", channels / 4, channels, Activation::None),
+            down: Spatial::new(b, "down", channels, how),
+            mix: Pointwise::new(b, "mix", channels, channels, Activation::Relu),
+            up: Pointwise::scaled(b, "up", [channels, channels], Activation::None, 0.0),
+        })
+    }
+
+    /// Shape: as `x`, whose edges are even.
+    fn forward(&self, p: &Parameters, x: Tensor<4>) -> Tensor<4> {
+        let shown = x.clone().mean_dim(1).mean_dim(2);
+        let gate = sigmoid(self.excite.forward(p, self.squeeze.forward(p, shown)));
+        let coarse = self.mix.forward(p, self.down.forward(p, x.clone() * gate));
+        up_add(self.up.forward(p, coarse), x, Activation::None)
+    }
 }
 
 impl Block {
@@ -72,7 +117,11 @@ impl Block {
             None => x.clone(),
         };
         let y = self.project.forward(p, self.spatial.forward(p, wide));
-        if self.is_residual { x + y } else { y }
+        let y = if self.is_residual { x + y } else { y };
+        match &self.adapter {
+            Some(adapter) => adapter.forward(p, y),
+            None => y,
+        }
     }
 }
 
@@ -138,12 +187,16 @@ impl Encoder {
             b.within("encoder", |b| {
                 let stem = First::new(b, "stem", 1, config.stem);
                 let (mut inputs, mut reach, mut blocks) = (config.stem, 2, Vec::new());
-                for stage in &config.stages {
+                for (number, stage) in config.stages.iter().enumerate() {
                     for i in 0..stage.repeats {
                         let stride = if i == 0 { stage.stride } else { 1 };
                         reach *= stride;
-                        let block =
+                        let mut block =
                             b.within(format!("blocks.{}", blocks.len()), |b| block(b, stage, inputs, stride, reach));
+                        if i + 1 == stage.repeats && config.adapters.contains(&number) {
+                            let name = format!("adapters.{number}");
+                            block.adapter = Some(b.grouped(Group::Rest, |b| Adapter::new(b, &name, stage.channels)));
+                        }
                         blocks.push(block);
                         inputs = stage.channels;
                     }
@@ -223,5 +276,6 @@ fn block<R: Rng>(b: &mut Builder<R>, stage: &Stage, inputs: usize, stride: usize
         project: Pointwise::new(b, "project", wide, stage.channels, Activation::None),
         is_residual: stride == 1 && inputs == stage.channels,
         reach,
+        adapter: None,
     }
 }

@@ -67,6 +67,15 @@ impl Parameters {
         }
     }
 
+    /// Puts on tape what is learned, and takes off it what is not: no gradient is computed for that.
+    pub fn learn_only(&mut self, learned: impl Fn(Group) -> bool) {
+        self.update(|_, p| {
+            let value = p.value.clone().inner_if_on_tape();
+            let value = Tensor::from_inner(value);
+            if p.group != Group::Constant && learned(p.group) { value.require_grad() } else { value }
+        });
+    }
+
     /// The same numbers on another device, on tape where they are learned if the device has one.
     pub fn on(&self, device: &Device) -> Self {
         let mut copy = self.clone();

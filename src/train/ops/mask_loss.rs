@@ -1,10 +1,12 @@
 //! What is wrong with four masks and four predicted IoUs: focal and Dice loss by SAM's rule of masks, and squared error.
 
-use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use super::fast_math::{exp, ln_1p};
-use super::{Kernel, apply, edges, tensor, values, wide};
+use super::{Kernel, apply, edges, has_kernels, tensor, values, wide};
+use crate::train::net::parameters::OffTape as _;
 
 /// Masks a target: 0 for two or more prompts, 1..=3 alternatives for a lone click.
 pub const MASKS: usize = 4;
@@ -53,10 +55,41 @@ pub struct MaskLoss {
 /// Source: the parts are SAM's (Kirillov et al., 2023, section 3 and appendix A): 20 focal + Dice + IoU error, least loss of
 /// several masks for an ambiguous prompt. Focal loss: Lin et al., 2017, with gamma 2.
 ///
-/// # Panics
-/// If the tensors are not on the CPU backend.
 pub fn mask_loss(logits: Tensor<3>, iou: Tensor<2>, loss: MaskLoss) -> Tensor<1> {
-    apply(loss, [logits.into_dispatch(), iou.into_dispatch()])
+    if has_kernels(&logits) {
+        apply(loss, [logits.into_dispatch(), iou.into_dispatch()])
+    } else {
+        portable(logits, iou, &loss)
+    }
+}
+
+/// The same of burn's operations, for any device.
+pub(super) fn portable(logits: Tensor<3>, iou: Tensor<2>, loss: &MaskLoss) -> Tensor<1> {
+    let device = logits.device();
+    let [targets, masks, cells] = logits.dims();
+    let on_host: Vec<f32> = logits.clone().inner_if_on_tape().into_data().try_to_vec().unwrap_or_default();
+    let (sums, shares) = loss.masks(&on_host);
+    let total: f32 = loss.rows.iter().map(|r| r.share).sum();
+    let each = |f: &dyn Fn(&LossRow, usize) -> f32| -> Tensor<3> {
+        let values: Vec<f32> = loss.rows.iter().flat_map(|r| (0..cells).map(move |i| f(r, i))).collect();
+        Tensor::from_data(TensorData::new(values, [targets, 1, cells]), &device)
+    };
+    let grid = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [targets, masks]), &device);
+    let truth = each(&|r, i| r.truth[i]);
+    let sign = each(&|r, i| if r.truth[i] > 0.5 { 1.0 } else { -1.0 });
+    let weights = each(&|r, i| if r.truth[i] == 0.5 { 0.0 } else { r.weights[i] });
+    let z = logits.clone() * sign;
+    let surprise = z.clone().neg().clamp_min(0.0) + (z.clone().abs().neg().exp() + 1.0).log();
+    let focal = (sigmoid(z.neg()).powi_scalar(2) * surprise * weights).mean_dim(2);
+    let p = sigmoid(logits);
+    let whole = p.clone().sum_dim(2) + truth.clone().sum_dim(2) + 1.0;
+    let dice = ((p * truth).sum_dim(2) * 2.0 + 1.0) / whole;
+    let w = &loss.weights;
+    let losses = (focal * w.focal - dice * w.dice + w.dice).reshape([targets, masks]);
+    let miss = iou - grid(sums.iter().flat_map(|s| s.map(|s| s.iou())).collect());
+    let of_row = |r: &LossRow| [w.iou * r.share / (total * MASKS as f32); MASKS];
+    let scored = miss.powi_scalar(2) * grid(loss.rows.iter().flat_map(of_row).collect());
+    (losses * grid(shares.into_iter().flatten().collect()) + scored).sum()
 }
 
 /// Sums over a mask's cells.

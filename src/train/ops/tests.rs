@@ -168,6 +168,17 @@ fn mask_loss_has_the_right_gradients() {
         let f = |l: Tensor<3>, i: Tensor<2>| mask_loss(l, i, goal(is_lone));
         gradient_is_the_slope("logits", &logits, 1e-2, &|l| f(l, iou.clone()));
         gradient_is_the_slope("iou", &iou, 1e-3, &|i| f(logits.clone(), i));
+        let (ours, burns) =
+            (f(logits.clone(), iou.clone()), mask_loss::portable(logits.clone(), iou.clone(), &goal(is_lone)));
+        assert!((flat(&ours)[0] - flat(&burns)[0]).abs() < 1e-4);
+        let (ours, burns) = (ours.backward(), burns.backward());
+        let pairs = [
+            (flat(&logits.grad(&ours).unwrap()), flat(&logits.grad(&burns).unwrap())),
+            (flat(&iou.grad(&ours).unwrap()), flat(&iou.grad(&burns).unwrap())),
+        ];
+        for (a, b) in pairs.iter().flat_map(|(a, b)| a.iter().zip(b)) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
     }
 }
 
