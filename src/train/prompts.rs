@@ -100,12 +100,9 @@ impl Task {
 
     /// A click in the middle of the target, or anywhere well inside.
     pub fn inner_click(&self, rng: &mut impl Rng) -> Option<PixelClick> {
-        let depth = squared_to_outside(&self.truth);
-        let most = depth.iter().copied().max().filter(|d| *d > 0)?;
-        let at_least = if chance(rng, 0.6) { most as f32 * 0.09 } else { most as f32 };
-        let places: Vec<usize> = (0..depth.len()).filter(|i| depth[*i] as f32 >= at_least.max(1.0)).collect();
-        let i = places[rng.random_range(0..places.len())];
-        Some(PixelClick { x: (i % SIDE) as u32, y: (i / SIDE) as u32, is_positive: true })
+        let depth = Depth::of(&self.truth)?;
+        let share = if chance(rng, 0.6) { WELL_INSIDE } else { 1.0 };
+        Some(depth.click(share, true, rng))
     }
 
     /// The truth as a tracker might have carried it, or as it was some frames before, as previous mask.
@@ -201,28 +198,56 @@ fn as_prompt(c: PixelClick) -> (Point<Model>, Polarity) {
     (Point::new(c.x as f32 + 0.5, c.y as f32 + 0.5), c.polarity())
 }
 
+/// Squared depth, as a part of the greatest, from which a place counts as well inside.
+const WELL_INSIDE: f32 = 0.09;
+
+/// Squared distance to the outside within the bounds of a region; outside of them there is nothing to find.
+struct Depth {
+    corner: (u32, u32),
+    width: u32,
+    squared: Vec<u32>,
+    most: u32,
+}
+
+impl Depth {
+    /// `None` for an empty region.
+    fn of(region: &Bitmap) -> Option<Self> {
+        let b = bounds_of(region)?;
+        let (corner, width) = ((b.x0 as u32, b.y0 as u32), (b.x1 - b.x0) as u32);
+        let rows = corner.1 as usize..b.y1 as usize;
+        let row = |y: usize| &region.pixels()[y * SIDE + corner.0 as usize..][..width as usize];
+        let inside = Bitmap::from_values(width, rows.len() as u32, rows.flat_map(row).copied().collect())?;
+        let squared = squared_to_outside(&inside);
+        let most = squared.iter().copied().max()?;
+        Some(Self { corner, width, squared, most })
+    }
+
+    /// A random place at least so deep, squared, as a part of the greatest depth.
+    fn click(&self, share: f32, is_positive: bool, rng: &mut impl Rng) -> PixelClick {
+        let at_least = (self.most as f32 * share).max(1.0);
+        let places: Vec<usize> = (0..self.squared.len()).filter(|i| self.squared[*i] as f32 >= at_least).collect();
+        let i = places[rng.random_range(0..places.len())] as u32;
+        PixelClick { x: self.corner.0 + i % self.width, y: self.corner.1 + i / self.width, is_positive }
+    }
+}
+
 /// Anywhere well inside the larger of the two greatest errors, or of all errors alike.
 fn random_error_click(truth: &Bitmap, prediction: &Bitmap, greatest: bool, rng: &mut impl Rng) -> Option<PixelClick> {
     let missing = where_both(truth, prediction, |t, p| t && !p);
     let extra = where_both(truth, prediction, |t, p| p && !t);
-    let (deep_missing, deep_extra) = (squared_to_outside(&missing), squared_to_outside(&extra));
-    let most = |depth: &[u32]| depth.iter().copied().max().unwrap_or(0);
-    let (a, b) = (most(&deep_missing), most(&deep_extra));
-    if a.max(b) == 0 {
-        return None;
-    }
-    let is_positive = if greatest || a == 0 || b == 0 {
-        a >= b
-    } else {
-        rng.random_range(0..missing.area_px() + extra.area_px()) < missing.area_px()
+    let (a, b) = (Depth::of(&missing), Depth::of(&extra));
+    let is_positive = match (&a, &b) {
+        (None, None) => return None,
+        (Some(a), Some(b)) if greatest => a.most >= b.most,
+        (Some(_), Some(_)) => rng.random_range(0..missing.area_px() + extra.area_px()) < missing.area_px(),
+        (a, _) => a.is_some(),
     };
-    let region = if is_positive { missing } else { extra };
-    let region = if greatest { largest(&region) } else { region };
-    let depth = squared_to_outside(&region);
-    let at_least = (most(&depth) as f32 * 0.09).max(1.0);
-    let places: Vec<usize> = (0..depth.len()).filter(|i| depth[*i] as f32 >= at_least).collect();
-    let i = places[rng.random_range(0..places.len())];
-    Some(PixelClick { x: (i % SIDE) as u32, y: (i / SIDE) as u32, is_positive })
+    if greatest {
+        let depth = Depth::of(&largest(if is_positive { &missing } else { &extra }))?;
+        return Some(depth.click(WELL_INSIDE, is_positive, rng));
+    }
+    let depth = if is_positive { a } else { b };
+    depth.map(|d| d.click(WELL_INSIDE, is_positive, rng))
 }
 
 /// Share of each 2x2 px cell that is inside.
