@@ -31,6 +31,17 @@ impl Sums {
         }
     }
 
+    /// Adds other sums.
+    pub fn merge(&mut self, other: Self) {
+        self.all.resize_with(self.all.len().max(other.all.len()), || None);
+        for (sum, more) in self.all.iter_mut().zip(other.all) {
+            *sum = match (sum.take(), more) {
+                (Some(a), Some(b)) => Some(a + b),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+
     /// Length of all gradients as one vector.
     pub fn norm(&self) -> f32 {
         let squares = self.all.iter().flatten().map(|g| f64::from(g.clone().powi_scalar(2).sum().into_scalar::<f32>()));

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::{self, Notes, Precision};
-use super::config::TrainConfig;
+use super::config::{LossConfig, StageConfig, TrainConfig};
 use super::curves;
 use super::example::{Example, example};
 use super::imagenet;
@@ -27,7 +27,7 @@ use super::net::Network;
 use super::net::parameters::{Group, Parameters};
 use super::optimizer::{Optimizer, StepSize, Sums};
 use super::sources::{SourceSet, Sources};
-use super::step::Lesson;
+use super::step::{Lesson, Outcome};
 use super::teacher::Teacher;
 use super::validate::{Validation, validate};
 use crate::error::{Error, ErrorKind, Result};
@@ -260,21 +260,36 @@ impl Run {
         Ok(Ending::Complete)
     }
 
-    fn one_step(
-        &mut self,
-        stage: &super::config::StageConfig,
-        within: u64,
-        examples: &[Example],
-        window: &mut Window,
-    ) -> Result<()> {
-        let mut sums = Sums::default();
+    fn one_step(&mut self, stage: &StageConfig, within: u64, examples: &[Example], window: &mut Window) -> Result<()> {
         let mut rng = random(self.config.seed, self.step, u64::MAX);
         let rounds = stage.prompts.rounds[rng.random_range(0..stage.prompts.rounds.len())];
-        for (i, example) in examples.iter().enumerate() {
-            let mut rng = random(self.config.seed ^ 0x5eed, self.step, i as u64);
-            let lesson =
-                Lesson { network: &self.network, parameters: &self.parameters, stage, loss: &self.config.loss, rounds };
-            let outcome = lesson.learn(example, self.teacher.as_mut(), &mut sums, &mut rng)?;
+        let share = Share {
+            network: &self.network,
+            loss: &self.config.loss,
+            stage,
+            rounds,
+            examples,
+            seed: self.config.seed,
+            step: self.step,
+        };
+        // Two shares, whatever the number of cores: sums are the same everywhere. Each has leaves of its own, because
+        // burn keeps all that grows from one leaf under one lock.
+        let mut twin = self.parameters.clone();
+        twin.learn_only(|group| group != Group::Encoder || stage.encoder_rate > 0.0);
+        let (even, odd) = match &mut self.teacher {
+            Some(teacher) => {
+                let even = share.learn(&self.parameters, 0, Some(&mut *teacher));
+                (even, share.learn(&twin, 1, Some(teacher)))
+            }
+            None => std::thread::scope(|scope| {
+                let odd = scope.spawn(|| share.learn(&twin, 1, None));
+                let even = share.learn(&self.parameters, 0, None);
+                (even, odd.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            }),
+        };
+        let ((mut sums, even), (others, odd)) = (even?, odd?);
+        sums.merge(others);
+        for outcome in even.iter().chain(&odd) {
             window.add(&outcome.iou, outcome.loss);
         }
         let scale = 1.0 / examples.len() as f32;
@@ -325,6 +340,36 @@ impl Run {
         write("curves.png", &curves::png(&self.history)?)?;
         tell(Event::Saved(&path));
         Ok(())
+    }
+}
+
+/// Every other picture of a step.
+struct Share<'a> {
+    network: &'a Network,
+    loss: &'a LossConfig,
+    stage: &'a StageConfig,
+    rounds: usize,
+    examples: &'a [Example],
+    seed: u64,
+    step: u64,
+}
+
+impl Share<'_> {
+    fn learn(
+        &self,
+        parameters: &Parameters,
+        first: usize,
+        mut teacher: Option<&mut Teacher>,
+    ) -> Result<(Sums, Vec<Outcome>)> {
+        let Self { network, loss, stage, rounds, .. } = *self;
+        let lesson = Lesson { network, parameters, stage, loss, rounds };
+        let mut sums = Sums::default();
+        let mut outcomes = Vec::new();
+        for (i, example) in self.examples.iter().enumerate().skip(first).step_by(2) {
+            let mut rng = random(self.seed ^ 0x5eed, self.step, i as u64);
+            outcomes.push(lesson.learn(example, teacher.as_deref_mut(), &mut sums, &mut rng)?);
+        }
+        Ok((sums, outcomes))
     }
 }
 
