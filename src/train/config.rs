@@ -44,9 +44,13 @@ pub struct StartConfig {
     /// ImageNet weights of EfficientNet-Lite0, safetensors with the names of its PyTorch form.
     #[serde(default)]
     pub imagenet: Option<PathBuf>,
-    /// A checkpoint of a network of the same form: its averaged weights.
+    /// `weights.safetensors` of a network of the same form.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
+    /// `weights.safetensors` of a network with the same decoder, embedding and skips, of which only the decoder is taken: for
+    /// a student of the network that it is distilled from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<PathBuf>,
 }
 
 /// Weights of the loss.

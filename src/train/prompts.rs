@@ -274,3 +274,116 @@ pub fn pixels_of(logits: &[f32]) -> Bitmap {
     };
     Picture::from_fn(|x, y| at(x as f32 / 2.0 - 0.25, y as f32 / 2.0 - 0.25)).above(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand_pcg::Pcg64Mcg;
+
+    fn ellipse(cx: f32, cy: f32, a: f32, b: f32) -> Bitmap {
+        let inside = |x: usize, y: usize| ((x as f32 - cx) / a).powi(2) + ((y as f32 - cy) / b).powi(2) < 1.0;
+        Picture::from_fn(|x, y| if inside(x, y) { 1.0 } else { 0.0 }).above(0.5)
+    }
+
+    fn shares(operator: Operator) -> PromptShares {
+        PromptShares {
+            operator,
+            boxed: 0.3,
+            carried: 0.3,
+            rounds: vec![3],
+            clicks: vec![1, 3],
+            drop_previous: 0.5,
+            mask_alone: 0.2,
+        }
+    }
+
+    /// Logits of a mask: as sure of it as a model would be.
+    fn logits(mask: &Bitmap) -> Vec<f32> {
+        cells_of(mask).iter().map(|c| 8.0 * (c - 0.5)).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn every_click_says_what_is_true_where_it_lies(seed: u64, which in 0usize..3) {
+            let rng = &mut Pcg64Mcg::seed_from_u64(seed);
+            let truth = ellipse(120.0, 100.0, 40.0, 25.0);
+            let shares = shares([Operator::Corrective, Operator::Centre, Operator::Voronoi][which]);
+            let mut task = Task::new(truth.clone(), None);
+            task.begin(&shares, rng);
+            prop_assert!(task.prompts.count() > 0);
+            for _ in 0..3 {
+                let shown = ellipse(uniform(rng, 90.0, 150.0), 100.0, 35.0, uniform(rng, 10.0, 40.0));
+                task.show_all();
+                task.go_on(&logits(&shown), None, &shares, rng);
+                for (at, polarity) in &task.prompts.clicks {
+                    let inside = truth.get(at.x as u32, at.y as u32);
+                    prop_assert_eq!(*polarity == Polarity::Positive, inside);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_perfect_answer_gets_no_further_click() {
+        let rng = &mut Pcg64Mcg::seed_from_u64(1);
+        let truth = pixels_of(&logits(&ellipse(120.0, 100.0, 40.0, 25.0)));
+        let mut task = Task::new(truth.clone(), None);
+        task.go_on(&logits(&truth), None, &shares(Operator::Corrective), rng);
+        assert_eq!(task.prompts.clicks.len(), 0);
+    }
+
+    #[test]
+    fn a_disputed_place_is_where_the_teacher_is_right_and_the_student_wrong() {
+        let truth = ellipse(128.0, 128.0, 60.0, 40.0);
+        let left_half = Picture::from_fn(|x, _| if x < 128 { 1.0 } else { 0.0 }).above(0.5);
+        // The student misses all but the upper left quarter, the teacher only the right half.
+        let upper = Picture::from_fn(|_, y| if y < 128 { 1.0 } else { 0.0 }).above(0.5);
+        let teacher = where_both(&truth, &left_half, |t, l| t && l);
+        let student = where_both(&teacher, &upper, |t, u| t && u);
+        for seed in 0..10 {
+            let mut task = Task::new(truth.clone(), None);
+            let rng = &mut Pcg64Mcg::seed_from_u64(seed);
+            task.go_on(&logits(&student), Some(&logits(&teacher)), &shares(Operator::Corrective), rng);
+            let (at, polarity) = task.prompts.clicks[0];
+            assert!(at.x < 129.0 && at.y > 127.0 && polarity == Polarity::Positive, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn a_carried_prompt_shows_the_structure_where_it_was_before() {
+        let (now, before) = (ellipse(140.0, 100.0, 40.0, 25.0), ellipse(120.0, 100.0, 40.0, 25.0));
+        let shares = PromptShares { boxed: 0.0, carried: 1.0, ..shares(Operator::Corrective) };
+        for seed in 0..5 {
+            let mut task = Task::new(now.clone(), Some(before.clone()));
+            task.begin(&shares, &mut Pcg64Mcg::seed_from_u64(seed));
+            let shown = pixels_of(&task.prompts.previous);
+            assert!(shown.iou(&before) > 0.75 && shown.iou(&before) > shown.iou(&now) + 0.1);
+            assert_eq!(task.prompts.clicks.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_mask_alone_comes_with_nothing_else_and_all_comes_back() {
+        let truth = ellipse(120.0, 100.0, 40.0, 25.0);
+        let mut task = Task::new(truth.clone(), None);
+        let shares = PromptShares { boxed: 1.0, carried: 0.0, drop_previous: 0.0, ..shares(Operator::Corrective) };
+        let rng = &mut Pcg64Mcg::seed_from_u64(3);
+        task.begin(&shares, rng);
+        task.go_on(&logits(&ellipse(100.0, 100.0, 40.0, 25.0)), None, &shares, rng);
+        let all = task.prompts.clone();
+        task.show_mask_alone();
+        assert!(task.prompts.clicks.is_empty() && task.prompts.boxed.is_none() && !task.prompts.previous.is_empty());
+        task.show_all();
+        assert_eq!((task.prompts.clicks, task.prompts.boxed), (all.clicks, all.boxed));
+        assert!(all.boxed.is_some());
+    }
+
+    #[test]
+    fn a_mask_of_cells_and_back_is_the_mask_but_for_its_edge() {
+        let truth = ellipse(120.0, 100.0, 40.0, 25.0);
+        assert!(pixels_of(&logits(&truth)).iou(&truth) > 0.97);
+    }
+}

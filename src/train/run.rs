@@ -34,6 +34,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Steps that a line of the history sums up.
 const WINDOW: u64 = 25;
+/// How the names of the decoder's parameters begin.
+const DECODER: &str = "decoder.";
 /// Batches made ahead.
 const AHEAD: usize = 2;
 
@@ -164,6 +166,11 @@ impl Run {
         if let Some(path) = &start.checkpoint {
             let (tensors, _) = checkpoint::load(path)?;
             parameters.load(&tensors, device, |name| name.contains(".adapters."))?;
+        }
+        if let Some(path) = &start.decoder {
+            let (mut tensors, _) = checkpoint::load(path)?;
+            tensors.retain(|name, _| name.starts_with(DECODER));
+            parameters.load(&tensors, device, |name| !name.starts_with(DECODER))?;
         }
         Ok(())
     }
