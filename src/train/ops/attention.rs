@@ -48,8 +48,95 @@ struct Head {
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
-    /// [N][M]
+    /// [N][M], or [M][N] when there are more queries than keys: rows are long, so that they run wide.
     weights: Vec<f32>,
+    /// Rows are keys.
+    by_key: bool,
+}
+
+impl Head {
+    /// `out[j][n] += sum over m of a[n][m] b[j][m]`, for `a` as the weights lie.
+    #[inline(always)]
+    fn to_queries(&self, a: &[f32], b: &[f32], part: usize, out: &mut [f32]) {
+        if self.by_key { along_columns(a, b, part, out) } else { along_rows(a, b, part, out) }
+    }
+
+    /// `out[j][m] += sum over n of a[n][m] b[j][n]`, for `a` as the weights lie.
+    #[inline(always)]
+    fn to_keys(&self, a: &[f32], b: &[f32], part: usize, out: &mut [f32]) {
+        if self.by_key { along_rows(a, b, part, out) } else { along_columns(a, b, part, out) }
+    }
+
+    /// `sum over j of q[j][n] k[j][m]`, as the weights lie.
+    #[inline(always)]
+    fn products(by_key: bool, q: &[f32], k: &[f32], part: usize, scale: f32) -> Vec<f32> {
+        let mut out = vec![0.0; q.len() / part * (k.len() / part)];
+        let (rows, columns) = if by_key { (k, q) } else { (q, k) };
+        outer(rows, columns, part, scale, &mut out);
+        out
+    }
+
+    /// From the gradient of the weights to that of the scores before the softmax.
+    #[inline(always)]
+    fn through_softmax(&self, slope: &mut [f32], columns: usize, scale: f32) {
+        if self.by_key {
+            let mut mean = vec![0.0; columns];
+            for (slope, weights) in slope.chunks_exact(columns).zip(self.weights.chunks_exact(columns)) {
+                for ((mean, s), w) in mean.iter_mut().zip(slope).zip(weights) {
+                    *mean += s * w;
+                }
+            }
+            for (slope, weights) in slope.chunks_exact_mut(columns).zip(self.weights.chunks_exact(columns)) {
+                for ((s, w), mean) in slope.iter_mut().zip(weights).zip(&mean) {
+                    *s = scale * w * (*s - mean);
+                }
+            }
+        } else {
+            for (slope, weights) in slope.chunks_exact_mut(columns).zip(self.weights.chunks_exact(columns)) {
+                let mean = sum(slope.iter().zip(weights).map(|(s, w)| s * w));
+                for (s, w) in slope.iter_mut().zip(weights) {
+                    *s = scale * w * (*s - mean);
+                }
+            }
+        }
+    }
+}
+
+/// Each row becomes its softmax over the first `valid` values, the rest 0.
+#[inline(always)]
+fn softmax_rows(scores: &mut [f32], columns: usize, valid: usize) {
+    for row in scores.chunks_exact_mut(columns) {
+        let (row, closed) = row.split_at_mut(valid);
+        closed.fill(0.0);
+        let top = row.iter().fold(f32::MIN, |a, b| a.max(*b));
+        row.iter_mut().for_each(|v| *v = exp(*v - top));
+        let scale = 1.0 / sum(row.iter().copied());
+        row.iter_mut().for_each(|v| *v *= scale);
+    }
+}
+
+/// Each column becomes its softmax over the first `valid` rows, the rest 0.
+#[inline(always)]
+fn softmax_columns(scores: &mut [f32], columns: usize, valid: usize) {
+    let (rows, closed) = scores.split_at_mut(valid * columns);
+    closed.fill(0.0);
+    let (mut top, mut total) = (vec![f32::MIN; columns], vec![0.0; columns]);
+    for row in rows.chunks_exact(columns) {
+        for (top, v) in top.iter_mut().zip(row) {
+            *top = top.max(*v);
+        }
+    }
+    for row in rows.chunks_exact_mut(columns) {
+        for ((v, top), total) in row.iter_mut().zip(&top).zip(total.iter_mut()) {
+            *v = exp(*v - top);
+            *total += *v;
+        }
+    }
+    for row in rows.chunks_exact_mut(columns) {
+        for (v, total) in row.iter_mut().zip(&total) {
+            *v /= total;
+        }
+    }
 }
 
 /// Columns `from..from + part` of rows of `d`, turned to planes.
@@ -125,18 +212,15 @@ impl Attention {
         let part = d / self.heads;
         let [q, k, v] = [q, k, v].map(|t| planes(t, d, head * part, part));
         let (n, m) = (q.len() / part, k.len() / part);
-        let mut weights = vec![0.0; n * m];
-        outer(&q, &k, part, 1.0 / (part as f32).sqrt(), &mut weights);
+        let by_key = n > m;
+        let mut weights = Head::products(by_key, &q, &k, part, 1.0 / (part as f32).sqrt());
         let valid = self.valid.as_ref().map_or(m, |v| v[image]);
-        for row in weights.chunks_exact_mut(m) {
-            let (row, closed) = row.split_at_mut(valid);
-            closed.fill(0.0);
-            let top = row.iter().fold(f32::MIN, |a, b| a.max(*b));
-            row.iter_mut().for_each(|v| *v = exp(*v - top));
-            let scale = 1.0 / sum(row.iter().copied());
-            row.iter_mut().for_each(|v| *v *= scale);
+        if by_key {
+            softmax_columns(&mut weights, n, valid)
+        } else {
+            softmax_rows(&mut weights, m, valid)
         }
-        Head { q, k, v, weights }
+        Head { q, k, v, weights, by_key }
     }
 }
 
@@ -156,7 +240,7 @@ impl Kernel<3> for Attention {
                     for head in 0..self.heads {
                         let h = self.head(i, q, k, v, d, head);
                         let mut result = vec![0.0; n * part];
-                        along_rows(&h.weights, &h.v, part, &mut result);
+                        h.to_queries(&h.weights, &h.v, part, &mut result);
                         put_back(&result, out, d, head * part, part);
                     }
                 }
@@ -191,21 +275,15 @@ impl Kernel<3> for Attention {
                         let h = self.head(i, q, k, v, d, head);
                         let grad = planes(grad, d, from, part);
                         let mut result = vec![0.0; m * part];
-                        along_columns(&h.weights, &grad, part, &mut result);
+                        h.to_keys(&h.weights, &grad, part, &mut result);
                         put_back(&result, &mut dv[im.clone()], d, from, part);
-                        let mut slope = vec![0.0; n * m];
-                        outer(&grad, &h.v, part, 1.0, &mut slope);
-                        for (slope, weights) in slope.chunks_exact_mut(m).zip(h.weights.chunks_exact(m)) {
-                            let mean = sum(slope.iter().zip(weights).map(|(s, w)| s * w));
-                            for (s, w) in slope.iter_mut().zip(weights) {
-                                *s = scale * w * (*s - mean);
-                            }
-                        }
+                        let mut slope = Head::products(h.by_key, &grad, &h.v, part, 1.0);
+                        h.through_softmax(&mut slope, if h.by_key { n } else { m }, scale);
                         let mut result = vec![0.0; n * part];
-                        along_rows(&slope, &h.k, part, &mut result);
+                        h.to_queries(&slope, &h.k, part, &mut result);
                         put_back(&result, &mut dq[iq.clone()], d, from, part);
                         let mut result = vec![0.0; m * part];
-                        along_columns(&slope, &h.q, part, &mut result);
+                        h.to_keys(&slope, &h.q, part, &mut result);
                         put_back(&result, &mut dk[im.clone()], d, from, part);
                     }
                 }
