@@ -219,11 +219,14 @@ pub struct TrainArguments {
     #[arg(value_name = "CONFIG.toml")]
     pub config: PathBuf,
     /// Folder for checkpoints and curves.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "preview")]
+    pub out: Option<PathBuf>,
     /// Go on with the run in that folder.
     #[arg(long)]
     pub resume: bool,
+    /// Train nothing: draw a few of the pictures and targets that would be learned from.
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["out", "resume"])]
+    pub preview: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -246,10 +249,10 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Segment(a)) => segment::segment(&a),
         Some(Command::Eval(a)) => eval::eval(&a),
         #[cfg(feature = "train")]
-        Some(Command::Train(a)) => train::train(&a, None),
+        Some(Command::Train(a)) => train::train(&a),
         #[cfg(feature = "train")]
         Some(Command::Distill { teacher, student, out, resume }) => {
-            train::train(&TrainArguments { config: student, out, resume }, Some(&teacher))
+            train::learn(&student, Some(&teacher), &out, resume)
         }
         #[cfg(feature = "train")]
         Some(Command::Export { weights, dir, card, report }) => {

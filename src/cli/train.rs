@@ -3,28 +3,42 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
 use sonotap::eval::report::Report;
 use sonotap::model::manifest::Evaluation;
 use sonotap::train::config::TrainConfig;
 use sonotap::train::export::{self, Weights};
+use sonotap::train::preview::preview;
 use sonotap::train::run::{Ending, Event, Run};
 use sonotap::train::teacher::Teacher;
 
 use super::TrainArguments;
-use super::output::say;
+use super::output::{png_of, say};
 use super::stage::stop_flag;
 
 /// A line on the progress at most so often.
 const EVERY: Duration = Duration::from_secs(10);
 
+/// Trains, or draws what would be trained on.
+pub fn train(a: &TrainArguments) -> Result<()> {
+    match (&a.preview, &a.out) {
+        (Some(path), _) => {
+            let sheet = preview(&TrainConfig::load(&a.config)?)?;
+            std::fs::write(path, png_of(&sheet)?).with_context(|| format!("{} cannot be written", path.display()))?;
+            say(&format!("{}", path.display()))
+        }
+        (None, Some(out)) => learn(&a.config, None, out, a.resume),
+        (None, None) => bail!("expected --out DIR or --preview FILE.png"),
+    }
+}
+
 /// Runs until all stages are done, or Ctrl-C; with a teacher, distils.
-pub fn train(a: &TrainArguments, teacher: Option<&Path>) -> Result<()> {
-    let config = TrainConfig::load(&a.config)?;
+pub fn learn(config: &Path, teacher: Option<&Path>, out: &Path, resume: bool) -> Result<()> {
+    let config = TrainConfig::load(config)?;
     let total = config.steps();
     let teacher = teacher.map(Teacher::load).transpose()?;
-    let mut run = Run::open(config, teacher, &a.out, a.resume, &Device::default())?;
+    let mut run = Run::open(config, teacher, out, resume, &Device::default())?;
     let parameters = run.averaged().count();
     say(&format!("{parameters} parameters; step {} of {total}", run.steps()))?;
     let stop = stop_flag()?;

@@ -17,7 +17,7 @@
 //! | `step.rs` `optimizer.rs` `run.rs` | a picture's gradient, a step, a run that can be taken up again |
 //! | `teacher.rs` | who a student learns from beside the truth |
 //! | `segmenter.rs` `validate.rs` | the network as the live path's segmenter |
-//! | `checkpoint.rs` `curves.rs` | files of a run |
+//! | `checkpoint.rs` `curves.rs` `preview.rs` | files of a run; what it will be shown |
 //! | `export/` | a model folder for the live path, compared with tract |
 
 pub mod checkpoint;
@@ -30,6 +30,7 @@ pub mod net;
 pub mod ops;
 pub mod optimizer;
 pub mod picture;
+pub mod preview;
 pub mod prompts;
 pub mod run;
 pub mod segmenter;
