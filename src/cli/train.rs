@@ -26,7 +26,7 @@ pub fn train(a: &TrainArguments) -> Result<()> {
         (Some(path), _) => {
             let sheet = preview(&TrainConfig::load(&a.config)?)?;
             std::fs::write(path, png_of(&sheet)?).with_context(|| format!("{} cannot be written", path.display()))?;
-            say(&format!("{}", path.display()))
+            say(format!("{}", path.display()))
         }
         (None, Some(out)) => learn(&a.config, None, out, a.resume),
         (None, None) => bail!("expected --out DIR or --preview FILE.png"),
@@ -40,7 +40,7 @@ pub fn learn(config: &Path, teacher: Option<&Path>, out: &Path, resume: bool) ->
     let teacher = teacher.map(Teacher::load).transpose()?;
     let mut run = Run::open(config, teacher, out, resume, &Device::default())?;
     let parameters = run.averaged().count();
-    say(&format!("{parameters} parameters; step {} of {total}", run.steps()))?;
+    say(format!("{parameters} parameters; step {} of {total}", run.steps()))?;
     let stop = stop_flag()?;
     let mut said: Option<Instant> = None;
     let mut unheard = Ok(());
@@ -99,7 +99,7 @@ pub fn export(weights: &Path, dir: &Path, card: Option<&Path>, report: Option<&P
     };
     let done = export::export(&weights, dir, card.as_deref(), evaluation)?;
     let d = done.difference;
-    say(&format!(
+    say(format!(
         "{}: {} parameters; tract differs by {:.1e} in a logit, {:.1e} in an IoU",
         dir.display(),
         done.parameters,

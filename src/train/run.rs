@@ -242,7 +242,7 @@ impl Run {
             let examples = batches.recv().map_err(|_| Error::new(ErrorKind::Format, "data: examples ended"))??;
             self.one_step(&stage, within, &examples, &mut window)?;
             self.history.seconds = before + begin.elapsed().as_secs_f64();
-            if self.step % WINDOW == 0 {
+            if self.step.is_multiple_of(WINDOW) {
                 let stretch = std::mem::take(&mut window).mean(self.step, since.elapsed());
                 let left = self.config.steps() - self.step;
                 let rate = stretch.pictures_per_second.max(1e-9);
@@ -250,7 +250,7 @@ impl Run {
                 tell(Event::Stretch(&stretch, left));
                 self.history.stretches.push(stretch);
             }
-            if self.config.validate_every > 0 && self.step % self.config.validate_every == 0 {
+            if self.config.validate_every > 0 && self.step.is_multiple_of(self.config.validate_every) {
                 let found = validate(&self.config, &self.network, &self.averaged(), stop)?;
                 tell(Event::Validated(self.step, &found));
                 self.history.validations.push((self.step, found));
@@ -259,7 +259,7 @@ impl Run {
                 self.save(tell)?;
                 saved = Instant::now();
             }
-            if self.step % WINDOW == 0 {
+            if self.step.is_multiple_of(WINDOW) {
                 since = Instant::now();
             }
         }
