@@ -50,7 +50,7 @@ pub struct MaskLoss {
 
 /// Mean loss of a batch.
 ///
-/// Shape: `logits` [T, 4, P], `iou` [T, 4] in 0..=1; result [1].
+/// Shape: `logits` [T, 4, P], `iou` [T, 4] in 0..=1; result of one value.
 ///
 /// Source: the parts are SAM's (Kirillov et al., 2023, section 3 and appendix A): 20 focal + Dice + IoU error, least loss of
 /// several masks for an ambiguous prompt. Focal loss: Lin et al., 2017, with gamma 2.
