@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::example::TaskShares;
 use super::net::NetworkConfig;
+use super::net::parameters::Group;
 use super::prompts::PromptShares;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -279,6 +280,11 @@ impl TrainConfig {
 }
 
 impl StageConfig {
+    /// Whether parameters of a group are learned, and not frozen.
+    pub fn learns(&self, group: Group) -> bool {
+        group != Group::Constant && (group != Group::Encoder || self.encoder_rate > 0.0)
+    }
+
     /// Learning rate of a step of the stage.
     pub fn rate_at(&self, step: u64) -> f32 {
         let warm = ((step + 1) as f32 / self.warmup.max(1) as f32).min(1.0);

@@ -103,11 +103,16 @@ fn phantom(count: usize, rng: &mut impl Rng) -> Result<Option<Example>> {
         return Ok(None);
     }
     let mut targets = vec![target];
+    add_regions(&mut targets, count, &picture, rng);
+    Ok(Some(Example { picture, targets, is_nested: false, before: Some(before) }))
+}
+
+/// Adds regions that follow edges until there are `count` targets; where there is none, the first target again.
+fn add_regions(targets: &mut Vec<Bitmap>, count: usize, picture: &Picture, rng: &mut impl Rng) {
     while targets.len() < count {
-        let found = (0..3).find_map(|_| region(&picture, rng));
+        let found = (0..3).find_map(|_| region(picture, rng));
         targets.push(found.unwrap_or_else(|| targets[0].clone()));
     }
-    Ok(Some(Example { picture, targets, is_nested: false, before: Some(before) }))
 }
 
 fn synthetic(real: &Picture, count: usize, rng: &mut impl Rng) -> Option<Example> {
@@ -137,10 +142,7 @@ fn real(mut picture: Picture, mut objects: Vec<Bitmap>, shares: &TaskShares, rng
         targets[0] = drawn.target;
         targets.push(drawn.structure);
     }
-    while targets.len() < shares.targets {
-        let found = (0..3).find_map(|_| region(&picture, rng));
-        targets.push(found.unwrap_or_else(|| targets[0].clone()));
-    }
+    add_regions(&mut targets, shares.targets, &picture, rng);
     if chance(rng, shares.region)
         && let Some(other) = region(&picture, rng)
     {

@@ -6,7 +6,7 @@ use rand_pcg::Pcg64Mcg;
 use super::config::TrainConfig;
 use super::example::{Example, example};
 use super::picture::SIDE;
-use super::sources::{SourceSet, Sources};
+use super::sources::Sources;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::metrics::boundary;
 use crate::overlay::Canvas;
@@ -21,9 +21,7 @@ const COLOURS: [u32; 3] = [0x0000_E0FF, 0x00FF_A020, 0x0080_FF60];
 /// # Errors
 /// Those of the sets; `Config` when there is no stage.
 pub fn preview(config: &TrainConfig) -> Result<Canvas> {
-    let sets: Vec<SourceSet> =
-        config.data.iter().map(|d| SourceSet { folder: d.folder.clone(), share: d.share }).collect();
-    let mut sources = Sources::open(&sets, "train")?;
+    let mut sources = Sources::open(&config.data, "train")?;
     let stage = config.stage.first().ok_or_else(|| Error::new(ErrorKind::Config, "stage: expected one, got none"))?;
     let mut rng = Pcg64Mcg::seed_from_u64(config.seed);
     let side = SIDE as u32;

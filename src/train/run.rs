@@ -24,13 +24,14 @@ use super::curves;
 use super::example::{Example, example};
 use super::imagenet;
 use super::net::Network;
-use super::net::parameters::{Group, Parameters};
+use super::net::parameters::Parameters;
 use super::optimizer::{Optimizer, StepSize, Sums};
-use super::sources::{SourceSet, Sources};
+use super::sources::Sources;
 use super::step::{Lesson, Outcome};
 use super::teacher::Teacher;
 use super::validate::{Validation, validate};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::manifest::hex_digest;
 
 /// Steps that a line of the history sums up.
 const WINDOW: u64 = 25;
@@ -179,7 +180,7 @@ impl Run {
     fn digest(&self) -> String {
         let mut text = toml::to_string(&self.config).unwrap_or_default();
         text.extend(self.teacher.iter().map(|t| t.digest.as_str()));
-        Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect()
+        hex_digest(text.as_bytes())
     }
 
     /// What it is made of.
@@ -207,9 +208,7 @@ impl Run {
     /// # Errors
     /// Those of the sets (the message names the row) and of files. What was learned until the last checkpoint is kept.
     pub fn learn(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(Event)) -> Result<Ending> {
-        let sets: Vec<SourceSet> =
-            self.config.data.iter().map(|d| SourceSet { folder: d.folder.clone(), share: d.share }).collect();
-        let sources = Sources::open(&sets, "train")?;
+        let sources = Sources::open(&self.config.data, "train")?;
         let (sender, batches) = sync_channel(AHEAD);
         let (config, first) = (self.config.clone(), self.step);
         std::thread::scope(|scope| {
@@ -237,7 +236,7 @@ impl Run {
             }
             let stage = stage.clone();
             if within == 0 || self.step == first {
-                self.parameters.learn_only(|group| group != Group::Encoder || stage.encoder_rate > 0.0);
+                self.parameters.learn_only(|group| stage.learns(group));
             }
             let examples = batches.recv().map_err(|_| Error::new(ErrorKind::Format, "data: examples ended"))??;
             self.one_step(&stage, within, &examples, &mut window)?;
@@ -282,7 +281,7 @@ impl Run {
         // Two shares, whatever the number of cores: sums are the same everywhere. Each has leaves of its own, because
         // burn keeps all that grows from one leaf under one lock.
         let mut twin = self.parameters.clone();
-        twin.learn_only(|group| group != Group::Encoder || stage.encoder_rate > 0.0);
+        twin.learn_only(|group| stage.learns(group));
         let (even, odd) = match &mut self.teacher {
             Some(teacher) => {
                 let even = share.learn(&self.parameters, 0, Some(&mut *teacher));

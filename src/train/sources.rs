@@ -1,11 +1,12 @@
 //! The real images that are trained on, read when first needed and kept.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rand::Rng;
 
+use super::config::DataConfig;
 use super::picture::Grey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::clicks::boxes::bounds_of;
@@ -18,15 +19,6 @@ use crate::mask::Bitmap;
 const OBJECT_MIN: usize = 30;
 /// Images beyond which a set is not seen more often.
 const ENOUGH: f32 = 400.0;
-
-/// One set of images, and how often it is seen.
-#[derive(Clone, Debug)]
-pub struct SourceSet {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// How often beside the others; 1 is ordinary.
-    pub share: f32,
-}
 
 /// An image with its objects.
 #[derive(Debug)]
@@ -53,7 +45,7 @@ impl Sources {
     ///
     /// # Errors
     /// Those of the sets; `Format` when a row cannot be used, or a group is in two splits.
-    pub fn open(sets: &[SourceSet], split: &str) -> Result<Self> {
+    pub fn open(sets: &[DataConfig], split: &str) -> Result<Self> {
         let mut all = Self { images: Vec::new(), upto: Vec::new(), read: HashMap::new(), digests: BTreeMap::new() };
         let mut sum = 0.0;
         for set in sets {
@@ -73,16 +65,6 @@ impl Sources {
             return Err(Error::new(ErrorKind::Format, format!("data: expected images of split {split:?}, got none")));
         }
         Ok(all)
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    /// True when there are none.
-    pub fn is_empty(&self) -> bool {
-        self.images.is_empty()
     }
 
     /// A random image.

@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use sha2::{Digest as _, Sha256};
 
 use super::export::Weights;
 use super::net::decoder::MASK_CELLS;
@@ -18,7 +17,7 @@ use super::segmenter::TrainedSegmenter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Model, ModelView, Point, Rect};
-use crate::model::manifest::MANIFEST;
+use crate::model::manifest::{MANIFEST, Manifest, hex_digest};
 use crate::model::{Decoded, ModelPrompts, Segmenter, sam};
 
 const CELLS: usize = MASK_CELLS * MASK_CELLS;
@@ -58,8 +57,8 @@ impl Teacher {
         let (name, digest, who) = if path.is_dir() {
             let manifest = path.join(MANIFEST);
             let bytes = std::fs::read(&manifest).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
-            let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-            let name = crate::model::manifest::Manifest::load(path)?.name;
+            let digest = hex_digest(&bytes);
+            let name = Manifest::load(path)?.name;
             (name, digest, Who::Folder(sam::load(path)?))
         } else {
             let weights = Weights::load(path)?;

@@ -35,7 +35,7 @@ impl PixelClick {
 }
 
 /// The pixels for which `keep` holds of (in `a`, in `b`); the masks have one size.
-fn where_both(a: &Bitmap, b: &Bitmap, keep: impl Fn(bool, bool) -> bool) -> Bitmap {
+pub fn where_both(a: &Bitmap, b: &Bitmap, keep: impl Fn(bool, bool) -> bool) -> Bitmap {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()), "masks of different size compared");
     let values = a.pixels().iter().zip(b.pixels()).map(|(&p, &q)| u8::from(keep(p != 0, q != 0))).collect();
     Bitmap::from_values(a.width(), a.height(), values).unwrap_or_else(|| Bitmap::new(a.width(), a.height()))

@@ -8,7 +8,6 @@ mod layers;
 use std::path::Path;
 
 use burn::tensor::Device;
-use sha2::{Digest as _, Sha256};
 
 use super::checkpoint;
 use super::config::{Intent, TrainConfig};
@@ -20,7 +19,7 @@ use super::segmenter::TrainedSegmenter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{ModelView, Point, Rect};
 use crate::model::manifest::{
-    Dim, Evaluation, FileSpec, GraphSpec, InputSpec, Kind, MANIFEST, Manifest, TensorSpec, TrainingSet,
+    Dim, Evaluation, FileSpec, GraphSpec, InputSpec, Kind, MANIFEST, Manifest, TensorSpec, TrainingSet, hex_digest,
 };
 use crate::model::postprocess::MAPS;
 use crate::model::sam::{self, LoadOptions};
@@ -84,7 +83,14 @@ impl Weights {
         parameters.load(&tensors, &device, |_| false)?;
         let bytes = std::fs::read(path).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
         let note = |key: &str| notes.get(key).cloned().unwrap_or_default();
-        Ok(Self { config, steps: note("step"), teacher: note("teacher"), digest: hex(&bytes), network, parameters })
+        Ok(Self {
+            config,
+            steps: note("step"),
+            teacher: note("teacher"),
+            digest: hex_digest(&bytes),
+            network,
+            parameters,
+        })
     }
 
     /// The network with these weights as the live path's segmenter.
@@ -115,7 +121,7 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
     let put = |name: &str, bytes: &[u8]| -> Result<FileSpec> {
         let path = folder.join(name);
         std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))?;
-        Ok(FileSpec { file: name.into(), bytes: bytes.len() as u64, sha256: hex(bytes) })
+        Ok(FileSpec { file: name.into(), bytes: bytes.len() as u64, sha256: hex_digest(bytes) })
     };
     let graph = |file: FileSpec, inputs: Vec<TensorSpec>, outputs: Vec<TensorSpec>| {
         let FileSpec { file, bytes, sha256 } = file;
@@ -285,8 +291,4 @@ fn plain_card(weights: &Weights) -> String {
         weights.parameters.count(),
         weights.digest,
     )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -124,6 +124,8 @@ pub struct Seen {
     skip4: Tensor<4>,
     /// [T, 128, 128, pixels]
     skip2: Tensor<4>,
+    /// Where the embedding's cells are, [T, 32 * 32, d]
+    places: Tensor<3>,
 }
 
 impl Decoder {
@@ -175,7 +177,10 @@ impl Decoder {
     /// Repeats the images' features for `targets` targets each and brings the skips to the decoder's widths.
     pub fn see(&self, p: &Parameters, e: Embedding, targets: usize) -> Seen {
         let [b, h, w, d] = e.coarse.dims();
+        let places = positions(&self.grid, &host(&p.get(self.frequencies)));
+        let places = Tensor::<3>::from_data(TensorData::new(places, [1, h * w, d]), &e.coarse.device());
         Seen {
+            places: places.expand([b * targets, h * w, d]),
             coarse: repeat(e.coarse.reshape([b, h * w * d]), targets).reshape([b * targets, h * w, d]),
             skip4: repeat_image(self.skip4.forward(p, e.skip4), targets),
             skip2: repeat_image(self.skip2.forward(p, e.skip2), targets),
@@ -191,9 +196,7 @@ impl Decoder {
         let at8 = self.map_out.forward(p, self.map8.forward(p, at4.clone()));
         let (mut q, valid) = self.tokens(p, prompts, &device);
         let mut k = seen.coarse.clone() + at8.reshape([targets, cells, d]);
-        let frequencies = host(&p.get(self.frequencies));
-        let places = TensorData::new(positions(&self.grid, &frequencies), [1, cells, d]);
-        let places = Tensor::<3>::from_data(places, &device).expand([targets, cells, d]);
+        let places = seen.places.clone();
         let named = q.clone();
         for (i, block) in self.blocks.iter().enumerate() {
             (q, k) = block.forward(p, q, k, &named, &places, &valid, i == 0);

@@ -76,13 +76,6 @@ impl Parameters {
         });
     }
 
-    /// The same numbers on another device, on tape where they are learned if the device has one.
-    pub fn on(&self, device: &Device) -> Self {
-        let mut copy = self.clone();
-        copy.update(|_, p| place(&host(&p.value), p.group, device));
-        copy
-    }
-
     /// Learned numbers.
     pub fn count(&self) -> usize {
         let learned = self.all.iter().filter(|p| p.group != Group::Constant);

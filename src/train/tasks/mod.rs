@@ -12,6 +12,7 @@ mod region;
 mod scene;
 mod shape;
 
+pub use crate::eval::clicks::where_both;
 use crate::eval::components::Components;
 use crate::mask::Bitmap;
 
@@ -30,12 +31,6 @@ pub const AREA_MIN: usize = 60;
 pub fn largest(mask: &Bitmap) -> Bitmap {
     let parts = Components::of(mask);
     parts.largest().map_or_else(|| mask.clone(), |i| parts.bitmap(i))
-}
-
-/// Pixels where both rules hold.
-pub fn where_both(a: &Bitmap, b: &Bitmap, rule: impl Fn(bool, bool) -> bool) -> Bitmap {
-    let values = a.pixels().iter().zip(b.pixels()).map(|(a, b)| u8::from(rule(*a != 0, *b != 0))).collect();
-    Bitmap::from_values(a.width(), a.height(), values).unwrap_or_else(|| a.clone())
 }
 
 /// True for a mask of at least so many pixels and at most this share of the picture.
