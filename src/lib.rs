@@ -8,31 +8,38 @@
 //! | [`source`] | where frames come from: DICOM, images, phantom |
 //! | [`input`], [`prompt`], [`session`] | what the operator does, and what it means |
 //! | [`model`] | a promptable model, and one look through it |
+//! | [`int8`] | the integer engine for quantized encoders |
 //! | [`track`] | optical flow, carrying a mask along it, the drift test |
 //! | [`engine`] | session, motion and objects as one state machine without threads or clock |
 //! | [`pipeline`] | the engine on threads, with a deadline for every frame |
 //! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
 //! | [`overlay`], [`screen`], [`display`] | drawing it, touching it, showing or recording it |
+//! | [`quantize`] | a model folder's encoder made integer, and what that costs |
 //! | [`eval`] | how good a model is: protocols, metrics, reports |
 //!
 //! A program pushes frames and commands and polls scenes: [`pipeline::live`] has the example.
 #![deny(missing_docs)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod contour;
+mod decode;
 pub mod display;
 pub mod engine;
 pub mod error;
 pub mod eval;
+mod fast_math;
 pub mod frame;
 pub mod geometry;
 pub mod input;
+pub mod int8;
 pub mod mask;
 pub mod measure;
 pub mod model;
+pub mod onnx;
 pub mod overlay;
 pub mod pipeline;
 pub mod prompt;
+pub mod quantize;
 pub mod scene;
 pub mod screen;
 pub mod session;

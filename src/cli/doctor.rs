@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use sonotap::int8::Kernels;
 use sonotap::model::self_test;
 
 use super::assets;
@@ -44,8 +45,12 @@ pub fn doctor(as_json: bool) -> Result<()> {
 
 fn cpu() -> Finding {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let found = format!("{} with {}, {threads} threads", std::env::consts::ARCH, features());
-    Finding { what: "cpu", is_good: true, is_needed: false, found }
+    let (kernels, is_good) = match Kernels::chosen() {
+        Ok(kernels) => (format!("int8 kernels {kernels}"), true),
+        Err(e) => (e.to_string(), false),
+    };
+    let found = format!("{} with {}, {threads} threads; {kernels}", std::env::consts::ARCH, features());
+    Finding { what: "cpu", is_good, is_needed: true, found }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -1,11 +1,13 @@
 //! The commands of the binary. Each is a function from its arguments to `anyhow::Result<()>`.
 
 mod assets;
+mod bench;
 mod displays;
 mod doctor;
 mod eval;
 mod model;
 mod output;
+mod quantize;
 mod report;
 mod run;
 mod segment;
@@ -72,6 +74,10 @@ enum Command {
         #[arg(long, value_name = "REPORT.json")]
         report: Option<PathBuf>,
     },
+    /// Make a model folder whose encoder is integer, and say what that costs.
+    Quantize(QuantizeArguments),
+    /// Time a quantized encoder on this processor, one thread.
+    Bench(BenchArguments),
     /// Look at a model folder.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -81,6 +87,48 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Arguments of `quantize`.
+#[derive(Args)]
+pub struct QuantizeArguments {
+    /// Model folder with an encoder in f32.
+    pub model: PathBuf,
+    /// Data set whose images show which values tensors have (train split) and what is lost (val split); may be given more than
+    /// once.
+    #[arg(long, value_name = "DATA", required = true, num_args = 1..)]
+    pub calibrate: Vec<PathBuf>,
+    /// New folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How ranges follow from values: best, min-max, percentile, mean-square.
+    #[arg(long, value_name = "WAY", default_value = "best")]
+    pub ranges: String,
+    /// Calibration images of each set, each seen whole and framed by its object.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub images: usize,
+    /// Objects of each set to measure the loss of IoU on; 0 leaves that out.
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub validate: usize,
+    /// Of the choice of images.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct BenchArguments {
+    /// Model folder with a quantized encoder.
+    pub model: PathBuf,
+    /// A row for each step.
+    #[arg(long)]
+    pub layers: bool,
+    /// Runs of which the median is taken.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub runs: usize,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `run`.
@@ -258,6 +306,8 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Export { weights, dir, card, report }) => {
             train::export(&weights, &dir, card.as_deref(), report.as_deref())
         }
+        Some(Command::Quantize(a)) => quantize::quantize(&a),
+        Some(Command::Bench(a)) => bench::bench(&a),
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }

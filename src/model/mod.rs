@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `manifest.rs` | the folder's manifest: files with digests, shapes, training data, self-test |
 //! | `preprocess.rs` | frame and view to the encoder's input |
-//! | `sam.rs` | the two graphs, run by tract; the only file that names tract |
+//! | `sam.rs` | the two graphs, run by tract, or the encoder by the integer engine; the only file that names tract |
 //! | `postprocess.rs` | prompt maps, choice of mask |
 //! | `correct.rs` | Gaussian-process correction, so that clicks hold |
 //! | `look.rs` | one look at a frame: views, decodes, the rules above in their order |
@@ -17,7 +17,7 @@ pub mod postprocess;
 pub mod preprocess;
 pub mod sam;
 pub mod self_test;
-mod views;
+pub(crate) mod views;
 
 use crate::error::Result;
 use crate::frame::Frame;

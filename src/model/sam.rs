@@ -1,4 +1,4 @@
-//! The two graphs of a model folder, run by tract; no other file names tract.
+//! The two graphs of a model folder, run by tract, or the encoder by the integer engine when it is quantized.
 //!
 //! Loading trusts nothing: the manifest is checked, each file's bytes are compared with its SHA-256 and those same bytes
 //! parsed, names and shapes of both graphs are compared with the manifest, and the self-test is run. What tract cannot
@@ -20,9 +20,13 @@ use super::manifest::{Dim, GraphSpec, InputSpec, Kind, Manifest, TensorSpec};
 use super::postprocess::{self, MAPS, Padding};
 use super::preprocess::Resampler;
 use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
+use crate::decode::{DecodeEngine, Question};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::ModelView;
+use crate::int8::network::Shape;
+use crate::int8::{Engine, Kernels, qdq};
+use crate::onnx::read;
 
 /// Most points that a decode takes, the corners of a box included.
 pub const POINTS_MAX: usize = 64;
@@ -80,8 +84,8 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     let (encoder, decoder) = (encoder?, decoder?);
     Manifest::read_file(folder, &manifest.card)?;
     let mut times = LoadTimes { read: begin.elapsed(), ..LoadTimes::default() };
-    let encoder = Graph::build(&manifest.encoder, &encoder, &mut times)?;
-    let decoder = Graph::build(&manifest.decoder, &decoder, &mut times)?;
+    let encoder = Encoder::build(&manifest, &encoder, &mut times)?;
+    let decoder = Decoder::build(&manifest, &decoder, &mut times)?;
     let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
@@ -102,8 +106,8 @@ pub struct TractSam {
     kind: Kind,
     spec: ModelSpec,
     norms: Vec<(f32, f32)>,
-    encoder: Graph,
-    decoder: Graph,
+    encoder: Encoder,
+    decoder: Decoder,
     resampler: Resampler,
     image: Arc<Tensor>,
     /// Prompt maps, or SAM's mask input.
@@ -114,7 +118,7 @@ pub struct TractSam {
 }
 
 impl TractSam {
-    fn new(manifest: &Manifest, encoder: Graph, decoder: Graph) -> Result<Self> {
+    fn new(manifest: &Manifest, encoder: Encoder, decoder: Decoder) -> Result<Self> {
         let spec = manifest.spec();
         let InputSpec { side, mean, std } = &manifest.input;
         let planes = match manifest.kind {
@@ -138,6 +142,19 @@ impl TractSam {
         })
     }
 
+    /// Whether the decoder runs without tract.
+    pub fn has_own_decoder(&self) -> bool {
+        matches!(self.decoder, Decoder::Own(..))
+    }
+
+    /// The kernels of the integer engine, when the encoder runs there.
+    pub fn kernels(&self) -> Option<Kernels> {
+        match &self.encoder {
+            Encoder::Graph(_) => None,
+            Encoder::Integer(e) => Some(e.engine.kernels()),
+        }
+    }
+
     fn check(&self, prompts: &ModelPrompts) -> Result<()> {
         let refuse = |context: String| Err(Error::new(ErrorKind::Argument, context));
         let points = prompts.clicks.len() + 2 * usize::from(prompts.boxed.is_some());
@@ -157,32 +174,43 @@ impl TractSam {
         Ok(())
     }
 
-    fn ask(&mut self, prompts: &ModelPrompts) -> Result<TVec<TValue>> {
-        let Some(embedding) = &self.embedding else {
-            return Err(Error::new(ErrorKind::Argument, "decode: expected a frame to be encoded before, got none"));
-        };
-        let file = &self.decoder.file;
+    /// Points into `coords` and `labels`, maps or a mask into `dense`.
+    fn write_prompts(&mut self, prompts: &ModelPrompts) -> Result<()> {
         let padding = if self.kind == Kind::Sonotap { Padding::WhenEmpty } else { Padding::UnlessBoxed };
         postprocess::points(prompts, padding, &mut self.coords, &mut self.labels);
+        let dense = values_mut(&mut self.dense).map_err(|e| failed(self.decoder.file(), "input", e))?;
+        match self.kind {
+            Kind::Sonotap => postprocess::prompt_maps(prompts, self.spec.side, self.spec.mask_cells, dense),
+            Kind::SamOfficial if !prompts.previous.is_empty() => dense.copy_from_slice(&prompts.previous),
+            Kind::SamOfficial => dense.fill(0.0),
+        }
+        Ok(())
+    }
+
+    /// Asks tract's decoder.
+    fn ask(&mut self, has_previous: bool, out: &mut Decoded) -> Result<()> {
+        let Decoder::Graph(graph) = &mut self.decoder else { return Ok(()) };
+        let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
+        let file = graph.file.clone();
         let n = self.labels.len();
         let tensor = |shape: &[usize], values: &[f32]| {
-            Tensor::from_shape(shape, values).map(TValue::from).map_err(|e| failed(file, "input", e))
+            Tensor::from_shape(shape, values).map(TValue::from).map_err(|e| failed(&file, "input", e))
         };
         let mut inputs = embedding.clone();
         inputs.push(tensor(&[1, n, 2], &self.coords)?);
         inputs.push(tensor(&[1, n], &self.labels)?);
-        let has_previous = !prompts.previous.is_empty();
-        let dense = values_mut(&mut self.dense).map_err(|e| failed(file, "input", e))?;
-        match self.kind {
-            Kind::Sonotap => postprocess::prompt_maps(prompts, self.spec.side, self.spec.mask_cells, dense),
-            Kind::SamOfficial if has_previous => dense.copy_from_slice(&prompts.previous),
-            Kind::SamOfficial => dense.fill(0.0),
-        }
         inputs.push(TValue::from_const(self.dense.clone()));
         if self.kind == Kind::SamOfficial {
             inputs.push(tensor(&[1], &[f32::from(u8::from(has_previous))])?);
         }
-        self.decoder.run(inputs)
+        let outputs = graph.run(inputs)?;
+        for (i, buffer) in [&mut out.masks, &mut out.iou, &mut out.pixels].into_iter().enumerate() {
+            buffer.clear();
+            if let Some(tensor) = outputs.get(i) {
+                buffer.extend_from_slice(values(tensor).map_err(|e| failed(&file, "output", e))?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -197,31 +225,158 @@ impl Segmenter for TractSam {
             let (expected, got) = (self.spec.side, view.side());
             return Err(Error::new(ErrorKind::Argument, format!("view: expected {expected} model px, got {got}")));
         }
-        let image = values_mut(&mut self.image).map_err(|e| failed(&self.encoder.file, "input", e))?;
+        let image = values_mut(&mut self.image).map_err(|e| failed(self.encoder.file(), "input", e))?;
         self.resampler.planes(frame, view, &self.norms, image)?;
-        self.embedding = Some(self.encoder.run(tvec![TValue::from_const(self.image.clone())])?);
+        let embedding = match &mut self.encoder {
+            Encoder::Graph(graph) => graph.run(tvec![TValue::from_const(self.image.clone())])?,
+            Encoder::Integer(integer) => integer.run(image)?,
+        };
+        if let Decoder::Own(file, engine) = &mut self.decoder {
+            let planes = |i: usize| values(&embedding[i]).map_err(|e| failed(file, "input", e));
+            engine.see(planes(0)?, planes(1)?, planes(2)?)?;
+        }
+        self.embedding = Some(embedding);
         Ok(())
     }
 
     fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()> {
         self.check(prompts)?;
-        let outputs = self.ask(prompts)?;
+        if self.embedding.is_none() {
+            return Err(not_encoded());
+        }
+        self.write_prompts(prompts)?;
+        match &mut self.decoder {
+            Decoder::Own(file, engine) => {
+                let Decoded { masks, iou, pixels } = out;
+                let maps = values(&self.dense).map_err(|e| failed(file, "input", e))?;
+                engine.answer(&mut Question {
+                    coords: &self.coords,
+                    labels: &self.labels,
+                    maps,
+                    masks,
+                    iou,
+                    pixels,
+                })?;
+            }
+            Decoder::Graph(_) => self.ask(!prompts.previous.is_empty(), out)?,
+        }
         let ModelSpec { mask_cells, masks, pixel_channels, .. } = self.spec;
         let plane = mask_cells * mask_cells;
-        let buffers =
-            [(&mut out.masks, masks * plane), (&mut out.iou, masks), (&mut out.pixels, pixel_channels * plane)];
-        for (i, (buffer, expected)) in buffers.into_iter().enumerate() {
-            buffer.clear();
-            if let Some(tensor) = outputs.get(i) {
-                let view = tensor.try_as_plain_ram().and_then(|v| v.as_slice::<f32>());
-                buffer.extend_from_slice(view.map_err(|e| failed(&self.decoder.file, "output", e))?);
-            }
+        let sizes = [(&out.masks, masks * plane), (&out.iou, masks), (&out.pixels, pixel_channels * plane)];
+        for (i, (buffer, expected)) in sizes.into_iter().enumerate() {
             if buffer.len() != expected {
-                let (file, got) = (&self.decoder.file, buffer.len());
+                let (file, got) = (self.decoder.file(), buffer.len());
                 return Err(refused(format!("{file}: expected {expected} values of output {i}, got {got}")));
             }
         }
         Ok(())
+    }
+}
+
+/// What answers prompts.
+enum Decoder {
+    Graph(Graph),
+    /// Its file's name, and itself.
+    Own(String, Box<DecodeEngine>),
+}
+
+impl Decoder {
+    /// Our own for a graph that it knows; else tract.
+    fn build(manifest: &Manifest, bytes: &[u8], times: &mut LoadTimes) -> Result<Self> {
+        let spec = &manifest.decoder;
+        let begin = Instant::now();
+        if manifest.kind == Kind::Sonotap {
+            match read::Graph::parse(bytes).and_then(|g| DecodeEngine::new(&g)) {
+                Ok(engine) => {
+                    times.parse += begin.elapsed();
+                    return Ok(Self::Own(spec.file.clone(), Box::new(engine)));
+                }
+                Err(e) => log::info!("{}: runs in tract: {e}", spec.file),
+            }
+        }
+        Ok(Self::Graph(Graph::build(spec, bytes, times)?))
+    }
+
+    fn file(&self) -> &str {
+        match self {
+            Self::Graph(graph) => &graph.file,
+            Self::Own(file, _) => file,
+        }
+    }
+}
+
+/// What looks at an image.
+enum Encoder {
+    Graph(Graph),
+    Integer(Box<IntegerEncoder>),
+}
+
+impl Encoder {
+    /// The integer engine for a quantized graph that it knows; else tract.
+    fn build(manifest: &Manifest, bytes: &[u8], times: &mut LoadTimes) -> Result<Self> {
+        let spec = &manifest.encoder;
+        let kernels = Kernels::chosen()?;
+        let begin = Instant::now();
+        let graph = read::Graph::parse(bytes).ok().filter(|g| manifest.kind == Kind::Sonotap && qdq::is_quantized(g));
+        if let Some(graph) = graph {
+            match IntegerEncoder::new(spec, &graph, kernels) {
+                Ok(integer) => {
+                    times.parse += begin.elapsed();
+                    return Ok(Self::Integer(Box::new(integer)));
+                }
+                Err(e) => log::warn!("{}: runs without the integer engine, many times slower: {e}", spec.file),
+            }
+        }
+        Ok(Self::Graph(Graph::build(spec, bytes, times)?))
+    }
+
+    fn file(&self) -> &str {
+        match self {
+            Self::Graph(graph) => &graph.file,
+            Self::Integer(integer) => &integer.file,
+        }
+    }
+}
+
+/// A quantized encoder with its outputs as tract's decoder takes them.
+struct IntegerEncoder {
+    file: String,
+    engine: Engine,
+    /// Of each of the manifest's outputs, which of the network's it is.
+    order: Vec<usize>,
+    seen: Vec<Arc<Tensor>>,
+}
+
+impl IntegerEncoder {
+    fn new(spec: &GraphSpec, graph: &read::Graph, kernels: Kernels) -> Result<Self> {
+        let network = qdq::read(graph)?;
+        let (mut order, mut seen) = (Vec::new(), Vec::new());
+        for wanted in &spec.outputs {
+            let place = network.outputs.iter().position(|t| network.tensors[*t].name == wanted.name);
+            let place = place.ok_or_else(|| refused(format!("expected an output `{}`, got none", wanted.name)))?;
+            let Shape { channels, height, width } = network.shape(network.outputs[place]);
+            if ![1, channels, height, width].iter().enumerate().all(|(i, n)| wanted.fixed(i) == Some(*n)) {
+                let name = &wanted.name;
+                return Err(refused(format!(
+                    "output `{name}` is 1x{channels}x{height}x{width}, manifest says {wanted}"
+                )));
+            }
+            order.push(place);
+            let tensor = zeros(&[1, channels, height, width]).map_err(|e| failed(&spec.file, "output", e))?;
+            seen.push(Arc::new(tensor));
+        }
+        Ok(Self { file: spec.file.clone(), engine: Engine::new(&network, kernels)?, order, seen })
+    }
+
+    fn run(&mut self, image: &[f32]) -> Result<TVec<TValue>> {
+        self.engine.set_image(image)?;
+        self.engine.run();
+        let mut values = TVec::new();
+        for (place, tensor) in self.order.iter().zip(&mut self.seen) {
+            self.engine.output(*place, values_mut(tensor).map_err(|e| failed(&self.file, "output", e))?);
+            values.push(TValue::from_const(tensor.clone()));
+        }
+        Ok(values)
     }
 }
 
@@ -344,6 +499,15 @@ fn zeros(shape: &[usize]) -> TractResult<Tensor> {
 fn values_mut(tensor: &mut Arc<Tensor>) -> TractResult<&mut [f32]> {
     let view = Arc::make_mut(tensor).to_plain_array_view_mut::<f32>()?;
     view.into_slice().ok_or_else(|| TractError::msg("expected a dense tensor"))
+}
+
+/// The values of a dense tensor.
+fn values(tensor: &Tensor) -> TractResult<&[f32]> {
+    tensor.try_as_plain_ram()?.as_slice::<f32>()
+}
+
+fn not_encoded() -> Error {
+    Error::new(ErrorKind::Argument, "decode: expected a frame to be encoded before, got none")
 }
 
 fn refused(context: impl Into<String>) -> Error {

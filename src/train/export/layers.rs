@@ -1,6 +1,6 @@
 //! The network's layers as ONNX nodes.
 
-use super::graph::{Attribute, Graph};
+use crate::onnx::write::{Attribute, Graph};
 use crate::train::net::decoder::{Decoder, GRID, MASK_CELLS, POINT_KINDS, TwoWay, positions};
 use crate::train::net::encoder::{Adapter, Block, Encoder, GREY, Separable};
 use crate::train::net::layers::{Attention, First, Norm, Pointwise, Spatial};

@@ -2,7 +2,6 @@
 //!
 //! The folder is refused, and removed, when tract does not compute from the files what the trainer computes.
 
-mod graph;
 mod layers;
 
 use std::path::Path;
@@ -25,8 +24,8 @@ use crate::model::postprocess::MAPS;
 use crate::model::sam::{self, LoadOptions};
 use crate::model::self_test::{self, Difference};
 use crate::model::{Decoded, ModelPrompts, Segmenter};
+use crate::onnx::write::Graph;
 use crate::prompt::Polarity;
-use graph::Graph;
 use layers::Writer;
 
 /// Largest difference of a logit between trainer and tract, and of a predicted IoU.

@@ -32,6 +32,15 @@ pub enum Attribute {
     Text(&'static str),
 }
 
+/// Kinds of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bytes {
+    /// -128..=127.
+    Signed,
+    /// 0..=255.
+    Unsigned,
+}
+
 impl Graph {
     /// A constant of floats.
     pub fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
@@ -43,6 +52,18 @@ impl Graph {
     pub fn ints(&mut self, name: &str, values: &[i64]) -> String {
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, &[values.len()], DataType::Int64, raw_data)
+    }
+
+    /// A constant of bytes, signed or not, by its kind.
+    pub fn bytes(&mut self, name: &str, shape: &[usize], kind: Bytes, values: Vec<u8>) -> String {
+        let kind = if kind == Bytes::Signed { DataType::Int8 } else { DataType::Uint8 };
+        self.constant(name, shape, kind, values)
+    }
+
+    /// A constant of i32.
+    pub fn integers(&mut self, name: &str, shape: &[usize], values: &[i32]) -> String {
+        let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(name, shape, DataType::Int32, raw_data)
     }
 
     fn constant(&mut self, name: &str, shape: &[usize], data_type: DataType, raw_data: Vec<u8>) -> String {

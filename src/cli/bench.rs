@@ -1,0 +1,110 @@
+//! `sonotap bench`: how fast a quantized encoder is here, step by step.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use sonotap::int8::{Engine, Kernels, qdq};
+use sonotap::model::manifest::Manifest;
+use sonotap::onnx::read::Graph;
+
+use super::BenchArguments;
+use super::output::{say, say_json};
+
+#[derive(Serialize)]
+struct StepTime {
+    name: String,
+    class: &'static str,
+    macs: usize,
+    us: f64,
+    gmacs_per_second: f64,
+    share_of_peak: f64,
+}
+
+#[derive(Serialize)]
+struct EncoderTime {
+    kernels: &'static str,
+    peak_gmacs_per_second: f64,
+    encode_us: f64,
+    memory_bytes: usize,
+    macs: usize,
+    steps: Vec<StepTime>,
+}
+
+/// Times the encoder of a model folder on one thread.
+pub fn bench(a: &BenchArguments) -> Result<()> {
+    let place = a.model.display();
+    let manifest = Manifest::load(&a.model).with_context(|| place.to_string())?;
+    let bytes = Manifest::read_file(&a.model, &manifest.encoder.file_spec()).with_context(|| place.to_string())?;
+    let graph = Graph::parse(&bytes)?;
+    if !qdq::is_quantized(&graph) {
+        bail!("{place}: expected a quantized encoder (see `sonotap quantize`), got one in f32");
+    }
+    let mut engine = Engine::new(&qdq::read(&graph)?, Kernels::chosen()?)?;
+    let times = measure(&mut engine, a.runs.max(1))?;
+    if a.json { say_json(&times) } else { say(lines(&times, a.layers).join("\n")) }
+}
+
+fn measure(engine: &mut Engine, runs: usize) -> Result<EncoderTime> {
+    let shape = engine.input_shape();
+    let grey: Vec<f32> = (0..shape.height * shape.width).map(|i| (i * 37 % 251) as f32 / 251.0).collect();
+    engine.set_image(&grey)?;
+    engine.run();
+    let peak = engine.kernels().peak_gmacs_per_second();
+    let count = engine.steps().count();
+    let mut times = vec![Vec::with_capacity(runs); count];
+    let mut whole = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        for (i, times) in times.iter_mut().enumerate() {
+            let begin = Instant::now();
+            engine.run_step(i);
+            times.push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+        let begin = Instant::now();
+        engine.run();
+        whole.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    let steps = engine.steps().zip(&mut times).map(|(step, times)| {
+        let us = median(times);
+        let rate = step.macs as f64 / us / 1e3;
+        let name = step.name.to_owned();
+        StepTime { name, class: step.class, macs: step.macs, us, gmacs_per_second: rate, share_of_peak: rate / peak }
+    });
+    Ok(EncoderTime {
+        kernels: engine.kernels().name(),
+        peak_gmacs_per_second: peak,
+        encode_us: median(&mut whole),
+        memory_bytes: engine.bytes(),
+        macs: engine.steps().map(|s| s.macs).sum(),
+        steps: steps.collect(),
+    })
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn lines(t: &EncoderTime, with_layers: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    let row = |name: &str, us: f64, macs: usize| {
+        let rate = macs as f64 / us / 1e3;
+        let share = 100.0 * rate / t.peak_gmacs_per_second;
+        format!("{us:9.1} us {:8.2} MMAC {rate:7.1} GMAC/s {share:5.1} %  {name}", macs as f64 / 1e6)
+    };
+    if with_layers {
+        lines.extend(t.steps.iter().map(|s| row(&s.name, s.us, s.macs)));
+        for class in ["full", "band", "1x1", "sum"] {
+            let of = || t.steps.iter().filter(|s| s.class == class);
+            lines.push(row(&format!("all of class {class}"), of().map(|s| s.us).sum(), of().map(|s| s.macs).sum()));
+        }
+    }
+    lines.push(row("encoder", t.encode_us, t.macs));
+    lines.push(format!(
+        "kernels {}, one thread; peak of their multiplications {:.0} GMAC/s; tensors take {:.2} MB",
+        t.kernels,
+        t.peak_gmacs_per_second,
+        t.memory_bytes as f64 / 1e6
+    ));
+    lines
+}

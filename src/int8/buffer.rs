@@ -1,0 +1,115 @@
+//! Bytes of an image with a halo: rows and columns of the zero point around it, written once.
+
+#![allow(unsafe_code, reason = "lines of the caches as bytes")]
+
+use super::network::{Pads, Shape};
+
+/// A line of the caches.
+const LINE: usize = 64;
+/// Bytes beyond the last row that vector loads may touch.
+const BEYOND: usize = 4 * LINE;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+/// How an image lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Bytes from pixel to pixel: the channels, from 8 on rounded up to a multiple of 8.
+    pub pixel: usize,
+    /// Bytes from row to row.
+    pub row: usize,
+    /// Bytes before the first pixel.
+    pub start: usize,
+    pub height: usize,
+    pub width: usize,
+    pub pads: Pads,
+}
+
+impl Layout {
+    /// Of an image with these pads; a row more than asked for can be read below them.
+    pub fn new(shape: Shape, pads: Pads) -> Self {
+        let c = shape.channels;
+        let pixel = if c < 8 { c } else { c.next_multiple_of(8) };
+        let left = (pads.left * pixel).next_multiple_of(LINE);
+        let mut row = (left + (shape.width + pads.right) * pixel).next_multiple_of(LINE);
+        // Rows a multiple of a page apart would fall into the same sets of the first cache.
+        if row % 4096 < 256 || row % 4096 > 3840 {
+            row += 5 * LINE;
+        }
+        Self { pixel, row, start: pads.top * row + left, height: shape.height, width: shape.width, pads }
+    }
+
+    /// Bytes from the first pixel.
+    pub fn offset(&self, y: usize, x: usize) -> usize {
+        y * self.row + x * self.pixel
+    }
+
+    fn lines(&self) -> usize {
+        ((self.pads.top + self.height + self.pads.bottom + 1) * self.row + BEYOND).div_ceil(LINE)
+    }
+}
+
+/// Bytes that begin at a line of the caches.
+pub(super) struct Memory(Vec<Line>);
+
+impl Memory {
+    /// For images of these layouts, one at a time.
+    pub fn new(layouts: impl IntoIterator<Item = Layout>, fill: u8) -> Self {
+        Self(vec![Line([fill; LINE]); layouts.into_iter().map(|l| l.lines()).max().unwrap_or(0)])
+    }
+
+    /// The first pixel of an image of this layout.
+    pub fn start(&self, layout: &Layout) -> *const u8 {
+        self.0.as_ptr().cast::<u8>().wrapping_add(layout.start)
+    }
+
+    /// The first pixel of an image of this layout.
+    pub fn start_mut(&mut self, layout: &Layout) -> *mut u8 {
+        self.0.as_mut_ptr().cast::<u8>().wrapping_add(layout.start)
+    }
+
+    /// All bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: lines are bytes without gaps, valid for as long as the borrow.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.len()) }
+    }
+
+    /// All bytes.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
+        // SAFETY: lines are bytes without gaps, borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
+    }
+
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        self.0.len() * LINE
+    }
+}
+
+/// An image that exists whole.
+pub(super) struct Buffer {
+    pub memory: Memory,
+    pub layout: Layout,
+}
+
+impl Buffer {
+    /// Filled with `zero`.
+    pub fn new(layout: Layout, zero: u8) -> Self {
+        Self { memory: Memory::new([layout], zero), layout }
+    }
+
+    /// The bytes of a row's pixels.
+    pub fn row(&self, y: usize) -> &[u8] {
+        let l = &self.layout;
+        &self.memory.bytes()[l.start + y * l.row..][..l.width * l.pixel]
+    }
+
+    /// The bytes of a row's pixels.
+    pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
+        let l = self.layout;
+        &mut self.memory.bytes_mut()[l.start + y * l.row..][..l.width * l.pixel]
+    }
+}

@@ -1,0 +1,336 @@
+//! A planned network with its memory: made once, then run without allocating.
+//!
+//! A depthwise convolution is run together with the convolution before it and the one after it, a band of rows at a time, so
+//! that the wide tensors between them stay in the caches and never exist whole. A sum whose term is a convolution is taken
+//! as that convolution is written.
+//!
+//! # Invariants
+//! - The result is that of [`reference::run`](super::reference::run), bit by bit, whatever the kernels.
+//! - After [`Engine::new`] nothing is allocated.
+//! - Halos hold the zero point and are never written.
+#![allow(unsafe_code, reason = "kernels take pointers into buffers")]
+
+use std::ops::Range;
+
+use super::buffer::{Buffer, Layout, Memory};
+use super::isa::{Kernels, Room};
+use super::kernels::{DepthwiseCall, GemmCall, Plane, Residual, SumCall};
+use super::network::{IntegerNetwork, Network, Norm, Quantization, Shape, TensorId};
+use super::plan::{Band, Gemm, Step, Work, plan};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A planned network and its memory.
+pub struct Engine {
+    kernels: Kernels,
+    room: Room,
+    steps: Vec<Step>,
+    tensors: Tensors,
+    input: TensorId,
+    norm: Norm,
+    outputs: Vec<TensorId>,
+}
+
+/// Tensors that exist whole, and the bands that they are made by.
+struct Tensors {
+    shapes: Vec<Shape>,
+    quantizations: Vec<Quantization>,
+    buffers: Vec<Option<Buffer>>,
+    /// Before and after a depthwise convolution.
+    bands: [Memory; 2],
+}
+
+/// A step of the plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepInfo<'a> {
+    /// Names of its layers.
+    pub name: &'a str,
+    /// Multiplications, each with its addition.
+    pub macs: usize,
+    /// What kind of work it is.
+    pub class: &'static str,
+}
+
+impl Engine {
+    /// Plans a network for these kernels.
+    ///
+    /// # Errors
+    /// `Model` when the network contradicts itself, `Unsupported` when there is no kernel for a layer, `Unavailable` when this
+    /// processor does not have the kernels.
+    pub fn new(network: &IntegerNetwork, kernels: Kernels) -> Result<Self> {
+        network.check_numbers()?;
+        let room = kernels.room().ok_or_else(|| {
+            Error::new(ErrorKind::Unavailable, format!("expected a processor with {kernels}, got another"))
+        })?;
+        let plan = plan(network, &room)?;
+        let layouts = |which: usize| {
+            plan.steps.iter().filter_map(move |s| match &s.work {
+                Work::Band(b) => Some(b.layouts[which]),
+                _ => None,
+            })
+        };
+        let bands = [0, 1].map(|which| Memory::new(layouts(which), 0));
+        let zero = |t: TensorId| network.tensors[t].quantization.zero_point as u8;
+        let buffers = plan.layouts.iter().enumerate().map(|(t, l)| l.map(|l| Buffer::new(l, zero(t)))).collect();
+        let shapes = network.tensors.iter().map(|t| t.shape).collect();
+        let quantizations = network.tensors.iter().map(|t| t.quantization).collect();
+        let tensors = Tensors { shapes, quantizations, buffers, bands };
+        let Network { input, norm, ref outputs, .. } = *network;
+        Ok(Self { kernels, room, steps: plan.steps, tensors, input, norm, outputs: outputs.clone() })
+    }
+
+    /// The kernels in use.
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// Bytes of memory for tensors.
+    pub fn bytes(&self) -> usize {
+        let whole: usize = self.tensors.buffers.iter().flatten().map(|b| b.memory.len()).sum();
+        whole + self.tensors.bands.iter().map(Memory::len).sum::<usize>()
+    }
+
+    /// Shape of what is given to [`Self::set_image`].
+    pub fn input_shape(&self) -> Shape {
+        self.tensors.shapes[self.input]
+    }
+
+    /// Gives the image: grey of 0..=1, row-major.
+    ///
+    /// # Errors
+    /// `Argument` when it has another size than the network's input.
+    pub fn set_image(&mut self, grey: &[f32]) -> Result<()> {
+        let s = self.input_shape();
+        let expected = s.height * s.width;
+        if grey.len() != expected || s.channels != 1 {
+            let context =
+                format!("image: expected {expected} grey values for {} channels, got {}", s.channels, grey.len());
+            return Err(Error::new(ErrorKind::Argument, context));
+        }
+        let q = self.tensors.quantizations[self.input];
+        let gain = 1.0 / (self.norm.sd * q.scale);
+        let offset = q.zero_point as f32 - self.norm.mean * gain;
+        let Some(buffer) = self.tensors.buffers[self.input].as_mut() else { return Ok(()) };
+        for (y, row) in grey.chunks_exact(s.width).enumerate() {
+            let bytes = buffer.row_mut(y).iter_mut();
+            bytes.zip(row).for_each(|(b, v)| *b = (v * gain + offset).round_ties_even() as u8);
+        }
+        Ok(())
+    }
+
+    /// Gives the input as bytes, [H, W, C].
+    ///
+    /// # Errors
+    /// `Argument` when they are not as many as the network's input has.
+    pub fn set_bytes(&mut self, input: &[u8]) -> Result<()> {
+        let s = self.input_shape();
+        if input.len() != s.len() {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("input: expected {} bytes, got {}", s.len(), input.len()),
+            ));
+        }
+        let Some(buffer) = self.tensors.buffers[self.input].as_mut() else { return Ok(()) };
+        let pixel = buffer.layout.pixel;
+        for (y, row) in input.chunks_exact(s.width * s.channels).enumerate() {
+            let pixels = buffer.row_mut(y).chunks_exact_mut(pixel);
+            pixels.zip(row.chunks_exact(s.channels)).for_each(|(p, v)| p[..s.channels].copy_from_slice(v));
+        }
+        Ok(())
+    }
+
+    /// Computes all tensors.
+    pub fn run(&mut self) {
+        (0..self.steps.len()).for_each(|i| self.run_step(i));
+    }
+
+    /// What the plan is made of.
+    pub fn steps(&self) -> impl Iterator<Item = StepInfo<'_>> {
+        self.steps.iter().map(|s| {
+            let class = match &s.work {
+                Work::Conv(g) if g.taps.len() == 1 => "1x1",
+                Work::Conv(_) => "full",
+                Work::Band(_) => "band",
+                Work::Sum { .. } => "sum",
+            };
+            StepInfo { name: &s.name, macs: s.macs, class }
+        })
+    }
+
+    /// Computes one step; those before it must have been.
+    pub fn run_step(&mut self, i: usize) {
+        let (room, tensors) = (&self.room, &mut self.tensors);
+        match &self.steps[i].work {
+            Work::Conv(g) => tensors.conv(room, g),
+            Work::Band(b) => tensors.band(room, b),
+            Work::Sum { a, b, y, is_up, sum } => {
+                let (a, b) = (tensors.plane(*a), tensors.plane(*b));
+                let Shape { height, width, channels } = tensors.shapes[*y];
+                let y = tensors.plane_mut(*y);
+                let call = SumCall { a, b, y, is_up: *is_up, height, width, channels, sum: *sum };
+                // SAFETY: the room is this processor's; the planes are whole tensors whose shapes the network's check compared.
+                unsafe { (room.sum)(&call) }
+            }
+        }
+    }
+
+    /// An output's shape.
+    pub fn output_shape(&self, output: usize) -> Shape {
+        self.tensors.shapes[self.outputs[output]]
+    }
+
+    /// Writes an output, [C, H, W].
+    ///
+    /// # Panics
+    /// When `out` has another size than [`Self::output_shape`].
+    pub fn output(&self, output: usize, out: &mut [f32]) {
+        let t = self.outputs[output];
+        let (s, q) = (self.tensors.shapes[t], self.tensors.quantizations[t]);
+        assert_eq!(out.len(), s.len(), "values of an output");
+        let Some(buffer) = &self.tensors.buffers[t] else { return };
+        let values: [f32; 256] = std::array::from_fn(|b| q.value(b as u8));
+        let (plane, pixel) = (s.height * s.width, buffer.layout.pixel);
+        for y in 0..s.height {
+            let row = buffer.row(y);
+            for (c, plane) in out.chunks_exact_mut(plane).enumerate() {
+                let line = &mut plane[y * s.width..][..s.width];
+                line.iter_mut().zip(row[c..].iter().step_by(pixel)).for_each(|(v, b)| *v = values[usize::from(*b)]);
+            }
+        }
+    }
+
+    /// The bytes of a tensor, [H, W, C]; `None` when it does not exist whole.
+    pub fn tensor(&self, t: TensorId) -> Option<Vec<u8>> {
+        let (s, buffer) = (self.tensors.shapes[t], self.tensors.buffers[t].as_ref()?);
+        let pixel = |y: usize, x: usize| &buffer.row(y)[x * buffer.layout.pixel..][..s.channels];
+        Some((0..s.height * s.width).flat_map(|i| pixel(i / s.width, i % s.width)).copied().collect())
+    }
+}
+
+impl Tensors {
+    /// The first pixel of a whole tensor; nowhere for one that is not whole, which no step asks for.
+    fn start(&self, t: TensorId) -> *const u8 {
+        self.buffers[t].as_ref().map_or(std::ptr::null(), |b| b.memory.start(&b.layout))
+    }
+
+    fn start_mut(&mut self, t: TensorId) -> *mut u8 {
+        self.buffers[t].as_mut().map_or(std::ptr::null_mut(), |b| b.memory.start_mut(&b.layout))
+    }
+
+    fn layout(&self, t: TensorId) -> Layout {
+        self.buffers[t].as_ref().map_or_else(|| Layout::new(self.shapes[t], Default::default()), |b| b.layout)
+    }
+
+    fn plane(&self, t: TensorId) -> Plane<*const u8> {
+        let l = self.layout(t);
+        Plane { start: self.start(t), row: l.row, pixel: l.pixel }
+    }
+
+    fn plane_mut(&mut self, t: TensorId) -> Plane<*mut u8> {
+        let l = self.layout(t);
+        Plane { start: self.start_mut(t), row: l.row, pixel: l.pixel }
+    }
+
+    fn conv(&mut self, room: &Room, g: &Gemm) {
+        let (x, l) = (self.start(g.x), self.layout(g.x));
+        let y = self.start_mut(g.y);
+        let x = x.wrapping_sub(l.offset(g.pads.top, g.pads.left));
+        self.gemm(room, g, x, y, 0..g.outputs.len());
+    }
+
+    /// `x`: the first tap of the whole tensor's first pixel; `y`: its first result. Both may be outside of a band's memory.
+    fn gemm(&mut self, room: &Room, g: &Gemm, x: *const u8, y: *mut u8, pixels: Range<usize>) {
+        let residual =
+            g.residual.as_ref().map(|(other, offsets, sum)| Residual { other: self.start(*other), offsets, sum: *sum });
+        let Gemm { inputs, taps, outputs, blocks, zero, quads, .. } = g;
+        let call = GemmCall { x, inputs, taps, quads: *quads, y, outputs, blocks, zero: *zero, residual, pixels };
+        // SAFETY: the room is this processor's; offsets were made from the layouts of the buffers that `x` and `y` point into,
+        // and pixels are those of the band that lies there.
+        unsafe { (room.gemm)(&call) }
+    }
+
+    fn band(&mut self, room: &Room, b: &Band) {
+        let d = &b.depthwise;
+        let [wide, narrow] = &b.layouts;
+        if b.expand.is_some() {
+            self.fill_sides(wide, d.x_zero);
+        }
+        // The first input row that is not in the band yet.
+        let mut next = -(d.pads.top as isize);
+        for first in (0..d.to.height).step_by(b.rows) {
+            let rows = b.rows.min(d.to.height - first);
+            let top = (first * d.stride) as isize - d.pads.top as isize;
+            let end = top + ((rows - 1) * d.stride + d.kernel) as isize;
+            let (x, x_row) = match &b.expand {
+                Some(expand) => {
+                    self.advance(room, b, expand, top, next..end);
+                    next = next.max(end);
+                    (self.bands[0].start(wide).wrapping_sub(d.pads.left * wide.pixel), wide.row)
+                }
+                None => {
+                    let l = self.layout(d.x);
+                    let x = self.start(d.x).wrapping_offset(top * l.row as isize);
+                    (x.wrapping_sub(d.pads.left * l.pixel), l.row)
+                }
+            };
+            let (y, y_row) = match &b.project {
+                Some(_) => (self.bands[1].start_mut(narrow), narrow.row),
+                None => {
+                    let l = self.layout(d.y);
+                    (self.start_mut(d.y).wrapping_add(first * l.row), l.row)
+                }
+            };
+            let call = DepthwiseCall {
+                x,
+                x_row,
+                y,
+                y_row,
+                pixel: wide.pixel,
+                rows,
+                width: d.to.width,
+                kernel: d.kernel,
+                stride: d.stride,
+                weights: &d.weights,
+                zero: d.zero,
+            };
+            // SAFETY: the room is this processor's; the band, or the tensor with its halo, holds all taps of these rows and one
+            // row more, and there is room for the result.
+            unsafe { (room.depthwise)(&call) }
+            if let Some(project) = &b.project {
+                let x = self.bands[1].start(narrow).wrapping_sub(first * narrow.row);
+                let y = self.start_mut(project.y);
+                self.gemm(room, project, x, y, first * project.width..(first + rows) * project.width);
+            }
+        }
+    }
+
+    /// Moves the rows that are needed again to the top of the band and computes the new ones.
+    fn advance(&mut self, room: &Room, b: &Band, expand: &Gemm, top: isize, rows: Range<isize>) {
+        let (wide, d) = (&b.layouts[0], &b.depthwise);
+        let kept = (rows.start - top).max(0) as usize;
+        let step = b.rows * d.stride;
+        if kept > 0 {
+            self.bands[0].bytes_mut().copy_within(step * wide.row..(step + kept) * wide.row, 0);
+        }
+        let inside = 0..d.from.height as isize;
+        for row in (rows.start.max(top)..rows.end).filter(|r| !inside.contains(r)) {
+            let at = (row - top) as usize * wide.row;
+            self.bands[0].bytes_mut()[at..][..wide.row].fill(d.x_zero);
+        }
+        let (from, to) = (rows.start.max(top).max(0) as usize, rows.end.clamp(0, inside.end) as usize);
+        if from < to {
+            let l = self.layout(expand.x);
+            let x = self.start(expand.x).wrapping_sub(l.offset(expand.pads.top, expand.pads.left));
+            let y = self.bands[0].start_mut(wide).wrapping_offset(-top * wide.row as isize);
+            self.gemm(room, expand, x, y, from * expand.width..to * expand.width);
+        }
+    }
+
+    /// Writes the zero point beside the pixels of a band's rows.
+    fn fill_sides(&mut self, l: &Layout, zero: u8) {
+        let rows = self.bands[0].bytes_mut().chunks_exact_mut(l.row).take(l.height + 1);
+        rows.for_each(|row| {
+            row[..l.start].fill(zero);
+            row[l.start + l.width * l.pixel..].fill(zero);
+        });
+    }
+}

@@ -1,0 +1,269 @@
+//! Instruction sets: the few operations that the kernels are written in, and which of them this processor has.
+//!
+//! A kernel is written once, over [`Isa`]; each file of this folder says how one instruction set does its operations. All
+//! give the same bytes. Four activations (bytes) times four weights (signed bytes) are added to one lane of i32 at a time:
+//!
+//! | path | how |
+//! |---|---|
+//! | `avx512-vnni` | `vpdpbusd`, 16 lanes |
+//! | `avx2` | bytes widened to i16, `vpmaddwd` twice, 8 lanes; never `vpmaddubsw`, which saturates |
+//! | `neon-dotprod` | `sdot`, 4 lanes, activations less 128 |
+//! | `neon` | `smull` and `sadalp`, 4 lanes, activations less 128 |
+//! | `scalar` | plain Rust, 4 lanes |
+#![allow(unsafe_code, reason = "instruction sets are a promise of the caller")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
+mod portable;
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::kernels::{DepthwiseCall, GemmCall, SumCall, peak_macs};
+use super::network::Sum;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What kernels ask of an instruction set.
+///
+/// # Safety
+/// Methods may be called only where the processor has the instruction set, with pointers valid for what they read (loads of
+/// activations read `4 * LANES` bytes) and write.
+pub(super) trait Isa {
+    /// Lanes of i32.
+    const LANES: usize;
+    /// Bytes of the packed weights of [`Self::LANES`] channels, four each.
+    const RIGHT: usize;
+    /// Whether a tile may hold 24 sums.
+    const HAS_MANY_REGISTERS: bool;
+    /// What is taken off activations before they are multiplied.
+    const OFFSET: i32;
+    /// Activations of `4 * LANES` channels.
+    type Bytes: Copy;
+    /// Two such, interleaved.
+    type Pair: Copy;
+    /// Four activations for each lane.
+    type Left: Copy;
+    /// Four weights for each lane.
+    type Right: Copy;
+    /// Sums.
+    type Acc: Copy;
+
+    unsafe fn load(p: *const u8) -> Self::Bytes;
+    unsafe fn pair(a: Self::Bytes, b: Self::Bytes) -> Self::Pair;
+    /// Four activations for each of `4 * LANES` channels, in the order of [`Self::channel`].
+    unsafe fn quad(a: Self::Pair, b: Self::Pair) -> [Self::Left; 4];
+    /// The same four activations in every lane.
+    unsafe fn splat(p: *const u8) -> Self::Left;
+    unsafe fn right(p: *const u8) -> Self::Right;
+    unsafe fn start(bias: *const i32) -> Self::Acc;
+    unsafe fn dot(acc: Self::Acc, left: Self::Left, right: Self::Right) -> Self::Acc;
+    /// Scales, rounds half to even, adds the zero point, clamps to a byte and writes the first `count` channels; scales lie in
+    /// the order of [`Self::channel`].
+    unsafe fn requantize<const N: usize>(acc: [Self::Acc; N], scales: *const f32, zero: i32, y: *mut u8, count: usize);
+    /// Sums of `count` bytes.
+    unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum);
+    /// Which of `n * LANES` channels lies in lane `lane` of vector `z`, when `n` vectors are requantized together.
+    fn channel(n: usize, z: usize, lane: usize) -> usize;
+    /// Packs four weights of each lane.
+    fn pack(weights: &[[i8; 4]], out: &mut [u8]);
+}
+
+/// Order of channels after interleaving or packing within parts of 16 bytes.
+const fn in_parts(z: usize, lane: usize) -> usize {
+    lane / 4 * 16 + z * 4 + lane % 4
+}
+
+/// Packs in the order in which weights are given.
+fn pack_bytes(weights: &[[i8; 4]], out: &mut [u8]) {
+    for (out, w) in out.iter_mut().zip(weights.iter().flatten()) {
+        *out = *w as u8;
+    }
+}
+
+/// Kernels compiled for an instruction set, and what has to be known to pack for them.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub lanes: usize,
+    pub right: usize,
+    pub offset: i32,
+    pub channel: fn(usize, usize, usize) -> usize,
+    pub pack: fn(&[[i8; 4]], &mut [u8]),
+    pub gemm: unsafe fn(&GemmCall),
+    pub depthwise: unsafe fn(&DepthwiseCall),
+    pub sum: unsafe fn(&SumCall),
+    pub peak: unsafe fn(*const u8, usize) -> u8,
+}
+
+/// Compiles the kernels with the named target features, and gives the [`Room`].
+macro_rules! room {
+    ($isa:ty $(, $features:literal)?) => {
+        mod entries {
+            use super::*;
+            use crate::int8::kernels::{self, DepthwiseCall, GemmCall, SumCall};
+
+            $(#[target_feature(enable = $features)])?
+            pub unsafe fn gemm(call: &GemmCall) {
+                // SAFETY: the caller's promise is this function's.
+                unsafe { kernels::gemm::<$isa>(call) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub unsafe fn depthwise(call: &DepthwiseCall) {
+                // SAFETY: the caller's promise is this function's.
+                unsafe { kernels::depthwise::<$isa>(call) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub unsafe fn sum(call: &SumCall) {
+                // SAFETY: the caller's promise is this function's.
+                unsafe { kernels::sum::<$isa>(call) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub unsafe fn peak(p: *const u8, turns: usize) -> u8 {
+                // SAFETY: the caller's promise is this function's.
+                unsafe { kernels::peak::<$isa>(p, turns) }
+            }
+        }
+
+        pub(super) const ROOM: super::Room = super::Room {
+            lanes: <$isa as super::Isa>::LANES,
+            right: <$isa as super::Isa>::RIGHT,
+            offset: <$isa as super::Isa>::OFFSET,
+            channel: <$isa as super::Isa>::channel,
+            pack: <$isa as super::Isa>::pack,
+            gemm: entries::gemm,
+            depthwise: entries::depthwise,
+            sum: entries::sum,
+            peak: entries::peak,
+        };
+    };
+}
+use room;
+
+/// A set of kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// AVX-512 with VNNI.
+    Avx512Vnni,
+    /// AVX2.
+    Avx2,
+    /// NEON with dot products (Cortex-A55, A76 and later).
+    NeonDotprod,
+    /// NEON (Cortex-A53, A72).
+    Neon,
+    /// Plain Rust.
+    Scalar,
+}
+
+/// The environment variable that chooses kernels.
+pub const VARIABLE: &str = "SONOTAP_KERNELS";
+
+impl Kernels {
+    /// All of them, the fastest first.
+    pub const ALL: [Self; 5] = [Self::Avx512Vnni, Self::Avx2, Self::NeonDotprod, Self::Neon, Self::Scalar];
+
+    /// As in [`VARIABLE`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Avx512Vnni => "avx512-vnni",
+            Self::Avx2 => "avx2",
+            Self::NeonDotprod => "neon-dotprod",
+            Self::Neon => "neon",
+            Self::Scalar => "scalar",
+        }
+    }
+
+    /// Whether this processor has them.
+    pub fn is_available(self) -> bool {
+        self.room().is_some()
+    }
+
+    /// The fastest that this processor has.
+    pub fn fastest() -> Self {
+        Self::ALL.into_iter().find(|k| k.is_available()).unwrap_or(Self::Scalar)
+    }
+
+    /// Those that [`VARIABLE`] names, or the fastest.
+    ///
+    /// # Errors
+    /// `Config` when it names none that there is, or that this processor has.
+    pub fn chosen() -> Result<Self> {
+        match std::env::var(VARIABLE) {
+            Ok(name) => name.parse().map_err(|e: Error| e.within(VARIABLE)),
+            Err(std::env::VarError::NotPresent) => Ok(Self::fastest()),
+            Err(e) => Err(Error::caused(ErrorKind::Config, format!("{VARIABLE}: cannot be read"), e)),
+        }
+    }
+
+    /// Multiplications, each with its addition, that one thread does at most, from registers: measured, for about 10 ms.
+    /// 0 where this processor does not have the kernels.
+    pub fn peak_gmacs_per_second(self) -> f64 {
+        const TURNS: usize = 20_000;
+        let Some(room) = self.room() else { return 0.0 };
+        let bytes = [1u8; 256];
+        let turn = || {
+            let begin = std::time::Instant::now();
+            // SAFETY: the room is this processor's, and there are 256 bytes.
+            std::hint::black_box(unsafe { (room.peak)(bytes.as_ptr(), TURNS) });
+            begin.elapsed().as_secs_f64()
+        };
+        let least = (0..40).map(|_| turn()).fold(f64::INFINITY, f64::min);
+        (TURNS * peak_macs(room.lanes)) as f64 / least / 1e9
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn room(self) -> Option<Room> {
+        let vnni = || {
+            is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vnni")
+        };
+        match self {
+            Self::Avx512Vnni => vnni().then_some(avx512::ROOM),
+            Self::Avx2 => is_x86_feature_detected!("avx2").then_some(avx2::ROOM),
+            Self::Scalar => Some(portable::ROOM),
+            Self::NeonDotprod | Self::Neon => None,
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    pub(super) fn room(self) -> Option<Room> {
+        use std::arch::is_aarch64_feature_detected as has;
+        match self {
+            Self::NeonDotprod => (has!("neon") && has!("dotprod")).then_some(neon_dotprod::ROOM),
+            Self::Neon => has!("neon").then_some(neon::ROOM),
+            Self::Scalar => Some(portable::ROOM),
+            Self::Avx512Vnni | Self::Avx2 => None,
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    pub(super) fn room(self) -> Option<Room> {
+        (self == Self::Scalar).then_some(portable::ROOM)
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kernels {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let here: Vec<&str> = Self::ALL.into_iter().filter(|k| k.is_available()).map(Self::name).collect();
+        let known = Self::ALL.into_iter().find(|k| k.name() == name && k.is_available());
+        known.ok_or_else(|| Error::new(ErrorKind::Config, format!("expected one of {}, got `{name}`", here.join(", "))))
+    }
+}

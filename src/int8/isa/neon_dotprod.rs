@@ -1,0 +1,98 @@
+//! NEON with dot products: 4 lanes, `sdot` (its intrinsic is not stable, so it is written in assembler).
+#![allow(unsafe_code, reason = "vector instructions")]
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+use super::neon::{added, paired, quadrupled, requantized, splatted};
+use super::{Isa, in_parts, pack_bytes, room};
+use crate::int8::network::Sum;
+
+pub(super) struct NeonDotprod;
+
+impl Isa for NeonDotprod {
+    const LANES: usize = 4;
+    const RIGHT: usize = 16;
+    const HAS_MANY_REGISTERS: bool = true;
+    const OFFSET: i32 = 128;
+    type Bytes = uint8x16_t;
+    type Pair = (uint16x8_t, uint16x8_t);
+    type Left = int8x16_t;
+    type Right = int8x16_t;
+    type Acc = int32x4_t;
+
+    #[inline(always)]
+    unsafe fn load(p: *const u8) -> uint8x16_t {
+        // SAFETY: the caller's promise; unaligned.
+        unsafe { vld1q_u8(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(a: uint8x16_t, b: uint8x16_t) -> (uint16x8_t, uint16x8_t) {
+        // SAFETY: the caller's promise.
+        unsafe { paired(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn quad(a: (uint16x8_t, uint16x8_t), b: (uint16x8_t, uint16x8_t)) -> [int8x16_t; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { quadrupled(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(p: *const u8) -> int8x16_t {
+        // SAFETY: the caller's promise.
+        unsafe { splatted(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn right(p: *const u8) -> int8x16_t {
+        // SAFETY: the caller's promise; unaligned.
+        unsafe { vld1q_s8(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn start(bias: *const i32) -> int32x4_t {
+        // SAFETY: the caller's promise.
+        unsafe { vld1q_s32(bias) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(acc: int32x4_t, left: int8x16_t, right: int8x16_t) -> int32x4_t {
+        let mut sum = acc;
+        // SAFETY: the caller's promise of the instruction set; registers only.
+        unsafe {
+            asm!(
+                ".arch_extension dotprod",
+                "sdot {sum:v}.4s, {left:v}.16b, {right:v}.16b",
+                sum = inout(vreg) sum,
+                left = in(vreg) left,
+                right = in(vreg) right,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sum
+    }
+
+    #[inline(always)]
+    unsafe fn requantize<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { requantized(acc, scales, zero, y, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum) {
+        // SAFETY: the caller's promise.
+        unsafe { added(a, b, y, count, sum) }
+    }
+
+    fn channel(_n: usize, z: usize, lane: usize) -> usize {
+        in_parts(z, lane)
+    }
+
+    fn pack(weights: &[[i8; 4]], out: &mut [u8]) {
+        pack_bytes(weights, out);
+    }
+}
+
+room!(NeonDotprod, "neon,dotprod");

@@ -1,0 +1,87 @@
+//! The operations in plain Rust, four lanes: what runs where nothing better is known, and under Miri.
+#![allow(unsafe_code, reason = "the kernels are shared with the vector instruction sets and take pointers")]
+
+use super::{Isa, in_parts, pack_bytes, room};
+use crate::int8::network::{Sum, requantize};
+
+pub(super) struct Portable;
+
+impl Isa for Portable {
+    const LANES: usize = 4;
+    const RIGHT: usize = 16;
+    const HAS_MANY_REGISTERS: bool = false;
+    const OFFSET: i32 = 0;
+    type Bytes = [u8; 16];
+    type Pair = [[u8; 2]; 16];
+    type Left = [[u8; 4]; 4];
+    type Right = [[i8; 4]; 4];
+    type Acc = [i32; 4];
+
+    #[inline(always)]
+    unsafe fn load(p: *const u8) -> [u8; 16] {
+        // SAFETY: the caller's promise; bytes have no alignment.
+        unsafe { p.cast::<[u8; 16]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(a: [u8; 16], b: [u8; 16]) -> [[u8; 2]; 16] {
+        std::array::from_fn(|i| [a[i], b[i]])
+    }
+
+    #[inline(always)]
+    unsafe fn quad(a: [[u8; 2]; 16], b: [[u8; 2]; 16]) -> [[[u8; 4]; 4]; 4] {
+        std::array::from_fn(|z| {
+            std::array::from_fn(|l| [a[z * 4 + l][0], a[z * 4 + l][1], b[z * 4 + l][0], b[z * 4 + l][1]])
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn splat(p: *const u8) -> [[u8; 4]; 4] {
+        // SAFETY: the caller's promise; bytes have no alignment.
+        [unsafe { p.cast::<[u8; 4]>().read() }; 4]
+    }
+
+    #[inline(always)]
+    unsafe fn right(p: *const u8) -> [[i8; 4]; 4] {
+        // SAFETY: the caller's promise; bytes have no alignment.
+        unsafe { p.cast::<[[i8; 4]; 4]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn start(bias: *const i32) -> [i32; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { bias.cast::<[i32; 4]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(acc: [i32; 4], left: [[u8; 4]; 4], right: [[i8; 4]; 4]) -> [i32; 4] {
+        let lane = |l: usize| -> i32 { (0..4).map(|i| i32::from(left[l][i]) * i32::from(right[l][i])).sum() };
+        std::array::from_fn(|l| acc[l].wrapping_add(lane(l)))
+    }
+
+    #[inline(always)]
+    unsafe fn requantize<const N: usize>(acc: [[i32; 4]; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
+        for i in 0..count.min(4 * N) {
+            // SAFETY: the caller's promise: `count` bytes to write, as many scales as lanes.
+            unsafe { *y.add(i) = requantize(acc[i / 4][i % 4], *scales.add(i), zero) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum) {
+        for i in 0..count {
+            // SAFETY: the caller's promise: `count` bytes each.
+            unsafe { *y.add(i) = sum.of(*a.add(i), *b.add(i)) }
+        }
+    }
+
+    fn channel(_n: usize, z: usize, lane: usize) -> usize {
+        in_parts(z, lane)
+    }
+
+    fn pack(weights: &[[i8; 4]], out: &mut [u8]) {
+        pack_bytes(weights, out);
+    }
+}
+
+room!(Portable);

@@ -1,0 +1,405 @@
+//! Convolutions and sums over channels-last bytes, written once for all instruction sets.
+//!
+//! - [`gemm`]: a convolution whose taps along a row are contiguous (1x1, or any kernel over few channels), a tile of pixels and
+//!   channels at a time, requantized from the registers; the sum with a residual is taken there too.
+//! - [`depthwise`]: four taps of each channel are interleaved, so that the same dot products serve; at stride 1 rows are taken
+//!   as one line of bytes, two output rows at a time.
+//!
+//! All pointers are to bytes within buffers that hold what is read beyond the last pixel as well (see
+//! [`buffer`](super::buffer)): activations are loaded in whole vectors, but only bytes of the result are written.
+#![allow(unsafe_code, reason = "pointers into buffers with halos")]
+
+use std::ops::Range;
+
+use super::isa::Isa;
+use super::network::Sum;
+
+/// Channels of a result that are computed together, with all that is needed for them.
+pub(super) struct Block {
+    /// First channel.
+    pub first: usize,
+    /// Channels, as many as are written.
+    pub count: usize,
+    /// Vectors of lanes, 1..=4.
+    pub vectors: usize,
+    /// Packed, [tap row][four inputs][vector].
+    pub weights: Vec<u8>,
+    /// In the packed order, with what the zero point of the input adds.
+    pub bias: Vec<i32>,
+    /// In the packed order.
+    pub scales: Vec<f32>,
+}
+
+/// A second term for a convolution's result.
+pub(super) struct Residual<'a> {
+    pub other: *const u8,
+    /// Of each pixel.
+    pub offsets: &'a [u32],
+    pub sum: Sum,
+}
+
+/// A convolution of some pixels. `x` and `y` are where pixel 0 would be: in a band it may lie before the buffer.
+pub(super) struct GemmCall<'a> {
+    pub x: *const u8,
+    /// Of each pixel, to its first tap.
+    pub inputs: &'a [u32],
+    /// Of each row of taps.
+    pub taps: &'a [usize],
+    /// Bytes of a row of taps, divided by four.
+    pub quads: usize,
+    pub y: *mut u8,
+    /// Of each pixel.
+    pub outputs: &'a [u32],
+    pub blocks: &'a [Block],
+    /// Zero point of the convolution's result.
+    pub zero: i32,
+    pub residual: Option<Residual<'a>>,
+    pub pixels: Range<usize>,
+}
+
+/// Input bytes that are worked on for all channels before the next: they stay in the first caches.
+const INPUT_BYTES: usize = 96 * 1024;
+
+/// # Safety
+/// The processor has the instruction set; offsets and taps stay within the buffers.
+#[inline(always)]
+pub(super) unsafe fn gemm<I: Isa>(call: &GemmCall) {
+    let each = 4 * call.quads * call.taps.len();
+    let step = (INPUT_BYTES / each / 48 * 48).max(48);
+    let mut from = call.pixels.start;
+    while from < call.pixels.end {
+        let to = if call.pixels.end - from < step + 16 { call.pixels.end } else { from + step };
+        for block in call.blocks {
+            // SAFETY: the caller's promise.
+            unsafe { tiles::<I>(call, block, from..to) }
+        }
+        from = to;
+    }
+}
+
+#[inline(always)]
+unsafe fn tiles<I: Isa>(call: &GemmCall, block: &Block, pixels: Range<usize>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (I::HAS_MANY_REGISTERS, block.vectors) {
+            (true, 4) => rows::<I, 6, 4>(call, block, pixels),
+            (true, 3) => rows::<I, 8, 3>(call, block, pixels),
+            (true, 2) => rows::<I, 12, 2>(call, block, pixels),
+            (true, _) => rows::<I, 16, 1>(call, block, pixels),
+            (false, 4) => rows::<I, 3, 4>(call, block, pixels),
+            (false, 3) => rows::<I, 4, 3>(call, block, pixels),
+            (false, 2) => rows::<I, 5, 2>(call, block, pixels),
+            (false, _) => rows::<I, 8, 1>(call, block, pixels),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rows<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &Block, pixels: Range<usize>) {
+    let mut at = pixels.start;
+    // SAFETY: the caller's promise; tiles begin so that they end within the pixels. Pixels done twice come out the same.
+    unsafe {
+        if pixels.len() < M {
+            pixels.for_each(|at| tile::<I, 1, N>(call, block, at));
+            return;
+        }
+        while at < pixels.end {
+            tile::<I, M, N>(call, block, at.min(pixels.end - M));
+            at += M;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &Block, at: usize) {
+    // SAFETY: the caller's promise: offsets of `M` pixels from `at`, and packed weights of all taps.
+    unsafe {
+        let bias = block.bias.as_ptr();
+        let mut acc = [[I::start(bias); N]; M];
+        for z in 1..N {
+            let start = I::start(bias.add(z * I::LANES));
+            for row in &mut acc {
+                row[z] = start;
+            }
+        }
+        let mut starts = [call.x; M];
+        for (m, start) in starts.iter_mut().enumerate() {
+            *start = call.x.wrapping_add(*call.inputs.get_unchecked(at + m) as usize);
+        }
+        let mut weights = block.weights.as_ptr();
+        for &tap in call.taps {
+            for k in 0..call.quads {
+                let mut right = [I::right(weights); N];
+                for (z, right) in right.iter_mut().enumerate() {
+                    *right = I::right(weights.add(z * I::RIGHT));
+                }
+                weights = weights.add(N * I::RIGHT);
+                for m in 0..M {
+                    let left = I::splat(starts[m].add(tap + 4 * k));
+                    for z in 0..N {
+                        acc[m][z] = I::dot(acc[m][z], left, right[z]);
+                    }
+                }
+            }
+        }
+        let scales = block.scales.as_ptr();
+        for (m, acc) in acc.into_iter().enumerate() {
+            let y = call.y.wrapping_add(*call.outputs.get_unchecked(at + m) as usize + block.first);
+            match &call.residual {
+                None => I::requantize(acc, scales, call.zero, y, block.count),
+                Some(r) => {
+                    let mut own = [0u8; 64];
+                    I::requantize(acc, scales, call.zero, own.as_mut_ptr(), block.count);
+                    let other = r.other.add(*r.offsets.get_unchecked(at + m) as usize + block.first);
+                    I::sum(own.as_ptr(), other, y, block.count, &r.sum);
+                }
+            }
+        }
+    }
+}
+
+/// Packed weights of a depthwise convolution.
+pub(super) struct DepthwiseWeights {
+    /// Whether rows are taken as lines of bytes, patterns of weights repeating along them.
+    pub is_flat: bool,
+    /// Patterns, or groups of channels.
+    pub patterns: usize,
+    /// Packed, [pattern][what the loop asks for].
+    pub weights: Vec<u8>,
+    /// Bytes of a pattern's.
+    pub each: usize,
+    /// [pattern][4 * lanes], in the packed order.
+    pub bias: Vec<i32>,
+    /// As `bias`.
+    pub scales: Vec<f32>,
+}
+
+/// A depthwise convolution of some rows.
+pub(super) struct DepthwiseCall<'a> {
+    /// First tap of the first pixel.
+    pub x: *const u8,
+    pub x_row: usize,
+    pub y: *mut u8,
+    pub y_row: usize,
+    /// Bytes of a pixel, the same in both.
+    pub pixel: usize,
+    pub rows: usize,
+    pub width: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub weights: &'a DepthwiseWeights,
+    pub zero: i32,
+}
+
+/// # Safety
+/// The processor has the instruction set; all taps of all pixels lie within the buffers. At stride 1 a row more may be read.
+#[inline(always)]
+pub(super) unsafe fn depthwise<I: Isa>(call: &DepthwiseCall) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (call.weights.is_flat, call.kernel) {
+            (true, 3) => flat::<I, 3>(call),
+            (true, _) => flat::<I, 5>(call),
+            (false, 3) => pixels::<I>(call, 3),
+            (false, 5) => pixels::<I>(call, 7),
+            (false, k) => pixels::<I>(call, (k * k).div_ceil(4)),
+        }
+    }
+}
+
+/// Rows as lines of bytes.
+#[inline(always)]
+unsafe fn flat<I: Isa, const K: usize>(call: &DepthwiseCall) {
+    let line = call.width * call.pixel;
+    let bytes = 4 * I::LANES;
+    for pattern in 0..call.weights.patterns {
+        let mut at = pattern * bytes;
+        while at < line {
+            let count = (line - at).min(bytes);
+            // SAFETY: the caller's promise.
+            unsafe { column::<I, K>(call, pattern, at, count) }
+            at += call.weights.patterns * bytes;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn two_rows<I: Isa>(p: *const u8, row: usize) -> I::Pair {
+    // SAFETY: the caller's promise.
+    unsafe { I::pair(I::load(p), I::load(p.add(row))) }
+}
+
+/// Down the rows, two at a time, at one place of the line.
+#[inline(always)]
+unsafe fn column<I: Isa, const K: usize>(call: &DepthwiseCall, pattern: usize, at: usize, count: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let w = call.weights;
+        let weights = w.weights.as_ptr().add(pattern * w.each);
+        let (bias, scales) =
+            (w.bias.as_ptr().add(pattern * 4 * I::LANES), w.scales.as_ptr().add(pattern * 4 * I::LANES));
+        let mut start = [I::start(bias); 4];
+        for (z, start) in start.iter_mut().enumerate() {
+            *start = I::start(bias.add(z * I::LANES));
+        }
+        let x = call.x.add(at);
+        // The lower pair of rows of a step is the upper one of the next.
+        let mut kept = [two_rows::<I>(x, call.x_row); K];
+        for (d, kept) in kept.iter_mut().enumerate() {
+            *kept = two_rows::<I>(x.add(d * call.pixel), call.x_row);
+        }
+        let mut row = 0;
+        while row < call.rows {
+            let (mut first, mut second) = (start, start);
+            for d in 0..K {
+                let p = x.add((row + 2) * call.x_row + d * call.pixel);
+                let mut upper = kept[d];
+                for q in 0..K / 2 {
+                    let lower = two_rows::<I>(p.add(2 * q * call.x_row), call.x_row);
+                    let quad = I::quad(upper, lower);
+                    let right = weights.add((d * (K / 2) + q) * 8 * I::RIGHT);
+                    for z in 0..4 {
+                        first[z] = I::dot(first[z], quad[z], I::right(right.add(z * I::RIGHT)));
+                        second[z] = I::dot(second[z], quad[z], I::right(right.add((4 + z) * I::RIGHT)));
+                    }
+                    if q == 0 {
+                        kept[d] = lower;
+                    }
+                    upper = lower;
+                }
+            }
+            let y = call.y.add(row * call.y_row + at);
+            I::requantize(first, scales, call.zero, y, count);
+            if row + 1 < call.rows {
+                I::requantize(second, scales, call.zero, y.add(call.y_row), count);
+            }
+            row += 2;
+        }
+    }
+}
+
+/// Weight of tap row `t` of the first or second output row in lane byte `i` of quad `q`: the rows of a quad are `2 q ..`, and a
+/// row that an earlier quad has seen is not counted again.
+pub(super) fn flat_tap(kernel: usize, is_second: bool, q: usize, i: usize) -> Option<usize> {
+    let row = 2 * q + i;
+    let is_new = q == 0 || i >= 2;
+    let tap = row.checked_sub(usize::from(is_second))?;
+    (is_new && tap < kernel).then_some(tap)
+}
+
+/// Pixel by pixel, groups of four taps.
+#[inline(always)]
+unsafe fn pixels<I: Isa>(call: &DepthwiseCall, groups: usize) {
+    let (w, k) = (call.weights, call.kernel);
+    let bytes = 4 * I::LANES;
+    let mut taps = [0; TAPS_MAX];
+    for (i, tap) in taps.iter_mut().enumerate().take(k * k) {
+        *tap = i / k * call.x_row + i % k * call.pixel;
+    }
+    for group in 0..w.patterns {
+        let count = (call.pixel - group * bytes).min(bytes);
+        // SAFETY: the caller's promise; taps beyond the kernel are the first one, with weights of 0.
+        unsafe {
+            let weights = w.weights.as_ptr().add(group * w.each);
+            let (bias, scales) = (w.bias.as_ptr().add(group * bytes), w.scales.as_ptr().add(group * bytes));
+            let mut start = [I::start(bias); 4];
+            for (z, start) in start.iter_mut().enumerate() {
+                *start = I::start(bias.add(z * I::LANES));
+            }
+            for row in 0..call.rows {
+                let x = call.x.add(call.stride * row * call.x_row + group * bytes);
+                let y = call.y.add(row * call.y_row + group * bytes);
+                for column in 0..call.width {
+                    let p = x.add(column * call.stride * call.pixel);
+                    let mut acc = start;
+                    for g in 0..groups {
+                        let t = taps.as_ptr().add(4 * g);
+                        let upper = I::pair(I::load(p.add(*t)), I::load(p.add(*t.add(1))));
+                        let lower = I::pair(I::load(p.add(*t.add(2))), I::load(p.add(*t.add(3))));
+                        let quad = I::quad(upper, lower);
+                        let right = weights.add(g * 4 * I::RIGHT);
+                        for z in 0..4 {
+                            acc[z] = I::dot(acc[z], quad[z], I::right(right.add(z * I::RIGHT)));
+                        }
+                    }
+                    I::requantize(acc, scales, call.zero, y.add(column * call.pixel), count);
+                }
+            }
+        }
+    }
+}
+
+/// Taps of the largest depthwise kernel (7x7), rounded up to groups of four.
+pub(super) const TAPS_MAX: usize = 52;
+
+/// An image of one term or the result of a sum.
+#[derive(Clone, Copy)]
+pub(super) struct Plane<P> {
+    pub start: P,
+    pub row: usize,
+    pub pixel: usize,
+}
+
+/// A sum of two images.
+pub(super) struct SumCall {
+    pub a: Plane<*const u8>,
+    pub b: Plane<*const u8>,
+    pub y: Plane<*mut u8>,
+    /// Whether `a` has half the size and each of its values counts for four.
+    pub is_up: bool,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub sum: Sum,
+}
+
+/// # Safety
+/// The processor has the instruction set; the images lie within their buffers.
+#[inline(always)]
+pub(super) unsafe fn sum<I: Isa>(call: &SumCall) {
+    let shift = usize::from(call.is_up);
+    for row in 0..call.height {
+        for column in 0..call.width {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let a = call.a.start.add((row >> shift) * call.a.row + (column >> shift) * call.a.pixel);
+                let b = call.b.start.add(row * call.b.row + column * call.b.pixel);
+                let y = call.y.start.add(row * call.y.row + column * call.y.pixel);
+                I::sum(a, b, y, call.channels, &call.sum);
+            }
+        }
+    }
+}
+
+/// Multiplications of a turn of [`peak`], for `lanes` lanes.
+pub(super) const fn peak_macs(lanes: usize) -> usize {
+    PEAK_SUMS * 4 * lanes
+}
+
+/// Sums that [`peak`] keeps in registers: as many as hide the multiplications' latency.
+const PEAK_SUMS: usize = 12;
+
+/// Nothing but dot products, from registers: what the kernels could do at most. Gives a value that depends on all of them.
+///
+/// # Safety
+/// The processor has the instruction set; `p` holds 256 bytes.
+#[inline(always)]
+pub(super) unsafe fn peak<I: Isa>(p: *const u8, turns: usize) -> u8 {
+    // SAFETY: the caller's promise; biases and scales are any bytes.
+    unsafe {
+        let right = I::right(p);
+        let mut acc = [I::start(p.cast()); PEAK_SUMS];
+        for _ in 0..turns {
+            // From anywhere, so that turns cannot be counted instead of taken.
+            let left = I::splat(std::hint::black_box(p));
+            for acc in &mut acc {
+                *acc = I::dot(*acc, left, right);
+            }
+        }
+        let mut out = [0u8; 64];
+        for acc in acc {
+            I::requantize([acc], p.cast(), 0, out.as_mut_ptr(), 1);
+        }
+        out[0]
+    }
+}

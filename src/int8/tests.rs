@@ -1,0 +1,412 @@
+//! Random networks through every kernel path of this processor, against the definition.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use rand::Rng;
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64Mcg;
+
+use super::network::{
+    Activation, Conv, FloatNetwork, FloatWeights, IntegerNetwork, IntegerWeights, Layer, Network, Norm, Pads,
+    Quantization, Shape, Tensor, TensorId,
+};
+use super::quantize::{Method, Observed, losses, outputs_sqnr_db, quantize};
+use super::{Engine, Kernels, qdq, reference};
+use crate::model::manifest::{Dim, TensorSpec};
+use crate::onnx::read::Graph;
+
+/// Builds networks layer by layer, with random numbers.
+pub(super) struct Draft {
+    pub network: IntegerNetwork,
+    rng: Pcg64Mcg,
+}
+
+impl Draft {
+    pub fn new(seed: u64, shape: Shape) -> Self {
+        let network = Network {
+            tensors: Vec::new(),
+            layers: Vec::new(),
+            input: 0,
+            norm: Norm { mean: 0.0, sd: 1.0 },
+            outputs: Vec::new(),
+        };
+        let mut draft = Self { network, rng: Pcg64Mcg::seed_from_u64(seed) };
+        draft.tensor(shape);
+        draft
+    }
+
+    fn tensor(&mut self, shape: Shape) -> TensorId {
+        let id = self.network.tensors.len();
+        let zero_point = if self.rng.random() { 0 } else { self.rng.random_range(0..=255) };
+        let quantization = Quantization { scale: self.rng.random_range(0.005..0.05), zero_point };
+        self.network.tensors.push(Tensor { name: format!("t{id}"), shape, quantization });
+        id
+    }
+
+    fn edge(size: usize, pads: usize, kernel: usize, stride: usize) -> usize {
+        (size + pads - kernel) / stride + 1
+    }
+
+    pub fn conv(&mut self, x: TensorId, channels: usize, kernel: usize, stride: usize, pads: Pads) -> TensorId {
+        self.any_conv(x, Some(channels), kernel, stride, pads)
+    }
+
+    pub fn depthwise(&mut self, x: TensorId, kernel: usize, stride: usize, pads: Pads) -> TensorId {
+        self.any_conv(x, None, kernel, stride, pads)
+    }
+
+    fn any_conv(&mut self, x: TensorId, full: Option<usize>, kernel: usize, stride: usize, pads: Pads) -> TensorId {
+        let from = self.network.shape(x);
+        let channels = full.unwrap_or(from.channels);
+        let y = self.tensor(Shape {
+            channels,
+            height: Self::edge(from.height, pads.top + pads.bottom, kernel, stride),
+            width: Self::edge(from.width, pads.left + pads.right, kernel, stride),
+        });
+        let each = kernel * kernel * full.map_or(1, |_| from.channels);
+        let rng = &mut self.rng;
+        let kernels = (0..channels * each).map(|_| rng.random_range(-127..=127)).collect();
+        let bias = (0..channels).map(|_| rng.random_range(-20_000..20_000)).collect();
+        // So that results spread over the bytes and some saturate.
+        let reach = 0.02 / (each as f32).sqrt();
+        let scales = (0..channels).map(|_| rng.random_range(0.3..1.5) * reach).collect();
+        let weights = IntegerWeights { kernels, scales, bias };
+        let name = format!("conv{y}");
+        let is_depthwise = full.is_none();
+        self.network.layers.push(Layer::Conv(Conv { name, x, y, kernel, stride, pads, is_depthwise, weights }));
+        y
+    }
+
+    pub fn add(&mut self, a: TensorId, b: TensorId) -> TensorId {
+        let y = self.tensor(self.network.shape(a));
+        self.network.layers.push(Layer::Add { a, b, y });
+        y
+    }
+
+    pub fn up_add(&mut self, coarse: TensorId, fine: TensorId) -> TensorId {
+        let y = self.tensor(self.network.shape(fine));
+        self.network.layers.push(Layer::UpAdd { coarse, fine, y });
+        y
+    }
+
+    pub fn input(&mut self) -> Vec<u8> {
+        let n = self.network.shape(self.network.input).len();
+        (0..n).map(|_| self.rng.random()).collect()
+    }
+}
+
+fn same(before: usize, after: usize) -> Pads {
+    Pads { top: before, left: before, bottom: after, right: after }
+}
+
+/// Runs a network twice on every path and compares all tensors that exist whole.
+fn compare(draft: &mut Draft) {
+    draft.network.outputs.push(draft.network.tensors.len() - 1);
+    let inputs = [draft.input(), draft.input()];
+    let network = &draft.network;
+    for kernels in Kernels::ALL.into_iter().filter(|k| k.is_available()) {
+        let mut engine = Engine::new(network, kernels).unwrap();
+        for input in &inputs {
+            engine.set_bytes(input).unwrap();
+            engine.run();
+            let expected = reference::run(network, input);
+            for (t, expected) in expected.iter().enumerate() {
+                let Some(got) = engine.tensor(t) else { continue };
+                let at = got.iter().zip(expected).position(|(a, b)| a != b);
+                let name = &network.tensors[t].name;
+                assert_eq!(at, None, "{kernels}: `{name}` {:?} differs there first", network.shape(t));
+            }
+            assert!(engine.tensor(network.outputs[0]).is_some());
+        }
+    }
+}
+
+fn edges() -> impl Strategy<Value = usize> {
+    prop_oneof![1usize..9, 1usize..40, Just(64)]
+}
+
+fn channels() -> impl Strategy<Value = usize> {
+    prop_oneof![1usize..20, Just(32), Just(48), Just(64), Just(80), 1usize..100]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 48 }))]
+
+    #[test]
+    fn a_full_convolution_is_that_of_the_definition(
+        seed: u64, inputs in channels(), outputs in channels(), (h, w) in (edges(), edges()),
+        kernel in prop_oneof![Just(1usize), Just(3), Just(5)], stride in 1usize..3, before in 0usize..3, after in 0usize..3,
+    ) {
+        let (before, after) = (before.min(kernel - 1), after.min(kernel - 1));
+        prop_assume!(h.min(w) + before + after >= kernel);
+        let mut draft = Draft::new(seed, Shape { channels: inputs, height: h, width: w });
+        draft.conv(0, outputs, kernel, stride, same(before, after));
+        compare(&mut draft);
+    }
+
+    #[test]
+    fn a_depthwise_convolution_is_that_of_the_definition(
+        seed: u64, channels in channels(), (h, w) in (edges(), edges()),
+        kernel in prop_oneof![Just(1usize), Just(3), Just(5)], stride in 1usize..3, before in 0usize..3, after in 0usize..3,
+    ) {
+        let (before, after) = (before.min(kernel - 1), after.min(kernel - 1));
+        prop_assume!(h.min(w) + before + after >= kernel);
+        let mut draft = Draft::new(seed, Shape { channels, height: h, width: w });
+        draft.depthwise(0, kernel, stride, same(before, after));
+        compare(&mut draft);
+    }
+
+    #[test]
+    fn an_inverted_bottleneck_run_in_bands_is_that_of_the_definition(
+        seed: u64, narrow in channels(), wide in channels(), (h, w) in (4usize..70, 4usize..40),
+        kernel in prop_oneof![Just(3usize), Just(5)], stride in 1usize..3,
+    ) {
+        let mut draft = Draft::new(seed, Shape { channels: narrow, height: h, width: w });
+        let x = draft.conv(0, narrow, 1, 1, Pads::default());
+        let e = draft.conv(x, wide, 1, 1, Pads::default());
+        let pads = same((kernel - stride) / 2, (kernel - 1) / 2);
+        let d = draft.depthwise(e, kernel, stride, pads);
+        let p = draft.conv(d, narrow, 1, 1, Pads::default());
+        if stride == 1 {
+            draft.add(x, p);
+        }
+        compare(&mut draft);
+    }
+
+    #[test]
+    fn a_pyramid_joined_from_coarse_to_fine_is_that_of_the_definition(seed: u64, c in channels(), (h, w) in (2usize..9, 2usize..9)) {
+        let mut draft = Draft::new(seed, Shape { channels: 1, height: 8 * h, width: 8 * w });
+        let s = draft.conv(0, c, 3, 2, same(0, 1));
+        let fine = draft.depthwise(s, 3, 2, same(0, 1));
+        let fine = draft.conv(fine, c, 1, 1, Pads::default());
+        let coarse = draft.depthwise(fine, 5, 2, same(1, 2));
+        let coarse = draft.conv(coarse, c, 1, 1, Pads::default());
+        let lateral = draft.conv(fine, c, 1, 1, Pads::default());
+        let y = draft.up_add(coarse, lateral);
+        let y = draft.depthwise(y, 3, 1, same(1, 1));
+        let y = draft.conv(y, c, 1, 1, Pads::default());
+        let y = draft.add(y, lateral);
+        draft.add(y, y);
+        compare(&mut draft);
+    }
+}
+
+#[test]
+fn tall_bands_slide_over_an_image_larger_than_they_are() {
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+        let mut draft = Draft::new(7, Shape { channels: 16, height: 96, width: 96 });
+        let e = draft.conv(0, 192, 1, 1, Pads::default());
+        let d = draft.depthwise(e, kernel, stride, same((kernel - stride) / 2, (kernel - 1) / 2));
+        draft.conv(d, 16, 1, 1, Pads::default());
+        compare(&mut draft);
+    }
+}
+
+#[test]
+fn nothing_is_written_outside_of_the_pixels() {
+    let mut draft = Draft::new(3, Shape { channels: 5, height: 9, width: 7 });
+    let x = draft.conv(0, 21, 3, 1, same(1, 1));
+    let d = draft.depthwise(x, 5, 1, same(2, 2));
+    draft.network.outputs = vec![x, d];
+    draft.depthwise(d, 3, 2, same(1, 1));
+    compare(&mut draft);
+}
+
+#[test]
+fn numbers_that_would_overflow_are_refused() {
+    let mut draft = Draft::new(1, Shape { channels: 4, height: 3, width: 3 });
+    let y = draft.conv(0, 4, 1, 1, Pads::default());
+    draft.network.outputs.push(y);
+    let Layer::Conv(c) = &mut draft.network.layers[0] else { unreachable!() };
+    c.weights.scales[2] = 1e6;
+    let e = Engine::new(&draft.network, Kernels::Scalar).err().unwrap();
+    assert!(e.to_string().starts_with("conv1: channel 2: expected sums within i32"), "{e}");
+}
+
+#[test]
+fn a_network_that_reads_what_is_not_there_is_refused() {
+    let mut draft = Draft::new(1, Shape { channels: 4, height: 3, width: 3 });
+    let y = draft.conv(0, 4, 1, 1, Pads::default());
+    draft.add(0, y);
+    draft.network.layers.swap(0, 1);
+    let e = Engine::new(&draft.network, Kernels::Scalar).err().unwrap();
+    assert_eq!(e.to_string(), "tensor `t1`: expected to be computed before it is used");
+}
+
+/// A convolution of tests/reference/int8/conv.json.
+#[derive(serde::Deserialize)]
+struct Stored {
+    shape: [usize; 3],
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+    before: usize,
+    after: usize,
+    is_depthwise: bool,
+    x_scale: f32,
+    x_zero: i32,
+    y_scale: f32,
+    y_zero: i32,
+    scales: Vec<f32>,
+    bias: Vec<i32>,
+    kernels: Vec<i8>,
+    x: Vec<i32>,
+    y: Vec<i32>,
+}
+
+#[derive(serde::Deserialize)]
+struct StoredCases {
+    cases: Vec<Stored>,
+}
+
+#[test]
+fn convolutions_are_those_of_onnx_runtime_on_signed_bytes() {
+    let text = include_str!("../../tests/reference/int8/conv.json");
+    let stored: StoredCases = serde_json::from_str(text).unwrap();
+    for (i, s) in stored.cases.into_iter().enumerate() {
+        let [channels, height, width] = s.shape;
+        let mut draft = Draft::new(0, Shape { channels, height, width });
+        let pads = same(s.before, s.after);
+        let y = if s.is_depthwise {
+            draft.depthwise(0, s.kernel, s.stride, pads)
+        } else {
+            draft.conv(0, s.outputs, s.kernel, s.stride, pads)
+        };
+        let network = &mut draft.network;
+        // Signed bytes as unsigned ones: all is 128 higher.
+        network.tensors[0].quantization = Quantization { scale: s.x_scale, zero_point: s.x_zero + 128 };
+        network.tensors[y].quantization = Quantization { scale: s.y_scale, zero_point: s.y_zero + 128 };
+        let Layer::Conv(c) = &mut network.layers[0] else { unreachable!() };
+        c.weights = IntegerWeights { kernels: s.kernels, scales: s.scales, bias: s.bias };
+        network.outputs.push(y);
+        let unsigned = |v: &[i32]| v.iter().map(|v| (v + 128) as u8).collect::<Vec<u8>>();
+        for kernels in Kernels::ALL.into_iter().filter(|k| k.is_available()) {
+            let mut engine = Engine::new(network, kernels).unwrap();
+            engine.set_bytes(&unsigned(&s.x)).unwrap();
+            engine.run();
+            assert_eq!(engine.tensor(y).unwrap(), unsigned(&s.y), "case {i}, {kernels}");
+        }
+    }
+}
+
+/// A small network in f32 of everything that there is.
+fn float_network(seed: u64) -> FloatNetwork {
+    let mut draft = Draft::new(seed, Shape { channels: 1, height: 32, width: 32 });
+    let s = draft.conv(0, 16, 3, 2, same(0, 1));
+    let d = draft.depthwise(s, 3, 1, same(1, 1));
+    let p = draft.conv(d, 8, 1, 1, Pads::default());
+    let e = draft.conv(p, 24, 1, 1, Pads::default());
+    let d = draft.depthwise(e, 5, 1, same(2, 2));
+    let q = draft.conv(d, 8, 1, 1, Pads::default());
+    let fine = draft.add(p, q);
+    let d = draft.depthwise(fine, 3, 2, same(0, 1));
+    let coarse = draft.conv(d, 8, 1, 1, Pads::default());
+    let joined = draft.up_add(coarse, fine);
+    let activated = [s, e, d];
+    let tensors =
+        draft.network.tensors.iter().map(|t| Tensor { name: t.name.clone(), shape: t.shape, quantization: () });
+    let layers = draft.network.layers.iter().map(|l| match l {
+        Layer::Conv(c) => {
+            let each = (c.weights.kernels.len() / c.weights.bias.len()) as f32;
+            let kernels = c.weights.kernels.iter().map(|w| f32::from(*w) / 60.0 / each.sqrt()).collect();
+            let bias = c.weights.bias.iter().map(|b| *b as f32 / 1e5).collect();
+            let activation = if activated.contains(&c.y) { Activation::Relu6 } else { Activation::None };
+            Layer::Conv(Conv {
+                name: c.name.clone(),
+                x: c.x,
+                y: c.y,
+                kernel: c.kernel,
+                stride: c.stride,
+                pads: c.pads,
+                is_depthwise: c.is_depthwise,
+                weights: FloatWeights { kernels, bias, activation },
+            })
+        }
+        Layer::Add { a, b, y } => Layer::Add { a: *a, b: *b, y: *y },
+        Layer::UpAdd { coarse, fine, y } => Layer::UpAdd { coarse: *coarse, fine: *fine, y: *y },
+    });
+    Network {
+        tensors: tensors.collect(),
+        layers: layers.collect(),
+        input: 0,
+        norm: Norm { mean: 0.449, sd: 0.226 },
+        outputs: vec![joined, coarse],
+    }
+}
+
+fn images(count: u64) -> Vec<Vec<f32>> {
+    let image = |i: u64| {
+        let mut rng = Pcg64Mcg::seed_from_u64(i);
+        (0..32 * 32).map(|_| rng.random_range(0.0..1.0)).collect()
+    };
+    (0..count).map(image).collect()
+}
+
+fn quantized(method: Method) -> (FloatNetwork, IntegerNetwork) {
+    let network = float_network(5);
+    let observed = Observed::of(&network, &images(6)).unwrap();
+    let quantized = quantize(&network, &observed, method).unwrap();
+    (network, quantized)
+}
+
+#[test]
+fn a_quantized_network_computes_what_it_was_made_of_within_its_steps() {
+    for method in Method::ALL {
+        let (network, quantized) = quantized(method);
+        let sqnr_db = outputs_sqnr_db(&network, &quantized, &images(9)[6..]).unwrap();
+        assert!(sqnr_db > 25.0, "{}: {sqnr_db} dB", method.name());
+        let worst =
+            losses(&network, &quantized, &images(7)[6..]).into_iter().map(|l| l.sqnr_db).fold(f64::MAX, f64::min);
+        assert!(worst > 20.0, "{}: {worst} dB", method.name());
+    }
+}
+
+#[test]
+fn a_network_written_as_onnx_is_read_back_the_same() {
+    let (_, quantized) = quantized(Method::MinMax);
+    let bytes = qdq::write(&quantized).unwrap();
+    let graph = Graph::parse(&bytes).unwrap();
+    assert!(qdq::is_quantized(&graph));
+    let mut read = qdq::read(&graph).unwrap();
+    let names = |n: &IntegerNetwork| n.outputs.iter().map(|t| n.tensors[*t].name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&read), names(&quantized));
+    // Convolutions are named after their nodes.
+    for (a, b) in read.layers.iter_mut().zip(&quantized.layers) {
+        if let (Layer::Conv(a), Layer::Conv(b)) = (a, b) {
+            a.name.clone_from(&b.name);
+        }
+    }
+    assert_eq!(read, quantized);
+}
+
+#[test]
+fn a_graph_with_another_kind_of_node_is_refused_by_its_name() {
+    let mut graph = crate::onnx::write::Graph::default();
+    let spec = |name: &str| TensorSpec { name: name.into(), shape: [1, 1, 8, 8].map(Dim::Fixed).to_vec() };
+    graph.node("Tanh", "curved", &["image"], vec![]);
+    let graph = Graph::parse(&graph.finish("g", &[spec("image")], &[spec("curved")])).unwrap();
+    let e = qdq::read(&graph).unwrap_err();
+    assert!(e.to_string().starts_with("node `curved` (Tanh): expected"), "{e}");
+    let e = super::float::read(&graph).unwrap_err();
+    assert!(e.to_string().starts_with("node `curved` (Tanh): expected"), "{e}");
+}
+
+static WRITTEN: LazyLock<Vec<u8>> = LazyLock::new(|| qdq::write(&quantized(Method::MinMax).1).unwrap());
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 300 }))]
+
+    #[test]
+    fn changed_bytes_of_a_graph_give_an_error_or_a_network_that_runs(at: prop::sample::Index, value: u8, more: prop::sample::Index) {
+        let mut bytes = WRITTEN.clone();
+        let (at, more) = (at.index(bytes.len()), more.index(bytes.len()));
+        bytes[at] = value;
+        bytes[more] ^= 0x40;
+        if let Ok(network) = Graph::parse(&bytes).and_then(|g| qdq::read(&g))
+            && let Ok(mut engine) = Engine::new(&network, Kernels::fastest())
+        {
+            engine.run();
+        }
+    }
+}
