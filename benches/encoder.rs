@@ -21,9 +21,9 @@ use sonotap::prompt::Polarity;
 /// Turns of each.
 const PAIRS: usize = 9;
 /// Looks of a turn.
-const LOOKS: usize = 20;
+const LOOKS: usize = 100;
 /// Looks of a turn of what is many times slower.
-const SLOW_LOOKS: usize = 4;
+const SLOW_LOOKS: usize = 10;
 
 /// CPU time of this thread, ms.
 fn cpu_ms() -> Result<f64> {
@@ -108,8 +108,8 @@ struct Whole {
 }
 
 impl Whole {
-    fn load(folder: &Path) -> Result<Self> {
-        let sam = load_with(folder, LoadOptions::default())?.segmenter;
+    fn load(folder: &Path, tract_only: bool) -> Result<Self> {
+        let sam = load_with(folder, LoadOptions { tract_only, ..LoadOptions::default() })?.segmenter;
         let frame = self_test::picture(1);
         let view = ModelView::new(frame.bounds(), sam.spec().side);
         let clicks = vec![(Point::new(120.0, 100.0), Polarity::Positive)];
@@ -121,9 +121,13 @@ impl Whole {
         Ok(self.sam.encode(&self.frame, &self.view)?)
     }
 
+    fn decode(&mut self) -> Result<()> {
+        Ok(self.sam.decode(&self.prompts, &mut self.answer)?)
+    }
+
     fn look(&mut self) -> Result<()> {
         self.encode()?;
-        Ok(self.sam.decode(&self.prompts, &mut self.answer)?)
+        self.decode()
     }
 }
 
@@ -152,11 +156,18 @@ fn main() -> Result<()> {
     };
     encode()?;
     let encoder = format!("int8 encoder, {kernels}");
-    let mut plain = Whole::load(float)?;
+    let mut plain = Whole::load(float, true)?;
     plain.look()?;
     compare(&encoder, &mut encode, "tract f32", || timed(SLOW_LOOKS, || plain.encode()))?;
-    let mut whole = Whole::load(int8)?;
+    let mut whole = Whole::load(int8, false)?;
     whole.look()?;
+    compare("decode", || timed(LOOKS, || whole.decode()), "tract", || timed(SLOW_LOOKS, || plain.decode()))?;
+    compare(
+        "encode, from frame to decoder",
+        || timed(LOOKS, || whole.encode()),
+        "tract f32",
+        || timed(SLOW_LOOKS, || plain.encode()),
+    )?;
     let both = "int8 encoder and one decode";
     compare(both, || timed(LOOKS, || whole.look()), "tract f32", || timed(SLOW_LOOKS, || plain.look()))?;
     let Some(python) = python else { return Ok(()) };

@@ -303,3 +303,33 @@ fn the_demonstration_leaves_its_three_files() {
     let sheet = image::open(left.join("contact-sheet.png")).unwrap();
     assert!(sheet.width() > 1600 && sheet.height() > 1900, "{}x{}", sheet.width(), sheet.height());
 }
+
+#[test]
+fn kernels_that_are_not_there_are_refused_with_those_that_are() {
+    let folder = TempDir::new().unwrap();
+    let found = sonotap(&folder, &["doctor"]).env("SONOTAP_KERNELS", "mmx").output().unwrap();
+    assert!(!found.status.success());
+    let said = text(&found.stdout);
+    assert!(said.contains("SONOTAP_KERNELS: expected one of") && said.contains("scalar, got `mmx`"), "{said}");
+    let found = sonotap(&folder, &["doctor"]).env("SONOTAP_KERNELS", "scalar").output().unwrap();
+    assert!(found.status.success() && text(&found.stdout).contains("int8 kernels scalar"));
+}
+
+#[test]
+fn an_encoder_that_cannot_be_quantized_or_timed_is_refused_and_nothing_is_left() {
+    let folder = TempDir::new().unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bootstrap");
+    let model = model.to_str().unwrap();
+    for (arguments, expected) in [
+        (&["bench", model][..], "expected a quantized encoder"),
+        (&["quantize", model, "--calibrate", "nowhere", "--out", "new"], "node `"),
+        (&["quantize", "nowhere", "--calibrate", "nowhere", "--out", "new"], "manifest.toml"),
+        (&["quantize", model, "--calibrate", "nowhere", "--out", "new", "--ranges", "wide"], "--ranges: expected best"),
+        (&["quantize", model, "--out", "new"], "--calibrate"),
+    ] {
+        let output = run(&folder, arguments);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{arguments:?}: {said}");
+        assert!(names_in(folder.path()).is_empty(), "{arguments:?}");
+    }
+}

@@ -248,7 +248,8 @@ fn a_manifest_survives_being_written() {
 
 #[test]
 fn what_a_caller_may_not_ask_is_an_error_and_the_model_goes_on() {
-    let mut model = sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true }).unwrap().segmenter;
+    let mut model =
+        sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
     let frame = self_test::picture(1);
     let mut out = Decoded::default();
     let lone = clicks(&[(120.0, 100.0, Positive)]);
@@ -277,7 +278,8 @@ fn what_a_caller_may_not_ask_is_an_error_and_the_model_goes_on() {
 
 #[test]
 fn answers_depend_on_the_frame_and_the_prompts_alone() {
-    let mut model = sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true }).unwrap().segmenter;
+    let mut model =
+        sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
     let (a, b) = (self_test::picture(1), self_test::picture(2));
     let asked = clicks(&[(120.0, 100.0, Positive), (20.0, 20.0, Negative), (150.0, 110.0, Positive)]);
     let turned = ModelPrompts { clicks: asked.clicks.iter().rev().copied().collect(), ..Default::default() };
@@ -296,7 +298,8 @@ fn answers_depend_on_the_frame_and_the_prompts_alone() {
 
 #[test]
 fn a_previous_mask_alone_is_a_question() {
-    let mut model = sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true }).unwrap().segmenter;
+    let mut model =
+        sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
     let frame = self_test::picture(1);
     model.encode(&frame, &ModelView::new(frame.bounds(), 256)).unwrap();
     let mut out = Decoded::default();
@@ -345,7 +348,9 @@ fn by_formula(asked: &ModelPrompts, mask: usize, column: usize, row: usize) -> f
 fn sam_official_takes_points_boxes_and_masks_as_sam_does() {
     let folder = tempfile::tempdir().unwrap();
     small_sam::write(folder.path());
-    let mut model = sam::load_with(folder.path(), LoadOptions { skip_self_test: true }).unwrap().segmenter;
+    let mut model = sam::load_with(folder.path(), LoadOptions { skip_self_test: true, ..LoadOptions::default() })
+        .unwrap()
+        .segmenter;
     let frame = ramp();
     model.encode(&frame, &ModelView::new(frame.bounds(), 1024)).unwrap();
     let lone = clicks(&[(300.0, 200.0, Positive)]);
@@ -374,7 +379,9 @@ fn a_model_that_was_measured_passes_its_self_test() {
     let folder = tempfile::tempdir().unwrap();
     let mut manifest = small_sam::write(folder.path());
     assert_eq!(refusal(folder.path()).to_string(), "manifest.toml: expected a self-test, got none");
-    let mut model = sam::load_with(folder.path(), LoadOptions { skip_self_test: true }).unwrap().segmenter;
+    let mut model = sam::load_with(folder.path(), LoadOptions { skip_self_test: true, ..LoadOptions::default() })
+        .unwrap()
+        .segmenter;
     let tolerances = self_test::Difference { logit_max: 1e-3, iou_max: 1e-4 };
     manifest.self_test = Some(self_test::measure(&mut model, 5, tolerances).unwrap());
     std::fs::write(folder.path().join("manifest.toml"), manifest.to_toml().unwrap()).unwrap();
@@ -385,7 +392,9 @@ fn a_model_that_was_measured_passes_its_self_test() {
 fn not_a_number_comes_through() {
     let folder = tempfile::tempdir().unwrap();
     small_sam::write(folder.path());
-    let mut model = sam::load_with(folder.path(), LoadOptions { skip_self_test: true }).unwrap().segmenter;
+    let mut model = sam::load_with(folder.path(), LoadOptions { skip_self_test: true, ..LoadOptions::default() })
+        .unwrap()
+        .segmenter;
     let frame = ramp();
     model.encode(&frame, &ModelView::new(frame.bounds(), 1024)).unwrap();
     let mut previous = vec![0.0; 256 * 256];

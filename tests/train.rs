@@ -11,6 +11,8 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
 use sonotap::error::ErrorKind;
 use sonotap::mask::Bitmap;
+use sonotap::model::sam::{LoadOptions, load_with};
+use sonotap::quantize::{Options, quantize_folder};
 use sonotap::train::config::{DistillConfig, TrainConfig};
 use sonotap::train::example::Example;
 use sonotap::train::export::{self, Weights};
@@ -233,6 +235,36 @@ fn a_trained_network_becomes_a_model_folder_that_tract_computes_alike() {
     assert_eq!(again.kind(), ErrorKind::Argument);
     sonotap::model::sam::load(&model).unwrap();
     assert!(out.join("curves.png").is_file());
+}
+
+#[test]
+fn a_quantized_model_runs_in_the_integer_engine_and_says_what_it_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parsed(folder.path());
+    let out = folder.path().join("run");
+    let stop = AtomicBool::new(false);
+    Run::open(config.clone(), None, &out, false, &Device::flex()).unwrap().learn(&stop, &mut |_| {}).unwrap();
+    let (model, quantized) = (folder.path().join("model"), folder.path().join("int8"));
+    export::export(&Weights::load(&out.join("weights.safetensors")).unwrap(), &model, None, Vec::new()).unwrap();
+    let sets = vec![config.data[0].folder.clone()];
+    let options = Options { sets, images: 3, validation: 2, method: None, seed: 1 };
+    let report = quantize_folder(&model, &quantized, &options, &stop).unwrap();
+    assert_eq!(report.tried.len(), 3);
+    assert_eq!(report.validation[0].objects, 2);
+    let lost = |name: &str| report.losses.iter().find(|l| l.name == name).map(|l| l.sqnr_db);
+    for output in ["embedding", "skip4", "skip2"] {
+        assert!(lost(output).is_some_and(|db| db > 18.0), "{output}: {:?}", report.losses);
+    }
+    let loaded = load_with(&quantized, LoadOptions::default()).unwrap();
+    assert!(loaded.segmenter.kernels().is_some() && loaded.segmenter.has_own_decoder());
+    assert_eq!(loaded.manifest.evaluation[0].set, "ellipses, val");
+    // Without the engine the same folder runs in tract.
+    let plain = load_with(&quantized, LoadOptions { skip_self_test: true, tract_only: true }).unwrap();
+    assert!(plain.segmenter.kernels().is_none() && !plain.segmenter.has_own_decoder());
+    let error = quantize_folder(&quantized, &folder.path().join("again"), &options, &stop).unwrap_err();
+    assert_eq!(error.to_string(), "expected an encoder in f32, got one that is quantized already");
+    let error = quantize_folder(&model, &quantized, &options, &stop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Argument);
 }
 
 #[test]

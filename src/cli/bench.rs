@@ -26,6 +26,8 @@ struct EncoderTime {
     kernels: &'static str,
     peak_gmacs_per_second: f64,
     encode_us: f64,
+    image_us: f64,
+    outputs_us: f64,
     memory_bytes: usize,
     macs: usize,
     steps: Vec<StepTime>,
@@ -53,16 +55,24 @@ fn measure(engine: &mut Engine, runs: usize) -> Result<EncoderTime> {
     let peak = engine.kernels().peak_gmacs_per_second();
     let count = engine.steps().count();
     let mut times = vec![Vec::with_capacity(runs); count];
-    let mut whole = Vec::with_capacity(runs);
+    let (mut whole, mut image, mut given) = (Vec::new(), Vec::new(), Vec::new());
+    let mut outputs: Vec<Vec<f32>> = (0..engine.outputs()).map(|i| vec![0.0; engine.output_shape(i).len()]).collect();
+    let us = |begin: Instant| begin.elapsed().as_secs_f64() * 1e6;
     for _ in 0..runs {
         for (i, times) in times.iter_mut().enumerate() {
             let begin = Instant::now();
             engine.run_step(i);
-            times.push(begin.elapsed().as_secs_f64() * 1e6);
+            times.push(us(begin));
         }
         let begin = Instant::now();
+        engine.set_image(&grey)?;
+        image.push(us(begin));
+        let begin = Instant::now();
         engine.run();
-        whole.push(begin.elapsed().as_secs_f64() * 1e6);
+        whole.push(us(begin));
+        let begin = Instant::now();
+        outputs.iter_mut().enumerate().for_each(|(i, out)| engine.output(i, out));
+        given.push(us(begin));
     }
     let steps = engine.steps().zip(&mut times).map(|(step, times)| {
         let us = median(times);
@@ -74,6 +84,8 @@ fn measure(engine: &mut Engine, runs: usize) -> Result<EncoderTime> {
         kernels: engine.kernels().name(),
         peak_gmacs_per_second: peak,
         encode_us: median(&mut whole),
+        image_us: median(&mut image),
+        outputs_us: median(&mut given),
         memory_bytes: engine.bytes(),
         macs: engine.steps().map(|s| s.macs).sum(),
         steps: steps.collect(),
@@ -100,6 +112,10 @@ fn lines(t: &EncoderTime, with_layers: bool) -> Vec<String> {
         }
     }
     lines.push(row("encoder", t.encode_us, t.macs));
+    lines.push(format!(
+        "{:9.1} us  image to bytes before it\n{:9.1} us  outputs to f32 after it",
+        t.image_us, t.outputs_us
+    ));
     lines.push(format!(
         "kernels {}, one thread; peak of their multiplications {:.0} GMAC/s; tensors take {:.2} MB",
         t.kernels,

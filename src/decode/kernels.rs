@@ -3,8 +3,6 @@
 //! What pulp dispatches must consume what it captured (`let y = y`): a closure that could be called again is reached through a
 //! shim that rustc compiles for the narrowest processor, the whole body with it.
 
-use std::ops::Range;
-
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::fast_math::exp;
@@ -38,8 +36,6 @@ pub(super) struct Linear {
     pub activation: Activation,
 }
 
-/// Outputs that are summed together.
-const ROWS: usize = 6;
 /// Places that are done before the next, a whole number of vectors: their inputs stay in the first cache.
 const PANEL: usize = 96;
 
@@ -92,84 +88,94 @@ impl WithSimd for Planes<'_> {
             for (panel, plane) in panel.chunks_exact_mut(PANEL).zip(x.chunks_exact(places)) {
                 panel[..count].copy_from_slice(&plane[from..from + count]);
             }
-            for first in (0..layer.outputs).step_by(ROWS) {
-                let tile =
-                    Tile { layer, panel, outputs: first..(first + ROWS).min(layer.outputs), from, count, places };
-                let mut at = 0;
-                while at < count {
-                    at += if count - at > S::F32_LANES {
-                        tile.sums::<S, 2>(simd, at, plus, y, low, high)
-                    } else {
-                        tile.sums::<S, 1>(simd, at, plus, y, low, high)
-                    };
-                }
+            let tile = Tile { layer, panel, from, count, places, low, high };
+            let mut first = 0;
+            while first < layer.outputs {
+                first += tile.outputs(simd, first, plus, y);
             }
         }
     }
 }
 
-/// Some outputs of one panel.
-struct Tile<'a> {
+/// One panel's sums.
+struct Tile<'a, S: Simd> {
     layer: &'a Linear,
     panel: &'a [f32],
-    outputs: Range<usize>,
     /// Place of the panel's first column.
     from: usize,
     count: usize,
     places: usize,
+    low: S::f32s,
+    high: S::f32s,
 }
 
-impl Tile<'_> {
-    /// `V` vectors of places from `at` on; gives their number.
+impl<S: Simd> Tile<'_, S> {
+    /// As many outputs from `first` on as registers hold; gives their number.
     #[inline(always)]
-    fn sums<S: Simd, const V: usize>(
+    fn outputs(&self, simd: S, first: usize, plus: Option<&[f32]>, y: &mut [f32]) -> usize {
+        match self.layer.outputs - first {
+            8.. if S::F32_LANES != 8 => self.columns::<8>(simd, first, plus, y),
+            4.. => self.columns::<4>(simd, first, plus, y),
+            2.. => self.columns::<2>(simd, first, plus, y),
+            _ => self.columns::<1>(simd, first, plus, y),
+        }
+    }
+
+    #[inline(always)]
+    fn columns<const M: usize>(&self, simd: S, first: usize, plus: Option<&[f32]>, y: &mut [f32]) -> usize {
+        let mut at = 0;
+        while at < self.count {
+            if self.count - at > S::F32_LANES {
+                self.sums::<M, 2>(simd, first, at, plus, y);
+                at += 2 * S::F32_LANES;
+            } else {
+                self.sums::<M, 1>(simd, first, at, plus, y);
+                at += S::F32_LANES;
+            }
+        }
+        M
+    }
+
+    /// `M` outputs at `V` vectors of places.
+    #[inline(always)]
+    fn sums<const M: usize, const V: usize>(
         &self,
         simd: S,
+        first: usize,
         at: usize,
         plus: Option<&[f32]>,
         y: &mut [f32],
-        low: S::f32s,
-        high: S::f32s,
-    ) -> usize {
-        let width = V * S::F32_LANES;
-        let mut acc = [[simd.splat_f32s(0.0); V]; ROWS];
-        for (acc, o) in acc.iter_mut().zip(self.outputs.clone()) {
-            *acc = [simd.splat_f32s(self.layer.bias[o]); V];
+    ) {
+        let mut acc = [[simd.splat_f32s(0.0); V]; M];
+        for (acc, bias) in acc.iter_mut().zip(&self.layer.bias[first..first + M]) {
+            *acc = [simd.splat_f32s(*bias); V];
         }
         let weights = self.layer.weights.chunks_exact(self.layer.outputs);
         for (column, weights) in self.panel.chunks_exact(PANEL).zip(weights) {
-            let (seen, _) = S::as_simd_f32s(&column[at..at + width]);
-            let Some(seen) = seen.first_chunk::<V>() else { continue };
-            if let Some(weights) = weights[self.outputs.start..].first_chunk::<ROWS>() {
-                for (acc, w) in acc.iter_mut().zip(weights) {
-                    let w = simd.splat_f32s(*w);
-                    for v in 0..V {
-                        acc[v] = simd.mul_add_e_f32s(w, seen[v], acc[v]);
-                    }
-                }
-            } else {
-                for (acc, w) in acc.iter_mut().zip(&weights[self.outputs.clone()]) {
-                    let w = simd.splat_f32s(*w);
-                    for v in 0..V {
-                        acc[v] = simd.mul_add_e_f32s(w, seen[v], acc[v]);
-                    }
+            let (seen, _) = S::as_simd_f32s(&column[at..]);
+            let (Some(seen), Some(weights)) = (seen.first_chunk::<V>(), weights[first..].first_chunk::<M>()) else {
+                return;
+            };
+            for m in 0..M {
+                let w = simd.splat_f32s(weights[m]);
+                for v in 0..V {
+                    acc[m][v] = simd.mul_add_e_f32s(w, seen[v], acc[m][v]);
                 }
             }
         }
-        for (acc, o) in acc.iter().zip(self.outputs.clone()) {
-            let place = o * self.places + self.from + at;
+        for (m, acc) in acc.iter().enumerate() {
+            let place = (first + m) * self.places + self.from + at;
             for (v, sum) in acc.iter().enumerate() {
-                let (start, left) = (place + v * S::F32_LANES, self.count.saturating_sub(at + v * S::F32_LANES));
-                let left = left.min(S::F32_LANES);
+                let left = self.count.saturating_sub(at + v * S::F32_LANES).min(S::F32_LANES);
+                let range = place + v * S::F32_LANES..place + v * S::F32_LANES + left;
                 let sum = match plus {
-                    Some(plus) => simd.add_f32s(*sum, simd.partial_load_f32s(&plus[start..start + left])),
+                    Some(plus) => simd.add_f32s(*sum, simd.partial_load_f32s(&plus[range.clone()])),
                     None => *sum,
                 };
-                let sum = simd.min_f32s(simd.max_f32s(sum, low), high);
-                simd.partial_store_f32s(&mut y[start..start + left], sum);
+                let sum = simd.min_f32s(simd.max_f32s(sum, self.low), self.high);
+                simd.partial_store_f32s(&mut y[range], sum);
             }
         }
-        width
     }
 }
 
@@ -197,50 +203,62 @@ impl Spatial {
     #[inline(always)]
     fn all_planes(&self, x: &[f32], edge: usize, y: &mut [f32]) {
         let to = edge / self.stride;
-        let (low, high) = self.activation.bounds();
+        let nothing = vec![0.0; edge];
         let planes = y.chunks_exact_mut(to * to).zip(x.chunks_exact(edge * edge));
-        for (((y, x), weights), bias) in planes.zip(self.weights.chunks_exact(9)).zip(&self.bias) {
+        for (((y, x), weights), bias) in planes.zip(self.weights.as_chunks::<9>().0).zip(&self.bias) {
+            let row = |at: usize| if at < edge { &x[at * edge..][..edge] } else { &nothing[..] };
             for (oy, y) in y.chunks_exact_mut(to).enumerate() {
-                y.fill(*bias);
-                for (ky, weights) in weights.chunks_exact(3).enumerate() {
-                    let row = (oy * self.stride + ky).wrapping_sub(self.before);
-                    if row < edge {
-                        add_row(&x[row * edge..][..edge], weights, self.stride, self.before, y);
-                    }
+                let first = (oy * self.stride).wrapping_sub(self.before);
+                let rows = [row(first), row(first.wrapping_add(1)), row(first.wrapping_add(2))];
+                if self.stride == 1 {
+                    near(rows, weights, *bias, self.activation.bounds(), y);
+                } else {
+                    apart(rows, weights, *bias, self.activation.bounds(), y);
                 }
-                y.iter_mut().for_each(|v| *v = v.clamp(low, high));
             }
         }
     }
 }
 
-/// `y[i] += sum over k of w[k] x[stride * i + k - before]`, nothing beyond the ends.
+/// A row of a 3x3 convolution of stride 1, one zero at either end.
 #[inline(always)]
-fn add_row(x: &[f32], w: &[f32], stride: usize, before: usize, y: &mut [f32]) {
-    let edge = x.len();
-    let &[a, b, c] = w else { return };
-    if stride == 1 && before == 1 && edge >= 2 {
-        let inner = &mut y[1..edge - 1];
-        for (i, y) in inner.iter_mut().enumerate() {
-            *y += a * x[i] + b * x[i + 1] + c * x[i + 2];
-        }
-        y[0] += b * x[0] + c * x[1];
-        y[edge - 1] += a * x[edge - 2] + b * x[edge - 1];
-        return;
+fn near(rows: [&[f32]; 3], w: &[f32; 9], bias: f32, (low, high): (f32, f32), y: &mut [f32]) {
+    let (edge, inner) = (y.len(), y.len() - 2);
+    let at = |row: &[f32], i: usize, k: usize| (i + k).checked_sub(1).and_then(|i| row.get(i)).copied().unwrap_or(0.0);
+    for i in [0, edge - 1] {
+        let taps = (0..9).map(|k| w[k] * at(rows[k / 3], i, k % 3));
+        y[i] = (bias + taps.sum::<f32>()).clamp(low, high);
     }
-    for (i, y) in y.iter_mut().enumerate() {
-        for (k, w) in w.iter().enumerate() {
-            let at = (stride * i + k).wrapping_sub(before);
-            *y += x.get(at).map_or(0.0, |v| v * w);
-        }
+    let [a, b, c] = rows.map(|row| [&row[..inner], &row[1..inner + 1], &row[2..inner + 2]]);
+    let y = &mut y[1..inner + 1];
+    for i in 0..inner {
+        let upper = w[0] * a[0][i] + w[1] * a[1][i] + w[2] * a[2][i];
+        let middle = w[3] * b[0][i] + w[4] * b[1][i] + w[5] * b[2][i];
+        let lower = w[6] * c[0][i] + w[7] * c[1][i] + w[8] * c[2][i];
+        y[i] = (bias + upper + middle + lower).clamp(low, high);
     }
+}
+
+/// A row of a 3x3 convolution of stride 2, one zero at the end.
+#[inline(always)]
+fn apart(rows: [&[f32]; 3], w: &[f32; 9], bias: f32, (low, high): (f32, f32), y: &mut [f32]) {
+    let last = y.len() - 1;
+    let pairs = rows.map(|row| row.as_chunks::<2>().0);
+    let sum = |i: usize| {
+        let taps = |k: usize| w[3 * k] * pairs[k][i][0] + w[3 * k + 1] * pairs[k][i][1];
+        bias + taps(0) + taps(1) + taps(2)
+    };
+    for i in 0..last {
+        let right = w[2] * pairs[0][i + 1][0] + w[5] * pairs[1][i + 1][0] + w[8] * pairs[2][i + 1][0];
+        y[i] = (sum(i) + right).clamp(low, high);
+    }
+    y[last] = sum(last).clamp(low, high);
 }
 
 /// The neighbourhoods of a 3x3 convolution of stride 2, pads 0 before and 1 after, as planes: [C * 9, (edge / 2)^2].
 pub(super) fn neighbourhoods(x: &[f32], edge: usize, out: &mut [f32]) {
     let to = edge / 2;
-    let taps = out.chunks_exact_mut(to * to).enumerate();
-    for (at, plane) in taps {
+    for (at, plane) in out.chunks_exact_mut(to * to).enumerate() {
         let (channel, ky, kx) = (at / 9, at / 3 % 3, at % 3);
         let x = &x[channel * edge * edge..][..edge * edge];
         for (oy, row) in plane.chunks_exact_mut(to).enumerate() {
@@ -249,10 +267,15 @@ pub(super) fn neighbourhoods(x: &[f32], edge: usize, out: &mut [f32]) {
                 row.fill(0.0);
                 continue;
             }
-            let seen = &x[y * edge..][..edge];
-            let (inner, last) = row.split_at_mut(to - 1);
-            inner.iter_mut().zip(seen[kx..].iter().step_by(2)).for_each(|(v, x)| *v = *x);
-            last[0] = seen.get(2 * (to - 1) + kx).copied().unwrap_or(0.0);
+            let pairs = x[y * edge..][..edge].as_chunks::<2>().0;
+            match kx {
+                0 => row.iter_mut().zip(pairs).for_each(|(v, p)| *v = p[0]),
+                1 => row.iter_mut().zip(pairs).for_each(|(v, p)| *v = p[1]),
+                _ => {
+                    row.iter_mut().zip(&pairs[1..]).for_each(|(v, p)| *v = p[0]);
+                    row[to - 1] = 0.0;
+                }
+            }
         }
     }
 }
@@ -265,8 +288,16 @@ pub(super) fn up_add_relu6(coarse: &[f32], edge: usize, fine: &mut [f32]) {
         let fine = fine;
         for (coarse, fine) in coarse.chunks_exact(edge / 2).zip(fine.chunks_exact_mut(2 * edge)) {
             for fine in fine.chunks_exact_mut(edge) {
-                for (fine, c) in fine.as_chunks_mut::<2>().0.iter_mut().zip(coarse) {
-                    *fine = [(fine[0] + c).clamp(0.0, 6.0), (fine[1] + c).clamp(0.0, 6.0)];
+                let (parts, rest) = fine.as_chunks_mut::<16>();
+                let (seen, seen_rest) = coarse.as_chunks::<8>();
+                for (fine, coarse) in parts.iter_mut().zip(seen) {
+                    let twice: [f32; 16] = std::array::from_fn(|i| coarse[i / 2]);
+                    for i in 0..16 {
+                        fine[i] = (fine[i] + twice[i]).clamp(0.0, 6.0);
+                    }
+                }
+                for (i, fine) in rest.iter_mut().enumerate() {
+                    *fine = (*fine + seen_rest[i / 2]).clamp(0.0, 6.0);
                 }
             }
         }

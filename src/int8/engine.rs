@@ -19,6 +19,9 @@ use super::network::{IntegerNetwork, Network, Norm, Quantization, Shape, TensorI
 use super::plan::{Band, Gemm, Step, Work, plan};
 use crate::error::{Error, ErrorKind, Result};
 
+/// Channels of an output that are written together.
+const OUTPUT_CHANNELS: usize = 8;
+
 /// A planned network and its memory.
 pub struct Engine {
     kernels: Kernels,
@@ -110,10 +113,15 @@ impl Engine {
         let gain = 1.0 / (self.norm.sd * q.scale);
         let offset = q.zero_point as f32 - self.norm.mean * gain;
         let Some(buffer) = self.tensors.buffers[self.input].as_mut() else { return Ok(()) };
-        for (y, row) in grey.chunks_exact(s.width).enumerate() {
-            let bytes = buffer.row_mut(y).iter_mut();
-            bytes.zip(row).for_each(|(b, v)| *b = (v * gain + offset).round_ties_even() as u8);
-        }
+        pulp::Arch::new().dispatch(move || {
+            let buffer = buffer;
+            for (y, row) in grey.chunks_exact(s.width).enumerate() {
+                let bytes = buffer.row_mut(y).iter_mut();
+                bytes
+                    .zip(row)
+                    .for_each(|(b, v)| *b = (v * gain + offset).round_ties_even().clamp(0.0, 255.0) as i32 as u8);
+            }
+        });
         Ok(())
     }
 
@@ -173,6 +181,11 @@ impl Engine {
         }
     }
 
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// An output's shape.
     pub fn output_shape(&self, output: usize) -> Shape {
         self.tensors.shapes[self.outputs[output]]
@@ -187,15 +200,21 @@ impl Engine {
         let (s, q) = (self.tensors.shapes[t], self.tensors.quantizations[t]);
         assert_eq!(out.len(), s.len(), "values of an output");
         let Some(buffer) = &self.tensors.buffers[t] else { return };
-        let values: [f32; 256] = std::array::from_fn(|b| q.value(b as u8));
         let (plane, pixel) = (s.height * s.width, buffer.layout.pixel);
-        for y in 0..s.height {
-            let row = buffer.row(y);
-            for (c, plane) in out.chunks_exact_mut(plane).enumerate() {
-                let line = &mut plane[y * s.width..][..s.width];
-                line.iter_mut().zip(row[c..].iter().step_by(pixel)).for_each(|(v, b)| *v = values[usize::from(*b)]);
+        let (scale, zero) = (q.scale, q.zero_point as f32);
+        pulp::Arch::new().dispatch(move || {
+            let out = out;
+            // Some channels at a time: their rows of results stay in the first cache.
+            for (block, planes) in out.chunks_mut(plane * OUTPUT_CHANNELS).enumerate() {
+                for y in 0..s.height {
+                    let row = &buffer.row(y)[block * OUTPUT_CHANNELS..];
+                    for (c, plane) in planes.chunks_exact_mut(plane).enumerate() {
+                        let line = plane[y * s.width..][..s.width].iter_mut();
+                        line.zip(row[c..].iter().step_by(pixel)).for_each(|(v, b)| *v = (f32::from(*b) - zero) * scale);
+                    }
+                }
             }
-        }
+        });
     }
 
     /// The bytes of a tensor, [H, W, C]; `None` when it does not exist whole.

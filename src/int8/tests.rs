@@ -291,7 +291,7 @@ fn convolutions_are_those_of_onnx_runtime_on_signed_bytes() {
 }
 
 /// A small network in f32 of everything that there is.
-fn float_network(seed: u64) -> FloatNetwork {
+pub(super) fn float_network(seed: u64) -> FloatNetwork {
     let mut draft = Draft::new(seed, Shape { channels: 1, height: 32, width: 32 });
     let s = draft.conv(0, 16, 3, 2, same(0, 1));
     let d = draft.depthwise(s, 3, 1, same(1, 1));
@@ -335,7 +335,7 @@ fn float_network(seed: u64) -> FloatNetwork {
     }
 }
 
-fn images(count: u64) -> Vec<Vec<f32>> {
+pub(super) fn images(count: u64) -> Vec<Vec<f32>> {
     let image = |i: u64| {
         let mut rng = Pcg64Mcg::seed_from_u64(i);
         (0..32 * 32).map(|_| rng.random_range(0.0..1.0)).collect()

@@ -39,6 +39,8 @@ const UNUSED_INPUT: &str = "orig_im_size";
 pub struct LoadOptions {
     /// Leaves the self-test out: to measure a new model, never on the live path.
     pub skip_self_test: bool,
+    /// Runs both graphs in tract, also where the integer engine or the own decoder would: to compare with.
+    pub tract_only: bool,
 }
 
 /// Where the time of loading went.
@@ -84,8 +86,8 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     let (encoder, decoder) = (encoder?, decoder?);
     Manifest::read_file(folder, &manifest.card)?;
     let mut times = LoadTimes { read: begin.elapsed(), ..LoadTimes::default() };
-    let encoder = Encoder::build(&manifest, &encoder, &mut times)?;
-    let decoder = Decoder::build(&manifest, &decoder, &mut times)?;
+    let encoder = Encoder::build(&manifest, &encoder, options, &mut times)?;
+    let decoder = Decoder::build(&manifest, &decoder, options, &mut times)?;
     let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
@@ -282,10 +284,10 @@ enum Decoder {
 
 impl Decoder {
     /// Our own for a graph that it knows; else tract.
-    fn build(manifest: &Manifest, bytes: &[u8], times: &mut LoadTimes) -> Result<Self> {
+    fn build(manifest: &Manifest, bytes: &[u8], options: LoadOptions, times: &mut LoadTimes) -> Result<Self> {
         let spec = &manifest.decoder;
         let begin = Instant::now();
-        if manifest.kind == Kind::Sonotap {
+        if manifest.kind == Kind::Sonotap && !options.tract_only {
             match read::Graph::parse(bytes).and_then(|g| DecodeEngine::new(&g)) {
                 Ok(engine) => {
                     times.parse += begin.elapsed();
@@ -313,12 +315,12 @@ enum Encoder {
 
 impl Encoder {
     /// The integer engine for a quantized graph that it knows; else tract.
-    fn build(manifest: &Manifest, bytes: &[u8], times: &mut LoadTimes) -> Result<Self> {
+    fn build(manifest: &Manifest, bytes: &[u8], options: LoadOptions, times: &mut LoadTimes) -> Result<Self> {
         let spec = &manifest.encoder;
         let kernels = Kernels::chosen()?;
         let begin = Instant::now();
-        let graph = read::Graph::parse(bytes).ok().filter(|g| manifest.kind == Kind::Sonotap && qdq::is_quantized(g));
-        if let Some(graph) = graph {
+        let is_own = manifest.kind == Kind::Sonotap && !options.tract_only;
+        if let Some(graph) = read::Graph::parse(bytes).ok().filter(|g| is_own && qdq::is_quantized(g)) {
             match IntegerEncoder::new(spec, &graph, kernels) {
                 Ok(integer) => {
                     times.parse += begin.elapsed();

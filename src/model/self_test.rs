@@ -89,7 +89,7 @@ pub struct VerifyReport {
 /// # Errors
 /// Those of [`sam::load`].
 pub fn verify(folder: &Path) -> Result<VerifyReport> {
-    let mut loaded = sam::load_with(folder, LoadOptions { skip_self_test: true })?;
+    let mut loaded = sam::load_with(folder, LoadOptions { skip_self_test: true, ..LoadOptions::default() })?;
     let files = loaded.manifest.verify_files(folder)?;
     let Some(vector) = &loaded.manifest.self_test else {
         return Err(Error::new(ErrorKind::Model, "manifest.toml: expected a self-test, got none"));

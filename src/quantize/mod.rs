@@ -14,7 +14,7 @@ use crate::eval::dataset::{Dataset, DatasetOptions, ObjectChoice};
 use crate::eval::protocol::{LookKind, Protocol, Questions};
 use crate::eval::runner;
 use crate::geometry::ModelView;
-use crate::int8::quantize::{Loss, Method, Observed, losses, outputs_sqnr_db, quantize};
+use crate::int8::quantize::{Loss, Method, Observed, equalize, losses, outputs_sqnr_db, quantize};
 use crate::int8::{float, qdq};
 use crate::model::look::{LookOptions, Looker};
 use crate::model::manifest::{Evaluation, FileSpec, Kind, MANIFEST, Manifest, hex_digest};
@@ -97,19 +97,21 @@ pub fn quantize_folder(source: &Path, out: &Path, options: &Options, stop: &Atom
     let side = manifest.input.side as u32;
     let calibration = pictures(&options.sets, "train", options.images, side, options.seed)?;
     let held_out = pictures(&options.sets, "val", options.validation.max(1), side, options.seed).unwrap_or_default();
-    let observed = Observed::of(&network, &calibration)?;
+    // Ranges are seen twice: of channels, to make them equal, and of tensors then.
+    let equal = equalize(&network, Observed::of(&network, &calibration)?.reach());
+    let observed = Observed::of(&equal, &calibration)?;
     // Without a `val` split ranges are judged by what they were made from.
     let judged = if held_out.is_empty() { &calibration } else { &held_out };
     let mut tried = Vec::new();
     for method in options.method.map_or_else(|| Method::ALL.to_vec(), |m| vec![m]) {
-        let sqnr_db = outputs_sqnr_db(&network, &quantize(&network, &observed, method)?, judged)?;
+        let sqnr_db = outputs_sqnr_db(&network, &quantize(&equal, &observed, method)?, judged)?;
         tried.push((method, sqnr_db));
     }
     let Some(&(method, _)) = tried.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
         return Err(Error::new(ErrorKind::Argument, "expected a way to find ranges, got none"));
     };
-    let quantized = quantize(&network, &observed, method)?;
-    let losses = losses(&network, &quantized, &judged[..judged.len().min(LOSS_IMAGES)]);
+    let quantized = quantize(&equal, &observed, method)?;
+    let losses = losses(&equal, &quantized, &judged[..judged.len().min(LOSS_IMAGES)]);
     let mut report = Report { method, tried, losses, validation: Vec::new() };
     std::fs::create_dir_all(out).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
     let written = write(source, out, manifest, &qdq::write(&quantized)?, options, &mut report, stop);
@@ -144,7 +146,7 @@ fn write(
     (manifest.self_test, manifest.evaluation) = (None, Vec::new());
     let save = |m: &Manifest| put(MANIFEST, m.to_toml()?.as_bytes()).map(|_| ());
     save(&manifest)?;
-    let mut loaded = sam::load_with(out, LoadOptions { skip_self_test: true })?;
+    let mut loaded = sam::load_with(out, LoadOptions { skip_self_test: true, ..LoadOptions::default() })?;
     if loaded.segmenter.kernels().is_none() {
         return Err(Error::new(ErrorKind::Model, "expected the integer engine to take the new encoder, got a refusal"));
     }

@@ -207,10 +207,10 @@ impl Kernels {
     pub fn peak_gmacs_per_second(self) -> f64 {
         const TURNS: usize = 20_000;
         let Some(room) = self.room() else { return 0.0 };
-        let bytes = [1u8; 256];
+        let bytes = [1u8; 1024];
         let turn = || {
             let begin = std::time::Instant::now();
-            // SAFETY: the room is this processor's, and there are 256 bytes.
+            // SAFETY: the room is this processor's, and there are 1024 bytes.
             std::hint::black_box(unsafe { (room.peak)(bytes.as_ptr(), TURNS) });
             begin.elapsed().as_secs_f64()
         };

@@ -3,8 +3,10 @@
 //! Static, after training: activations are unsigned bytes with one scale a tensor, kernels signed bytes, symmetric, one scale a
 //! channel, biases i32. ReLU and ReLU6 become the ends of ranges. The image's own range is exact: a step is one grey level.
 
+mod equalize;
 mod observe;
 
+pub use equalize::equalize;
 pub use observe::{Method, Observed};
 
 use super::float;
@@ -160,5 +162,5 @@ fn input_bytes(quantized: &IntegerNetwork, image: &[f32]) -> Vec<u8> {
     let (q, norm) = (quantized.tensors[t].quantization, quantized.norm);
     let gain = 1.0 / (norm.sd * q.scale);
     let offset = q.zero_point as f32 - norm.mean * gain;
-    image.iter().map(|v| (v * gain + offset).round_ties_even() as u8).collect()
+    image.iter().map(|v| (v * gain + offset).round_ties_even().clamp(0.0, 255.0) as i32 as u8).collect()
 }

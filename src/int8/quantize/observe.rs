@@ -118,6 +118,7 @@ pub(super) fn affine(low: f32, high: f32) -> Quantization {
 #[derive(Clone, Debug)]
 pub struct Observed {
     histograms: Vec<Histogram>,
+    reach: Vec<Vec<f32>>,
 }
 
 impl Observed {
@@ -131,8 +132,10 @@ impl Observed {
         }
         let empty = Histogram { low: 0.0, high: 0.0, counts: vec![0; BINS] };
         let mut histograms = vec![empty; network.tensors.len()];
+        let mut reach: Vec<Vec<f32>> = network.tensors.iter().map(|t| vec![0.0; t.shape.channels]).collect();
         for image in images {
-            for ((h, values), t) in histograms.iter_mut().zip(float::run(network, image)).zip(&network.tensors) {
+            let all = float::run(network, image);
+            for (((h, values), t), reach) in histograms.iter_mut().zip(&all).zip(&network.tensors).zip(&mut reach) {
                 if let Some(v) = values.iter().find(|v| !v.is_finite()) {
                     return Err(Error::new(
                         ErrorKind::Model,
@@ -141,13 +144,21 @@ impl Observed {
                 }
                 h.low = values.iter().copied().fold(h.low, f32::min);
                 h.high = values.iter().copied().fold(h.high, f32::max);
+                for pixel in values.chunks_exact(reach.len()) {
+                    reach.iter_mut().zip(pixel).for_each(|(r, v)| *r = r.max(v.abs()));
+                }
             }
         }
         histograms.iter_mut().for_each(|h| h.high = h.high.max(h.low + SHORTEST));
         for image in images {
             histograms.iter_mut().zip(float::run(network, image)).for_each(|(h, values)| h.add(&values));
         }
-        Ok(Self { histograms })
+        Ok(Self { histograms, reach })
+    }
+
+    /// Greatest magnitude of each tensor's channels.
+    pub fn reach(&self) -> &[Vec<f32>] {
+        &self.reach
     }
 
     /// Of a tensor.
