@@ -5,7 +5,8 @@
 //! | room | what |
 //! |---|---|
 //! | [`units`], [`geometry`], [`frame`], [`mask`] | values that know their unit, space and provenance |
-//! | [`source`] | where frames come from: DICOM, images, phantom |
+//! | [`source`] | where frames come from: DICOM, images, phantom, camera |
+//! | [`profile`] | what a device is made of, from a TOML file |
 //! | [`input`], [`prompt`], [`session`] | what the operator does, and what it means |
 //! | [`model`] | a promptable model, and one look through it |
 //! | [`track`] | optical flow, carrying a mask along it, the drift test |
@@ -13,11 +14,12 @@
 //! | [`pipeline`] | the engine on threads, with a deadline for every frame |
 //! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
 //! | [`overlay`], [`screen`], [`display`] | drawing it, touching it, showing or recording it |
+//! | [`heat`] | when it gets hot, less is computed |
 //! | [`eval`] | how good a model is: protocols, metrics, reports |
 //!
 //! A program pushes frames and commands and polls scenes: [`pipeline::live`] has the example.
 #![deny(missing_docs)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod contour;
 pub mod display;
@@ -26,12 +28,14 @@ pub mod error;
 pub mod eval;
 pub mod frame;
 pub mod geometry;
+pub mod heat;
 pub mod input;
 pub mod mask;
 pub mod measure;
 pub mod model;
 pub mod overlay;
 pub mod pipeline;
+pub mod profile;
 pub mod prompt;
 pub mod scene;
 pub mod screen;
