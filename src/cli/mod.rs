@@ -1,14 +1,19 @@
 //! The commands of the binary. Each is a function from its arguments to `anyhow::Result<()>`.
 
 mod assets;
+#[cfg(feature = "v4l2")]
+mod cameras;
+mod device;
 mod displays;
 mod doctor;
 mod eval;
+mod feed;
 mod model;
 mod output;
 mod report;
 mod run;
 mod segment;
+mod service;
 mod sheet;
 mod source;
 mod stage;
@@ -75,6 +80,13 @@ enum Command {
     /// Look at a model folder.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// List cameras, their formats, sizes and rates.
+    #[cfg(feature = "v4l2")]
+    Cameras {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what this device can do, and what is missing.
     Doctor {
         /// As JSON.
@@ -86,19 +98,28 @@ enum Command {
 /// Arguments of `run`.
 #[derive(Args, Clone)]
 pub struct RunArguments {
-    /// dicom:FILE, images:PATH (a folder of pictures, a GIF or a single picture), or phantom:PRESET (cyst, lesion,
-    /// vessel, chamber, fetal-head).
+    /// dicom:FILE, images:PATH (a folder of pictures, a GIF or a single picture), phantom:PRESET (cyst, lesion, vessel,
+    /// chamber, fetal-head), or camera:DEVICE; by default the camera of --config.
     #[arg(long, value_name = "KIND:WHAT")]
-    pub source: String,
+    pub source: Option<String>,
+    /// Device profile (TOML): camera, screen, touch panel. Other arguments win over it.
+    #[arg(long, value_name = "PROFILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Check --config and stop.
+    #[arg(long, requires = "config", conflicts_with = "print_config")]
+    pub check_config: bool,
+    /// Print the profile that the arguments and --config come to, with every key, and stop.
+    #[arg(long)]
+    pub print_config: bool,
     /// Model folder; the bundled one by default.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Scripted taps (TOML).
     #[arg(long, value_name = "FILE")]
     pub taps: Option<PathBuf>,
-    /// window, record:PATH (a .gif or .y4m file, which is replaced, or a new folder for PNGs), or none; may be given
-    /// more than once.
-    #[arg(long, value_name = "WHERE", default_value = "none")]
+    /// window, drm, fbdev (each also with :DEVICE), auto (drm, else fbdev), record:PATH (a .gif or .y4m file, which is
+    /// replaced, or a new folder for PNGs), or none; may be given more than once; by default that of --config, else none.
+    #[arg(long, value_name = "WHERE")]
     pub display: Vec<String>,
     /// Frames a second; by default as recorded, else 30.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -113,9 +134,9 @@ pub struct RunArguments {
     /// Start the source again when it ends.
     #[arg(long = "loop")]
     pub is_looped: bool,
-    /// Size of the screen in px.
-    #[arg(long, value_name = "WxH", default_value = "800x480", allow_hyphen_values = true)]
-    pub size: String,
+    /// Size of the screen in px, where it has none of its own; by default 800x480.
+    #[arg(long, value_name = "WxH", allow_hyphen_values = true)]
+    pub size: Option<String>,
     /// Dots per inch of the screen, which sizes the controls; by default those of the window, else 133.
     #[arg(long, value_name = "DPI", allow_negative_numbers = true)]
     pub dpi: Option<f32>,
@@ -259,6 +280,8 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
             train::export(&weights, &dir, card.as_deref(), report.as_deref())
         }
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
+        #[cfg(feature = "v4l2")]
+        Some(Command::Cameras { json }) => cameras::cameras(json),
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }
 }

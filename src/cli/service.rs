@@ -1,0 +1,137 @@
+//! The service manager: ready after the first picture, alive while pictures go on.
+//!
+//! The watchdog is fed by the display loop, and only when there is something new to be alive for: a new frame on the
+//! screen; or, while the camera is away or the operator looks at a still picture, a picture on the screen and a capture
+//! that still goes its rounds. A display, driver or capture that hangs lets the dog bite.
+
+use sonotap::units::Nanos;
+
+/// Shortest time from one feeding to the next.
+const EVERY: Nanos = Nanos::from_ms(100);
+
+/// Decides when the watchdog is fed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Feeder {
+    has_frame: bool,
+    has_picture: bool,
+    beats: u64,
+    fed: Option<Nanos>,
+}
+
+impl Feeder {
+    /// Something was presented; `is_new_frame` unless it was shown before.
+    pub fn presented(&mut self, is_new_frame: bool) {
+        self.has_picture = true;
+        self.has_frame |= is_new_frame;
+    }
+
+    /// Whether it is to be fed at `now`. `beats` counts the rounds of the capture, `expects_frames` says whether new frames
+    /// should be on the screen: the camera delivers, and the screen is live.
+    pub fn is_due(&mut self, now: Nanos, beats: u64, expects_frames: bool) -> bool {
+        let is_alive = if expects_frames { self.has_frame } else { self.has_picture && beats != self.beats };
+        if !is_alive || self.fed.is_some_and(|fed| now.since(fed) < EVERY) {
+            return false;
+        }
+        *self = Self { beats, fed: Some(now), ..Self::default() };
+        true
+    }
+}
+
+/// Tells the service manager.
+#[derive(Debug, Default)]
+pub struct Service {
+    feeder: Feeder,
+    is_ready: bool,
+}
+
+impl Service {
+    /// Something was presented.
+    pub fn presented(&mut self, is_new_frame: bool) {
+        self.feeder.presented(is_new_frame);
+        if !self.is_ready {
+            self.is_ready = true;
+            tell(Word::Ready);
+        }
+    }
+
+    /// Once a round of the display loop.
+    pub fn turn(&mut self, now: Nanos, beats: u64, expects_frames: bool) {
+        if self.feeder.is_due(now, beats, expects_frames) {
+            tell(Word::Alive);
+        }
+    }
+
+    /// The loop is over.
+    pub fn stopping(&self) {
+        tell(Word::Stopping);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Ready,
+    Alive,
+    Stopping,
+}
+
+#[cfg(feature = "device")]
+fn tell(word: Word) {
+    use sd_notify::NotifyState;
+    let state = match word {
+        Word::Ready => NotifyState::Ready,
+        Word::Alive => NotifyState::Watchdog,
+        Word::Stopping => NotifyState::Stopping,
+    };
+    // Does nothing where no service manager listens.
+    if let Err(e) = sd_notify::notify(false, &[state]) {
+        log::warn!("the service manager cannot be told: {e}");
+    }
+}
+
+#[cfg(not(feature = "device"))]
+fn tell(_word: Word) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(v: u64) -> Nanos {
+        Nanos::from_ms(v)
+    }
+
+    #[test]
+    fn while_frames_are_expected_only_new_ones_feed() {
+        let mut feeder = Feeder::default();
+        feeder.presented(false);
+        assert!(!feeder.is_due(ms(0), 9, true), "an old picture shown again fed the watchdog");
+        feeder.presented(true);
+        assert!(feeder.is_due(ms(1), 10, true));
+        assert!(!feeder.is_due(ms(200), 11, true), "fed twice for one frame");
+        feeder.presented(true);
+        assert!(feeder.is_due(ms(201), 12, true));
+    }
+
+    #[test]
+    fn without_a_camera_a_capture_that_goes_its_rounds_feeds() {
+        let mut feeder = Feeder::default();
+        feeder.presented(false);
+        assert!(feeder.is_due(ms(0), 1, false));
+        assert!(!feeder.is_due(ms(200), 2, false), "nothing was presented since");
+        feeder.presented(false);
+        assert!(!feeder.is_due(ms(400), 1, false), "a capture that hangs fed the watchdog");
+        assert!(feeder.is_due(ms(600), 3, false));
+    }
+
+    #[test]
+    fn it_is_not_fed_at_every_frame() {
+        let mut feeder = Feeder::default();
+        let fed = (0..1_000)
+            .step_by(16)
+            .filter(|&t| {
+                feeder.presented(true);
+                feeder.is_due(ms(t), t, true)
+            })
+            .count();
+        assert!((8..=10).contains(&fed), "{fed} times in a second");
+    }
+}
