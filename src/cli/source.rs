@@ -16,6 +16,7 @@ pub enum Origin {
     /// A source that is played at its own pace.
     Played(Box<dyn FrameSource>),
     /// A camera, which has its own time.
+    #[cfg_attr(not(feature = "v4l2"), expect(dead_code, reason = "a build without cameras opens none"))]
     Camera(Box<dyn Camera>),
 }
 

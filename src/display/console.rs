@@ -24,7 +24,8 @@ impl Console {
     pub fn take() -> Result<Self> {
         let path = "/dev/tty0";
         let failed = |e| Error::caused(ErrorKind::Unavailable, format!("console {path}: cannot be used"), e);
-        let tty = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+        // Its group may write to it and not read.
+        let tty = OpenOptions::new().write(true).open(path).map_err(failed)?;
         let mut mode: libc::c_int = 0;
         // SAFETY: KDGETMODE writes one int, to `mode`.
         if unsafe { libc::ioctl(tty.as_raw_fd(), KDGETMODE as _, std::ptr::from_mut(&mut mode)) } < 0 {

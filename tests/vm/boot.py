@@ -10,6 +10,8 @@ Prints the guest's console with times. Lines of the guest:
     @@ two X Y X Y          two fingers go down and up
     @@ shot NAME [WORD...]  the screen is written to OUT/NAME.png; each WORD holds, as in live>20 or alarm=0: the px of a
                             colour on the screen (live, alarm, cue, frozen, object: those of the theme; any: not black)
+                            or around=X,Y,R: the object's px in the picture lie around that place, none farther than R
+    @@ await S NAME WORD... the same, again and again until it holds, at most S seconds
     @@ unplug / plug        the touch panel goes away; it comes back
     @@ end N                N failures: the exit status
 
@@ -95,6 +97,17 @@ class Device:
         time.sleep(0.15)
         self.events("up", places)
 
+    def plug(self):
+        """The guest may still be letting go of the last one."""
+        for attempt in range(100):
+            try:
+                self.qmp.do("device_add", driver="virtio-multitouch-pci", id="panel", bus="socket0")
+                return
+            except RuntimeError:
+                if attempt == 99:
+                    raise
+                time.sleep(0.1)
+
     def shot(self, name, words):
         ppm = self.out / f"{name}.ppm"
         self.qmp.do("screendump", filename=str(ppm))
@@ -109,6 +122,9 @@ class Device:
         counts["any"] = sum(1 for i in range(0, len(pixels), 3) if any(pixels[i:i + 3]))
         wrong = []
         for word in words:
+            if word.startswith("around="):
+                wrong += astray(pixels, width, *map(float, word[7:].split(",")))
+                continue
             colour, sign, limit = re.fullmatch(r"(\w+)([<>=])(\d+)", word).groups()
             have, limit = counts[colour], int(limit)
             if not {"<": have < limit, ">": have > limit, "=": have == limit}[sign]:
@@ -128,9 +144,16 @@ class Device:
         elif verb == "unplug":
             self.qmp.do("device_del", id="panel")
         elif verb == "plug":
-            self.qmp.do("device_add", driver="virtio-multitouch-pci", id="panel", bus="socket0")
+            self.plug()
         elif verb == "shot":
             return self.shot(rest[0], rest[1:])
+        elif verb == "await":
+            end = time.monotonic() + float(rest[0])
+            while True:
+                wrong = self.shot(rest[1], rest[2:])
+                if not wrong or time.monotonic() > end:
+                    return wrong
+                time.sleep(0.3)
         else:
             return f"unknown word {verb}"
         return ""
@@ -146,6 +169,25 @@ def count(pixels, rgb):
     want = rgb.to_bytes(3, "big")
     return sum(1 for i in range(0, len(pixels), 3)
                if abs(pixels[i] - want[0]) < 9 and abs(pixels[i + 1] - want[1]) < 9 and abs(pixels[i + 2] - want[2]) < 9)
+
+
+def astray(pixels, width, x, y, radius):
+    """What is wrong with the place of the object's outline in the picture, which is at the left, below the status bar."""
+    want = COLOURS["object"].to_bytes(3, "big")
+    found = []
+    for at in range(45 * width * 3, 372 * width * 3, 3):
+        px, py = at // 3 % width, at // 3 // width
+        if px < 570 and all(abs(pixels[at + i] - want[i]) < 9 for i in range(3)):
+            found.append((px, py))
+    # Nearer than that there is the marker of the tap.
+    outer = sum(1 for px, py in found if ((px - x) ** 2 + (py - y) ** 2) ** 0.5 > radius / 3)
+    if outer < 100:
+        return [f"outline of {outer} px"]
+    mean = [sum(p[i] for p in found) / len(found) for i in (0, 1)]
+    far = max(((px - x) ** 2 + (py - y) ** 2) ** 0.5 for px, py in found)
+    print(f"          outline around {mean[0]:.0f} {mean[1]:.0f}, {far:.0f} px at most", flush=True)
+    off = ((mean[0] - x) ** 2 + (mean[1] - y) ** 2) ** 0.5
+    return [f"outline around {mean[0]:.0f} {mean[1]:.0f}, {far:.0f} px at most"] if far > radius or off > radius / 3 else []
 
 
 def write_png(path, width, height, pixels):

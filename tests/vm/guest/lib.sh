@@ -2,7 +2,7 @@
 failures=0
 uptime_s() { cut -d' ' -f1 /proc/uptime; }
 ms() { read -r up _ < /proc/uptime; echo "${up%.*}${up#*.}0"; }
-host() { echo "@@ $*"; read -r -t 60 said < /dev/console; [ "$said" = ok ] || failed "host: $* ($said)"; }
+host() { echo "@@ $*"; read -r -t 200 said < /dev/console; [ "$said" = ok ] || failed "host: $* ($said)"; }
 failed() { echo "FAILED $*"; failures=$((failures + 1)); }
 is() { if [ "$2" -"$3" "$4" ]; then echo "ok $1: $2"; else failed "$1: expected -$3 $4, got $2"; fi; }
 # Waits until a command holds, at most so many ms; prints how long it took.
@@ -27,6 +27,8 @@ stop() {
     is "ms from SIGTERM to the end" $(($(ms) - began)) lt "${STOP_MS:-1000}"
     if grep -q panicked /tmp/log; then failed "it panicked"; cat /tmp/log; fi
 }
+count() { grep -c "$1" /tmp/log; }
+more() { [ "$(count "$1")" -gt "$2" ]; }
 heard() { grep -q "$1" /tmp/log; }
 rss_kb() { awk '/^VmRSS/ {print $2}' /proc/$pid/status; }
 # A number of the report, by its name; the last of several.
