@@ -127,8 +127,8 @@ pub struct RunArguments {
     /// Greatest age of a frame when it is shown; by default one frame period.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub deadline_ms: Option<f64>,
-    /// Stop after so long; by default a window plays until it is closed, a file once through, a phantom or a single
-    /// picture ten seconds.
+    /// Stop after so long; by default a window plays until it is closed, --config until SIGTERM, a file once through, a
+    /// phantom or a single picture ten seconds.
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub seconds: Option<f64>,
     /// Start the source again when it ends.

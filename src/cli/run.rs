@@ -203,7 +203,9 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;
     let has_no_end = opened.is_endless || is_still && !arguments.is_looped;
-    let seconds = plan.seconds.or((has_no_end && !is_closable).then_some(ENDLESS_SECONDS));
+    // A device runs until it is told to stop, whether somebody looks or not.
+    let is_device = arguments.config.is_some();
+    let seconds = plan.seconds.or((has_no_end && !is_closable && !is_device).then_some(ENDLESS_SECONDS));
     let play = PlayConfig { period, is_looped, pool_frames };
     let feed = Feed::start(opened.origin, play, plan.capture(cine_bytes), &live)?;
     let mut stage = Stage {

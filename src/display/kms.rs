@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use drm::Device as DrmDevice;
 use drm::buffer::{Buffer as _, DrmFourcc};
-use drm::control::dumbbuffer::DumbBuffer;
+use drm::control::dumbbuffer::{DumbBuffer, DumbMapping};
 use drm::control::{Device as ControlDevice, Event, Mode, PageFlipFlags, connector, crtc, framebuffer};
 
 use super::console::Console;
@@ -44,10 +44,24 @@ impl AsFd for Card {
 impl DrmDevice for Card {}
 impl ControlDevice for Card {}
 
-/// A buffer of the card and its handle as something to scan out.
+/// A buffer of the card, mapped, and its handle as something to scan out.
+///
+/// The mapping lives as long as the screen, since a new one each frame costs a page fault for every 4 KiB. So its buffer's
+/// few words of bookkeeping are left behind; the kernel frees the buffer when the card is closed.
 struct Scanout {
-    buffer: DumbBuffer,
+    mapping: DumbMapping<'static>,
     handle: framebuffer::Handle,
+}
+
+impl Scanout {
+    /// And the bytes from one row to the next.
+    fn new(card: &Card, size: (u32, u32)) -> io::Result<(Self, usize)> {
+        let buffer: &'static mut DumbBuffer =
+            Box::leak(Box::new(card.create_dumb_buffer(size, DrmFourcc::Xrgb8888, 32)?));
+        let stride = buffer.pitch() as usize;
+        let handle = card.add_framebuffer(buffer, 24, 32)?;
+        Ok((Self { mapping: card.map_dumb_buffer(buffer)?, handle }, stride))
+    }
 }
 
 /// A screen on a card. Dropping it gives back what was shown before.
@@ -99,14 +113,13 @@ impl Kms {
         let (connector, crtc) = screen_of(&card).map_err(|e| e.within(&place))?;
         let mode = *connector.modes().first().ok_or_else(|| nothing(&place, "a screen with a mode"))?;
         let (width, height) = (u32::from(mode.size().0), u32::from(mode.size().1));
-        let mut scanouts = Vec::new();
+        let (mut scanouts, mut stride) = (Vec::new(), 0);
         for _ in 0..2 {
-            let buffer = card.create_dumb_buffer((width, height), DrmFourcc::Xrgb8888, 32);
-            let buffer = buffer.map_err(|e| unavailable("no memory to draw on", e))?;
-            let handle = card.add_framebuffer(&buffer, 24, 32).map_err(|e| unavailable("no memory to show", e))?;
-            scanouts.push(Scanout { buffer, handle });
+            let (scanout, bytes) =
+                Scanout::new(&card, (width, height)).map_err(|e| unavailable("no memory to draw on", e))?;
+            scanouts.push(scanout);
+            stride = bytes;
         }
-        let stride = scanouts[0].buffer.pitch() as usize;
         let surface = Surface { width, height, stride, layout: PixelLayout::XRGB8888, turn };
         let said = connector.size().and_then(|(width_mm, _)| dpi_of(width, width_mm));
         let mut screen = Self {
@@ -125,7 +138,7 @@ impl Kms {
             place,
         };
         let black = Canvas::new(screen.size().0, screen.size().1);
-        screen.draw(&black)?;
+        screen.draw(&black);
         screen.set_mode().map_err(|e| {
             let what = "cannot be shown on; is another program showing there?";
             Error::caused(ErrorKind::Unavailable, format!("{}: {what}: {e}", screen.place), e)
@@ -135,14 +148,8 @@ impl Kms {
     }
 
     /// Draws on the buffer that is not shown.
-    fn draw(&mut self, canvas: &Canvas) -> Result<()> {
-        let surface = self.surface;
-        let buffer = &mut self.scanouts[self.back].buffer;
-        let mut mapping = self.card.map_dumb_buffer(buffer).map_err(|e| {
-            Error::caused(ErrorKind::Io, format!("{}: the picture cannot be written: {e}", self.place), e)
-        })?;
-        surface.write(canvas, mapping.as_mut());
-        Ok(())
+    fn draw(&mut self, canvas: &Canvas) {
+        self.surface.write(canvas, self.scanouts[self.back].mapping.as_mut());
     }
 
     fn set_mode(&self) -> io::Result<()> {
@@ -217,7 +224,7 @@ impl Display for Kms {
 
     fn present(&mut self, canvas: &Canvas, _shown: &Presented) -> Result<()> {
         self.await_flip();
-        self.draw(canvas)?;
+        self.draw(canvas);
         match self.show() {
             Ok(()) => {
                 self.is_refused_told = false;
@@ -254,9 +261,8 @@ impl Drop for Kms {
             }
         }
         for scanout in self.scanouts.drain(..) {
-            // The card's own bookkeeping; the kernel frees both when the file is closed.
+            // The kernel does it as well when the file is closed.
             let _ = self.card.destroy_framebuffer(scanout.handle);
-            let _ = self.card.destroy_dumb_buffer(scanout.buffer);
         }
     }
 }

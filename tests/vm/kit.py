@@ -46,7 +46,7 @@ def fetch(cache, arch):
     if done.exists() and done.read_text() == " ".join(PACKAGES):
         return root
     state = cache / arch / "apt"
-    for part in ("etc/apt.conf.d", "etc/preferences.d", "etc/trusted.gpg.d", "lists/partial", "archives/partial"):
+    for part in ("etc/apt.conf.d", "etc/preferences.d", "etc/trusted.gpg.d", "lists/partial", "archives/partial", "none"):
         (state / part).mkdir(parents=True, exist_ok=True)
     (state / "status").write_text("")
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
