@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs one test in the virtual device: tests/vm/run.sh ARCH PROGRAM TEST [OUT] [words for boot.py]. ARCH is arm64 or amd64, PROGRAM
-# a sonotap with feature `device` for it, TEST one of tests/vm/guest: e2e, faults, age, instructions. Screens and a log are left in OUT.
-# Needs qemu-system-arm or -x86 8.1 or newer (Debian: bookworm-backports), python3, readelf and a Debian mirror.
+# Runs one test in the virtual device: tests/vm/run.sh ARCH PROGRAM TEST [OUT] [words for boot.py]
+#
+# ARCH is arm64 or amd64, PROGRAM a sonotap with feature `device` for it, TEST one of tests/vm/guest: e2e, faults, age, instructions.
+# Screens and a log are left in OUT. Needs qemu-system-arm or -x86 8.1 or newer (Debian: bookworm-backports), python3, readelf and a Debian
+# mirror.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 arch=$1 program=$2 test=$3 out=${4:-target/vm}
