@@ -4,6 +4,14 @@
 //! screen; or, while the camera is away or the operator looks at a still picture, a picture on the screen and a capture
 //! that still goes its rounds. A display, driver or capture that hangs lets the dog bite.
 
+#[cfg(feature = "device")]
+use std::{
+    io::ErrorKind,
+    os::linux::net::SocketAddrExt as _,
+    os::unix::ffi::OsStrExt as _,
+    os::unix::net::{SocketAddr, UnixDatagram},
+};
+
 use sonotap::units::Nanos;
 
 /// Shortest time from one feeding to the next.
@@ -74,18 +82,31 @@ enum Word {
     Stopping,
 }
 
+/// Says a word, if a service manager listens. One that does not come to hear it misses it: the display loop waits for nobody.
 #[cfg(feature = "device")]
 fn tell(word: Word) {
-    use sd_notify::NotifyState;
-    let state = match word {
-        Word::Ready => NotifyState::Ready,
-        Word::Alive => NotifyState::Watchdog,
-        Word::Stopping => NotifyState::Stopping,
+    let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let text: &[u8] = match word {
+        Word::Ready => b"READY=1",
+        Word::Alive => b"WATCHDOG=1",
+        Word::Stopping => b"STOPPING=1",
     };
-    // Does nothing where no service manager listens.
-    if let Err(e) = sd_notify::notify(false, &[state]) {
-        log::warn!("the service manager cannot be told: {e}");
+    match send(place.as_bytes(), text) {
+        Err(e) if e.kind() != ErrorKind::WouldBlock => log::warn!("the service manager cannot be told: {e}"),
+        _ => {}
     }
+}
+
+/// `place` is a path, or "@" and an abstract name.
+#[cfg(feature = "device")]
+fn send(place: &[u8], text: &[u8]) -> std::io::Result<()> {
+    let address = match place.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(place))?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(text, &address).map(drop)
 }
 
 #[cfg(not(feature = "device"))]
@@ -120,6 +141,18 @@ mod tests {
         feeder.presented(false);
         assert!(!feeder.is_due(ms(400), 1, false), "a capture that hangs fed the watchdog");
         assert!(feeder.is_due(ms(600), 3, false));
+    }
+
+    #[cfg(feature = "device")]
+    #[test]
+    fn a_manager_that_does_not_listen_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let deaf = UnixDatagram::bind(&path).unwrap();
+        let outcomes: Vec<_> = (0..2_000).map(|_| send(path.as_os_str().as_bytes(), b"WATCHDOG=1")).collect();
+        assert!(outcomes[0].is_ok() && outcomes.iter().any(|o| o.is_err()), "all were taken");
+        drop(deaf);
+        assert!(send(b"@sonotap-no-such-manager", b"READY=1").is_err());
     }
 
     #[test]
