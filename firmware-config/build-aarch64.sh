@@ -31,7 +31,7 @@ build="--release --locked --target $target --no-default-features --features devi
 if [ "${1:-}" = --tests ]; then
     # shellcheck disable=SC2086 # words
     "$cargo" test $build --no-run --lib --test model --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*/deps/[^"]*\)".*/\1/p'
+        sed -n 's|.*"executable":"\([^"]*/deps/[^"]*\)".*|\1|p'
 else
     # shellcheck disable=SC2086 # words
     "$cargo" build $build
