@@ -31,12 +31,12 @@ MODULES = {
 }
 
 
-def mirrors():
+def mirror_of_this_machine():
     """The Debian mirror of this machine."""
     texts = [p.read_text() for d in ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
              for p in ([Path(d)] if Path(d).is_file() else sorted(Path(d).glob("*.*")) if Path(d).is_dir() else [])]
     found = re.findall(r"https?://\S+/debian(?=[\s/]|$)", "\n".join(texts), re.M)
-    return os.environ.get("MIRROR") or (found[0] if found else "http://deb.debian.org/debian")
+    return os.environ.get("MIRROR") or (found[0] if found else sys.exit("kit: no Debian mirror in /etc/apt; set MIRROR"))
 
 
 def fetch(cache, arch):
@@ -51,7 +51,7 @@ def fetch(cache, arch):
     (state / "status").write_text("")
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
     line = f"deb [arch={arch} signed-by={keys}]"
-    mirror = mirrors()
+    mirror = mirror_of_this_machine()
     (state / "sources.list").write_text(f"{line} {mirror} {SUITE} main\n{line} {mirror}-security {SUITE}-security main\n")
     options = {
         "Dir::State": state, "Dir::State::status": state / "status", "Dir::State::lists": state / "lists",
