@@ -5,7 +5,8 @@
 //! | room | what |
 //! |---|---|
 //! | [`units`], [`geometry`], [`frame`], [`mask`] | values that know their unit, space and provenance |
-//! | [`source`] | where frames come from: DICOM, images, phantom |
+//! | [`source`] | where frames come from: DICOM, images, phantom, camera |
+//! | [`profile`] | what a device is made of, from a TOML file |
 //! | [`input`], [`prompt`], [`session`] | what the operator does, and what it means |
 //! | [`model`] | a promptable model, and one look through it |
 //! | [`int8`] | the integer engine for quantized encoders |
@@ -15,6 +16,7 @@
 //! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
 //! | [`overlay`], [`screen`], [`display`] | drawing it, touching it, showing or recording it |
 //! | [`quantize`] | a model folder's encoder made integer, and what that costs |
+//! | [`heat`] | when it gets hot, less is computed |
 //! | [`eval`] | how good a model is: protocols, metrics, reports |
 //!
 //! A program pushes frames and commands and polls scenes: [`pipeline::live`] has the example.
@@ -30,6 +32,7 @@ pub mod eval;
 mod fast_math;
 pub mod frame;
 pub mod geometry;
+pub mod heat;
 pub mod input;
 pub mod int8;
 pub mod mask;
@@ -38,6 +41,7 @@ pub mod model;
 pub mod onnx;
 pub mod overlay;
 pub mod pipeline;
+pub mod profile;
 pub mod prompt;
 pub mod quantize;
 pub mod scene;

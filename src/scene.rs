@@ -238,6 +238,8 @@ pub struct Scene {
     pub notice: Option<Notice>,
     /// Place in the cine ring, when frozen or reviewing.
     pub cine: Option<CinePlace>,
+    /// Whether it is so hot that only every second frame is looked at.
+    pub is_hot: bool,
 }
 
 impl Scene {

@@ -13,13 +13,15 @@ use crate::session::Command;
 use crate::units::{Nanos, Score};
 
 /// What touches the screen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Pointer {
     /// Gloved fingers on a touch panel.
     #[default]
     Gloves,
     /// A mouse.
     Mouse,
+    /// Whatever this was tuned for.
+    Tuned(RecognizerConfig),
 }
 
 /// A screen's make.
@@ -73,6 +75,7 @@ impl Screen {
         let touch = match config.pointer {
             Pointer::Gloves => RecognizerConfig::gloves(config.dpi),
             Pointer::Mouse => RecognizerConfig::mouse(config.dpi),
+            Pointer::Tuned(tuned) => tuned,
         };
         Ok(Self {
             layout: Layout::new(config.size, config.dpi, config.layout)?,

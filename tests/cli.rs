@@ -64,6 +64,9 @@ fn folder_of_wrong_files() -> TempDir {
     write("ct.dcm", &other);
     write("text.png", b"a text\n");
     write("empty.dcm", b"");
+    write("typo.toml", b"[camera]\ndriver = \"uvcvideo\"\nfpps = 30\n");
+    write("range.toml", b"[camera]\ndriver = \"uvcvideo\"\nfps = 0\n");
+    write("empty.toml", b"");
     write("unknown.toml", b"[[step]]\nat_ms = 1\ntapp = [1, 2]\n");
     write("outside.toml", b"[[step]]\nat_ms = 1\ntap = [4000, 2]\n");
     fs::create_dir(folder.path().join("nothing")).unwrap();
@@ -89,9 +92,20 @@ fn wrong_input_is_refused_with_what_was_expected() {
     let before = names_in(folder.path());
     let cases: &[(&str, &[&str])] = &[
         ("run", &["--source"]),
+        ("run --check-config", &["--config"]),
+        ("run --config missing.toml", &["missing.toml: cannot be read"]),
+        ("run --config unknown.toml", &["unknown.toml: line 1: unknown key \"step\"; expected one of camera, image,"]),
+        (
+            "run --config typo.toml --check-config",
+            &["typo.toml: line 3: unknown key \"fpps\", the nearest is \"fps\"; expected one of path, driver,"],
+        ),
+        ("run --config range.toml --print-config", &["range.toml: camera.fps: expected 1 to 240, got 0"]),
+        ("run --config range.toml", &["range.toml: camera.fps: expected 1 to 240, got 0"]),
+        ("run --config empty.toml", &["--source: expected dicom:FILE", "or a --config with a [camera], got neither"]),
+        ("run --source camera:missing", &["--source: expected a file or folder that exists, got \"missing\""]),
         ("nonsense", &["nonsense"]),
-        ("run --source x", &["--source: expected dicom:FILE, images:PATH or phantom:PRESET, got \"x\""]),
-        ("run --source cine:x", &["--source: expected dicom, images or phantom", "got \"cine\""]),
+        ("run --source x", &["--source: expected dicom:FILE, images:PATH, phantom:PRESET or camera:DEVICE, got \"x\""]),
+        ("run --source cine:x", &["--source: expected dicom, images, phantom or camera", "got \"cine\""]),
         ("run --source images:", &["--source: expected something after the colon"]),
         ("run --source dicom:missing.dcm", &["--source: expected a file or folder that exists, got \"missing.dcm\""]),
         ("run --source dicom:truncated.dcm", &["truncated.dcm: ", "expected", "truncated"]),
@@ -111,8 +125,14 @@ fn wrong_input_is_refused_with_what_was_expected() {
         ("run --source phantom:cyst --size 100x400", &["--size, --dpi: ", "expected at least", "got 100x400"]),
         ("run --source phantom:cyst --dpi nan", &["expected", "40..=800 dpi", "NaN"]),
         ("run --source phantom:cyst --seed -1", &["'--seed"]),
-        ("run --source phantom:cyst --display tv", &["--display: expected window, record:PATH or none, got \"tv\""]),
-        ("run --source phantom:cyst --display record:", &["--display: expected window, record:PATH or none"]),
+        (
+            "run --source phantom:cyst --display tv",
+            &["--display: expected window, drm, fbdev, auto, record:PATH or none, got \"tv\""],
+        ),
+        (
+            "run --source phantom:cyst --display record:",
+            &["--display: expected window, drm, fbdev, auto, record:PATH or none"],
+        ),
         (
             "run --source phantom:cyst --display record:a.gif --display record:./a.gif",
             &["expected one recording at ./a"],

@@ -86,6 +86,7 @@ fn scene(objects: Vec<ObjectScene>) -> Scene {
         rubber_band: None,
         notice: None,
         cine: Some(CinePlace { index: 41, len: 120 }),
+        is_hot: false,
     }
 }
 
@@ -352,6 +353,20 @@ fn before_the_first_frame_the_screen_says_no_signal() {
     let canvas = screen.draw(&Frame::default(), &nothing);
     let black = Canvas::new(canvas.width(), canvas.height());
     assert!(screen.changed(&canvas, &black) > 1000);
+}
+
+#[test]
+fn a_hot_machine_says_so_beside_live() {
+    let mut screen = Screen::new(Handedness::Right);
+    let cool = screen.draw(&frame(1), &scene(vec![]));
+    let hot = screen.draw(&frame(1), &Scene { is_hot: true, ..scene(vec![]) });
+    let bar = PxRect::around(&screen.layout.status_bar());
+    let changed = |x: u32, y: u32| cool.get(x, y) != hot.get(x, y);
+    let (width, height) = screen.layout.size();
+    let places: Vec<_> =
+        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).filter(|&(x, y)| changed(x, y)).collect();
+    assert!(places.len() > 40, "{} px", places.len());
+    assert!(places.iter().all(|&(x, y)| bar.contains(x as i32, y as i32)), "drawn outside the status bar");
 }
 
 proptest! {

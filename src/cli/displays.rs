@@ -8,9 +8,12 @@ use sonotap::error::{Error, Result as SonotapResult};
 use sonotap::input::Contact;
 use sonotap::overlay::Canvas;
 use sonotap::overlay::theme::Theme;
+use sonotap::profile::{DisplayKind, Profile};
 use sonotap::scene::Tool;
 use sonotap::session::Command;
 use sonotap::units::{FrameId, Nanos};
+
+use super::device;
 
 /// Dots per inch of a screen that nobody described: the 7 inch panel with 800x480 px.
 const DPI: f32 = 133.0;
@@ -18,8 +21,7 @@ const DPI: f32 = 133.0;
 /// What the arguments ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// A window.
-    pub has_window: bool,
+    main: Option<(DisplayKind, Option<PathBuf>)>,
     recordings: Vec<PathBuf>,
 }
 
@@ -28,15 +30,34 @@ impl Wanted {
     pub fn parse(arguments: &[String]) -> Result<Self> {
         let mut wanted = Self::default();
         for what in arguments {
-            match what.split_once(':') {
-                None if what == "none" => {}
-                None if what == "window" && wanted.has_window => bail!("--display: expected one window, got two"),
-                None if what == "window" => wanted.has_window = true,
-                Some(("record", path)) if !path.is_empty() => wanted.record(Path::new(path))?,
-                _ => bail!("--display: expected window, record:PATH or none, got {what:?}"),
+            match (what.as_str(), what.split_once(':')) {
+                ("none", _) => {}
+                ("window", _) => wanted.look_at(DisplayKind::Window, None)?,
+                ("auto", _) => wanted.look_at(DisplayKind::Auto, None)?,
+                ("drm", _) => wanted.look_at(DisplayKind::Drm, None)?,
+                ("fbdev", _) => wanted.look_at(DisplayKind::Fbdev, None)?,
+                (_, Some(("drm", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Drm, Some(path))?,
+                (_, Some(("fbdev", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Fbdev, Some(path))?,
+                (_, Some(("record", path))) if !path.is_empty() => wanted.record(Path::new(path))?,
+                _ => bail!("--display: expected window, drm, fbdev, auto, record:PATH or none, got {what:?}"),
             }
         }
+        if wanted.main.is_none() && arguments.iter().any(|a| a == "none") {
+            wanted.main = Some((DisplayKind::None, None));
+        }
         Ok(wanted)
+    }
+
+    /// The display that is looked at, if the arguments say.
+    pub fn main(&self) -> Option<(DisplayKind, Option<&Path>)> {
+        self.main.as_ref().map(|(kind, path)| (*kind, path.as_deref()))
+    }
+
+    fn look_at(&mut self, kind: DisplayKind, path: Option<&str>) -> Result<()> {
+        match self.main.replace((kind, path.map(PathBuf::from))) {
+            None => Ok(()),
+            Some(_) => bail!("--display: expected one of window, drm, fbdev and auto, got two"),
+        }
     }
 
     fn record(&mut self, path: &Path) -> Result<()> {
@@ -55,7 +76,7 @@ impl Wanted {
 /// A recording that fails is left behind with what it has; the run goes on for who still looks.
 pub struct Displays {
     main: Box<dyn Display>,
-    is_window: bool,
+    kind: DisplayKind,
     recorders: Vec<Recorder>,
     dropped: u64,
     failure: Option<Error>,
@@ -63,12 +84,18 @@ pub struct Displays {
 
 impl Displays {
     /// Opens the display that is looked at, without recordings yet.
-    pub fn open(wanted: &Wanted, size: (u32, u32), dpi: Option<f32>) -> Result<Self> {
-        let main: Box<dyn Display> = match wanted.has_window {
-            true => open_window(size).context("--display window")?,
-            false => Box::new(Headless { null: NullDisplay::new(size.0, size.1), dpi: dpi.unwrap_or(DPI) }),
+    pub fn open(profile: &Profile) -> Result<Self> {
+        let [width, height] = profile.display.size;
+        let kind = profile.display.kind;
+        let main: Box<dyn Display> = match kind {
+            DisplayKind::Window => open_window((width, height)).context("--display window")?,
+            DisplayKind::None => {
+                let dpi = profile.display.dpi.unwrap_or(DPI);
+                Box::new(Headless { null: NullDisplay::new(width, height), dpi })
+            }
+            DisplayKind::Auto | DisplayKind::Drm | DisplayKind::Fbdev => device::open_screen(profile)?,
         };
-        Ok(Self { main, is_window: wanted.has_window, recorders: Vec::new(), dropped: 0, failure: None })
+        Ok(Self { main, kind, recorders: Vec::new(), dropped: 0, failure: None })
     }
 
     /// Begins the recordings.
@@ -79,14 +106,19 @@ impl Displays {
         Ok(())
     }
 
-    /// Whether somebody may look.
+    /// Whether it is a window.
     pub fn is_window(&self) -> bool {
-        self.is_window
+        self.kind == DisplayKind::Window
+    }
+
+    /// Whether somebody may look.
+    pub fn is_looked_at(&self) -> bool {
+        self.kind != DisplayKind::None
     }
 
     /// Whether nothing is left to present to that was asked for.
     pub fn is_in_vain(&self) -> bool {
-        !self.is_window && self.failure.is_some() && self.recorders.is_empty()
+        !self.is_looked_at() && self.failure.is_some() && self.recorders.is_empty()
     }
 
     /// The display that is looked at.
@@ -97,12 +129,13 @@ impl Displays {
     /// Presents to who looks and, if wanted, to the recordings.
     pub fn present(&mut self, canvas: &Canvas, shown: &Presented, is_recorded: bool) -> Result<()> {
         self.main.present(canvas, shown)?;
-        let (dropped, failure, is_window) = (&mut self.dropped, &mut self.failure, self.is_window);
+        let is_looked_at = self.is_looked_at();
+        let (dropped, failure) = (&mut self.dropped, &mut self.failure);
         if is_recorded {
             self.recorders.retain_mut(|recorder| match recorder.present(canvas, shown) {
                 Ok(()) => true,
                 Err(e) => {
-                    if is_window {
+                    if is_looked_at {
                         log::error!("{e}");
                     }
                     *dropped += recorder.counts().dropped;
@@ -213,11 +246,22 @@ mod tests {
 
     #[test]
     fn displays_are_told_apart_and_what_cannot_be_is_refused() {
-        assert_eq!(parse(&["none"]).unwrap(), Wanted::default());
+        assert_eq!(parse(&[]).unwrap().main(), None);
+        assert_eq!(parse(&["none"]).unwrap().main(), Some((DisplayKind::None, None)));
+        assert_eq!(parse(&["drm"]).unwrap().main(), Some((DisplayKind::Drm, None)));
+        assert_eq!(parse(&["fbdev:/dev/fb1"]).unwrap().main(), Some((DisplayKind::Fbdev, Some(Path::new("/dev/fb1")))));
         let wanted = parse(&["window", "record:a.gif", "record:b:c", "none"]).unwrap();
-        assert!(wanted.has_window);
+        assert_eq!(wanted.main(), Some((DisplayKind::Window, None)));
         assert_eq!(wanted.recordings, ["a.gif", "b:c"].map(PathBuf::from));
-        for bad in [&["windows"][..], &["record"], &["record:"], &["window:1"], &["window", "window"]] {
+        for bad in [
+            &["windows"][..],
+            &["record"],
+            &["record:"],
+            &["window:1"],
+            &["drm:"],
+            &["window", "window"],
+            &["drm", "auto"],
+        ] {
             assert!(parse(bad).unwrap_err().to_string().starts_with("--display: expected "), "{bad:?}");
         }
         assert!(parse(&["record:a.gif", "record:./a.gif"]).unwrap_err().to_string().ends_with("got two"));

@@ -31,11 +31,12 @@ impl Finding {
 
 /// Looks at CPU, model, cine, display and output folder; fails when something needed is missing.
 pub fn doctor(as_json: bool) -> Result<()> {
-    let findings = [cpu(), model(), cine(), display(), folder(Path::new("."))];
+    let mut findings = vec![cpu(), model(), cine(), display(), folder(Path::new("."))];
+    findings.extend(device());
     if as_json {
         say_json(&findings)?;
     } else {
-        say(findings.each_ref().map(Finding::line).join("\n"))?;
+        say(findings.iter().map(Finding::line).collect::<Vec<_>>().join("\n"))?;
     }
     match findings.iter().filter(|f| f.is_needed && !f.is_good).count() {
         0 => Ok(()),
@@ -119,6 +120,38 @@ fn display() -> Finding {
 #[cfg(not(feature = "window"))]
 fn display() -> Finding {
     Finding { what: "window", is_good: false, is_needed: false, found: "this build has no window".into() }
+}
+
+/// Cameras, touch panels and screens, as far as this build knows such.
+fn device() -> Vec<Finding> {
+    #[allow(unused_mut, reason = "a build without device features finds nothing")]
+    let mut findings = Vec::new();
+    #[cfg(feature = "v4l2")]
+    {
+        let cameras = sonotap::source::camera::v4l2::list();
+        let named = cameras.iter().map(|c| format!("{} ({}, {:?})", c.path.display(), c.driver, c.card));
+        findings.push(found("camera", named.collect(), "no camera at /dev/video*"));
+    }
+    #[cfg(feature = "touch")]
+    {
+        let panels = sonotap::input::touch::evdev::list();
+        let named = panels.iter().map(|(path, name)| format!("{} ({name:?})", path.display()));
+        findings.push(found("touch", named.collect(), "no touch panel at /dev/input/event*, or none that may be read"));
+    }
+    #[cfg(feature = "kms")]
+    {
+        let paths = (0..8).map(|n| format!("/dev/dri/card{n}")).chain((0..2).map(|n| format!("/dev/fb{n}")));
+        let there = paths.filter(|p| Path::new(p).exists()).collect();
+        findings.push(found("screen", there, "neither /dev/dri/card* nor /dev/fb*"));
+    }
+    findings
+}
+
+#[cfg(any(feature = "v4l2", feature = "touch", feature = "kms"))]
+fn found(what: &'static str, there: Vec<String>, otherwise: &str) -> Finding {
+    let is_good = !there.is_empty();
+    let found = if is_good { there.join(", ") } else { otherwise.into() };
+    Finding { what, is_good, is_needed: false, found }
 }
 
 fn folder(here: &Path) -> Finding {

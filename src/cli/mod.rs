@@ -2,15 +2,20 @@
 
 mod assets;
 mod bench;
+#[cfg(feature = "v4l2")]
+mod cameras;
+mod device;
 mod displays;
 mod doctor;
 mod eval;
+mod feed;
 mod model;
 mod output;
 mod quantize;
 mod report;
 mod run;
 mod segment;
+mod service;
 mod sheet;
 mod source;
 mod stage;
@@ -81,6 +86,13 @@ enum Command {
     /// Look at a model folder.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// List cameras, their formats, sizes and rates.
+    #[cfg(feature = "v4l2")]
+    Cameras {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what this device can do, and what is missing.
     Doctor {
         /// As JSON.
@@ -134,19 +146,28 @@ pub struct BenchArguments {
 /// Arguments of `run`.
 #[derive(Args, Clone)]
 pub struct RunArguments {
-    /// dicom:FILE, images:PATH (a folder of pictures, a GIF or a single picture), or phantom:PRESET (cyst, lesion,
-    /// vessel, chamber, fetal-head).
+    /// dicom:FILE, images:PATH (a folder of pictures, a GIF or a single picture), phantom:PRESET (cyst, lesion, vessel,
+    /// chamber, fetal-head), or camera:DEVICE; by default the camera of --config.
     #[arg(long, value_name = "KIND:WHAT")]
-    pub source: String,
+    pub source: Option<String>,
+    /// Device profile (TOML): camera, screen, touch panel. Other arguments win over it.
+    #[arg(long, value_name = "PROFILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Check --config and stop.
+    #[arg(long, requires = "config", conflicts_with = "print_config")]
+    pub check_config: bool,
+    /// Print the profile that the arguments and --config come to, with every key, and stop.
+    #[arg(long)]
+    pub print_config: bool,
     /// Model folder; the bundled one by default.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Scripted taps (TOML).
     #[arg(long, value_name = "FILE")]
     pub taps: Option<PathBuf>,
-    /// window, record:PATH (a .gif or .y4m file, which is replaced, or a new folder for PNGs), or none; may be given
-    /// more than once.
-    #[arg(long, value_name = "WHERE", default_value = "none")]
+    /// window, drm, fbdev (each also with :DEVICE), auto (drm, else fbdev), record:PATH (a .gif or .y4m file, which is
+    /// replaced, or a new folder for PNGs), or none; may be given more than once; by default that of --config, else none.
+    #[arg(long, value_name = "WHERE")]
     pub display: Vec<String>,
     /// Frames a second; by default as recorded, else 30.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -154,16 +175,16 @@ pub struct RunArguments {
     /// Greatest age of a frame when it is shown; by default one frame period.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub deadline_ms: Option<f64>,
-    /// Stop after so long; by default a window plays until it is closed, a file once through, a phantom or a single
-    /// picture ten seconds.
+    /// Stop after so long; by default a window plays until it is closed, --config until SIGTERM, a file once through, a
+    /// phantom or a single picture ten seconds.
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub seconds: Option<f64>,
     /// Start the source again when it ends.
     #[arg(long = "loop")]
     pub is_looped: bool,
-    /// Size of the screen in px.
-    #[arg(long, value_name = "WxH", default_value = "800x480", allow_hyphen_values = true)]
-    pub size: String,
+    /// Size of the screen in px, where it has none of its own; by default 800x480.
+    #[arg(long, value_name = "WxH", allow_hyphen_values = true)]
+    pub size: Option<String>,
     /// Dots per inch of the screen, which sizes the controls; by default those of the window, else 133.
     #[arg(long, value_name = "DPI", allow_negative_numbers = true)]
     pub dpi: Option<f32>,
@@ -309,6 +330,8 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Quantize(a)) => quantize::quantize(&a),
         Some(Command::Bench(a)) => bench::bench(&a),
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
+        #[cfg(feature = "v4l2")]
+        Some(Command::Cameras { json }) => cameras::cameras(json),
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use sonotap::pipeline::capture;
 use sonotap::pipeline::live::LiveReport;
 use sonotap::pipeline::player::Played;
 use sonotap::pipeline::stats::Summary;
@@ -24,6 +25,8 @@ pub struct RunReport {
     pub first_mask_ms: Option<f64>,
     /// Of the capture side.
     pub capture: CaptureReport,
+    /// Of the camera, where there is one.
+    pub camera: Option<capture::CaptureReport>,
     /// Of the live path.
     pub live: LiveReport,
     /// Frames that the recording left out because its writer was busy.
@@ -86,6 +89,11 @@ impl fmt::Display for RunReport {
             self.recording_dropped,
             live.drops.model_busy
         )?;
+        if let Some(c) = &self.camera {
+            write!(f, "camera   opened {}, stalled {}, failed {}, gone {}; ", c.opened, c.stalled, c.failed, c.gone)?;
+            write!(f, "{} pictures skipped, {} damaged; ", c.skipped, c.damaged)?;
+            writeln!(f, "longest time without {:.0} ms, last {:.0} ms", c.outage_max_ms, c.outage_last_ms)?;
+        }
         let s = live.shown;
         writeln!(
             f,

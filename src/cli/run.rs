@@ -2,25 +2,35 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sonotap::display::Presented;
 use sonotap::engine::EngineConfig;
 use sonotap::engine::cine::CineRing;
+use sonotap::heat::HeatWatch;
 use sonotap::input::script::Script;
 use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::sam::Loaded;
+use sonotap::overlay::LayoutConfig;
+use sonotap::pipeline::capture::CaptureConfig;
 use sonotap::pipeline::live::{Live, LiveConfig};
-use sonotap::pipeline::player::{PlayConfig, Player};
+use sonotap::pipeline::player::PlayConfig;
+use sonotap::profile::Profile;
 use sonotap::scene::Overlay;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::source::SourceDescription;
+use sonotap::source::camera::Patience;
 use sonotap::units::{FrameId, Nanos};
 
+use super::device;
 use super::displays::{self, Displays, Wanted};
+use super::feed::Feed;
 use super::output::{Files, png_of, say, say_json};
 use super::report::{ObjectReport, RunReport};
+use super::service::Service;
 use super::sheet::Sheet;
 use super::stage::{Playing, Stage, stop_flag};
 use super::{RunArguments, assets, source};
@@ -53,7 +63,10 @@ pub fn demo() -> Result<()> {
         say(format!("No display server: a scripted drag is played for {DEMO_SECONDS} s and recorded."))?;
     }
     let arguments = RunArguments {
-        source: format!("dicom:{}", cine.display()),
+        source: Some(format!("dicom:{}", cine.display())),
+        config: None,
+        check_config: false,
+        print_config: false,
         model: None,
         taps: Some(taps),
         display,
@@ -61,7 +74,7 @@ pub fn demo() -> Result<()> {
         deadline_ms: None,
         seconds: (!has_window).then_some(DEMO_SECONDS),
         is_looped: true,
-        size: "800x480".into(),
+        size: None,
         dpi: None,
         mirror: false,
         seed: 1,
@@ -69,7 +82,8 @@ pub fn demo() -> Result<()> {
     };
     let length = Nanos::from_secs_f64(DEMO_SECONDS);
     let mut sheet = Sheet::new(length);
-    let report = play(&arguments, Some(length), Some(&mut sheet))?;
+    let plan = Plan::new(&arguments)?;
+    let report = play(&arguments, plan, Some(length), Some(&mut sheet))?;
     say(&report)?;
     let mut files = Files::default();
     files.add(&folder.join("latency.json"), serde_json::to_vec_pretty(&report)?);
@@ -84,7 +98,11 @@ pub fn demo() -> Result<()> {
 
 /// Plays a source as the arguments say.
 pub fn run(arguments: &RunArguments) -> Result<()> {
-    let report = play(arguments, None, None)?;
+    let plan = Plan::new(arguments)?;
+    if device::is_only_asked(arguments, &plan.profile)? {
+        return Ok(());
+    }
+    let report = play(arguments, plan, None, None)?;
     match arguments.json {
         true => say_json(&report)?,
         false => say(&report)?,
@@ -99,7 +117,7 @@ fn whole(report: &RunReport) -> Result<()> {
 
 /// What the arguments say, checked as far as they can be without opening anything.
 struct Plan {
-    size: (u32, u32),
+    profile: Profile,
     deadline: Option<Nanos>,
     period: Option<Nanos>,
     seconds: Option<f64>,
@@ -110,32 +128,47 @@ struct Plan {
 impl Plan {
     fn new(arguments: &RunArguments) -> Result<Self> {
         let fps = within("--fps", arguments.fps, FPS)?;
+        within("--deadline-ms", arguments.deadline_ms, DEADLINE_MS)?;
+        let wanted = Wanted::parse(&arguments.display)?;
+        let profile = device::effective(arguments, &wanted)?;
         Ok(Self {
-            size: parse_size(&arguments.size)?,
-            deadline: within("--deadline-ms", arguments.deadline_ms, DEADLINE_MS)?
-                .map(|ms| Nanos::from_secs_f64(ms / 1e3)),
+            deadline: profile.live.deadline_ms.map(|ms| Nanos::from_secs_f64(ms / 1e3)),
+            profile,
             period: fps.map(|fps| Nanos::from_secs_f64(1.0 / fps)),
             seconds: within("--seconds", arguments.seconds, SECONDS)?,
-            wanted: Wanted::parse(&arguments.display)?,
+            wanted,
             script: arguments.taps.as_deref().map(Script::load).transpose()?,
         })
     }
 
+    /// How a camera is captured.
+    fn capture(&self, cine_bytes: usize) -> CaptureConfig {
+        let mut patience = Patience::default();
+        if let Some(camera) = &self.profile.camera {
+            patience.stall = Nanos::from_secs_f64(camera.stall_ms / 1e3);
+            patience.retry = Nanos::from_secs_f64(camera.retry_ms / 1e3);
+        }
+        CaptureConfig { patience, annotation: self.profile.annotation(), cine_bytes }
+    }
+
     /// The screen, with nothing on it yet.
-    fn screen(
-        &self,
-        arguments: &RunArguments,
-        displays: &mut Displays,
-        pictures: &SourceDescription,
-    ) -> Result<Screen> {
+    fn screen(&self, displays: &mut Displays, pictures: &SourceDescription) -> Result<Screen> {
         let is_window = displays.is_window();
         let main = displays.main();
+        let profile = &self.profile;
+        let layout = LayoutConfig { handedness: profile.handedness(), ..LayoutConfig::default() };
+        let dpi = profile.display.dpi.unwrap_or(main.dpi());
         let config = ScreenConfig {
             size: main.size(),
-            dpi: arguments.dpi.unwrap_or(main.dpi()),
-            is_mirrored: arguments.mirror,
-            pointer: if is_window { Pointer::Mouse } else { Pointer::Gloves },
-            ..ScreenConfig::default()
+            dpi,
+            layout,
+            is_mirrored: profile.image.mirror,
+            keep_outs: profile.keep_outs(),
+            pointer: match &profile.touch {
+                _ if is_window => Pointer::Mouse,
+                Some(touch) => Pointer::Tuned(touch.recognizer(dpi)),
+                None => Pointer::Gloves,
+            },
         };
         let mut screen = Screen::new(config).context("--size, --dpi")?;
         screen.warm_up(pictures.width, pictures.height, pictures.format);
@@ -143,38 +176,38 @@ impl Plan {
     }
 }
 
-fn play(arguments: &RunArguments, kept: Option<Nanos>, sheet: Option<&mut Sheet>) -> Result<RunReport> {
+fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option<&mut Sheet>) -> Result<RunReport> {
     let began = Instant::now();
     let is_stopped = stop_flag()?;
-    let plan = Plan::new(arguments)?;
-    let opened = source::open(&arguments.source, plan.period, arguments.seed)?;
-    let pictures = opened.source.description().clone();
+    let opened = source::open(arguments.source.as_deref(), &plan.profile, plan.period, arguments.seed)?;
+    let pictures = opened.pictures.clone();
     if let Some(script) = &plan.script {
         script.check_against(pictures.width, pictures.height)?;
     }
-    let mut displays = Displays::open(&plan.wanted, plan.size, arguments.dpi)?;
-    let screen = plan.screen(arguments, &mut displays, &pictures)?;
+    let mut displays = Displays::open(&plan.profile)?;
+    let screen = plan.screen(&mut displays, &pictures)?;
     let nothing = Presented { frame: FrameId(0), captured: Nanos(0), presented: Nanos(0) };
     displays.main().present(screen.canvas(), &nothing)?;
-    let loaded = assets::load_model(arguments.model.as_deref())?;
-    if is_stopped.load(Ordering::Acquire) {
-        bail!("stopped before the first frame");
-    }
-    displays.begin_recordings(&plan.wanted, plan.size)?;
+    let loaded = load_unless_stopped(plan.profile.model.folder.clone(), &is_stopped)?;
+    let size = displays.main().size();
+    displays.begin_recordings(&plan.wanted, size)?;
 
     let is_still = pictures.frames == Some(1);
     let period = plan.period.or(pictures.frame_period).unwrap_or(EngineConfig::default().period);
     let engine = EngineConfig { period, ..EngineConfig::default() };
+    let cine_bytes = engine.cine_bytes;
     let frame_bytes = pictures.width as usize * pictures.height as usize * pictures.format.bytes();
     let pool_frames = CineRing::capacity_for(engine.cine_bytes, frame_bytes) + FRAMES_ON_THE_WAY;
     let looker = Looker::new(Box::new(loaded.segmenter), LookOptions::default());
     let live = Live::start(looker, LiveConfig { engine, deadline: plan.deadline })?;
-    let is_closable = displays.is_window() && plan.seconds.is_none();
+    let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;
     let has_no_end = opened.is_endless || is_still && !arguments.is_looped;
-    let seconds = plan.seconds.or((has_no_end && !is_closable).then_some(ENDLESS_SECONDS));
+    // A device runs until it is told to stop, whether somebody looks or not.
+    let is_device = arguments.config.is_some();
+    let seconds = plan.seconds.or((has_no_end && !is_closable && !is_device).then_some(ENDLESS_SECONDS));
     let play = PlayConfig { period, is_looped, pool_frames };
-    let player = Player::start(opened.source, play, live.clock().clone(), live.input())?;
+    let feed = Feed::start(opened.origin, play, plan.capture(cine_bytes), &live)?;
     let mut stage = Stage {
         presented: live.clock().now(),
         live,
@@ -187,11 +220,13 @@ fn play(arguments: &RunArguments, kept: Option<Nanos>, sheet: Option<&mut Sheet>
         began,
         first_ms: [None; 2],
         is_resized: false,
+        service: Service::default(),
+        heat: HeatWatch::start(&plan.profile.heat)?,
     };
-    let played_for = stage.run(&player, seconds.map(Nanos::from_secs_f64), &is_stopped)?;
+    let played_for = stage.run(&feed, seconds.map(Nanos::from_secs_f64), &is_stopped)?;
     let Stage { live, first_ms, playing, .. } = stage;
-    let capture = player.played();
-    player.stop()?;
+    let (capture, camera) = (feed.played(), feed.camera());
+    feed.stop()?;
     let (recording_dropped, failure) = displays.finish()?;
     Ok(RunReport {
         version: env!("CARGO_PKG_VERSION"),
@@ -201,6 +236,7 @@ fn play(arguments: &RunArguments, kept: Option<Nanos>, sheet: Option<&mut Sheet>
         first_frame_ms: first_ms[0],
         first_mask_ms: first_ms[1],
         capture: capture.into(),
+        camera,
         live: live.report(),
         recording_dropped,
         recording_failed: failure.map(|e| e.to_string()),
@@ -208,6 +244,24 @@ fn play(arguments: &RunArguments, kept: Option<Nanos>, sheet: Option<&mut Sheet>
         objects: objects(&live),
         scale_refused: opened.scale_refused,
     })
+}
+
+/// Loads the model; a request to stop is heard meanwhile, since a slow machine needs long for it.
+fn load_unless_stopped(folder: Option<PathBuf>, is_stopped: &AtomicBool) -> Result<Loaded> {
+    let (give, take) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("loader".into())
+        // Nobody hears it when the run was stopped.
+        .spawn(move || drop(give.send(assets::load_model(folder.as_deref()))))
+        .context("no thread to load the model with")?;
+    loop {
+        match take.recv_timeout(Duration::from_millis(20)) {
+            Ok(loaded) if !is_stopped.load(Ordering::Acquire) => return loaded,
+            Err(RecvTimeoutError::Timeout) if !is_stopped.load(Ordering::Acquire) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("the model's loading panicked"),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => bail!("stopped before the first frame"),
+        }
+    }
 }
 
 fn objects(live: &Live) -> Vec<ObjectReport> {
@@ -224,12 +278,6 @@ fn objects(live: &Live) -> Vec<ObjectReport> {
         area_px: o.measurements.map(|m| m.area_px),
     };
     live.engine().scene().objects.iter().map(of).collect()
-}
-
-fn parse_size(text: &str) -> Result<(u32, u32)> {
-    text.split_once('x')
-        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
-        .with_context(|| format!("--size: expected WIDTHxHEIGHT, as in 800x480, got {text:?}"))
 }
 
 fn within(name: &str, value: Option<f64>, range: RangeInclusive<f64>) -> Result<Option<f64>> {

@@ -1,52 +1,99 @@
-//! The `--source` argument.
+//! The `--source` argument, or the camera of a profile.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use sonotap::source::FrameSource;
+use sonotap::profile::{CameraProfile, Profile};
+use sonotap::source::camera::Camera;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::ImagesSource;
 use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::{FrameSource, SourceDescription};
 use sonotap::units::Nanos;
+
+/// Where frames come from.
+pub enum Origin {
+    /// A source that is played at its own pace.
+    Played(Box<dyn FrameSource>),
+    /// A camera, which has its own time.
+    #[cfg_attr(not(feature = "v4l2"), expect(dead_code, reason = "a build without cameras opens none"))]
+    Camera(Box<dyn Camera>),
+}
 
 /// A source and what the report says of it.
 pub struct Opened {
     /// The source.
-    pub source: Box<dyn FrameSource>,
+    pub origin: Origin,
+    /// What is known of its pictures beforehand.
+    pub pictures: SourceDescription,
     /// Why its scale is not used, if it offers one.
     pub scale_refused: Option<String>,
     /// Whether it goes on for ever by itself.
     pub is_endless: bool,
 }
 
-/// Opens KIND:WHAT.
-pub fn open(spec: &str, period: Option<Nanos>, seed: u64) -> Result<Opened> {
+const KINDS: &str = "dicom:FILE, images:PATH, phantom:PRESET or camera:DEVICE";
+
+/// Opens KIND:WHAT, or the camera of the profile when there is none.
+pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Nanos>, seed: u64) -> Result<Opened> {
+    let Some(spec) = spec else {
+        let Some(camera) = &profile.camera else {
+            bail!("--source: expected {KINDS}, or a --config with a [camera], got neither");
+        };
+        return open_camera(camera);
+    };
     let Some((kind, what)) = spec.split_once(':') else {
-        bail!("--source: expected dicom:FILE, images:PATH or phantom:PRESET, got {spec:?}");
+        bail!("--source: expected {KINDS}, got {spec:?}");
     };
     if what.is_empty() {
         bail!("--source: expected something after the colon, got {spec:?}");
     }
-    if matches!(kind, "dicom" | "images") && !Path::new(what).exists() {
+    if matches!(kind, "dicom" | "images" | "camera") && !Path::new(what).exists() {
         bail!("--source: expected a file or folder that exists, got {what:?}");
     }
     Ok(match kind {
         "dicom" => {
             let source = DicomSource::open(Path::new(what))?;
             let scale_refused = source.scale_refused().map(str::to_owned);
-            Opened { source: Box::new(source), scale_refused, is_endless: false }
+            played(Box::new(source), scale_refused, false)
         }
-        "images" => {
-            let source = ImagesSource::open(Path::new(what))?;
-            Opened { source: Box::new(source), scale_refused: None, is_endless: false }
-        }
+        "images" => played(Box::new(ImagesSource::open(Path::new(what))?), None, false),
         "phantom" => {
             let preset: Preset = what.parse()?;
             let natural = PhantomConfig::default();
             let config = PhantomConfig { seed, frame_period: period.unwrap_or(natural.frame_period), ..natural };
-            let source = Phantom::new(preset, config)?;
-            Opened { source: Box::new(source), scale_refused: None, is_endless: true }
+            played(Box::new(Phantom::new(preset, config)?), None, true)
         }
-        other => bail!("--source: expected dicom, images or phantom before the colon, got {other:?}"),
+        "camera" => {
+            let known = profile.camera.clone().unwrap_or_default();
+            return open_camera(&CameraProfile { path: Some(what.into()), ..known });
+        }
+        other => bail!("--source: expected dicom, images, phantom or camera before the colon, got {other:?}"),
     })
+}
+
+fn played(source: Box<dyn FrameSource>, scale_refused: Option<String>, is_endless: bool) -> Opened {
+    let pictures = source.description().clone();
+    Opened { origin: Origin::Played(source), pictures, scale_refused, is_endless }
+}
+
+#[cfg(feature = "v4l2")]
+fn open_camera(camera: &CameraProfile) -> Result<Opened> {
+    use sonotap::frame::PixelFormat;
+    use sonotap::source::camera::{Ink, v4l2::V4l2Camera};
+    let pictures = SourceDescription {
+        name: "camera".into(),
+        width: camera.size[0],
+        height: camera.size[1],
+        format: if camera.ink == Ink::Colour { PixelFormat::Rgb8 } else { PixelFormat::Grey8 },
+        frame_period: Some(Nanos::from_secs_f64(1.0 / camera.fps)),
+        frames: None,
+    };
+    let origin = Origin::Camera(Box::new(V4l2Camera::new(camera)));
+    Ok(Opened { origin, pictures, scale_refused: None, is_endless: true })
+}
+
+#[cfg(not(feature = "v4l2"))]
+fn open_camera(_camera: &CameraProfile) -> Result<Opened> {
+    bail!("this build has no camera (feature `v4l2`)")
 }

@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sonotap::display::{Key, Presence, Presented};
+use sonotap::heat::HeatWatch;
 use sonotap::input::Contact;
 use sonotap::input::script::{Script, ScriptAction};
 use sonotap::pipeline::live::Live;
-use sonotap::pipeline::player::Player;
+use sonotap::scene::Mode;
 use sonotap::screen::Screen;
 use sonotap::session::Command;
 use sonotap::units::{FrameId, Nanos};
 
 use super::displays::{Displays, key_command};
+use super::feed::Feed;
+use super::service::Service;
 use super::sheet::Sheet;
 
 /// Longest sleep: how late a contact or a script step may be noticed.
@@ -54,6 +57,10 @@ pub struct Stage<'a> {
     pub presented: Nanos,
     /// Whether the screen has another size than its picture.
     pub is_resized: bool,
+    /// Who wants to know that pictures go on.
+    pub service: Service,
+    /// Whether it is hot.
+    pub heat: HeatWatch,
 }
 
 /// Buffers of the loop.
@@ -67,7 +74,7 @@ struct Heard {
 
 impl Stage<'_> {
     /// Plays until the time is over, the source has ended, the display is closed or a signal comes; gives the time played.
-    pub fn run(&mut self, player: &Player, length: Option<Nanos>, is_stopped: &AtomicBool) -> Result<Nanos> {
+    pub fn run(&mut self, feed: &Feed, length: Option<Nanos>, is_stopped: &AtomicBool) -> Result<Nanos> {
         let start = self.live.clock().now();
         let mut heard = Heard::default();
         let mut is_to_freeze = self.is_still;
@@ -75,8 +82,9 @@ impl Stage<'_> {
             let now = self.live.clock().now();
             let elapsed = now.since(start);
             let is_over = length.is_some_and(|l| elapsed >= l) || self.displays.is_in_vain();
-            let has_ended = player.played().has_ended && elapsed > Nanos::from_ms(100) && self.live.is_idle();
+            let has_ended = feed.has_ended() && elapsed > Nanos::from_ms(100) && self.live.is_idle();
             if is_over || has_ended || is_stopped.load(Ordering::Acquire) {
+                self.service.stopping();
                 return Ok(elapsed);
             }
             let shown = self.live.on_screen();
@@ -89,7 +97,11 @@ impl Stage<'_> {
                 self.live.command(Command::Freeze, now);
                 is_to_freeze = false;
             }
+            self.live.ease(self.heat.is_hot());
             self.show(elapsed)?;
+            let is_live = self.live.engine().session().mode() == Mode::Live;
+            let expects_frames = is_live && feed.is_streaming();
+            self.service.turn(now, feed.beats(), expects_frames);
             self.live.wait(NAP);
         }
     }
@@ -132,7 +144,9 @@ impl Stage<'_> {
         let presented = self.live.clock().now();
         let is_kept = self.kept.is_none_or(|k| elapsed < k);
         self.displays.present(canvas, &Presented { frame, captured, presented }, is_kept)?;
+        let is_new_frame = frame != self.live.on_screen();
         self.live.presented();
+        self.service.presented(is_new_frame);
         (self.presented, self.is_resized) = (presented, false);
         let since_start = self.began.elapsed().as_secs_f64() * 1e3;
         self.first_ms[0].get_or_insert(since_start);
@@ -163,6 +177,7 @@ impl Stage<'_> {
         let (frame, captured) = on_screen.map_or((FrameId(0), now), |f| (f.id, f.captured));
         let shown = Presented { frame, captured, presented: now };
         self.displays.main().present(self.screen.canvas(), &shown)?;
+        self.service.presented(false);
         Ok(())
     }
 }

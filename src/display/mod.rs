@@ -6,6 +6,9 @@
 //! | `record.rs` | a recorder: hands pictures to a writing thread, never waits for it |
 //! | `gif_file.rs`, `y4m_file.rs`, `png_folder.rs` | what the recorder can write |
 //! | `palette.rs` | the fixed 256 colours of a GIF |
+//! | `kms.rs`, `framebuffer.rs` | a screen without a window system: DRM/KMS, or `/dev/fb0` (feature `kms`) |
+//! | `surface.rs`, `console.rs` | pixels of such a screen; the text console beneath it |
+//! | `touched.rs` | a screen with a touch panel on it (feature `touch`) |
 //! | `tee.rs` | one display that is looked at, others that get the same pictures |
 //!
 //! A display belongs to the thread that presents. It shows what it is given as it is: what may be drawn, and in which
@@ -21,18 +24,29 @@
 //! assert_eq!(display.last(), Some(shown));
 //! ```
 
+#[cfg(feature = "kms")]
+mod console;
+#[cfg(feature = "kms")]
+pub mod framebuffer;
 mod gif_file;
+#[cfg(feature = "kms")]
+pub mod kms;
 mod palette;
 mod png_folder;
 pub mod record;
 mod sink;
+pub mod surface;
 mod tee;
+#[cfg(feature = "touch")]
+mod touched;
 #[cfg(feature = "window")]
 pub mod window;
 mod y4m_file;
 
 pub use record::Recorder;
 pub use tee::Tee;
+#[cfg(feature = "touch")]
+pub use touched::Touched;
 #[cfg(feature = "window")]
 pub use window::Window;
 

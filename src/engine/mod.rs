@@ -93,6 +93,7 @@ pub struct Engine {
     signal: SignalWatch,
     signal_state: Signal,
     model_fails: bool,
+    is_hot: bool,
     #[allow(clippy::vec_box, reason = "the boxes go round between threads and are never unpacked")]
     spare: Vec<Box<LookJob>>,
     scenery: Scenery,
@@ -118,6 +119,7 @@ impl Engine {
             signal: SignalWatch::new(config.period),
             signal_state: Signal::Missing,
             model_fails: false,
+            is_hot: false,
             spare: (0..LookJob::IN_ROUND).map(|_| Box::default()).collect(),
             scenery: Scenery::new(),
             is_changed: true,
@@ -149,6 +151,12 @@ impl Engine {
     /// Sets how far from a marker a tap still meets it; the screen knows.
     pub fn set_marker_radius_px(&mut self, radius_px: f32) {
         self.config.marker_radius_px = radius_px;
+    }
+
+    /// Says whether it is hot, which the scene tells the operator.
+    pub fn set_hot(&mut self, is_hot: bool) {
+        self.is_changed |= self.is_hot != is_hot;
+        self.is_hot = is_hot;
     }
 
     /// Takes a newer live frame; whether it is the one to be shown now (not while frozen).
@@ -321,6 +329,7 @@ impl Engine {
             signal: self.signal_state,
             live_tick: self.signal.tick(),
             model_fails: self.model_fails,
+            is_hot: self.is_hot,
         };
         self.scenery.fill(&stage, now);
         self.is_changed = false;

@@ -24,6 +24,7 @@ pub(super) struct Stage<'a> {
     pub signal: Signal,
     pub live_tick: u64,
     pub model_fails: bool,
+    pub is_hot: bool,
 }
 
 /// The scene and what is needed to make it.
@@ -51,6 +52,7 @@ impl Scenery {
                 rubber_band: None,
                 notice: None,
                 cine: None,
+                is_hot: false,
             },
             spare: Vec::new(),
             tracer: Tracer::new(ISLAND_PX2_MIN),
@@ -70,6 +72,7 @@ impl Scenery {
         scene.mode = session.mode();
         scene.signal = stage.signal;
         scene.live_tick = stage.live_tick;
+        scene.is_hot = stage.is_hot;
         scene.tool = session.tool();
         scene.fill = session.fill();
         scene.can_undo = session.prompts().can_undo();

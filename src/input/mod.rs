@@ -1,7 +1,8 @@
-//! Where gestures come from: touch contacts (window, later evdev) through a recognizer, or a script.
+//! Where gestures come from: touch contacts (window, touch panel) through a recognizer, or a script.
 
 pub mod recognizer;
 pub mod script;
+pub mod touch;
 
 use crate::geometry::{Display, Point};
 use crate::units::{FrameId, Nanos};

@@ -414,7 +414,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// The valid word with the fewest letters to change, add or leave out; `None` if that is more than half of them.
-fn nearest<'v>(got: &str, valid: &[&'v str]) -> Option<&'v str> {
+pub(crate) fn nearest<'v>(got: &str, valid: &[&'v str]) -> Option<&'v str> {
     let letters: Vec<char> = got.chars().take(65).collect();
     let distance = |v: &str| {
         let mut row: Vec<usize> = (0..=letters.len()).collect();

@@ -57,6 +57,9 @@ fn state_words(overlay: Overlay) -> &'static str {
     }
 }
 
+/// It is hot, and every second frame is looked at.
+const HOT: &str = "HOT 1/2";
+
 /// Mode, objects, and the labels that cannot be switched off.
 pub(super) fn status(painter: &mut Painter, layout: &Layout, face: &Typeface, scene: &Scene, words: &mut String) {
     let theme = &Theme::DARK;
@@ -128,6 +131,11 @@ fn badge(
     tick(painter, x as f32 + radius, y as f32 + cap as f32 / 2.0, radius, scene.live_tick);
     let start = x + (2.0 * radius) as i32 + face.advance() / 2;
     face.draw(painter, start, y, words, theme.live);
+    if scene.is_hot {
+        let after = start + width + face.advance();
+        face.draw(painter, after, y, HOT, theme.cue);
+        return after + face.width(HOT);
+    }
     start + width
 }
 

@@ -101,6 +101,7 @@ pub struct Live<W = Worker> {
     last_presented: FrameId,
     taps: Vec<Tap>,
     figures: Figures,
+    is_eased: bool,
 }
 
 /// Taps whose first marker or mask is still to be timed.
@@ -141,6 +142,7 @@ impl<W: Looks> Live<W> {
             last_presented: FrameId(0),
             taps: Vec::with_capacity(TAPS_TIMED_MAX),
             figures: Figures::default(),
+            is_eased: false,
         }
     }
 
@@ -167,6 +169,13 @@ impl<W: Looks> Live<W> {
     /// Sets how far from a marker a tap still meets it, image px; the screen knows.
     pub fn set_marker_radius_px(&mut self, radius_px: f32) {
         self.engine.set_marker_radius_px(radius_px);
+    }
+
+    /// Eases the work while it is hot: only every second frame is looked at, the outline is carried to those between. What
+    /// the operator does is answered as ever.
+    pub fn ease(&mut self, is_eased: bool) {
+        self.is_eased = is_eased;
+        self.engine.set_hot(is_eased);
     }
 
     /// Whether every frame that came in has been shown or dropped.
@@ -313,7 +322,8 @@ impl<W: Looks> Live<W> {
         let is_shown = self.engine.advance(frame, now);
         self.figures.motion.record(self.clock.now().since(now));
         if is_shown {
-            let asked = self.ask();
+            let is_turn = !self.is_eased || self.figures.motion.count().is_multiple_of(2);
+            let asked = if is_turn { self.ask() } else { None };
             self.waiting = Some(Waiting { asked, until: None });
         }
         is_shown

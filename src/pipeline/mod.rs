@@ -14,10 +14,12 @@
 //! | `pace.rs` | shall a frame be shown now, wait for its mask, or be dropped |
 //! | `worker.rs` | the thread that looks |
 //! | `player.rs` | the thread that plays a source as if it came from the probe |
+//! | `capture.rs` | the thread that reads a camera, and opens it again whatever fails |
 //! | `live.rs` | the parts put together: push frames and commands, poll scenes |
 //!
 //! No queue here holds more than one value, the ring and the pools have a fixed size, and every drop is counted by cause.
 
+pub mod capture;
 pub mod clock;
 pub mod latest;
 pub mod live;

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::look::Looker;
 
 /// How long a stop waits for the look in hand.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Who answers jobs: a thread, or a test that says how long a look takes.
 pub trait Looks {
@@ -29,7 +29,7 @@ pub trait Looks {
     fn is_alive(&self) -> bool;
 }
 
-/// A model at work on a thread of its own. Dropping it lets a look in hand come to its end for at most half a second.
+/// A model at work on a thread of its own. Dropping it lets a look in hand come to its end for at most 0.3 s.
 pub struct Worker {
     jobs: Latest<Option<Box<LookJob>>>,
     answers: Receiver<Box<LookJob>>,

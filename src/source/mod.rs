@@ -1,8 +1,9 @@
-//! Where frames come from: a file played as if it came from the probe, a folder, a simulation, later a camera.
+//! Where frames come from: a file played as if it came from the probe, a folder, a simulation, a camera.
 //!
 //! A source only fills pixels and says what it knows of them. When a frame is due, its number and its capture time are
 //! the business of the pipeline's capture side, so a file and a camera look the same from there.
 
+pub mod camera;
 pub mod dicom;
 pub mod images;
 pub mod phantom;

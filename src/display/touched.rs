@@ -1,0 +1,48 @@
+//! A screen with a touch panel on it: pictures of the one, contacts of the other.
+
+use super::{Display, Key, Presence, Presented};
+use crate::error::Result;
+use crate::input::Contact;
+use crate::input::touch::evdev::TouchPanel;
+use crate::overlay::Canvas;
+use crate::units::{FrameId, Nanos};
+
+/// A display whose contacts come from a touch panel, which may be absent or come back at any time.
+pub struct Touched {
+    screen: Box<dyn Display>,
+    panel: TouchPanel,
+}
+
+impl Touched {
+    /// That panel on that screen.
+    pub fn new(screen: Box<dyn Display>, panel: TouchPanel) -> Self {
+        Self { screen, panel }
+    }
+}
+
+impl Display for Touched {
+    fn size(&self) -> (u32, u32) {
+        self.screen.size()
+    }
+
+    fn dpi(&self) -> f32 {
+        self.screen.dpi()
+    }
+
+    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()> {
+        self.screen.present(canvas, shown)
+    }
+
+    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+        self.panel.contacts(now, shown, self.screen.size(), out);
+        self.screen.contacts(now, shown, out)
+    }
+
+    fn keys(&mut self, out: &mut Vec<Key>) {
+        self.screen.keys(out);
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.screen.finish()
+    }
+}

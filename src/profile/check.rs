@@ -1,0 +1,138 @@
+//! Values that a well-formed profile must not have.
+
+use std::ops::RangeInclusive;
+
+use super::{CameraProfile, DisplayProfile, HeatProfile, ImageProfile, Profile, TouchProfile};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Profile {
+    /// What is wrong with it.
+    ///
+    /// # Errors
+    /// `Config`, with the key, what was expected and what came.
+    pub fn check(&self) -> Result<()> {
+        if let Some(camera) = &self.camera {
+            check_camera(camera)?;
+        }
+        check_image(&self.image, self.camera.as_ref().map(|c| c.size))?;
+        check_display(&self.display)?;
+        if let Some(touch) = &self.touch {
+            check_touch(touch)?;
+        }
+        if let Some(ms) = self.live.deadline_ms {
+            within("live.deadline-ms", ms, 0.1..=60_000.0)?;
+        }
+        check_heat(&self.heat)
+    }
+}
+
+fn check_camera(camera: &CameraProfile) -> Result<()> {
+    let CameraProfile { path, driver, bus, card, usb, .. } = camera;
+    if path.is_none() && [driver, bus, card, usb].into_iter().all(Option::is_none) {
+        return Err(wrong("camera: expected at least one of path, driver, bus, card, usb, got none"));
+    }
+    if let Some(usb) = usb {
+        let is_number = |part: &str| part.len() == 4 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        if !usb.split_once(':').is_some_and(|(vendor, product)| is_number(vendor) && is_number(product)) {
+            let expected = "camera.usb: expected four hexadecimal digits, a colon and four more, as in 534d:2109";
+            return Err(wrong(format!("{expected}, got {usb:?}")));
+        }
+    }
+    if camera.formats.is_empty() {
+        return Err(wrong("camera.formats: expected at least one, got none"));
+    }
+    check_size("camera.size", camera.size)?;
+    within("camera.fps", camera.fps, 1.0..=240.0)?;
+    within("camera.buffers", camera.buffers.into(), 2.0..=16.0)?;
+    within("camera.stall-ms", camera.stall_ms, 50.0..=10_000.0)?;
+    within("camera.retry-ms", camera.retry_ms, 10.0..=500.0)
+}
+
+fn check_image(image: &ImageProfile, size: Option<[u32; 2]>) -> Result<()> {
+    if let Some(region) = image.region {
+        check_rect("image.region", region)?;
+        let Some([width, height]) = size else {
+            return Err(wrong("image.region: expected a [camera] beside it, got none"));
+        };
+        let [x0, y0, x1, y1] = region;
+        if x0 < 0.0 || y0 < 0.0 || x1 > width as f32 || y1 > height as f32 {
+            let got = list(&region);
+            return Err(wrong(format!("image.region: expected it within [0, 0, {width}, {height}], got {got}")));
+        }
+    }
+    for (i, rect) in image.keep_outs.iter().enumerate() {
+        check_rect(&format!("image.keep-outs[{i}]"), *rect)?;
+    }
+    image.mm_per_px.into_iter().flatten().try_for_each(|mm| within("image.mm-per-px", mm, 0.001..=10.0))
+}
+
+fn check_display(display: &DisplayProfile) -> Result<()> {
+    check_rotation("display.rotate", display.rotate)?;
+    check_size("display.size", display.size)?;
+    display.dpi.map_or(Ok(()), |dpi| within("display.dpi", dpi.into(), 40.0..=800.0))
+}
+
+fn check_touch(touch: &TouchProfile) -> Result<()> {
+    check_rotation("touch.rotate", touch.rotate.unwrap_or_default())?;
+    let [a, b, _, d, e, _] = touch.calibration;
+    let determinant = a * e - b * d;
+    if !touch.calibration.iter().all(|v| v.is_finite() && v.abs() <= 100.0) || determinant.abs() < 1e-3 {
+        let got = list(&touch.calibration);
+        return Err(wrong(format!("touch.calibration: expected a map that can be turned round, got {got}")));
+    }
+    if let Some(mm) = touch.width_mm {
+        within("touch.width-mm", mm.into(), 10.0..=2_000.0)?;
+    }
+    within("touch.max-contact-mm", touch.max_contact_mm.into(), 1.0..=200.0)?;
+    within("touch.min-contact-ms", touch.min_contact_ms, 0.0..=500.0)?;
+    within("touch.tap-slop-mm", touch.tap_slop_mm.into(), 0.5..=20.0)
+}
+
+fn check_heat(heat: &HeatProfile) -> Result<()> {
+    within("heat.hot-c", heat.hot_c.into(), 30.0..=150.0)?;
+    within("heat.cool-c", heat.cool_c.into(), 0.0..=150.0)?;
+    if heat.cool_c >= heat.hot_c {
+        let (hot, cool) = (heat.hot_c, heat.cool_c);
+        return Err(wrong(format!("heat.cool-c: expected less than heat.hot-c, {hot}, got {cool}")));
+    }
+    Ok(())
+}
+
+fn check_rotation(key: &str, degrees: u16) -> Result<()> {
+    match degrees {
+        0 | 90 | 180 | 270 => Ok(()),
+        got => Err(wrong(format!("{key}: expected 0, 90, 180 or 270, got {got}"))),
+    }
+}
+
+fn check_size(key: &str, [width, height]: [u32; 2]) -> Result<()> {
+    let fits = |v: u32| (64..=8192).contains(&v);
+    match fits(width) && fits(height) {
+        true => Ok(()),
+        false => Err(wrong(format!("{key}: expected 64 to 8192 px a side, got {width}x{height}"))),
+    }
+}
+
+fn check_rect(key: &str, rect: [f32; 4]) -> Result<()> {
+    let [x0, y0, x1, y1] = rect;
+    match rect.iter().all(|v| v.is_finite()) && x0 < x1 && y0 < y1 {
+        true => Ok(()),
+        false => Err(wrong(format!("{key}: expected left < right and top < bottom, got {}", list(&rect)))),
+    }
+}
+
+fn within(key: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(wrong(format!("{key}: expected {} to {}, got {value}", range.start(), range.end()))),
+    }
+}
+
+fn list(values: &[f32]) -> String {
+    let words: Vec<_> = values.iter().map(ToString::to_string).collect();
+    format!("[{}]", words.join(", "))
+}
+
+fn wrong(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, message)
+}

@@ -1,0 +1,105 @@
+//! What is installed on a device: profiles that the program takes, rules and units that give away nothing.
+
+use std::path::{Path, PathBuf};
+
+use sonotap::profile::Profile;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware-config")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// "Key=value" lines of a unit's section, without comments.
+fn section(unit: &str, name: &str) -> Vec<(String, String)> {
+    let after = unit.lines().skip_while(|l| *l != format!("[{name}]")).skip(1).take_while(|l| !l.starts_with('['));
+    after
+        .filter(|l| !l.starts_with('#') && !l.is_empty())
+        .map(|l| l.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).unwrap_or_else(|| panic!("{l}")))
+        .collect()
+}
+
+#[test]
+fn every_profile_is_taken_and_names_a_camera_and_a_screen() {
+    let profiles = std::fs::read_dir(folder().join("profiles")).unwrap().map(|e| e.unwrap().path());
+    let mut count = 0;
+    for path in profiles {
+        let profile = Profile::load(&path).unwrap_or_else(|e| panic!("{e}"));
+        assert!(profile.camera.is_some() && profile.touch.is_some(), "{}", path.display());
+        let again = Profile::parse(&profile.to_toml(), "printed").unwrap();
+        assert_eq!(again, profile, "{}", path.display());
+        assert!(
+            profile.image.mm_per_px.is_none(),
+            "{}: a scale that somebody else's scanner may not have",
+            path.display()
+        );
+        count += 1;
+    }
+    assert!(count >= 3, "{count} profiles");
+}
+
+#[test]
+fn the_service_can_touch_nothing_but_its_devices() {
+    let unit = read("systemd/sonotap.service");
+    let service = section(&unit, "Service");
+    let values = |key: &str| service.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+    for (key, value) in [
+        ("Type", "notify"),
+        ("DynamicUser", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("DevicePolicy", "closed"),
+        ("ProtectSystem", "strict"),
+        ("PrivateNetwork", "yes"),
+        ("MemoryDenyWriteExecute", "yes"),
+        ("RestrictAddressFamilies", "AF_UNIX"),
+        ("CapabilityBoundingSet", "CAP_SYS_TTY_CONFIG"),
+    ] {
+        assert_eq!(values(key), [value], "{key}");
+    }
+    assert_eq!(values("MemoryMax").len(), 1);
+    assert!(values("WatchdogSec")[0].parse::<u32>().unwrap() >= 2, "shorter than a camera needs to come back");
+    assert!(values("TimeoutStopSec")[0].parse::<u32>().unwrap() >= 2, "shorter than a clean end may take");
+    for allowed in values("DeviceAllow") {
+        let (device, access) = allowed.split_once(' ').unwrap();
+        let known = ["char-video4linux", "char-input", "char-drm", "char-fb", "/dev/tty0"];
+        assert!(known.contains(&device) && ["r", "rw"].contains(&access), "{allowed}");
+    }
+    let start = values("ExecStart")[0];
+    assert!(start.starts_with("/usr/bin/sonotap run --config /etc/sonotap/sonotap.toml"), "{start}");
+}
+
+#[test]
+fn no_rule_gives_the_world_a_device() {
+    let rules = read("udev/70-sonotap.rules");
+    let mut symlinks = Vec::new();
+    for rule in rules.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        for part in rule.split(", ") {
+            assert!(part.contains("=") && part.matches('"').count() == 2, "{part:?} in {rule}");
+            if let Some(mode) = part.strip_prefix("MODE=\"") {
+                assert!(mode.len() == 5 && mode.starts_with('0') && mode.ends_with("0\""), "{rule}");
+            }
+            if let Some(name) = part.strip_prefix("SYMLINK+=\"") {
+                symlinks.push(name.trim_end_matches('"').to_owned());
+            }
+        }
+    }
+    assert_eq!(symlinks, ["sonotap-camera", "sonotap-touch"]);
+}
+
+#[test]
+fn recipes_install_files_that_are_there() {
+    for recipe in ["buildroot/package/sonotap/sonotap.mk", "yocto/sonotap_0.1.0.bb"] {
+        let text = read(recipe);
+        let named: Vec<_> =
+            text.split_whitespace().filter_map(|w| w.split_once("/firmware-config/").map(|(_, n)| n)).collect();
+        assert!(named.len() >= 4, "{recipe}: {named:?}");
+        for name in named {
+            assert!(folder().join(name).is_file(), "{recipe}: there is no {name}");
+        }
+        assert!(text.contains("--no-default-features --features device"), "{recipe}");
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(recipe.contains(version) || text.contains(&format!("SONOTAP_VERSION = {version}")), "{recipe}");
+    }
+}
