@@ -251,9 +251,9 @@ unsafe fn column<I: Isa, const K: usize>(call: &DepthwiseCall, pattern: usize, a
         let mut row = 0;
         while row < call.rows {
             let (mut first, mut second) = (start, start);
-            for d in 0..K {
+            for (d, kept) in kept.iter_mut().enumerate() {
                 let p = x.add((row + 2) * call.x_row + d * call.pixel);
-                let mut upper = kept[d];
+                let mut upper = *kept;
                 for q in 0..K / 2 {
                     let lower = two_rows::<I>(p.add(2 * q * call.x_row), call.x_row);
                     let quad = I::quad(upper, lower);
@@ -263,7 +263,7 @@ unsafe fn column<I: Isa, const K: usize>(call: &DepthwiseCall, pattern: usize, a
                         second[z] = I::dot(second[z], quad[z], I::right(right.add((4 + z) * I::RIGHT)));
                     }
                     if q == 0 {
-                        kept[d] = lower;
+                        *kept = lower;
                     }
                     upper = lower;
                 }

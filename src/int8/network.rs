@@ -332,7 +332,8 @@ impl IntegerNetwork {
             // Kernels that take signed activations add and take off another 128 steps of each weight.
             let reach = 2 * reach + i64::from(w.bias[o].unsigned_abs());
             let scaled = reach as f64 * f64::from(self.requantization(c, o));
-            if reach >= i64::from(i32::MAX) || !(scaled < f64::from(i32::MAX)) || !(w.scales[o] > 0.0) {
+            let is_within = reach < i64::from(i32::MAX) && scaled < f64::from(i32::MAX) && w.scales[o] > 0.0;
+            if !is_within {
                 return Err(refuse(format!("channel {o}: expected sums within i32, got {reach}, scaled {scaled}")));
             }
         }

@@ -56,7 +56,7 @@ pub(super) struct Band {
 /// What is run at once.
 pub(super) enum Work {
     Conv(Gemm),
-    Band(Band),
+    Band(Box<Band>),
     Sum { a: TensorId, b: TensorId, y: TensorId, is_up: bool, sum: Sum },
 }
 
@@ -294,7 +294,7 @@ impl<'a> Planner<'a> {
             layouts,
         };
         let macs = layers.iter().map(|l| network.macs(l)).sum();
-        Ok(Step { work: Work::Band(band), name: names.join(" + "), macs })
+        Ok(Step { work: Work::Band(Box::new(band)), name: names.join(" + "), macs })
     }
 
     fn sum(&self, a: TensorId, b: TensorId, y: TensorId, is_up: bool) -> Step {

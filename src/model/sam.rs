@@ -277,7 +277,7 @@ impl Segmenter for TractSam {
 
 /// What answers prompts.
 enum Decoder {
-    Graph(Graph),
+    Graph(Box<Graph>),
     /// Its file's name, and itself.
     Own(String, Box<DecodeEngine>),
 }
@@ -296,7 +296,7 @@ impl Decoder {
                 Err(e) => log::info!("{}: runs in tract: {e}", spec.file),
             }
         }
-        Ok(Self::Graph(Graph::build(spec, bytes, times)?))
+        Ok(Self::Graph(Box::new(Graph::build(spec, bytes, times)?)))
     }
 
     fn file(&self) -> &str {
@@ -309,7 +309,7 @@ impl Decoder {
 
 /// What looks at an image.
 enum Encoder {
-    Graph(Graph),
+    Graph(Box<Graph>),
     Integer(Box<IntegerEncoder>),
 }
 
@@ -329,7 +329,7 @@ impl Encoder {
                 Err(e) => log::warn!("{}: runs without the integer engine, many times slower: {e}", spec.file),
             }
         }
-        Ok(Self::Graph(Graph::build(spec, bytes, times)?))
+        Ok(Self::Graph(Box::new(Graph::build(spec, bytes, times)?)))
     }
 
     fn file(&self) -> &str {
