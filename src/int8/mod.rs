@@ -8,7 +8,7 @@
 //! | halo | the zero point around an image, so that no kernel asks whether a tap is inside |
 //!
 //! The way of a network: [`float::read`] takes it from ONNX, [`quantize`] makes bytes of it, [`qdq`] writes it as ONNX that other
-//! runtimes run too and reads it back, [`Engine`] plans it and runs it. [`reference`] is what every kernel must equal.
+//! runtimes run too and reads it back, [`Engine`] plans it and runs it. [`reference::run`] is what every kernel must equal.
 
 mod buffer;
 pub mod engine;

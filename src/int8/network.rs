@@ -94,7 +94,7 @@ pub struct Conv<W> {
     pub pads: Pads,
     /// Whether each channel has its own kernel and sees no other.
     pub is_depthwise: bool,
-    /// Kernels [O, I, k, k] (depthwise [C, 1, k, k]) and biases [O].
+    /// Kernels `[O, I, k, k]` (depthwise `[C, 1, k, k]`) and biases `[O]`.
     pub weights: W,
 }
 
@@ -180,9 +180,9 @@ pub enum Activation {
 /// Weights before quantization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FloatWeights {
-    /// [O, I, k, k].
+    /// `[O, I, k, k]`.
     pub kernels: Vec<f32>,
-    /// [O].
+    /// `[O]`.
     pub bias: Vec<f32>,
     /// What is done to the sums.
     pub activation: Activation,
@@ -191,11 +191,11 @@ pub struct FloatWeights {
 /// Weights after quantization: symmetric, one scale for each channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IntegerWeights {
-    /// [O, I, k, k].
+    /// `[O, I, k, k]`.
     pub kernels: Vec<i8>,
-    /// [O], sizes of a step of the kernels.
+    /// `[O]`, sizes of a step of the kernels.
     pub scales: Vec<f32>,
-    /// [O], in steps of input scale times kernel scale.
+    /// `[O]`, in steps of input scale times kernel scale.
     pub bias: Vec<i32>,
 }
 
