@@ -72,7 +72,7 @@ impl Segmenter for Slowed {
 fn play(name: &str, least: Duration, length: Duration) {
     let began = Instant::now();
     let counts = Arc::new(Counts::default());
-    let inner = sam::load(Path::new("models/bootstrap")).expect("run in the package's folder");
+    let inner = sam::load(Path::new("models/student")).expect("run in the package's folder");
     let loaded = began.elapsed();
     let model = Slowed { inner, least, counts: counts.clone() };
     let looker = Looker::new(Box::new(model), LookOptions::default());

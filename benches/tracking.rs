@@ -89,7 +89,7 @@ impl Options {
             seeds: vec![11, 12, 13],
             presets: Preset::ALL.to_vec(),
             look_ms: vec![50, 300],
-            model: concat!(env!("CARGO_MANIFEST_DIR"), "/models/bootstrap").into(),
+            model: concat!(env!("CARGO_MANIFEST_DIR"), "/models/student").into(),
             is_json: false,
             has_motion: true,
             has_trouble: true,

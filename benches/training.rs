@@ -25,7 +25,7 @@ const PAIRS: usize = 7;
 /// Length of a turn, s.
 const TURN_S: f64 = 4.0;
 
-/// EfficientNet-Lite0, as the bundled bootstrap has it.
+/// EfficientNet-Lite0.
 fn lite0() -> EncoderConfig {
     let stage = |(expand, kernel, stride, channels, repeats)| Stage { expand, kernel, stride, channels, repeats };
     let stages = [

@@ -19,7 +19,7 @@ use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
 use sonotap::units::{FrameId, Nanos};
 
 fn main() -> sonotap::error::Result<()> {
-    let model = sam::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bootstrap"))?;
+    let model = sam::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student"))?;
     let mut live = Live::start(Looker::new(model, LookOptions::default()), LiveConfig::default())?;
     let input = live.input();
     let mut probe = Phantom::new(Preset::Cyst, PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() })?;

@@ -75,8 +75,8 @@ fn folder_of_wrong_files() -> TempDir {
     image::GrayImage::from_pixel(9, 9, image::Luma([255])).save(folder.path().join("small.png")).unwrap();
     let model = folder.path().join("changed");
     fs::create_dir(&model).unwrap();
-    for name in names_in(&bundled("models/bootstrap")) {
-        let mut bytes = fs::read(bundled("models/bootstrap").join(&name)).unwrap();
+    for name in names_in(&bundled("models/student")) {
+        let mut bytes = fs::read(bundled("models/student").join(&name)).unwrap();
         if name == "encoder.onnx" {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
@@ -233,7 +233,7 @@ fn reports_for_programs_are_json_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let found = json(&run(&folder, &["doctor", "--json"]));
     assert!(found.as_array().unwrap().iter().any(|f| f["what"] == "model" && f["is_good"] == true));
-    let model = bundled("models/bootstrap").display().to_string();
+    let model = bundled("models/student").display().to_string();
     assert_eq!(json(&run(&folder, &["model", "verify", &model, "--json"]))["side"], 256);
     for preset in ["cyst", "fetal-head"] {
         let source = format!("phantom:{preset}");
@@ -338,11 +338,11 @@ fn kernels_that_are_not_there_are_refused_with_those_that_are() {
 #[test]
 fn an_encoder_that_cannot_be_quantized_or_timed_is_refused_and_nothing_is_left() {
     let folder = TempDir::new().unwrap();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bootstrap");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
     let model = model.to_str().unwrap();
     for (arguments, expected) in [
-        (&["bench", model][..], "expected a quantized encoder"),
-        (&["quantize", model, "--calibrate", "nowhere", "--out", "new"], "node `"),
+        (&["quantize", model, "--calibrate", "nowhere", "--out", "new"][..], "quantized already"),
+        (&["bench", "nowhere"], "manifest.toml"),
         (&["quantize", "nowhere", "--calibrate", "nowhere", "--out", "new"], "manifest.toml"),
         (&["quantize", model, "--calibrate", "nowhere", "--out", "new", "--ranges", "wide"], "--ranges: expected best"),
         (&["quantize", model, "--out", "new"], "--calibrate"),
@@ -352,4 +352,13 @@ fn an_encoder_that_cannot_be_quantized_or_timed_is_refused_and_nothing_is_left()
         assert!(!output.status.success() && said.contains(expected), "{arguments:?}: {said}");
         assert!(names_in(folder.path()).is_empty(), "{arguments:?}");
     }
+}
+
+#[test]
+fn the_bundled_encoder_runs_in_the_integer_engine_and_is_timed_step_by_step() {
+    let folder = TempDir::new().unwrap();
+    let times = json(&run(&folder, &["bench", bundled("models/student").to_str().unwrap(), "--runs", "1", "--json"]));
+    let steps = times["steps"].as_array().unwrap();
+    let macs: u64 = steps.iter().filter_map(|s| s["macs"].as_u64()).sum();
+    assert_eq!((Some(macs), macs / 1_000_000), (times["macs"].as_u64(), 241));
 }

@@ -12,7 +12,7 @@ use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
 const FRAMES: usize = 12;
 
 fn looker() -> Looker {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/bootstrap");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/student");
     Looker::new(sam::load(folder.as_ref()).unwrap(), LookOptions::default())
 }
 

@@ -16,14 +16,14 @@ mod onnx;
 #[path = "common/sam.rs"]
 mod small_sam;
 
-fn bootstrap() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bootstrap")
+fn bundled() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student")
 }
 
-fn copy_of_bootstrap() -> TempDir {
+fn copy_of_bundled() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["manifest.toml", "encoder.onnx", "decoder.onnx", "MODEL_CARD.md"] {
-        std::fs::copy(bootstrap().join(name), folder.path().join(name)).unwrap();
+        std::fs::copy(bundled().join(name), folder.path().join(name)).unwrap();
     }
     folder
 }
@@ -59,18 +59,18 @@ fn clicks(list: &[(f32, f32, Polarity)]) -> ModelPrompts {
 }
 
 #[test]
-fn bootstrap_loads_and_computes_what_its_manifest_says() {
-    let report = self_test::verify(&bootstrap()).unwrap();
-    assert_eq!((report.name.as_str(), report.files.len()), ("bootstrap", 3));
+fn the_bundled_model_loads_and_computes_what_its_manifest_says() {
+    let report = self_test::verify(&bundled()).unwrap();
+    assert_eq!((report.name.as_str(), report.files.len()), ("student-int8", 3));
     let spec = report.spec;
-    assert_eq!((spec.side, spec.mask_cells, spec.masks, spec.pixel_channels), (256, 128, 4, 24));
+    assert_eq!((spec.side, spec.mask_cells, spec.masks, spec.pixel_channels), (256, 128, 4, 16));
     assert!(report.difference.logit_max <= report.tolerance.logit_max);
     assert!(report.difference.iou_max <= report.tolerance.iou_max);
 }
 
 #[test]
-fn bootstrap_outlines_the_ellipse_that_is_clicked() {
-    let mut model = sam::load(&bootstrap()).unwrap();
+fn the_bundled_model_outlines_the_ellipse_that_is_clicked() {
+    let mut model = sam::load(&bundled()).unwrap();
     let frame = self_test::picture(7);
     model.encode(&frame, &ModelView::new(frame.bounds(), 256)).unwrap();
     let mut out = Decoded::default();
@@ -87,7 +87,7 @@ fn bootstrap_outlines_the_ellipse_that_is_clicked() {
 
 #[test]
 fn a_flipped_byte_is_refused() {
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     for name in ["encoder.onnx", "decoder.onnx", "MODEL_CARD.md"] {
         let path = folder.path().join(name);
         let bytes = std::fs::read(&path).unwrap();
@@ -107,20 +107,20 @@ fn a_flipped_byte_is_refused() {
 #[test]
 fn a_missing_or_resized_file_is_named() {
     for name in ["manifest.toml", "encoder.onnx", "decoder.onnx", "MODEL_CARD.md"] {
-        let folder = copy_of_bootstrap();
+        let folder = copy_of_bundled();
         std::fs::remove_file(folder.path().join(name)).unwrap();
         let e = refusal(folder.path());
         assert_eq!(e.kind(), ErrorKind::Io, "{e}");
         assert!(e.to_string().starts_with(name), "{e}");
     }
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     std::fs::write(folder.path().join("decoder.onnx"), b"short").unwrap();
-    assert_eq!(refusal(folder.path()).to_string(), "decoder.onnx: expected 1356375 bytes, got 5");
+    assert_eq!(refusal(folder.path()).to_string(), "decoder.onnx: expected 866932 bytes, got 5");
 }
 
 #[test]
 fn a_truncated_graph_with_a_matching_digest_is_refused() {
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     let bytes = std::fs::read(folder.path().join("decoder.onnx")).unwrap();
     for length in [1, 100, bytes.len() / 2, bytes.len() - 1] {
         replace_decoder(folder.path(), &bytes[..length]);
@@ -131,7 +131,7 @@ fn a_truncated_graph_with_a_matching_digest_is_refused() {
 
 #[test]
 fn a_corrupt_graph_with_a_matching_digest_never_panics() {
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     let bytes = std::fs::read(folder.path().join("decoder.onnx")).unwrap();
     let (mut at, mut refused) = (3usize, 0);
     for _ in 0..8 {
@@ -146,7 +146,7 @@ fn a_corrupt_graph_with_a_matching_digest_never_panics() {
 
 #[test]
 fn changed_weights_with_a_matching_digest_fail_the_self_test() {
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     let mut bytes = std::fs::read(folder.path().join("decoder.onnx")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 4096].iter_mut().for_each(|b| *b ^= 0x01);
@@ -157,7 +157,7 @@ fn changed_weights_with_a_matching_digest_fail_the_self_test() {
 
 #[test]
 fn exchanged_graphs_are_refused() {
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     change_manifest(folder.path(), |m| {
         let (encoder, decoder) = (&mut m.encoder, &mut m.decoder);
         std::mem::swap(&mut encoder.file, &mut decoder.file);
@@ -170,20 +170,20 @@ fn exchanged_graphs_are_refused() {
 
 #[test]
 fn shapes_that_differ_from_the_manifest_are_refused() {
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     change_manifest(folder.path(), |m| {
         m.input.side = 512;
         m.encoder.inputs[0].shape = [1, 1, 512, 512].map(Dim::Fixed).into();
     });
     let e = refusal(folder.path()).to_string();
     assert_eq!(e, "encoder.onnx: input 0 `image` is 1x1x256x256, manifest says 1x1x512x512");
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     change_manifest(folder.path(), |m| {
         m.encoder.outputs[0].shape[1] = Dim::Fixed(95);
         m.decoder.inputs[0].shape[1] = Dim::Fixed(95);
     });
     let e = refusal(folder.path()).to_string();
-    assert_eq!(e, "encoder.onnx: output 0 `embedding` is 1x96x32x32, manifest says 1x95x32x32");
+    assert_eq!(e, "encoder.onnx: output 0 `embedding` is 1x64x32x32, manifest says 1x95x32x32");
 }
 
 #[test]
@@ -192,25 +192,25 @@ fn an_answer_outside_the_tolerance_is_refused() {
         (0.05, "self-test, box-and-clicks: logit 3: expected "),
         (f32::MAX, "self-test, box-and-clicks: logit 3: expected "),
     ] {
-        let folder = copy_of_bootstrap();
+        let folder = copy_of_bundled();
         change_manifest(folder.path(), |m| m.self_test.as_mut().unwrap().cases[1].logits[3] += change);
         let e = refusal(folder.path()).to_string();
         assert!(e.starts_with(expected), "{e}");
     }
-    let folder = copy_of_bootstrap();
+    let folder = copy_of_bundled();
     change_manifest(folder.path(), |m| m.self_test = None);
     assert_eq!(refusal(folder.path()).to_string(), "manifest.toml: expected a self-test, got none");
 }
 
 #[test]
 fn a_manifest_that_says_what_cannot_be_is_refused() {
-    let text = std::fs::read_to_string(bootstrap().join("manifest.toml")).unwrap();
+    let text = std::fs::read_to_string(bundled().join("manifest.toml")).unwrap();
     Manifest::parse(&text).unwrap();
     for (from, to, expected) in [
-        ("format = 1\n", "format = 1\nspeed = 9\n", "manifest.toml line 3: unknown field `speed`"),
+        ("format = 1\n", "format = 1\nspeed = 9\n", "manifest.toml line 2: unknown field `speed`"),
         ("format = 1\n", "format = 2\n", "manifest.toml: format: expected 1, got 2"),
-        ("name = \"bootstrap\"\n", "", "manifest.toml line 1: missing field `name`"),
-        ("kind = \"sonotap\"", "kind = \"yolo\"", "manifest.toml line 4: unknown variant `yolo`"),
+        ("name = \"student-int8\"\n", "", "manifest.toml line 1: missing field `name`"),
+        ("kind = \"sonotap\"", "kind = \"yolo\"", "manifest.toml line 3: unknown variant `yolo`"),
         ("mask_threshold = 0.0", "mask_threshold = 0.5", "manifest.toml: mask_threshold: expected 0"),
         (
             "side = 256",
@@ -218,15 +218,19 @@ fn a_manifest_that_says_what_cannot_be_is_refused() {
             "manifest.toml: input.side: expected a multiple of 16 from 64 to 2048, got 100000",
         ),
         ("std = [255.0]", "std = [0.0]", "manifest.toml: input: expected finite mean and std above 0"),
-        ("bytes = 12099148", "bytes = 99999999999", "manifest.toml: encoder.onnx: expected 1 to 2147483648 bytes"),
+        ("bytes = 1004445", "bytes = 99999999999", "manifest.toml: encoder.onnx: expected 1 to 2147483648 bytes"),
         ("file = \"decoder.onnx\"", "file = \"../decoder.onnx\"", "manifest.toml: file: expected a plain file name"),
-        ("sha256 = \"30f8", "sha256 = \"30g8", "manifest.toml: encoder.onnx: expected a SHA-256"),
+        ("sha256 = \"b336", "sha256 = \"b3g6", "manifest.toml: encoder.onnx: expected a SHA-256"),
         (
-            "\"masks\", shape = [1, 4,",
-            "\"masks\", shape = [1, 4000,",
+            "name = \"masks\"\nshape = [1, 4,",
+            "name = \"masks\"\nshape = [1, 4000,",
             "manifest.toml: decoder.outputs: expected 1 to 16",
         ),
-        ("[1, 24, 128, 128]", "[1, 99999, 128, 128]", "manifest.toml: decoder.outputs: pixels: expected dimensions"),
+        (
+            "name = \"pixels\"\nshape = [1, 16, 128, 128]",
+            "name = \"pixels\"\nshape = [1, 99999, 128, 128]",
+            "manifest.toml: decoder.outputs: pixels: expected dimensions",
+        ),
         ("[1, \"N\", 2]", "[1, \"M\", 2]", "manifest.toml: decoder.inputs: point_coords: expected dimensions"),
         ("[1, \"N\"]", "[1, 8]", "manifest.toml: decoder.inputs: expected points of 1xNx2 and 1xN"),
         ("\"skip4\"", "\"skip8\"", "manifest.toml: encoder.outputs: expected [\"embedding\", \"skip4\", \"skip2\"]"),
@@ -242,14 +246,14 @@ fn a_manifest_that_says_what_cannot_be_is_refused() {
 
 #[test]
 fn a_manifest_survives_being_written() {
-    let manifest = Manifest::load(&bootstrap()).unwrap();
+    let manifest = Manifest::load(&bundled()).unwrap();
     assert_eq!(Manifest::parse(&manifest.to_toml().unwrap()).unwrap(), manifest);
 }
 
 #[test]
 fn what_a_caller_may_not_ask_is_an_error_and_the_model_goes_on() {
     let mut model =
-        sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
+        sam::load_with(&bundled(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
     let frame = self_test::picture(1);
     let mut out = Decoded::default();
     let lone = clicks(&[(120.0, 100.0, Positive)]);
@@ -279,7 +283,7 @@ fn what_a_caller_may_not_ask_is_an_error_and_the_model_goes_on() {
 #[test]
 fn answers_depend_on_the_frame_and_the_prompts_alone() {
     let mut model =
-        sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
+        sam::load_with(&bundled(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
     let (a, b) = (self_test::picture(1), self_test::picture(2));
     let asked = clicks(&[(120.0, 100.0, Positive), (20.0, 20.0, Negative), (150.0, 110.0, Positive)]);
     let turned = ModelPrompts { clicks: asked.clicks.iter().rev().copied().collect(), ..Default::default() };
@@ -299,7 +303,7 @@ fn answers_depend_on_the_frame_and_the_prompts_alone() {
 #[test]
 fn a_previous_mask_alone_is_a_question() {
     let mut model =
-        sam::load_with(&bootstrap(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
+        sam::load_with(&bundled(), LoadOptions { skip_self_test: true, ..LoadOptions::default() }).unwrap().segmenter;
     let frame = self_test::picture(1);
     model.encode(&frame, &ModelView::new(frame.bounds(), 256)).unwrap();
     let mut out = Decoded::default();

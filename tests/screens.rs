@@ -40,7 +40,7 @@ struct Device {
 
 impl Device {
     fn new(events: Vec<(u64, Event)>, look_ms: u64) -> Self {
-        let model = sonotap::model::sam::load(&root().join("models/bootstrap")).unwrap();
+        let model = sonotap::model::sam::load(&root().join("models/student")).unwrap();
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
         let looker = Looker::new(model, LookOptions::default());

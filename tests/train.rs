@@ -350,7 +350,7 @@ fn a_student_comes_closer_to_its_teacher() {
         .learn(&AtomicBool::new(false), &mut |_| {})
         .unwrap();
     let teacher = out.join("weights.safetensors");
-    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bootstrap");
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
 
     // Of the embedding alone, from our own weights; of answers alone, from a model folder.
     for (who, distill, student) in [

@@ -10,7 +10,7 @@ pub const CINE: &str = "assets/cine/heart-4ch.dcm";
 /// The gestures played on it.
 pub const CINE_TAPS: &str = "assets/cine/heart-4ch.taps.toml";
 /// The bundled model.
-pub const MODEL: &str = "models/bootstrap";
+pub const MODEL: &str = "models/student";
 
 /// A bundled file or folder: below `SONOTAP_HOME`, the current folder, the package's folder (under cargo), or a folder
 /// above the program.

@@ -352,6 +352,12 @@ struct IntegerEncoder {
 impl IntegerEncoder {
     fn new(spec: &GraphSpec, graph: &read::Graph, kernels: Kernels) -> Result<Self> {
         let network = qdq::read(graph)?;
+        let Shape { channels, height, width } = network.shape(network.input);
+        let given = &spec.inputs[0];
+        if ![1, channels, height, width].iter().enumerate().all(|(i, n)| given.fixed(i) == Some(*n)) {
+            let name = &given.name;
+            return Err(refused(format!("input 0 `{name}` is 1x{channels}x{height}x{width}, manifest says {given}")));
+        }
         let (mut order, mut seen) = (Vec::new(), Vec::new());
         for wanted in &spec.outputs {
             let place = network.outputs.iter().position(|t| network.tensors[*t].name == wanted.name);

@@ -8,7 +8,7 @@
 //! use sonotap::pipeline::live::{Live, LiveConfig};
 //! use sonotap::session::Command;
 //!
-//! let model = sonotap::model::sam::load("models/bootstrap".as_ref())?;
+//! let model = sonotap::model::sam::load("models/student".as_ref())?;
 //! let mut live = Live::start(Looker::new(model, LookOptions::default()), LiveConfig::default())?;
 //! let input = live.input();
 //! let pixels = vec![0; 640 * 480];

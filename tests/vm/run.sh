@@ -13,7 +13,7 @@ mkdir -p "$cache" "$out"
 if [ "$test" = e2e ] && [ ! -s "$cache/cyst.yuyv" ]; then
     cargo run --release --locked --features device --example phantom_yuyv -- cyst 640 480 45 "$cache/cyst.yuyv"
 fi
-files=("$program:/bin/sonotap" "models/bootstrap:/usr/share/sonotap/models/bootstrap")
+files=("$program:/bin/sonotap" "models/student:/usr/share/sonotap/models/student")
 files+=("firmware-config/profiles/vm.toml:/etc/sonotap/sonotap.toml")
 [ "$test" != e2e ] || files+=("$cache/cyst.yuyv:/cyst.yuyv")
 initramfs=$out/$arch-$test.cpio.gz

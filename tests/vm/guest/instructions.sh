@@ -1,7 +1,7 @@
 # What a frame and a look cost, in millions of instructions: with --icount a guest millisecond is a million of them.
 grep -m1 'CPU part' /proc/cpuinfo
 export SONOTAP_HOME=/usr/share/sonotap
-sonotap model verify /usr/share/sonotap/models/bootstrap --json > /tmp/model
+sonotap model verify /usr/share/sonotap/models/student --json > /tmp/model
 for of in encode decode; do
     echo "instructions $of $(sed -n "s/^ *\"${of}_ms\": \([0-9.]*\),*/\1/p" /tmp/model)"
 done
