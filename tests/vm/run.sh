@@ -11,7 +11,7 @@ shift $(($# < 4 ? $# : 4))
 cache=${SONOTAP_VM_CACHE:-${HOME:-.}/.cache/sonotap/vm}
 mkdir -p "$cache" "$out"
 if [ "$test" = e2e ] && [ ! -s "$cache/cyst.yuyv" ]; then
-    cargo run --release --locked --features device --example phantom_yuyv -- cyst 640 480 45 "$cache/cyst.yuyv"
+    cargo run --release --locked --example phantom_yuyv -- cyst 640 480 45 "$cache/cyst.yuyv"
 fi
 files=("$program:/bin/sonotap" "models/student:/usr/share/sonotap/models/student")
 files+=("firmware-config/profiles/vm.toml:/etc/sonotap/sonotap.toml")
