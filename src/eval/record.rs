@@ -99,3 +99,15 @@ impl Row {
 
 /// A row that could not be used, and why.
 pub use super::dataset::Unusable;
+
+/// Mean IoU after 1, 2 .. clicks over all rows; an object that needs no further click keeps its IoU.
+pub fn mean_iou_by_click(rows: &[Row], protocol: &str, look: &str, clicks: usize) -> Vec<f64> {
+    let mut iou = vec![0.0; clicks];
+    for row in rows {
+        let steps = row.answer(protocol, look).map_or(&[][..], |a| &a.steps);
+        for (i, sum) in iou.iter_mut().enumerate() {
+            *sum += steps.get(i).or(steps.last()).map_or(0.0, |s| s.iou) / rows.len() as f64;
+        }
+    }
+    iou
+}

@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::buffer::{Buffer, Layout, Memory};
 use super::isa::{Kernels, Room};
 use super::kernels::{DepthwiseCall, GemmCall, Plane, Residual, SumCall};
-use super::network::{IntegerNetwork, Network, Norm, Quantization, Shape, TensorId};
+use super::network::{GreyToByte, IntegerNetwork, Network, Norm, Quantization, Shape, TensorId};
 use super::plan::{Band, Gemm, Step, Work, plan};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -110,16 +110,13 @@ impl Engine {
             return Err(Error::new(ErrorKind::Argument, context));
         }
         let q = self.tensors.quantizations[self.input];
-        let gain = 1.0 / (self.norm.sd * q.scale);
-        let offset = q.zero_point as f32 - self.norm.mean * gain;
+        let grey_to_byte = GreyToByte::new(self.norm, q);
         let Some(buffer) = self.tensors.buffers[self.input].as_mut() else { return Ok(()) };
         pulp::Arch::new().dispatch(move || {
             let buffer = buffer;
             for (y, row) in grey.chunks_exact(s.width).enumerate() {
                 let bytes = buffer.row_mut(y).iter_mut();
-                bytes
-                    .zip(row)
-                    .for_each(|(b, v)| *b = (v * gain + offset).round_ties_even().clamp(0.0, 255.0) as i32 as u8);
+                bytes.zip(row).for_each(|(b, v)| *b = grey_to_byte.byte(*v));
             }
         });
         Ok(())

@@ -50,6 +50,25 @@ impl Quantization {
     }
 }
 
+/// How grey of 0..=1 becomes bytes of the first tensor: times a gain, plus an offset, rounded half to even.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct GreyToByte {
+    gain: f32,
+    offset: f32,
+}
+
+impl GreyToByte {
+    pub fn new(norm: Norm, q: Quantization) -> Self {
+        let gain = 1.0 / (norm.sd * q.scale);
+        Self { gain, offset: q.zero_point as f32 - norm.mean * gain }
+    }
+
+    #[inline(always)]
+    pub fn byte(self, grey: f32) -> u8 {
+        (grey * self.gain + self.offset).round_ties_even().clamp(0.0, 255.0) as i32 as u8
+    }
+}
+
 /// Place of a tensor in [`Network::tensors`].
 pub type TensorId = usize;
 
@@ -124,6 +143,24 @@ pub enum Layer<W> {
 }
 
 impl<W> Layer<W> {
+    /// The same step with other weights, where it has some.
+    pub fn map<V>(&self, weights: impl FnOnce(&Conv<W>) -> V) -> Layer<V> {
+        match self {
+            Self::Conv(c) => Layer::Conv(Conv {
+                name: c.name.clone(),
+                x: c.x,
+                y: c.y,
+                kernel: c.kernel,
+                stride: c.stride,
+                pads: c.pads,
+                is_depthwise: c.is_depthwise,
+                weights: weights(c),
+            }),
+            Self::Add { a, b, y } => Layer::Add { a: *a, b: *b, y: *y },
+            Self::UpAdd { coarse, fine, y } => Layer::UpAdd { coarse: *coarse, fine: *fine, y: *y },
+        }
+    }
+
     /// What it writes.
     pub fn result(&self) -> TensorId {
         match self {
@@ -211,6 +248,14 @@ const VALUES_MAX: usize = 1 << 28;
 
 fn refuse(context: String) -> Error {
     Error::new(ErrorKind::Model, context)
+}
+
+impl<Q, W> Default for Network<Q, W> {
+    /// Nothing yet; grey is taken as it is.
+    fn default() -> Self {
+        let norm = Norm { mean: 0.0, sd: 1.0 };
+        Self { tensors: Vec::new(), layers: Vec::new(), input: 0, norm, outputs: Vec::new() }
+    }
 }
 
 impl<Q, W> Network<Q, W> {

@@ -73,8 +73,7 @@ pub fn read(graph: &read::Graph) -> Result<IntegerNetwork> {
     let &[1, channels, height, width] = &shape[..] else {
         return Err(refuse(format!("input `{name}`: expected [1, C, H, W], got {shape:?}")));
     };
-    let norm = Norm { mean: 0.0, sd: 1.0 };
-    let network = Network { tensors: Vec::new(), layers: Vec::new(), input: 0, norm, outputs: Vec::new() };
+    let network = Network::default();
     let names = BTreeMap::from([(name.clone(), Meaning::Image)]);
     let mut reader = Reader { graph, names, network, input_shape: Shape { channels, height, width } };
     for node in &graph.nodes {

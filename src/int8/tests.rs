@@ -24,13 +24,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub fn new(seed: u64, shape: Shape) -> Self {
-        let network = Network {
-            tensors: Vec::new(),
-            layers: Vec::new(),
-            input: 0,
-            norm: Norm { mean: 0.0, sd: 1.0 },
-            outputs: Vec::new(),
-        };
+        let network = Network::default();
         let mut draft = Self { network, rng: Pcg64Mcg::seed_from_u64(seed) };
         draft.tensor(shape);
         draft
@@ -306,25 +300,14 @@ pub(super) fn float_network(seed: u64) -> FloatNetwork {
     let activated = [s, e, d];
     let tensors =
         draft.network.tensors.iter().map(|t| Tensor { name: t.name.clone(), shape: t.shape, quantization: () });
-    let layers = draft.network.layers.iter().map(|l| match l {
-        Layer::Conv(c) => {
+    let layers = draft.network.layers.iter().map(|l| {
+        l.map(|c| {
             let each = (c.weights.kernels.len() / c.weights.bias.len()) as f32;
             let kernels = c.weights.kernels.iter().map(|w| f32::from(*w) / 60.0 / each.sqrt()).collect();
             let bias = c.weights.bias.iter().map(|b| *b as f32 / 1e5).collect();
             let activation = if activated.contains(&c.y) { Activation::Relu6 } else { Activation::None };
-            Layer::Conv(Conv {
-                name: c.name.clone(),
-                x: c.x,
-                y: c.y,
-                kernel: c.kernel,
-                stride: c.stride,
-                pads: c.pads,
-                is_depthwise: c.is_depthwise,
-                weights: FloatWeights { kernels, bias, activation },
-            })
-        }
-        Layer::Add { a, b, y } => Layer::Add { a: *a, b: *b, y: *y },
-        Layer::UpAdd { coarse, fine, y } => Layer::UpAdd { coarse: *coarse, fine: *fine, y: *y },
+            FloatWeights { kernels, bias, activation }
+        })
     });
     Network {
         tensors: tensors.collect(),

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::clicks::boxes::bounds_of;
 use crate::eval::dataset::{Dataset, DatasetOptions, ObjectChoice};
 use crate::eval::protocol::{LookKind, Protocol, Questions};
+use crate::eval::record::mean_iou_by_click;
 use crate::eval::runner;
 use crate::geometry::ModelView;
 use crate::int8::quantize::{Loss, Method, Observed, equalize, losses, outputs_sqnr_db, quantize};
@@ -240,14 +241,7 @@ fn validate(source: &Path, out: &Path, options: &Options, stop: &AtomicBool) -> 
                 rows.extend(done.rows);
                 Ok(())
             })?;
-            let mut iou = vec![0.0; CLICKS];
-            for row in &rows {
-                let steps = row.answer("noc", "full").map_or(&[][..], |a| &a.steps);
-                for (i, sum) in iou.iter_mut().enumerate() {
-                    *sum += steps.get(i).or(steps.last()).map_or(0.0, |s| s.iou) / rows.len() as f64;
-                }
-            }
-            Ok((rows.len(), iou))
+            Ok((rows.len(), mean_iou_by_click(&rows, "noc", "full", CLICKS)))
         };
         let ((objects, before), (_, after)) = (mean_iou(source)?, mean_iou(out)?);
         all.push(Validation { set: set.name, objects, before, after });

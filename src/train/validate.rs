@@ -12,6 +12,7 @@ use super::segmenter::TrainedSegmenter;
 use crate::error::Result;
 use crate::eval::dataset::{Dataset, DatasetOptions, ObjectChoice};
 use crate::eval::protocol::{LookKind, Protocol, Questions};
+use crate::eval::record::mean_iou_by_click;
 use crate::eval::runner;
 use crate::model::look::{LookOptions, Looker};
 
@@ -59,12 +60,9 @@ pub fn validate(
             rows.extend(done.rows);
             Ok(())
         })?;
-        let mut found = Validation { masks: rows.len(), iou: vec![0.0; CLICKS], box_iou: 0.0 };
+        let iou = mean_iou_by_click(&rows, "noc", "plain", CLICKS);
+        let mut found = Validation { masks: rows.len(), iou, box_iou: 0.0 };
         for row in &rows {
-            let steps = row.answer("noc", "plain").map_or(&[][..], |a| &a.steps);
-            for (i, sum) in found.iou.iter_mut().enumerate() {
-                *sum += steps.get(i).or(steps.last()).map_or(0.0, |s| s.iou) / rows.len() as f64;
-            }
             let boxed = row.answer("box/exact", "plain").and_then(|a| a.steps.last());
             found.box_iou += boxed.map_or(0.0, |s| s.iou) / rows.len() as f64;
         }

@@ -11,8 +11,8 @@ pub use observe::{Method, Observed};
 
 use super::float;
 use super::network::{
-    Activation, Conv, FloatNetwork, FloatWeights, IntegerNetwork, IntegerWeights, Layer, Network, Norm, Quantization,
-    Tensor, TensorId,
+    Activation, Conv, FloatNetwork, FloatWeights, GreyToByte, IntegerNetwork, IntegerWeights, Layer, Network, Norm,
+    Quantization, Tensor,
 };
 use super::{Engine, Kernels, reference};
 use crate::error::Result;
@@ -48,21 +48,8 @@ pub fn quantize(network: &FloatNetwork, observed: &Observed, method: Method) -> 
     let norm = Norm { mean: zero_point / GREYS, sd };
     // What the rounded mean takes off too much or too little is put into the biases.
     let shift = |c: &Conv<FloatWeights>| if c.x == network.input { (norm.mean - mean) / sd } else { 0.0 };
-    let layers = network.layers.iter().map(|layer| match layer {
-        Layer::Conv(c) => Layer::Conv(Conv {
-            name: c.name.clone(),
-            x: c.x,
-            y: c.y,
-            kernel: c.kernel,
-            stride: c.stride,
-            pads: c.pads,
-            is_depthwise: c.is_depthwise,
-            weights: weights(&c.weights, quantizations[c.x].scale, shift(c)),
-        }),
-        Layer::Add { a, b, y } => Layer::Add { a: *a, b: *b, y: *y },
-        Layer::UpAdd { coarse, fine, y } => Layer::UpAdd { coarse: *coarse, fine: *fine, y: *y },
-    });
-    let layers = layers.collect();
+    let layers = network.layers.iter();
+    let layers = layers.map(|l| l.map(|c| weights(&c.weights, quantizations[c.x].scale, shift(c)))).collect();
     let tensor = |(t, q): (&Tensor<()>, Quantization)| Tensor { name: t.name.clone(), shape: t.shape, quantization: q };
     let quantized = Network {
         tensors: network.tensors.iter().zip(quantizations).map(tensor).collect(),
@@ -158,9 +145,6 @@ pub fn outputs_sqnr_db(network: &FloatNetwork, quantized: &IntegerNetwork, image
 
 /// The bytes of an image of grey, as [`Engine::set_image`] makes them.
 fn input_bytes(quantized: &IntegerNetwork, image: &[f32]) -> Vec<u8> {
-    let t: TensorId = quantized.input;
-    let (q, norm) = (quantized.tensors[t].quantization, quantized.norm);
-    let gain = 1.0 / (norm.sd * q.scale);
-    let offset = q.zero_point as f32 - norm.mean * gain;
-    image.iter().map(|v| (v * gain + offset).round_ties_even().clamp(0.0, 255.0) as i32 as u8).collect()
+    let grey_to_byte = GreyToByte::new(quantized.norm, quantized.tensors[quantized.input].quantization);
+    image.iter().map(|v| grey_to_byte.byte(*v)).collect()
 }
