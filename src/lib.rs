@@ -52,3 +52,4 @@ pub mod track;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod units;
+mod wide;

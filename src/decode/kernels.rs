@@ -1,11 +1,9 @@
 //! Operations on planes ([C, H * W], one channel after the other) and on token rows ([T, C]), f32, wide on any processor.
-//!
-//! What pulp dispatches must consume what it captured (`let y = y`): a closure that could be called again is reached through a
-//! shim that rustc compiles for the narrowest processor, the whole body with it.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::fast_math::exp;
+use crate::wide::wide;
 
 /// What is done to sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +83,11 @@ impl WithSimd for Planes<'_> {
         let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
         for from in (0..places).step_by(PANEL) {
             let count = PANEL.min(places - from);
-            for (panel, plane) in panel.chunks_exact_mut(PANEL).zip(x.chunks_exact(places)) {
-                panel[..count].copy_from_slice(&plane[from..from + count]);
+            for (panel, plane) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(x.chunks_exact(places)) {
+                match plane[from..].first_chunk() {
+                    Some(whole) => *panel = *whole,
+                    None => panel[..count].copy_from_slice(&plane[from..]),
+                }
             }
             let tile = Tile { layer, panel, from, count, places, low, high };
             let mut first = 0;
@@ -169,13 +170,25 @@ impl<S: Simd> Tile<'_, S> {
                 let left = self.count.saturating_sub(at + v * S::F32_LANES).min(S::F32_LANES);
                 let range = place + v * S::F32_LANES..place + v * S::F32_LANES + left;
                 let sum = match plus {
-                    Some(plus) => simd.add_f32s(*sum, simd.partial_load_f32s(&plus[range.clone()])),
+                    Some(plus) => simd.add_f32s(*sum, loaded(simd, &plus[range.clone()])),
                     None => *sum,
                 };
                 let sum = simd.min_f32s(simd.max_f32s(sum, self.low), self.high);
-                simd.partial_store_f32s(&mut y[range], sum);
+                match S::as_mut_simd_f32s(&mut y[range]) {
+                    ([whole], _) => *whole = sum,
+                    (_, part) => simd.partial_store_f32s(part, sum),
+                }
             }
         }
+    }
+}
+
+/// At most a vector of values.
+#[inline(always)]
+fn loaded<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values) {
+        ([whole], _) => *whole,
+        (_, part) => simd.partial_load_f32s(part),
     }
 }
 
@@ -183,8 +196,6 @@ impl<S: Simd> Tile<'_, S> {
 #[derive(Clone, Debug)]
 pub(super) struct Spatial {
     pub stride: usize,
-    /// Rows of zero above and columns on the left.
-    pub before: usize,
     /// [C, 9].
     pub weights: Vec<f32>,
     pub bias: Vec<f32>,
@@ -193,49 +204,113 @@ pub(super) struct Spatial {
 
 impl Spatial {
     /// Planes [C, edge, edge] to [C, edge / stride, edge / stride].
-    pub fn planes(&self, x: &[f32], edge: usize, y: &mut [f32]) {
-        Arch::new().dispatch(move || {
-            let y = y;
-            self.all_planes(x, edge, y);
-        });
+    pub fn planes(&self, x: &[f32], edge: usize, y: &mut [f32], scratch: &mut Vec<f32>) {
+        scratch.clear();
+        scratch.resize(3 * (edge + 2), 0.0);
+        Arch::new().dispatch(Neighbours { layer: self, x, edge, y, lines: scratch });
     }
+}
+
+struct Neighbours<'a> {
+    layer: &'a Spatial,
+    x: &'a [f32],
+    edge: usize,
+    y: &'a mut [f32],
+    /// Three of `edge + 2` values, whose ends are zero.
+    lines: &'a mut [f32],
+}
+
+impl WithSimd for Neighbours<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn all_planes(&self, x: &[f32], edge: usize, y: &mut [f32]) {
-        let to = edge / self.stride;
-        let nothing = vec![0.0; edge];
-        let planes = y.chunks_exact_mut(to * to).zip(x.chunks_exact(edge * edge));
-        for (((y, x), weights), bias) in planes.zip(self.weights.as_chunks::<9>().0).zip(&self.bias) {
-            let row = |at: usize| if at < edge { &x[at * edge..][..edge] } else { &nothing[..] };
-            for (oy, y) in y.chunks_exact_mut(to).enumerate() {
-                let first = (oy * self.stride).wrapping_sub(self.before);
-                let rows = [row(first), row(first.wrapping_add(1)), row(first.wrapping_add(2))];
-                if self.stride == 1 {
-                    near(rows, weights, *bias, self.activation.bounds(), y);
-                } else {
-                    apart(rows, weights, *bias, self.activation.bounds(), y);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, x, edge, y, lines } = self;
+        let to = edge / layer.stride;
+        let bounds = layer.activation.bounds();
+        let weights = layer.weights.as_chunks::<9>().0.iter().zip(&layer.bias);
+        for ((y, x), (weights, bias)) in y.chunks_exact_mut(to * to).zip(x.chunks_exact(edge * edge)).zip(weights) {
+            if layer.stride == 1 {
+                let near = Near {
+                    simd,
+                    weights: weights.map(|w| simd.splat_f32s(w)),
+                    bias: simd.splat_f32s(*bias),
+                    low: simd.splat_f32s(bounds.0),
+                    high: simd.splat_f32s(bounds.1),
+                };
+                near.plane(x, edge, lines, y);
+            } else {
+                let nothing = &mut lines[..edge];
+                nothing.fill(0.0);
+                for (at, y) in y.chunks_exact_mut(to).enumerate() {
+                    let below = x.get((2 * at + 2) * edge..(2 * at + 3) * edge).unwrap_or(nothing);
+                    let rows = [&x[2 * at * edge..][..edge], &x[(2 * at + 1) * edge..][..edge], below];
+                    apart(rows, weights, *bias, bounds, y);
                 }
             }
         }
     }
 }
 
-/// A row of a 3x3 convolution of stride 1, one zero at either end.
-#[inline(always)]
-fn near(rows: [&[f32]; 3], w: &[f32; 9], bias: f32, (low, high): (f32, f32), y: &mut [f32]) {
-    let (edge, inner) = (y.len(), y.len() - 2);
-    let at = |row: &[f32], i: usize, k: usize| (i + k).checked_sub(1).and_then(|i| row.get(i)).copied().unwrap_or(0.0);
-    for i in [0, edge - 1] {
-        let taps = (0..9).map(|k| w[k] * at(rows[k / 3], i, k % 3));
-        y[i] = (bias + taps.sum::<f32>()).clamp(low, high);
+/// A channel of a 3x3 convolution of stride 1.
+struct Near<S: Simd> {
+    simd: S,
+    weights: [S::f32s; 9],
+    bias: S::f32s,
+    low: S::f32s,
+    high: S::f32s,
+}
+
+impl<S: Simd> Near<S> {
+    #[inline(always)]
+    fn plane(&self, x: &[f32], edge: usize, lines: &mut [f32], y: &mut [f32]) {
+        let line = edge + 2;
+        // Row r, with a zero at either end, is in line (r + 1) % 3; above the first row there are zeros.
+        lines[..line].fill(0.0);
+        lines[line + 1..=line + edge].copy_from_slice(&x[..edge]);
+        for (at, y) in y.chunks_exact_mut(edge).enumerate() {
+            let below = &mut lines[(at + 2) % 3 * line..][1..=edge];
+            match x.get((at + 1) * edge..(at + 2) * edge) {
+                Some(row) => below.copy_from_slice(row),
+                None => below.fill(0.0),
+            }
+            let [a, b, c] = [at % 3, (at + 1) % 3, (at + 2) % 3];
+            self.row([&lines[a * line..][..line], &lines[b * line..][..line], &lines[c * line..][..line]], y);
+        }
     }
-    let [a, b, c] = rows.map(|row| [&row[..inner], &row[1..inner + 1], &row[2..inner + 2]]);
-    let y = &mut y[1..inner + 1];
-    for i in 0..inner {
-        let upper = w[0] * a[0][i] + w[1] * a[1][i] + w[2] * a[2][i];
-        let middle = w[3] * b[0][i] + w[4] * b[1][i] + w[5] * b[2][i];
-        let lower = w[6] * c[0][i] + w[7] * c[1][i] + w[8] * c[2][i];
-        y[i] = (bias + upper + middle + lower).clamp(low, high);
+
+    /// From rows that have a value more at either end.
+    #[inline(always)]
+    fn row(&self, rows: [&[f32]; 3], y: &mut [f32]) {
+        let (edge, whole) = (y.len(), y.len() / S::F32_LANES);
+        let mut taps: [&[S::f32s]; 9] = [&[]; 9];
+        for (k, tap) in taps.iter_mut().enumerate() {
+            *tap = &S::as_simd_f32s(&rows[k / 3][k % 3..][..edge]).0[..whole];
+        }
+        let (vectors, rest) = S::as_mut_simd_f32s(y);
+        for (i, y) in vectors[..whole].iter_mut().enumerate() {
+            let mut seen = self.weights;
+            for (seen, tap) in seen.iter_mut().zip(taps) {
+                *seen = tap[i];
+            }
+            *y = self.sum(seen);
+        }
+        if !rest.is_empty() {
+            let mut seen = self.weights;
+            for (k, seen) in seen.iter_mut().enumerate() {
+                *seen = self.simd.partial_load_f32s(&rows[k / 3][k % 3..][edge - rest.len()..edge]);
+            }
+            self.simd.partial_store_f32s(rest, self.sum(seen));
+        }
+    }
+
+    #[inline(always)]
+    fn sum(&self, seen: [S::f32s; 9]) -> S::f32s {
+        let mut sum = self.bias;
+        for k in 0..9 {
+            sum = self.simd.mul_add_e_f32s(self.weights[k], seen[k], sum);
+        }
+        self.simd.min_f32s(self.simd.max_f32s(sum, self.low), self.high)
     }
 }
 
@@ -283,25 +358,25 @@ pub(super) fn neighbourhoods(x: &[f32], edge: usize, out: &mut [f32]) {
 /// `fine = clamp(coarse + fine, 0, 6)`, every value of `coarse` twice in both directions.
 ///
 /// Shape: `coarse` [C, edge / 2, edge / 2], `fine` [C, edge, edge].
-pub(super) fn up_add_relu6(coarse: &[f32], edge: usize, fine: &mut [f32]) {
-    Arch::new().dispatch(move || {
-        let fine = fine;
-        for (coarse, fine) in coarse.chunks_exact(edge / 2).zip(fine.chunks_exact_mut(2 * edge)) {
-            for fine in fine.chunks_exact_mut(edge) {
-                let (parts, rest) = fine.as_chunks_mut::<16>();
-                let (seen, seen_rest) = coarse.as_chunks::<8>();
-                for (fine, coarse) in parts.iter_mut().zip(seen) {
-                    let twice: [f32; 16] = std::array::from_fn(|i| coarse[i / 2]);
-                    for i in 0..16 {
-                        fine[i] = (fine[i] + twice[i]).clamp(0.0, 6.0);
+pub(super) fn up_add_relu6(coarse: &[f32], edge: usize, fine: &mut [f32], scratch: &mut Vec<f32>) {
+    scratch.clear();
+    scratch.resize(edge, 0.0);
+    wide(
+        #[inline(always)]
+        move || {
+            let (fine, twice) = (fine, scratch);
+            for (coarse, fine) in coarse.chunks_exact(edge / 2).zip(fine.chunks_exact_mut(2 * edge)) {
+                for (pair, v) in twice.as_chunks_mut::<2>().0.iter_mut().zip(coarse) {
+                    *pair = [*v, *v];
+                }
+                for fine in fine.chunks_exact_mut(edge) {
+                    for (fine, v) in fine.iter_mut().zip(&*twice) {
+                        *fine = (*fine + v).clamp(0.0, 6.0);
                     }
                 }
-                for (i, fine) in rest.iter_mut().enumerate() {
-                    *fine = (*fine + seen_rest[i / 2]).clamp(0.0, 6.0);
-                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Layer normalization.
@@ -328,10 +403,13 @@ impl Norm {
 
     /// Over the channels of each place of planes.
     pub fn planes(&self, x: &mut [f32], scratch: &mut Vec<f32>) {
-        Arch::new().dispatch(move || {
-            let x = x;
-            self.all_planes(x, scratch);
-        });
+        wide(
+            #[inline(always)]
+            move || {
+                let x = x;
+                self.all_planes(x, scratch);
+            },
+        );
     }
 
     #[inline(always)]
@@ -359,6 +437,84 @@ impl Norm {
     }
 }
 
+/// Values that are summed side by side: some vectors of any processor.
+const LANES: usize = 32;
+
+/// `out[p] = sum over j of a[j] x[j][p]`. Shape: `x` planes [J, places].
+#[inline(always)]
+fn weighted(a: &[f32], x: &[f32], out: &mut [f32]) {
+    let places = out.len();
+    let (chunks, rest) = out.as_chunks_mut::<LANES>();
+    let first_of_rest = places - rest.len();
+    for (c, out) in chunks.iter_mut().enumerate() {
+        let mut sums = [0.0; LANES];
+        for (a, plane) in a.iter().zip(x.chunks_exact(places)) {
+            let Some(x) = plane[c * LANES..].first_chunk::<LANES>() else { continue };
+            for i in 0..LANES {
+                sums[i] += a * x[i];
+            }
+        }
+        *out = sums;
+    }
+    rest.fill(0.0);
+    for (a, plane) in a.iter().zip(x.chunks_exact(places)) {
+        for (s, x) in rest.iter_mut().zip(&plane[first_of_rest..]) {
+            *s += a * x;
+        }
+    }
+}
+
+/// The sum of products.
+#[inline(always)]
+fn product(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let mut total = 0.0;
+    for s in sums {
+        total += s;
+    }
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        total += a * b;
+    }
+    total
+}
+
+/// Scores to weights, `exp(scale * (score - most))`; gives their sum.
+#[inline(always)]
+fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in &*chunks {
+        for i in 0..LANES {
+            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
+        }
+    }
+    let mut most = f32::NEG_INFINITY;
+    for s in lanes.iter().chain(&*rest) {
+        most = if *s > most { *s } else { most };
+    }
+    let (mut sums, mut total) = ([0.0; LANES], 0.0);
+    for chunk in chunks {
+        for i in 0..LANES {
+            chunk[i] = exp((chunk[i] - most) * scale);
+            sums[i] += chunk[i];
+        }
+    }
+    for s in rest {
+        *s = exp((*s - most) * scale);
+        total += *s;
+    }
+    for s in sums {
+        total += s;
+    }
+    total
+}
+
 /// Tokens look at an image: softmax over its places.
 ///
 /// Shape: `q` [T, D], `k` and `v` planes [D, places], D = heads * part; `out` [T, D].
@@ -371,61 +527,25 @@ pub(super) fn tokens_to_image(
     out: &mut Vec<f32>,
 ) {
     let d = shape.heads * shape.part;
+    let places = k.len() / d;
     out.clear();
     out.resize(q.len(), 0.0);
-    Arch::new().dispatch(move || {
-        let (scratch, out) = (scratch, out);
-        let places = k.len() / d;
-        scratch.resize(places, 0.0);
-        for (q, out) in q.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-            for head in 0..shape.heads {
-                let range = head * shape.part..(head + 1) * shape.part;
-                let (q, out) = (&q[range.clone()], &mut out[range.clone()]);
-                let (k, v) =
-                    (&k[range.start * places..range.end * places], &v[range.start * places..range.end * places]);
-                one_to_image(q, k, v, shape.scale, scratch, out);
+    scratch.resize(places, 0.0);
+    wide(
+        #[inline(always)]
+        move || {
+            let (scores, out) = (&mut scratch[..places], out);
+            let parts = q.chunks_exact(shape.part).zip(out.chunks_exact_mut(shape.part)).enumerate();
+            for (i, (q, out)) in parts {
+                let planes = i % shape.heads * shape.part * places..(i % shape.heads + 1) * shape.part * places;
+                weighted(q, &k[planes.clone()], scores);
+                let total = weights_of(scores, shape.scale);
+                for (out, plane) in out.iter_mut().zip(v[planes].chunks_exact(places)) {
+                    *out = product(scores, plane) / total;
+                }
             }
-        }
-    });
-}
-
-#[inline(always)]
-fn one_to_image(q: &[f32], k: &[f32], v: &[f32], scale: f32, scores: &mut [f32], out: &mut [f32]) {
-    let places = scores.len();
-    scores.fill(0.0);
-    for (q, plane) in q.iter().zip(k.chunks_exact(places)) {
-        let q = q * scale;
-        scores.iter_mut().zip(plane).for_each(|(s, k)| *s += q * k);
-    }
-    let most = lanes_of(scores, f32::NEG_INFINITY, |a, b| if a > b { a } else { b }, |s| s);
-    scores.iter_mut().for_each(|s| *s = exp(*s - most));
-    let total = lanes_of(scores, 0.0, |a, b| a + b, |s| s);
-    for (out, plane) in out.iter_mut().zip(v.chunks_exact(places)) {
-        let (weights, rest) = scores.as_chunks::<16>();
-        let (values, values_rest) = plane.as_chunks::<16>();
-        let mut sums = [0.0; 16];
-        for (w, v) in weights.iter().zip(values) {
-            for i in 0..16 {
-                sums[i] += w[i] * v[i];
-            }
-        }
-        let left: f32 = rest.iter().zip(values_rest).map(|(w, v)| w * v).sum();
-        *out = (sums.iter().sum::<f32>() + left) / total;
-    }
-}
-
-/// Joins all values, sixteen at a time.
-#[inline(always)]
-fn lanes_of(values: &[f32], start: f32, join: impl Fn(f32, f32) -> f32, of: impl Fn(f32) -> f32) -> f32 {
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut lanes = [start; 16];
-    for chunk in chunks {
-        for i in 0..16 {
-            lanes[i] = join(lanes[i], of(chunk[i]));
-        }
-    }
-    let lanes = lanes.into_iter().fold(start, &join);
-    rest.iter().fold(lanes, |a, v| join(a, of(*v)))
+        },
+    );
 }
 
 /// How an attention is split.
@@ -442,43 +562,46 @@ pub(super) struct Heads {
 /// Shape: `q` planes [D, places], `k` and `v` [T, D]; `out` planes [D, places].
 pub(super) fn image_to_tokens(q: &[f32], k: &[f32], v: &[f32], shape: Heads, scratch: &mut Vec<f32>, out: &mut [f32]) {
     let d = shape.heads * shape.part;
-    Arch::new().dispatch(move || {
-        let (scratch, out) = (scratch, out);
-        let (places, tokens) = (q.len() / d, k.len() / d);
-        scratch.resize((tokens + 2) * places, 0.0);
-        for head in 0..shape.heads {
-            let range = head * shape.part..(head + 1) * shape.part;
-            let planes = range.start * places..range.end * places;
-            let rows = |x: &[f32], t: usize, j: usize| x[t * d + range.start + j];
-            let (ends, scores) = scratch.split_at_mut(2 * places);
+    let (places, tokens) = (q.len() / d, k.len() / d);
+    scratch.resize((tokens + 2) * places + tokens, 0.0);
+    wide(
+        #[inline(always)]
+        move || {
+            let (scratch, out) = (scratch, out);
+            let (ends, rest) = scratch.split_at_mut(2 * places);
             let (most, total) = ends.split_at_mut(places);
-            most.fill(f32::NEG_INFINITY);
-            total.fill(0.0);
-            for (t, scores) in scores.chunks_exact_mut(places).enumerate() {
-                scores.fill(0.0);
-                for (j, plane) in q[planes.clone()].chunks_exact(places).enumerate() {
-                    let k = rows(k, t, j) * shape.scale;
-                    scores.iter_mut().zip(plane).for_each(|(s, q)| *s += k * q);
+            let (scores, column) = rest.split_at_mut(tokens * places);
+            for (head, out) in out.chunks_exact_mut(shape.part * places).enumerate() {
+                let q = &q[head * shape.part * places..][..shape.part * places];
+                most.fill(f32::NEG_INFINITY);
+                total.fill(0.0);
+                for (k, scores) in k.chunks_exact(d).zip(scores.chunks_exact_mut(places)) {
+                    weighted(&k[head * shape.part..][..shape.part], q, scores);
+                    for (m, s) in most.iter_mut().zip(&*scores) {
+                        *m = if *s > *m { *s } else { *m };
+                    }
                 }
-                most.iter_mut().zip(&*scores).for_each(|(m, s)| *m = if *s > *m { *s } else { *m });
-            }
-            for scores in scores.chunks_exact_mut(places) {
-                for ((s, m), total) in scores.iter_mut().zip(&*most).zip(total.iter_mut()) {
-                    *s = exp(*s - m);
-                    *total += *s;
+                for scores in scores.chunks_exact_mut(places) {
+                    for ((s, m), total) in scores.iter_mut().zip(&*most).zip(&mut *total) {
+                        *s = exp((*s - m) * shape.scale);
+                        *total += *s;
+                    }
+                }
+                for t in &mut *total {
+                    *t = 1.0 / *t;
+                }
+                for (j, out) in out.chunks_exact_mut(places).enumerate() {
+                    for (w, v) in column.iter_mut().zip(v.chunks_exact(d)) {
+                        *w = v[head * shape.part + j];
+                    }
+                    weighted(column, scores, out);
+                    for (o, t) in out.iter_mut().zip(&*total) {
+                        *o *= t;
+                    }
                 }
             }
-            total.iter_mut().for_each(|t| *t = 1.0 / *t);
-            for (j, plane) in out[planes].chunks_exact_mut(places).enumerate() {
-                plane.fill(0.0);
-                for (t, scores) in scores.chunks_exact(places).enumerate() {
-                    let v = rows(v, t, j);
-                    plane.iter_mut().zip(scores).for_each(|(o, s)| *o += v * s);
-                }
-                plane.iter_mut().zip(&*total).for_each(|(o, t)| *o *= t);
-            }
-        }
-    });
+        },
+    );
 }
 
 /// Tokens look at each other.

@@ -1,8 +1,7 @@
 //! The mask decoder in f32, without a general runtime: for the graph that `sonotap export` writes.
 //!
-//! The image branch lies in planes, as encoder and callers have it, so nothing is turned around; tokens lie in rows. What does
-//! not depend on prompts is done once a frame ([`Decoder::see`]). A graph that is another is refused when it is read, and runs
-//! in tract then.
+//! The image branch lies in planes, as encoder and callers have it, so nothing is turned around; tokens lie in rows. What
+//! places add to keys and queries is known when the graph is read. A graph that is another is refused then, and runs in tract.
 //!
 //! Source: Kirillov et al., "Segment Anything", ICCV 2023, appendix A (two-way attention, token-conditioned masks).
 
@@ -25,6 +24,8 @@ struct Attention {
     v: Linear,
     out: Linear,
     heads: Heads,
+    /// What the places of the image's cells add to its keys or queries, planes; empty among tokens.
+    places: Vec<f32>,
 }
 
 /// A depthwise convolution and a 1x1 one.
@@ -57,8 +58,6 @@ struct Decoder {
     map4: Linear,
     map8: Spatial,
     map_out: Linear,
-    /// Planes, [d, grid * grid].
-    places: Vec<f32>,
     /// [1 + masks, d].
     own: Vec<f32>,
     /// [5, d].
@@ -71,10 +70,8 @@ struct Decoder {
     last: Attention,
     last_norm: Norm,
     up4: Separable,
-    from4: Linear,
     prompt4: Linear,
     up2: Separable,
-    from2: Linear,
     prompt2: Linear,
     pixels: Separable,
     heads: Vec<[Linear; 2]>,
@@ -88,9 +85,7 @@ impl Decoder {
         let attentions = self.blocks.iter().flat_map(|b| [&b.itself, &b.to_image, &b.to_tokens]).chain([&self.last]);
         let widths = [
             (self.map_out.outputs, self.d),
-            (self.from4.outputs, middle),
             (self.prompt4.outputs, middle),
-            (self.from2.outputs, channels),
             (self.prompt2.outputs, channels),
             (self.own.len(), (1 + self.heads.len()) * self.d),
             (self.iou[1].outputs, self.heads.len()),
@@ -106,17 +101,18 @@ impl Decoder {
 /// A decoder with its memory.
 pub(crate) struct DecodeEngine {
     decoder: Decoder,
-    frame: Seen,
     buffers: Buffers,
 }
 
-/// What is known of a frame, whatever is asked.
-#[derive(Default)]
-struct Seen {
-    embedding: Vec<f32>,
-    /// Skips at the decoder's widths.
-    fine4: Vec<f32>,
-    fine2: Vec<f32>,
+/// What the encoder made of a frame, in planes.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    /// [D, S / 8, S / 8].
+    pub embedding: &'a [f32],
+    /// [C, S / 4, S / 4].
+    pub skip4: &'a [f32],
+    /// [C, S / 2, S / 2].
+    pub skip2: &'a [f32],
 }
 
 /// Memory that is used again.
@@ -127,9 +123,8 @@ struct Buffers {
     taps: Vec<f32>,
     at4: Vec<f32>,
     at8: Vec<f32>,
-    /// Image planes, and with places.
+    /// Image planes.
     k: Vec<f32>,
-    placed: Vec<f32>,
     projected: [Vec<f32>; 2],
     seen: Vec<f32>,
     /// Token rows.
@@ -147,8 +142,9 @@ struct Buffers {
     spatial2: Vec<f32>,
 }
 
-/// Prompts and where the answer goes.
+/// A frame, prompts, and where the answer goes.
 pub(crate) struct Question<'a> {
+    pub seen: Seen<'a>,
     /// x, y of each point, model px.
     pub coords: &'a [f32],
     /// SAM's labels, one a point.
@@ -169,57 +165,30 @@ impl DecodeEngine {
     /// # Errors
     /// `Model`, naming the first node that is another than expected.
     pub fn new(graph: &Graph) -> Result<Self> {
-        Ok(Self { decoder: read::read(graph)?, frame: Seen::default(), buffers: Buffers::default() })
-    }
-
-    /// Takes what the encoder made of a frame: planes of embedding and skips.
-    ///
-    /// # Errors
-    /// `Argument` when they have other sizes than the decoder's.
-    pub fn see(&mut self, embedding: &[f32], skip4: &[f32], skip2: &[f32]) -> Result<()> {
-        let (d, cells) = (&self.decoder, self.decoder.grid * self.decoder.grid);
-        let expected = [d.d * cells, d.from4.inputs * 4 * cells, d.from2.inputs * 16 * cells];
-        let got = [embedding.len(), skip4.len(), skip2.len()];
-        if got != expected {
-            return Err(Error::new(
-                ErrorKind::Argument,
-                format!("embedding: expected {expected:?} values, got {got:?}"),
-            ));
-        }
-        self.frame.embedding.clear();
-        self.frame.embedding.extend_from_slice(embedding);
-        let panel = &mut self.buffers.panel;
-        d.from4.planes(skip4, None, sized(&mut self.frame.fine4, d.from4.outputs * 4 * cells), panel);
-        d.from2.planes(skip2, None, sized(&mut self.frame.fine2, d.from2.outputs * 16 * cells), panel);
-        Ok(())
+        Ok(Self { decoder: read::read(graph)?, buffers: Buffers::default() })
     }
 
     /// Answers.
     ///
     /// # Errors
-    /// `Argument` when nothing was seen, or prompts have other sizes than they say.
+    /// `Argument` when frame or prompts have other sizes than the decoder's.
     pub fn answer(&mut self, question: &mut Question) -> Result<()> {
-        let Self { decoder, frame, buffers } = self;
-        let cells = decoder.grid * decoder.grid;
-        let expected = decoder.prompt2.inputs * 16 * cells;
-        if frame.embedding.is_empty()
-            || question.maps.len() != expected
-            || question.coords.len() != 2 * question.labels.len()
-        {
-            let got = question.maps.len();
-            return Err(Error::new(
-                ErrorKind::Argument,
-                format!("decode: expected maps of {expected} values, got {got}"),
-            ));
+        let Self { decoder: d, buffers } = self;
+        let (cells, Seen { embedding, skip4, skip2 }) = (d.grid * d.grid, question.seen);
+        let expected = [d.d, 4 * d.prompt4.outputs, 16 * d.prompt2.outputs, 16 * d.prompt2.inputs].map(|n| n * cells);
+        let got = [embedding.len(), skip4.len(), skip2.len(), question.maps.len()];
+        if got != expected || question.coords.len() != 2 * question.labels.len() {
+            let what = format!("decode: expected embedding, skips and maps of {expected:?} values, got {got:?}");
+            return Err(Error::new(ErrorKind::Argument, what));
         }
-        decoder.prompted_image(frame, question.maps, buffers);
-        decoder.name_tokens(question.coords, question.labels, buffers);
-        for block in &decoder.blocks {
-            block.forward(&decoder.places, buffers);
+        d.prompted_image(embedding, question.maps, buffers);
+        d.name_tokens(question.coords, question.labels, buffers);
+        for block in &d.blocks {
+            block.forward(buffers);
         }
-        decoder.last_look(buffers);
-        decoder.draw(frame, question.maps, buffers, question.pixels);
-        decoder.masks(buffers, question);
+        d.last_look(buffers);
+        d.draw(question.seen, question.maps, buffers, question.pixels);
+        d.masks(buffers, question);
         Ok(())
     }
 }
@@ -240,15 +209,15 @@ fn sum_into(a: &[f32], b: &[f32], out: &mut Vec<f32>) {
 
 impl Decoder {
     /// Prompt maps at strides 4 and 8, onto the image.
-    fn prompted_image(&self, frame: &Seen, maps: &[f32], b: &mut Buffers) {
+    fn prompted_image(&self, embedding: &[f32], maps: &[f32], b: &mut Buffers) {
         let (cells, edge) = (self.grid * self.grid, 4 * self.grid);
         let taps = sized(&mut b.taps, self.map4.inputs * 4 * cells);
         neighbourhoods(maps, edge, taps);
         let at4 = sized(&mut b.at4, self.map4.outputs * 4 * cells);
         self.map4.planes(taps, None, at4, &mut b.panel);
         let at8 = sized(&mut b.at8, self.map4.outputs * cells);
-        self.map8.planes(at4, edge / 2, at8);
-        self.map_out.planes(at8, Some(&frame.embedding), sized(&mut b.k, self.d * cells), &mut b.panel);
+        self.map8.planes(at4, edge / 2, at8, &mut b.scratch);
+        self.map_out.planes(at8, Some(embedding), sized(&mut b.k, self.d * cells), &mut b.panel);
     }
 
     fn name_tokens(&self, coords: &[f32], labels: &[f32], b: &mut Buffers) {
@@ -275,30 +244,29 @@ impl Decoder {
 
     fn last_look(&self, b: &mut Buffers) {
         sum_into(&b.tokens, &b.named, &mut b.with);
-        sum_into(&b.k, &self.places, &mut b.placed);
         self.last.tokens_see_image(b);
         self.last_norm.rows(&mut b.tokens);
     }
 
     /// Features at four times the grid, into `pixels`.
-    fn draw(&self, frame: &Seen, maps: &[f32], b: &mut Buffers, pixels: &mut Vec<f32>) {
+    fn draw(&self, seen: Seen, maps: &[f32], b: &mut Buffers, pixels: &mut Vec<f32>) {
         let (cells, grid) = (self.grid * self.grid, self.grid);
         let middle = sized(&mut b.middle, self.d * cells);
-        self.up4.spatial.planes(&b.k, grid, middle);
+        self.up4.spatial.planes(&b.k, grid, middle, &mut b.scratch);
         let coarse = sized(&mut b.coarse4, self.up4.point.outputs * cells);
         self.up4.point.planes(middle, None, coarse, &mut b.panel);
         let fine = sized(&mut b.fine4, self.prompt4.outputs * 4 * cells);
-        self.prompt4.planes(&b.at4, Some(&frame.fine4), fine, &mut b.panel);
-        up_add_relu6(coarse, 2 * grid, fine);
+        self.prompt4.planes(&b.at4, Some(seen.skip4), fine, &mut b.panel);
+        up_add_relu6(coarse, 2 * grid, fine, &mut b.scratch);
         let middle = sized(&mut b.middle2, fine.len());
-        self.up2.spatial.planes(fine, 2 * grid, middle);
+        self.up2.spatial.planes(fine, 2 * grid, middle, &mut b.scratch);
         let coarse = sized(&mut b.coarse2, self.up2.point.outputs * 4 * cells);
         self.up2.point.planes(middle, None, coarse, &mut b.panel);
         let fine = sized(&mut b.fine2, self.prompt2.outputs * 16 * cells);
-        self.prompt2.planes(maps, Some(&frame.fine2), fine, &mut b.panel);
-        up_add_relu6(coarse, 4 * grid, fine);
+        self.prompt2.planes(maps, Some(seen.skip2), fine, &mut b.panel);
+        up_add_relu6(coarse, 4 * grid, fine, &mut b.scratch);
         let spatial = sized(&mut b.spatial2, fine.len());
-        self.pixels.spatial.planes(fine, 4 * grid, spatial);
+        self.pixels.spatial.planes(fine, 4 * grid, spatial, &mut b.scratch);
         self.pixels.point.planes(spatial, None, sized(pixels, self.pixels.point.outputs * 16 * cells), &mut b.panel);
     }
 
@@ -330,11 +298,11 @@ impl Decoder {
 }
 
 impl Attention {
-    /// Adds to `tokens` what `with` finds in the image: keys are `placed`, values `k`.
+    /// Adds to `tokens` what `with` finds in the image `k` at its places.
     fn tokens_see_image(&self, b: &mut Buffers) {
         let cells = b.k.len() / self.k.inputs;
         let [keys, values] = &mut b.projected;
-        self.k.planes(&b.placed, None, sized(keys, self.k.outputs * cells), &mut b.panel);
+        self.k.planes(&b.k, Some(&self.places), sized(keys, self.k.outputs * cells), &mut b.panel);
         self.v.planes(&b.k, None, sized(values, self.v.outputs * cells), &mut b.panel);
         let [q, seen, told, _] = &mut b.rows;
         self.q.rows(&b.with, q);
@@ -343,11 +311,11 @@ impl Attention {
         add_to(&mut b.tokens, told);
     }
 
-    /// Adds to the image `k` what it finds in the tokens: queries are `placed`, keys `with`, values `tokens`.
+    /// Adds to the image `k` what it finds from its places in the tokens: keys are `with`, values `tokens`.
     fn image_sees_tokens(&self, b: &mut Buffers) {
         let cells = b.k.len() / self.q.inputs;
         let [queries, out] = &mut b.projected;
-        self.q.planes(&b.placed, None, sized(queries, self.q.outputs * cells), &mut b.panel);
+        self.q.planes(&b.k, Some(&self.places), sized(queries, self.q.outputs * cells), &mut b.panel);
         let [keys, values, ..] = &mut b.rows;
         self.k.rows(&b.with, keys);
         self.v.rows(&b.tokens, values);
@@ -370,7 +338,7 @@ impl Attention {
 }
 
 impl TwoWay {
-    fn forward(&self, places: &[f32], b: &mut Buffers) {
+    fn forward(&self, b: &mut Buffers) {
         if self.is_first {
             b.with.clone_from(&b.tokens);
             self.itself.tokens_see_tokens(b);
@@ -382,7 +350,6 @@ impl TwoWay {
         }
         self.norms[0].rows(&mut b.tokens);
         sum_into(&b.tokens, &b.named, &mut b.with);
-        sum_into(&b.k, places, &mut b.placed);
         self.to_image.tokens_see_image(b);
         self.norms[1].rows(&mut b.tokens);
         let [hidden, told, ..] = &mut b.rows;

@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
         }
         let (weights, bias) = (self.floats(node, 1, 9 * channels)?, self.floats(node, 2, channels)?);
         let (activation, y) = self.activation(node.result().to_owned())?;
-        Ok((Spatial { stride, before, weights, bias, activation }, y))
+        Ok((Spatial { stride, weights, bias, activation }, y))
     }
 
     fn separable(&mut self, x: &str, channels: usize) -> Result<(Separable, String)> {
@@ -210,6 +210,9 @@ impl<'a> Reader<'a> {
         }
         let node = self.next("Mul", &[node.result()])?;
         let scale = self.graph.float(node.input(1))?;
+        if !(scale > 0.0 && scale.is_finite()) {
+            return Err(node.refuse(format!("expected a positive scale, got {scale}")));
+        }
         let node = self.next("Softmax", &[node.result()])?;
         if !matches!(node.int("axis", -1), -1 | 3) {
             return Err(node.refuse("expected the last axis"));
@@ -219,7 +222,7 @@ impl<'a> Reader<'a> {
         let y = self.moved("Reshape", &y)?;
         let (out, y) = self.linear(&y, inner)?;
         let heads = Heads { heads, part: inner / heads, scale };
-        Ok((Attention { q, k, v, out, heads }, y))
+        Ok((Attention { q, k, v, out, heads, places: Vec::new() }, y))
     }
 
     fn two_way(&mut self, [q, k, named, places]: [&str; 4], d: usize, is_first: bool) -> Result<(TwoWay, [String; 2])> {
@@ -305,20 +308,18 @@ impl<'a> Reader<'a> {
         }
         let q_named = self.add(&q, &named)?;
         let k_placed = self.add(&k, &places)?;
-        let (last, seen) = self.attention([&q_named, &k_placed, &k], d)?;
+        let (mut last, seen) = self.attention([&q_named, &k_placed, &k], d)?;
         let y = self.add(&q, &seen)?;
         let (last_norm, q) = self.norm(&y, d)?;
         let x = self.transposed(&k, &[0, 2, 1])?;
         let x = self.moved("Reshape", &x)?;
         let (up4, x) = self.separable(&x, d)?;
-        let (from4, fine) = self.full("skip4", skip4, 1)?;
         let (prompt4, prompt) = self.full(&at4, map4.outputs, 1)?;
-        let fine = self.add(&fine, &prompt)?;
+        let fine = self.add("skip4", &prompt)?;
         let x = self.up_add(&x, &fine)?;
         let (up2, x) = self.separable(&x, up4.point.outputs)?;
-        let (from2, fine) = self.full("skip2", skip2, 1)?;
         let (prompt2, prompt) = self.full("prompt_maps", maps, 1)?;
-        let fine = self.add(&fine, &prompt)?;
+        let fine = self.add("skip2", &prompt)?;
         let x = self.up_add(&x, &fine)?;
         let (pixels, x) = self.separable(&x, up2.point.outputs)?;
         let features = self.moved("Identity", &x)?;
@@ -332,14 +333,32 @@ impl<'a> Reader<'a> {
         }
         // As planes, like the image.
         let cells = grid * grid;
-        let places = (0..places.len()).map(|i| places[i % cells * d + i / cells]).collect();
+        let places: Vec<f32> = (0..places.len()).map(|i| places[i % cells * d + i / cells]).collect();
+        let of_places = |layer: &Linear| {
+            let linear = Linear { bias: vec![0.0; layer.outputs], ..layer.clone() };
+            let mut y = vec![0.0; layer.outputs * cells];
+            linear.planes(&places, None, &mut y, &mut Vec::new());
+            y
+        };
+        for TwoWay { to_image, to_tokens, .. } in &mut blocks {
+            to_image.places = of_places(&to_image.k);
+            to_tokens.places = of_places(&to_tokens.q);
+        }
+        last.places = of_places(&last.k);
+        let skips = [skip4, skip2];
+        if skips != [prompt4.outputs, prompt2.outputs] {
+            let expected = [prompt4.outputs, prompt2.outputs];
+            return Err(Error::new(
+                ErrorKind::Model,
+                format!("expected skips of {expected:?} channels, got {skips:?}"),
+            ));
+        }
         let decoder = Decoder {
             d,
             grid,
             map4,
             map8,
             map_out,
-            places,
             own,
             kinds,
             frequencies,
@@ -348,10 +367,8 @@ impl<'a> Reader<'a> {
             last,
             last_norm,
             up4,
-            from4,
             prompt4,
             up2,
-            from2,
             prompt2,
             pixels,
             heads,

@@ -47,10 +47,9 @@ proptest! {
 
     #[test]
     fn a_depthwise_convolution_is_that_of_the_definition(seed: u64, channels in 1usize..5, half in 2usize..20, two: bool) {
-        let (edge, stride) = (2 * half, if two { 2 } else { 1 });
+        let (edge, stride, before) = (2 * half, if two { 2 } else { 1 }, usize::from(!two));
         let spatial = Spatial {
             stride,
-            before: 2 - stride,
             weights: numbers(seed, 9 * channels),
             bias: numbers(seed ^ 1, channels),
             activation: Activation::Relu,
@@ -58,12 +57,12 @@ proptest! {
         let x = numbers(seed ^ 2, channels * edge * edge);
         let to = edge / stride;
         let mut y = vec![f32::NAN; channels * to * to];
-        spatial.planes(&x, edge, &mut y);
+        spatial.planes(&x, edge, &mut y, &mut Vec::new());
         let at = |c: usize, y: usize, x_: usize| if y < edge && x_ < edge { x[(c * edge + y) * edge + x_] } else { 0.0 };
         let expected = (0..y.len()).map(|i| {
             let (c, oy, ox) = (i / to / to, i / to % to, i % to);
             let tap = |k: usize| {
-                let (y, x) = ((oy * stride + k / 3).wrapping_sub(spatial.before), (ox * stride + k % 3).wrapping_sub(spatial.before));
+                let (y, x) = ((oy * stride + k / 3).wrapping_sub(before), (ox * stride + k % 3).wrapping_sub(before));
                 spatial.weights[c * 9 + k] * at(c, y, x)
             };
             ((0..9).map(tap).sum::<f32>() + spatial.bias[c]).max(0.0)
@@ -116,7 +115,7 @@ fn neighbourhoods_are_the_taps_of_a_convolution() {
 fn enlarging_gives_every_value_twice_and_clips() {
     let (coarse, mut fine) = ([1.0, -2.0, 3.0, 5.5], numbers(7, 16));
     let before = fine.clone();
-    up_add_relu6(&coarse, 4, &mut fine);
+    up_add_relu6(&coarse, 4, &mut fine, &mut Vec::new());
     for i in 0..16 {
         assert_eq!(fine[i], (before[i] + coarse[i / 8 * 2 + i % 4 / 2]).clamp(0.0, 6.0));
     }

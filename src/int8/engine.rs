@@ -18,9 +18,11 @@ use super::kernels::{DepthwiseCall, GemmCall, Plane, Residual, SumCall};
 use super::network::{GreyToByte, IntegerNetwork, Network, Norm, Quantization, Shape, TensorId};
 use super::plan::{Band, Gemm, Step, Work, plan};
 use crate::error::{Error, ErrorKind, Result};
+use crate::wide::wide;
 
-/// Channels of an output that are written together.
-const OUTPUT_CHANNELS: usize = 8;
+/// Channels of an output that are turned into planes together, and places of each.
+const GROUP: usize = 16;
+const PLACES: usize = 64;
 
 /// A planned network and its memory.
 pub struct Engine {
@@ -112,13 +114,16 @@ impl Engine {
         let q = self.tensors.quantizations[self.input];
         let grey_to_byte = GreyToByte::new(self.norm, q);
         let Some(buffer) = self.tensors.buffers[self.input].as_mut() else { return Ok(()) };
-        pulp::Arch::new().dispatch(move || {
-            let buffer = buffer;
-            for (y, row) in grey.chunks_exact(s.width).enumerate() {
-                let bytes = buffer.row_mut(y).iter_mut();
-                bytes.zip(row).for_each(|(b, v)| *b = grey_to_byte.byte(*v));
-            }
-        });
+        wide(
+            #[inline(always)]
+            move || {
+                let buffer = buffer;
+                for (y, row) in grey.chunks_exact(s.width).enumerate() {
+                    let bytes = buffer.row_mut(y).iter_mut();
+                    bytes.zip(row).for_each(|(b, v)| *b = grey_to_byte.byte(*v));
+                }
+            },
+        );
         Ok(())
     }
 
@@ -197,21 +202,45 @@ impl Engine {
         let (s, q) = (self.tensors.shapes[t], self.tensors.quantizations[t]);
         assert_eq!(out.len(), s.len(), "values of an output");
         let Some(buffer) = &self.tensors.buffers[t] else { return };
-        let (plane, pixel) = (s.height * s.width, buffer.layout.pixel);
-        let (scale, zero) = (q.scale, q.zero_point as f32);
-        pulp::Arch::new().dispatch(move || {
-            let out = out;
-            // Some channels at a time: their rows of results stay in the first cache.
-            for (block, planes) in out.chunks_mut(plane * OUTPUT_CHANNELS).enumerate() {
-                for y in 0..s.height {
-                    let row = &buffer.row(y)[block * OUTPUT_CHANNELS..];
-                    for (c, plane) in planes.chunks_exact_mut(plane).enumerate() {
-                        let line = plane[y * s.width..][..s.width].iter_mut();
-                        line.zip(row[c..].iter().step_by(pixel)).for_each(|(v, b)| *v = (f32::from(*b) - zero) * scale);
+        let plane = s.height * s.width;
+        let value = |byte: u8| (f32::from(byte) - q.zero_point as f32) * q.scale;
+        let pixel = buffer.layout.pixel;
+        if !s.width.is_multiple_of(GROUP) || !plane.is_multiple_of(PLACES) || !s.channels.is_multiple_of(GROUP) {
+            for (i, v) in out.iter_mut().enumerate() {
+                *v = value(buffer.row(i % plane / s.width)[i % s.width * pixel + i / plane]);
+            }
+            return;
+        }
+        wide(
+            #[inline(always)]
+            move || {
+                let out = out;
+                for (first, planes) in out.chunks_exact_mut(plane * GROUP).enumerate() {
+                    let (mut x, mut y) = (0, 0);
+                    for from in (0..plane).step_by(PLACES) {
+                        // A few channels of a few places: their lines of results stay in the first cache.
+                        let mut block = [[0; PLACES]; GROUP];
+                        for to in (0..PLACES).step_by(GROUP) {
+                            let bytes = sixteen(&buffer.row(y)[x * pixel + first * GROUP..], pixel);
+                            for (line, turned) in block.iter_mut().zip(transposed(bytes)) {
+                                line[to..to + GROUP].copy_from_slice(&turned);
+                            }
+                            x += GROUP;
+                            if x == s.width {
+                                (x, y) = (0, y + 1);
+                            }
+                        }
+                        for (plane, line) in planes.chunks_exact_mut(plane).zip(&block) {
+                            if let Some(values) = plane[from..].first_chunk_mut::<PLACES>() {
+                                for i in 0..PLACES {
+                                    values[i] = value(line[i]);
+                                }
+                            }
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// The bytes of a tensor, [H, W, C]; `None` when it does not exist whole.
@@ -220,6 +249,34 @@ impl Engine {
         let pixel = |y: usize, x: usize| &buffer.row(y)[x * buffer.layout.pixel..][..s.channels];
         Some((0..s.height * s.width).flat_map(|i| pixel(i / s.width, i % s.width)).copied().collect())
     }
+}
+
+/// Sixteen bytes of each of sixteen pixels.
+#[inline(always)]
+fn sixteen(row: &[u8], pixel: usize) -> [[u8; GROUP]; GROUP] {
+    let mut bytes = [[0; GROUP]; GROUP];
+    for (i, bytes) in bytes.iter_mut().enumerate() {
+        if let Some(whole) = row[i * pixel..].first_chunk() {
+            *bytes = *whole;
+        }
+    }
+    bytes
+}
+
+/// Rows and columns exchanged: rows are interleaved with those eight further on, four times. Not a part of the wide copy of its
+/// caller, where it came out slower than for the narrowest vectors.
+#[inline(never)]
+fn transposed(mut rows: [[u8; GROUP]; GROUP]) -> [[u8; GROUP]; GROUP] {
+    for _ in 0..4 {
+        let mut next = [[0; GROUP]; GROUP];
+        for i in 0..8 {
+            let (a, b) = (rows[i], rows[i + 8]);
+            next[2 * i] = std::array::from_fn(|k| if k % 2 == 0 { a[k / 2] } else { b[k / 2] });
+            next[2 * i + 1] = std::array::from_fn(|k| if k % 2 == 0 { a[8 + k / 2] } else { b[8 + k / 2] });
+        }
+        rows = next;
+    }
+    rows
 }
 
 impl Tensors {

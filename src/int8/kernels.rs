@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::isa::Isa;
+use super::isa::{Isa, Tiles};
 use super::network::Sum;
 
 /// Channels of a result that are computed together, with all that is needed for them.
@@ -81,15 +81,23 @@ pub(super) unsafe fn gemm<I: Isa>(call: &GemmCall) {
 unsafe fn tiles<I: Isa>(call: &GemmCall, block: &Block, pixels: Range<usize>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (I::HAS_MANY_REGISTERS, block.vectors) {
-            (true, 4) => rows::<I, 6, 4>(call, block, pixels),
-            (true, 3) => rows::<I, 8, 3>(call, block, pixels),
-            (true, 2) => rows::<I, 12, 2>(call, block, pixels),
-            (true, _) => rows::<I, 16, 1>(call, block, pixels),
-            (false, 4) => rows::<I, 3, 4>(call, block, pixels),
-            (false, 3) => rows::<I, 4, 3>(call, block, pixels),
-            (false, 2) => rows::<I, 5, 2>(call, block, pixels),
-            (false, _) => rows::<I, 8, 1>(call, block, pixels),
+        match (I::TILES, block.vectors) {
+            (Tiles::Full, 4) => rows::<I, 6, 4>(call, block, pixels),
+            (Tiles::Full, 3) => rows::<I, 8, 3>(call, block, pixels),
+            (Tiles::Full, 2) => rows::<I, 12, 2>(call, block, pixels),
+            (Tiles::Full, _) => rows::<I, 16, 1>(call, block, pixels),
+            (Tiles::Large, 4) => rows::<I, 5, 4>(call, block, pixels),
+            (Tiles::Large, 3) => rows::<I, 6, 3>(call, block, pixels),
+            (Tiles::Large, 2) => rows::<I, 8, 2>(call, block, pixels),
+            (Tiles::Large, _) => rows::<I, 12, 1>(call, block, pixels),
+            (Tiles::Middle, 4) => rows::<I, 4, 4>(call, block, pixels),
+            (Tiles::Middle, 3) => rows::<I, 5, 3>(call, block, pixels),
+            (Tiles::Middle, 2) => rows::<I, 7, 2>(call, block, pixels),
+            (Tiles::Middle, _) => rows::<I, 10, 1>(call, block, pixels),
+            (Tiles::Small, 4) => rows::<I, 3, 4>(call, block, pixels),
+            (Tiles::Small, 3) => rows::<I, 4, 3>(call, block, pixels),
+            (Tiles::Small, 2) => rows::<I, 5, 2>(call, block, pixels),
+            (Tiles::Small, _) => rows::<I, 8, 1>(call, block, pixels),
         }
     }
 }
@@ -127,15 +135,23 @@ unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &
             *start = call.x.wrapping_add(*call.inputs.get_unchecked(at + m) as usize);
         }
         let mut weights = block.weights.as_ptr();
+        let (sixteens, rest) = (call.quads / 4, call.quads % 4);
         for &tap in call.taps {
-            for k in 0..call.quads {
-                let mut right = [I::right(weights); N];
-                for (z, right) in right.iter_mut().enumerate() {
-                    *right = I::right(weights.add(z * I::RIGHT));
+            for k in 0..sixteens {
+                let mut lefts = [I::lefts(starts[0].add(tap + 16 * k)); M];
+                for (start, lefts) in starts.iter().zip(&mut lefts) {
+                    *lefts = I::lefts(start.add(tap + 16 * k));
                 }
+                weights = quad::<I, 0, M, N>(&mut acc, &lefts, weights);
+                weights = quad::<I, 1, M, N>(&mut acc, &lefts, weights);
+                weights = quad::<I, 2, M, N>(&mut acc, &lefts, weights);
+                weights = quad::<I, 3, M, N>(&mut acc, &lefts, weights);
+            }
+            for k in 0..rest {
+                let right = rights::<I, N>(weights);
                 weights = weights.add(N * I::RIGHT);
                 for m in 0..M {
-                    let left = I::splat(starts[m].add(tap + 4 * k));
+                    let left = I::splat(starts[m].add(tap + 16 * sixteens + 4 * k));
                     for z in 0..N {
                         acc[m][z] = I::dot(acc[m][z], left, right[z]);
                     }
@@ -155,6 +171,36 @@ unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &
                 }
             }
         }
+    }
+}
+
+/// Weights of a group of four, for all vectors.
+#[inline(always)]
+unsafe fn rights<I: Isa, const N: usize>(weights: *const u8) -> [I::Right; N] {
+    // SAFETY: the caller's promise: so many packed weights.
+    unsafe {
+        let mut right = [I::right(weights); N];
+        for (z, right) in right.iter_mut().enumerate() {
+            *right = I::right(weights.add(z * I::RIGHT));
+        }
+        right
+    }
+}
+
+/// The `K`th four of sixteen activations of each pixel; gives where the weights go on.
+#[inline(always)]
+unsafe fn quad<I: Isa, const K: usize, const M: usize, const N: usize>(
+    acc: &mut [[I::Acc; N]; M],
+    lefts: &[I::Lefts; M],
+    weights: *const u8,
+) -> *const u8 {
+    // SAFETY: the caller's promise: so many packed weights, and 16 bytes of each pixel.
+    unsafe {
+        let right = rights::<I, N>(weights);
+        for (acc, lefts) in acc.iter_mut().zip(lefts) {
+            *acc = I::dots::<K, N>(*acc, *lefts, &right);
+        }
+        weights.add(N * I::RIGHT)
     }
 }
 

@@ -63,9 +63,12 @@ impl GreyToByte {
         Self { gain, offset: q.zero_point as f32 - norm.mean * gain }
     }
 
+    /// Rounded half to even, not by a conversion, which checks for what cannot be here and is done value by value: 2^23 and
+    /// half of it have their last bit at 1.
     #[inline(always)]
     pub fn byte(self, grey: f32) -> u8 {
-        (grey * self.gain + self.offset).round_ties_even().clamp(0.0, 255.0) as i32 as u8
+        const ROUND: f32 = 12_582_912.0;
+        ((grey * self.gain + self.offset).clamp(0.0, 255.0) + ROUND).to_bits() as u8
     }
 }
 
@@ -371,6 +374,10 @@ impl IntegerNetwork {
         let w = &c.weights;
         if [w.kernels.len(), w.bias.len(), w.scales.len()] != [outputs * each, outputs, outputs] {
             return Err(refuse(format!("expected {outputs} kernels of {each} weights, got {}", w.kernels.len())));
+        }
+        if w.kernels.contains(&i8::MIN) {
+            // Kernels without dot products add two products of signed bytes in i16.
+            return Err(refuse("expected weights of -127..=127, got -128".into()));
         }
         for o in 0..outputs {
             let reach: i64 = w.kernels[o * each..][..each].iter().map(|w| 255 * i64::from(w.unsigned_abs())).sum();

@@ -94,6 +94,20 @@ fn same(before: usize, after: usize) -> Pads {
     Pads { top: before, left: before, bottom: after, right: after }
 }
 
+/// The first output as planes.
+fn planes(engine: &Engine) -> Vec<f32> {
+    let mut planes = vec![f32::NAN; engine.output_shape(0).len()];
+    engine.output(0, &mut planes);
+    planes
+}
+
+/// The same of its bytes, [H, W, C].
+fn reference_planes(network: &IntegerNetwork, bytes: &[u8]) -> Vec<f32> {
+    let Tensor { shape: s, quantization: q, .. } = &network.tensors[network.outputs[0]];
+    let byte = |at: usize| bytes[at % (s.height * s.width) * s.channels + at / (s.height * s.width)];
+    (0..s.len()).map(|at| (f32::from(byte(at)) - q.zero_point as f32) * q.scale).collect()
+}
+
 /// Runs a network twice on every path and compares all tensors that exist whole.
 fn compare(draft: &mut Draft) {
     draft.network.outputs.push(draft.network.tensors.len() - 1);
@@ -111,17 +125,22 @@ fn compare(draft: &mut Draft) {
                 let name = &network.tensors[t].name;
                 assert_eq!(at, None, "{kernels}: `{name}` {:?} differs there first", network.shape(t));
             }
-            assert!(engine.tensor(network.outputs[0]).is_some());
+            assert_eq!(planes(&engine), reference_planes(network, &expected[network.outputs[0]]), "{kernels}");
         }
     }
 }
 
 fn edges() -> impl Strategy<Value = usize> {
-    prop_oneof![1usize..9, 1usize..40, Just(64)]
+    prop_oneof![4 => 1usize..9, 4 => 1usize..40, 2 => Just(64), 1 => Just(129)]
 }
 
 fn channels() -> impl Strategy<Value = usize> {
-    prop_oneof![1usize..20, Just(32), Just(48), Just(64), Just(80), 1usize..100]
+    prop_oneof![
+        4 => 1usize..20,
+        4 => prop::sample::select(vec![32usize, 48, 64, 80]),
+        2 => 1usize..100,
+        1 => Just(320),
+    ]
 }
 
 proptest! {
@@ -216,6 +235,33 @@ fn numbers_that_would_overflow_are_refused() {
     c.weights.scales[2] = 1e6;
     let e = Engine::new(&draft.network, Kernels::Scalar).err().unwrap();
     assert!(e.to_string().starts_with("conv1: channel 2: expected sums within i32"), "{e}");
+    let Layer::Conv(c) = &mut draft.network.layers[0] else { unreachable!() };
+    c.weights.kernels[3] = -128;
+    let e = Engine::new(&draft.network, Kernels::Scalar).err().unwrap();
+    assert_eq!(e.to_string(), "conv1: expected weights of -127..=127, got -128");
+}
+
+#[test]
+fn the_largest_products_of_every_sign_are_added_without_saturating() {
+    for (weight, byte) in [(127, 0), (127, 255), (-127, 0), (-127, 255)] {
+        let mut draft = Draft::new(5, Shape { channels: 40, height: 6, width: 7 });
+        let y = draft.conv(0, 24, 1, 1, Pads::default());
+        let y = draft.depthwise(y, 3, 1, same(1, 1));
+        draft.network.outputs.push(y);
+        for layer in &mut draft.network.layers {
+            let Layer::Conv(c) = layer else { unreachable!() };
+            c.weights.kernels.fill(weight);
+            c.weights.scales.fill(2e-5);
+        }
+        let input = vec![byte; 40 * 6 * 7];
+        let expected = reference::run(&draft.network, &input);
+        for kernels in Kernels::ALL.into_iter().filter(|k| k.is_available()) {
+            let mut engine = Engine::new(&draft.network, kernels).unwrap();
+            engine.set_bytes(&input).unwrap();
+            engine.run();
+            assert_eq!(engine.tensor(y).unwrap(), expected[y], "{kernels}: {weight} x {byte}");
+        }
+    }
 }
 
 #[test]

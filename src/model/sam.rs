@@ -20,7 +20,7 @@ use super::manifest::{Dim, GraphSpec, InputSpec, Kind, Manifest, TensorSpec};
 use super::postprocess::{self, MAPS, Padding};
 use super::preprocess::Resampler;
 use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
-use crate::decode::{DecodeEngine, Question};
+use crate::decode::{DecodeEngine, Question, Seen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::ModelView;
@@ -233,10 +233,6 @@ impl Segmenter for TractSam {
             Encoder::Graph(graph) => graph.run(tvec![TValue::from_const(self.image.clone())])?,
             Encoder::Integer(integer) => integer.run(image)?,
         };
-        if let Decoder::Own(file, engine) = &mut self.decoder {
-            let planes = |i: usize| values(&embedding[i]).map_err(|e| failed(file, "input", e));
-            engine.see(planes(0)?, planes(1)?, planes(2)?)?;
-        }
         self.embedding = Some(embedding);
         Ok(())
     }
@@ -247,11 +243,15 @@ impl Segmenter for TractSam {
             return Err(not_encoded());
         }
         self.write_prompts(prompts)?;
-        match &mut self.decoder {
-            Decoder::Own(file, engine) => {
+        match (&mut self.decoder, &self.embedding) {
+            (Decoder::Own(file, engine), Some(seen)) => {
                 let Decoded { masks, iou, pixels } = out;
-                let maps = values(&self.dense).map_err(|e| failed(file, "input", e))?;
+                let [embedding, skip4, skip2] = &seen[..] else { return Err(not_encoded()) };
+                let planes = |tensor| values(tensor).map_err(|e| failed(file, "input", e));
+                let seen = Seen { embedding: planes(embedding)?, skip4: planes(skip4)?, skip2: planes(skip2)? };
+                let maps = planes(&self.dense)?;
                 engine.answer(&mut Question {
+                    seen,
                     coords: &self.coords,
                     labels: &self.labels,
                     maps,
@@ -260,7 +260,7 @@ impl Segmenter for TractSam {
                     pixels,
                 })?;
             }
-            Decoder::Graph(_) => self.ask(!prompts.previous.is_empty(), out)?,
+            _ => self.ask(!prompts.previous.is_empty(), out)?,
         }
         let ModelSpec { mask_cells, masks, pixel_channels, .. } = self.spec;
         let plane = mask_cells * mask_cells;

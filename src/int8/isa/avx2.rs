@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, in_parts, room};
+use super::{Isa, Tiles, in_parts, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx2;
@@ -60,11 +60,12 @@ unsafe fn store<T: Copy>(bytes: T, y: *mut u8, count: usize) {
 impl Isa for Avx2 {
     const LANES: usize = 8;
     const RIGHT: usize = 64;
-    const HAS_MANY_REGISTERS: bool = false;
+    const TILES: Tiles = Tiles::Small;
     const OFFSET: i32 = 0;
     type Bytes = __m256i;
     type Pair = (__m256i, __m256i);
     type Left = (__m256i, __m256i);
+    type Lefts = *const u8;
     type Right = (__m256i, __m256i);
     type Acc = __m256i;
 
@@ -100,6 +101,11 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn lefts(p: *const u8) -> *const u8 {
+        p
+    }
+
+    #[inline(always)]
     unsafe fn right(p: *const u8) -> (__m256i, __m256i) {
         // SAFETY: the caller's promise; unaligned.
         unsafe { (_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())) }
@@ -118,6 +124,22 @@ impl Isa for Avx2 {
             let even = _mm256_add_epi32(acc, _mm256_madd_epi16(left.0, right.0));
             _mm256_add_epi32(even, _mm256_madd_epi16(left.1, right.1))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn dots<const I: usize, const N: usize>(
+        mut acc: [__m256i; N],
+        lefts: *const u8,
+        right: &[(__m256i, __m256i); N],
+    ) -> [__m256i; N] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let left = Self::splat(lefts.add(4 * I));
+            for z in 0..N {
+                acc[z] = Self::dot(acc[z], left, right[z]);
+            }
+        }
+        acc
     }
 
     #[inline(always)]

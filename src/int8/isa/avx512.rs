@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, in_parts, pack_bytes, room};
+use super::{Isa, Tiles, in_parts, pack_bytes, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx512;
@@ -23,11 +23,12 @@ fn first(count: usize) -> u64 {
 impl Isa for Avx512 {
     const LANES: usize = 16;
     const RIGHT: usize = 64;
-    const HAS_MANY_REGISTERS: bool = true;
+    const TILES: Tiles = Tiles::Full;
     const OFFSET: i32 = 0;
     type Bytes = __m512i;
     type Pair = (__m512i, __m512i);
     type Left = __m512i;
+    type Lefts = *const u8;
     type Right = __m512i;
     type Acc = __m512i;
 
@@ -63,6 +64,11 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn lefts(p: *const u8) -> *const u8 {
+        p
+    }
+
+    #[inline(always)]
     unsafe fn right(p: *const u8) -> __m512i {
         // SAFETY: the caller's promise; unaligned.
         unsafe { _mm512_loadu_si512(p.cast()) }
@@ -78,6 +84,22 @@ impl Isa for Avx512 {
     unsafe fn dot(acc: __m512i, left: __m512i, right: __m512i) -> __m512i {
         // SAFETY: the caller's promise of the instruction set.
         unsafe { _mm512_dpbusd_epi32(acc, left, right) }
+    }
+
+    #[inline(always)]
+    unsafe fn dots<const I: usize, const N: usize>(
+        mut acc: [__m512i; N],
+        lefts: *const u8,
+        right: &[__m512i; N],
+    ) -> [__m512i; N] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let left = Self::splat(lefts.add(4 * I));
+            for z in 0..N {
+                acc[z] = Self::dot(acc[z], left, right[z]);
+            }
+        }
+        acc
     }
 
     #[inline(always)]

@@ -7,8 +7,8 @@
 //! |---|---|
 //! | `avx512-vnni` | `vpdpbusd`, 16 lanes |
 //! | `avx2` | bytes widened to i16, `vpmaddwd` twice, 8 lanes; never `vpmaddubsw`, which saturates |
-//! | `neon-dotprod` | `sdot`, 4 lanes, activations less 128 |
-//! | `neon` | `smull` and `sadalp`, 4 lanes, activations less 128 |
+//! | `neon-dotprod` | `sdot`, also by element, 4 lanes, activations less 128 |
+//! | `neon` | `smull`, `smlal` and `sadalp`, 4 lanes, activations less 128 |
 //! | `scalar` | plain Rust, 4 lanes |
 #![allow(unsafe_code, reason = "instruction sets are a promise of the caller")]
 
@@ -39,8 +39,8 @@ pub(super) trait Isa {
     const LANES: usize;
     /// Bytes of the packed weights of [`Self::LANES`] channels, four each.
     const RIGHT: usize;
-    /// Whether a tile may hold 24 sums.
-    const HAS_MANY_REGISTERS: bool;
+    /// How many sums a tile may hold.
+    const TILES: Tiles;
     /// What is taken off activations before they are multiplied.
     const OFFSET: i32;
     /// Activations of `4 * LANES` channels.
@@ -49,6 +49,8 @@ pub(super) trait Isa {
     type Pair: Copy;
     /// Four activations for each lane.
     type Left: Copy;
+    /// Sixteen activations of a pixel, or where they are.
+    type Lefts: Copy;
     /// Four weights for each lane.
     type Right: Copy;
     /// Sums.
@@ -60,9 +62,17 @@ pub(super) trait Isa {
     unsafe fn quad(a: Self::Pair, b: Self::Pair) -> [Self::Left; 4];
     /// The same four activations in every lane.
     unsafe fn splat(p: *const u8) -> Self::Left;
+    /// Reads 16 bytes, now or later.
+    unsafe fn lefts(p: *const u8) -> Self::Lefts;
     unsafe fn right(p: *const u8) -> Self::Right;
     unsafe fn start(bias: *const i32) -> Self::Acc;
     unsafe fn dot(acc: Self::Acc, left: Self::Left, right: Self::Right) -> Self::Acc;
+    /// [`Self::dot`] of several vectors with the `I`th four of sixteen activations in every lane.
+    unsafe fn dots<const I: usize, const N: usize>(
+        acc: [Self::Acc; N],
+        lefts: Self::Lefts,
+        right: &[Self::Right; N],
+    ) -> [Self::Acc; N];
     /// Scales, rounds half to even, adds the zero point, clamps to a byte and writes the first `count` channels; scales lie in
     /// the order of [`Self::channel`].
     unsafe fn requantize<const N: usize>(acc: [Self::Acc; N], scales: *const f32, zero: i32, y: *mut u8, count: usize);
@@ -72,6 +82,20 @@ pub(super) trait Isa {
     fn channel(n: usize, z: usize, lane: usize) -> usize;
     /// Packs four weights of each lane.
     fn pack(weights: &[[i8; 4]], out: &mut [u8]);
+}
+
+/// Which tiles of pixels and vectors of channels registers hold.
+#[allow(dead_code, reason = "each is that of some processor")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tiles {
+    /// 12 sums, of 16 registers.
+    Small,
+    /// 16 sums, of 32 registers that hold weights and pixels too.
+    Middle,
+    /// 20 sums, of 32 registers that hold pixels too.
+    Large,
+    /// 24 sums, of 32 registers.
+    Full,
 }
 
 /// Order of channels after interleaving or packing within parts of 16 bytes.

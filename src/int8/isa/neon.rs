@@ -1,54 +1,58 @@
 //! NEON without dot products: 4 lanes; signed bytes (activations less 128) are multiplied to i16 and added in pairs.
 //!
-//! A lane's sum lies in two parts until the end, so that each product needs one addition.
+//! Two of a lane's four products are added in i16, which they fit: weights are at most 127 from 0, and 2 * 127 * 128 < 2^15.
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use std::arch::aarch64::*;
 
-use super::{Isa, in_parts, pack_bytes, room};
+use super::{Isa, Tiles, in_parts, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Neon;
 
 /// Activations less 128.
 #[inline(always)]
-pub(super) unsafe fn signed(bytes: uint8x16_t) -> int8x16_t {
-    // SAFETY: the callers' promise of the instruction set.
-    unsafe { vreinterpretq_s8_u8(veorq_u8(bytes, vdupq_n_u8(128))) }
+pub(super) unsafe fn signed(p: *const u8) -> int8x16_t {
+    // SAFETY: the callers' promise: the instruction set, 16 bytes; unaligned.
+    unsafe { vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(128))) }
 }
 
 /// Two rows of 16 channels, interleaved.
 #[inline(always)]
-pub(super) unsafe fn paired(a: uint8x16_t, b: uint8x16_t) -> (uint16x8_t, uint16x8_t) {
+pub(super) unsafe fn paired(a: int8x16_t, b: int8x16_t) -> (int16x8_t, int16x8_t) {
     // SAFETY: the callers' promise of the instruction set.
-    unsafe { (vreinterpretq_u16_u8(vzip1q_u8(a, b)), vreinterpretq_u16_u8(vzip2q_u8(a, b))) }
-}
-
-/// Four rows of 16 channels, interleaved, less 128.
-#[inline(always)]
-pub(super) unsafe fn quadrupled(a: (uint16x8_t, uint16x8_t), b: (uint16x8_t, uint16x8_t)) -> [int8x16_t; 4] {
-    // SAFETY: the callers' promise of the instruction set.
-    unsafe {
-        [
-            signed(vreinterpretq_u8_u16(vzip1q_u16(a.0, b.0))),
-            signed(vreinterpretq_u8_u16(vzip2q_u16(a.0, b.0))),
-            signed(vreinterpretq_u8_u16(vzip1q_u16(a.1, b.1))),
-            signed(vreinterpretq_u8_u16(vzip2q_u16(a.1, b.1))),
-        ]
-    }
-}
-
-/// The same four activations, less 128, in every lane.
-#[inline(always)]
-pub(super) unsafe fn splatted(p: *const u8) -> int8x16_t {
-    // SAFETY: the callers' promise of four bytes; read unaligned.
-    unsafe { signed(vreinterpretq_u8_u32(vdupq_n_u32(p.cast::<u32>().read_unaligned()))) }
+    unsafe { (vreinterpretq_s16_s8(vzip1q_s8(a, b)), vreinterpretq_s16_s8(vzip2q_s8(a, b))) }
 }
 
 #[inline(always)]
 unsafe fn narrowed(acc: int32x4_t, scales: *const f32) -> int16x4_t {
     // SAFETY: the callers' promise: the instruction set, and 4 scales.
     unsafe { vqmovn_s32(vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(acc), vld1q_f32(scales)))) }
+}
+
+/// Writes less than 16 bytes: those of more than 8 channels beyond a multiple of 8, and of images with few. Without a call, for
+/// which the sums of other pixels would have to leave their registers.
+#[inline(always)]
+unsafe fn few(bytes: uint8x16_t, mut y: *mut u8, count: usize) {
+    // SAFETY: the callers' promise: the instruction set, `count` bytes to write.
+    unsafe {
+        let mut bytes = bytes;
+        if count & 8 != 0 {
+            vst1_u8(y, vget_low_u8(bytes));
+            (bytes, y) = (vextq_u8::<8>(bytes, bytes), y.add(8));
+        }
+        if count & 4 != 0 {
+            y.cast::<u32>().write_unaligned(vgetq_lane_u32::<0>(vreinterpretq_u32_u8(bytes)));
+            (bytes, y) = (vextq_u8::<4>(bytes, bytes), y.add(4));
+        }
+        if count & 2 != 0 {
+            y.cast::<u16>().write_unaligned(vgetq_lane_u16::<0>(vreinterpretq_u16_u8(bytes)));
+            (bytes, y) = (vextq_u8::<2>(bytes, bytes), y.add(2));
+        }
+        if count & 1 != 0 {
+            *y = vgetq_lane_u8::<0>(bytes);
+        }
+    }
 }
 
 /// Four vectors of sums as bytes.
@@ -74,9 +78,7 @@ pub(super) unsafe fn requantized<const N: usize>(
         } else if count == 8 {
             vst1_u8(y, low);
         } else {
-            let mut bytes = [0u8; 16];
-            vst1q_u8(bytes.as_mut_ptr(), vcombine_u8(low, high));
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), y, count.min(16));
+            few(vcombine_u8(low, high), y, count);
         }
     }
 }
@@ -111,82 +113,111 @@ pub(super) unsafe fn added(a: *const u8, b: *const u8, y: *mut u8, count: usize,
     }
 }
 
+/// A lane's first two activations and its last two, of 4 lanes.
+type Halves = (int8x8_t, int8x8_t);
+
+/// The same two activations in every lane, twice.
+#[inline(always)]
+unsafe fn twice<const FIRST: i32, const LAST: i32>(activations: int8x16_t) -> Halves {
+    // SAFETY: the callers' promise of the instruction set.
+    unsafe {
+        let pairs = vreinterpretq_s16_s8(activations);
+        let dup = |pair: int16x4_t| vreinterpret_s8_s16(pair);
+        (dup(vdup_laneq_s16::<FIRST>(pairs)), dup(vdup_laneq_s16::<LAST>(pairs)))
+    }
+}
+
 impl Isa for Neon {
     const LANES: usize = 4;
     const RIGHT: usize = 16;
-    const HAS_MANY_REGISTERS: bool = false;
+    const TILES: Tiles = Tiles::Middle;
     const OFFSET: i32 = 128;
-    type Bytes = uint8x16_t;
-    type Pair = (uint16x8_t, uint16x8_t);
-    type Left = int8x16_t;
-    type Right = int8x16_t;
-    type Acc = (int32x4_t, int32x4_t);
+    type Bytes = int8x16_t;
+    type Pair = (int16x8_t, int16x8_t);
+    type Left = Halves;
+    type Lefts = int8x16_t;
+    type Right = Halves;
+    type Acc = int32x4_t;
 
     #[inline(always)]
-    unsafe fn load(p: *const u8) -> uint8x16_t {
-        // SAFETY: the caller's promise; unaligned.
-        unsafe { vld1q_u8(p) }
+    unsafe fn load(p: *const u8) -> int8x16_t {
+        // SAFETY: the caller's promise.
+        unsafe { signed(p) }
     }
 
     #[inline(always)]
-    unsafe fn pair(a: uint8x16_t, b: uint8x16_t) -> (uint16x8_t, uint16x8_t) {
+    unsafe fn pair(a: int8x16_t, b: int8x16_t) -> (int16x8_t, int16x8_t) {
         // SAFETY: the caller's promise.
         unsafe { paired(a, b) }
     }
 
     #[inline(always)]
-    unsafe fn quad(a: (uint16x8_t, uint16x8_t), b: (uint16x8_t, uint16x8_t)) -> [int8x16_t; 4] {
-        // SAFETY: the caller's promise.
-        unsafe { quadrupled(a, b) }
+    unsafe fn quad(a: (int16x8_t, int16x8_t), b: (int16x8_t, int16x8_t)) -> [Halves; 4] {
+        // SAFETY: the caller's promise of the instruction set.
+        unsafe {
+            let (low, high) = (|x| vreinterpret_s8_s16(vget_low_s16(x)), |x| vreinterpret_s8_s16(vget_high_s16(x)));
+            [(low(a.0), low(b.0)), (high(a.0), high(b.0)), (low(a.1), low(b.1)), (high(a.1), high(b.1))]
+        }
     }
 
     #[inline(always)]
-    unsafe fn splat(p: *const u8) -> int8x16_t {
-        // SAFETY: the caller's promise.
-        unsafe { splatted(p) }
+    unsafe fn splat(p: *const u8) -> Halves {
+        // SAFETY: the caller's promise of four bytes; read unaligned.
+        unsafe {
+            let four = vdupq_n_u32(p.cast::<u32>().read_unaligned());
+            twice::<0, 1>(vreinterpretq_s8_u8(veorq_u8(vreinterpretq_u8_u32(four), vdupq_n_u8(128))))
+        }
     }
 
     #[inline(always)]
-    unsafe fn right(p: *const u8) -> int8x16_t {
+    unsafe fn lefts(p: *const u8) -> int8x16_t {
+        // SAFETY: the caller's promise.
+        unsafe { signed(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn right(p: *const u8) -> Halves {
         // SAFETY: the caller's promise; unaligned.
-        unsafe { vld1q_s8(p.cast()) }
+        unsafe { (vld1_s8(p.cast()), vld1_s8(p.add(8).cast())) }
     }
 
     #[inline(always)]
-    unsafe fn start(bias: *const i32) -> (int32x4_t, int32x4_t) {
+    unsafe fn start(bias: *const i32) -> int32x4_t {
+        // SAFETY: the caller's promise.
+        unsafe { vld1q_s32(bias) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(acc: int32x4_t, left: Halves, right: Halves) -> int32x4_t {
+        // SAFETY: the caller's promise of the instruction set. Sums of two products fit i16, see above.
+        unsafe { vpadalq_s16(acc, vmlal_s8(vmull_s8(left.0, right.0), left.1, right.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn dots<const I: usize, const N: usize>(
+        mut acc: [int32x4_t; N],
+        lefts: int8x16_t,
+        right: &[Halves; N],
+    ) -> [int32x4_t; N] {
         // SAFETY: the caller's promise.
         unsafe {
-            let (bias, none) = (vld1q_s32(bias), vdupq_n_s32(0));
-            (vzip1q_s32(bias, none), vzip2q_s32(bias, none))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(acc: (int32x4_t, int32x4_t), left: int8x16_t, right: int8x16_t) -> (int32x4_t, int32x4_t) {
-        // SAFETY: the caller's promise of the instruction set. Products are at most 2^14, sums of two fit i32's lanes.
-        unsafe {
-            let low = vmull_s8(vget_low_s8(left), vget_low_s8(right));
-            let high = vmull_high_s8(left, right);
-            (vpadalq_s16(acc.0, low), vpadalq_s16(acc.1, high))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn requantize<const N: usize>(
-        acc: [(int32x4_t, int32x4_t); N],
-        scales: *const f32,
-        zero: i32,
-        y: *mut u8,
-        count: usize,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut whole = [vdupq_n_s32(0); N];
+            let left = match I {
+                0 => twice::<0, 1>(lefts),
+                1 => twice::<2, 3>(lefts),
+                2 => twice::<4, 5>(lefts),
+                _ => twice::<6, 7>(lefts),
+            };
             for z in 0..N {
-                whole[z] = vpaddq_s32(acc[z].0, acc[z].1);
+                acc[z] = Self::dot(acc[z], left, right[z]);
             }
-            requantized(whole, scales, zero, y, count);
         }
+        acc
+    }
+
+    #[inline(always)]
+    unsafe fn requantize<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { requantized(acc, scales, zero, y, count) }
     }
 
     #[inline(always)]
@@ -199,8 +230,13 @@ impl Isa for Neon {
         in_parts(z, lane)
     }
 
+    /// First two weights of each lane, then the last two of each.
     fn pack(weights: &[[i8; 4]], out: &mut [u8]) {
-        pack_bytes(weights, out);
+        for (lane, w) in weights.iter().enumerate() {
+            let [a, b, c, d] = w.map(|w| w as u8);
+            out[2 * lane..][..2].copy_from_slice(&[a, b]);
+            out[8 + 2 * lane..][..2].copy_from_slice(&[c, d]);
+        }
     }
 }
 

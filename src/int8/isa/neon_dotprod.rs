@@ -1,11 +1,11 @@
-//! NEON with dot products: 4 lanes, `sdot` (its intrinsic is not stable, so it is written in assembler).
+//! NEON with dot products: 4 lanes, `sdot` (its intrinsics are not stable, so it is written in assembler).
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::neon::{added, paired, quadrupled, requantized, splatted};
-use super::{Isa, in_parts, pack_bytes, room};
+use super::neon::{added, paired, requantized, signed};
+use super::{Isa, Tiles, in_parts, pack_bytes, room};
 use crate::int8::network::Sum;
 
 pub(super) struct NeonDotprod;
@@ -13,36 +13,53 @@ pub(super) struct NeonDotprod;
 impl Isa for NeonDotprod {
     const LANES: usize = 4;
     const RIGHT: usize = 16;
-    const HAS_MANY_REGISTERS: bool = true;
+    const TILES: Tiles = Tiles::Large;
     const OFFSET: i32 = 128;
-    type Bytes = uint8x16_t;
-    type Pair = (uint16x8_t, uint16x8_t);
+    type Bytes = int8x16_t;
+    type Pair = (int16x8_t, int16x8_t);
     type Left = int8x16_t;
+    type Lefts = int8x16_t;
     type Right = int8x16_t;
     type Acc = int32x4_t;
 
     #[inline(always)]
-    unsafe fn load(p: *const u8) -> uint8x16_t {
-        // SAFETY: the caller's promise; unaligned.
-        unsafe { vld1q_u8(p) }
+    unsafe fn load(p: *const u8) -> int8x16_t {
+        // SAFETY: the caller's promise.
+        unsafe { signed(p) }
     }
 
     #[inline(always)]
-    unsafe fn pair(a: uint8x16_t, b: uint8x16_t) -> (uint16x8_t, uint16x8_t) {
+    unsafe fn pair(a: int8x16_t, b: int8x16_t) -> (int16x8_t, int16x8_t) {
         // SAFETY: the caller's promise.
         unsafe { paired(a, b) }
     }
 
     #[inline(always)]
-    unsafe fn quad(a: (uint16x8_t, uint16x8_t), b: (uint16x8_t, uint16x8_t)) -> [int8x16_t; 4] {
-        // SAFETY: the caller's promise.
-        unsafe { quadrupled(a, b) }
+    unsafe fn quad(a: (int16x8_t, int16x8_t), b: (int16x8_t, int16x8_t)) -> [int8x16_t; 4] {
+        // SAFETY: the caller's promise of the instruction set.
+        unsafe {
+            [
+                vreinterpretq_s8_s16(vzip1q_s16(a.0, b.0)),
+                vreinterpretq_s8_s16(vzip2q_s16(a.0, b.0)),
+                vreinterpretq_s8_s16(vzip1q_s16(a.1, b.1)),
+                vreinterpretq_s8_s16(vzip2q_s16(a.1, b.1)),
+            ]
+        }
     }
 
     #[inline(always)]
     unsafe fn splat(p: *const u8) -> int8x16_t {
+        // SAFETY: the caller's promise of four bytes; read unaligned.
+        unsafe {
+            let four = vdupq_n_u32(p.cast::<u32>().read_unaligned());
+            vreinterpretq_s8_u8(veorq_u8(vreinterpretq_u8_u32(four), vdupq_n_u8(128)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn lefts(p: *const u8) -> int8x16_t {
         // SAFETY: the caller's promise.
-        unsafe { splatted(p) }
+        unsafe { signed(p) }
     }
 
     #[inline(always)]
@@ -72,6 +89,29 @@ impl Isa for NeonDotprod {
             );
         }
         sum
+    }
+
+    #[inline(always)]
+    unsafe fn dots<const I: usize, const N: usize>(
+        mut acc: [int32x4_t; N],
+        lefts: int8x16_t,
+        right: &[int8x16_t; N],
+    ) -> [int32x4_t; N] {
+        for z in 0..N {
+            // SAFETY: the caller's promise of the instruction set; registers only.
+            unsafe {
+                asm!(
+                    ".arch_extension dotprod",
+                    "sdot {sum:v}.4s, {right:v}.16b, {left:v}.4b[{i}]",
+                    sum = inout(vreg) acc[z],
+                    right = in(vreg) right[z],
+                    left = in(vreg) lefts,
+                    i = const I,
+                    options(pure, nomem, nostack, preserves_flags)
+                );
+            }
+        }
+        acc
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The operations in plain Rust, four lanes: what runs where nothing better is known, and under Miri.
 #![allow(unsafe_code, reason = "the kernels are shared with the vector instruction sets and take pointers")]
 
-use super::{Isa, in_parts, pack_bytes, room};
+use super::{Isa, Tiles, in_parts, pack_bytes, room};
 use crate::int8::network::{Sum, requantize};
 
 pub(super) struct Portable;
@@ -9,11 +9,12 @@ pub(super) struct Portable;
 impl Isa for Portable {
     const LANES: usize = 4;
     const RIGHT: usize = 16;
-    const HAS_MANY_REGISTERS: bool = false;
+    const TILES: Tiles = Tiles::Small;
     const OFFSET: i32 = 0;
     type Bytes = [u8; 16];
     type Pair = [[u8; 2]; 16];
     type Left = [[u8; 4]; 4];
+    type Lefts = *const u8;
     type Right = [[i8; 4]; 4];
     type Acc = [i32; 4];
 
@@ -42,6 +43,11 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    unsafe fn lefts(p: *const u8) -> *const u8 {
+        p
+    }
+
+    #[inline(always)]
     unsafe fn right(p: *const u8) -> [[i8; 4]; 4] {
         // SAFETY: the caller's promise; bytes have no alignment.
         unsafe { p.cast::<[[i8; 4]; 4]>().read() }
@@ -57,6 +63,22 @@ impl Isa for Portable {
     unsafe fn dot(acc: [i32; 4], left: [[u8; 4]; 4], right: [[i8; 4]; 4]) -> [i32; 4] {
         let lane = |l: usize| -> i32 { (0..4).map(|i| i32::from(left[l][i]) * i32::from(right[l][i])).sum() };
         std::array::from_fn(|l| acc[l].wrapping_add(lane(l)))
+    }
+
+    #[inline(always)]
+    unsafe fn dots<const I: usize, const N: usize>(
+        mut acc: [[i32; 4]; N],
+        lefts: *const u8,
+        right: &[[[i8; 4]; 4]; N],
+    ) -> [[i32; 4]; N] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let left = Self::splat(lefts.add(4 * I));
+            for z in 0..N {
+                acc[z] = Self::dot(acc[z], left, right[z]);
+            }
+        }
+        acc
     }
 
     #[inline(always)]

@@ -48,6 +48,24 @@ impl Writer<'_> {
         self.activated(name, y, layer.activation)
     }
 
+    /// A linear 1x1 convolution after another, as one.
+    fn joined(&mut self, name: &str, x: &str, [first, then]: [&Pointwise; 2]) -> String {
+        debug_assert_eq!(first.activation, Activation::None);
+        let (a, b) = (self.matrix(first.weight), self.matrix(then.weight));
+        let ([inputs, inner], outputs) = (a.shape, b.shape[1]);
+        let product = |row: &[f32], o: usize| row.iter().enumerate().map(|(i, v)| v * b.values[i * outputs + o]).sum();
+        let mut turned = vec![0.0; outputs * inputs];
+        for (i, w) in turned.iter_mut().enumerate() {
+            *w = product(&a.values[i % inputs * inner..][..inner], i / inputs);
+        }
+        let (first, then_bias) = (self.matrix(first.bias), self.matrix(then.bias));
+        let bias: Vec<f32> = (0..outputs).map(|o| then_bias.values[o] + product(&first.values, o)).collect();
+        let w = self.graph.floats(&format!("{name}.weight"), &[outputs, inputs, 1, 1], &turned);
+        let b = self.graph.floats(&format!("{name}.bias"), &[outputs], &bias);
+        let y = self.graph.node("Conv", name, &[x, &w, &b], vec![("kernel_shape", Attribute::Ints(vec![1, 1]))]);
+        self.activated(name, y, then.activation)
+    }
+
     fn convolution_attributes(how: &Depthwise, group: usize) -> Vec<(&'static str, Attribute)> {
         let (k, s, before) = (how.kernel as i64, how.stride as i64, how.before() as i64);
         let after = k - s - before;
@@ -131,8 +149,8 @@ impl Writer<'_> {
         self.up_add(&at("sum"), &y, x, Activation::None)
     }
 
-    /// `image` to `embedding`, `skip4`, `skip2`.
-    pub fn encoder(&mut self, e: &Encoder) {
+    /// `image` to `embedding`, `skip4`, `skip2`; the skips at the decoder's widths, with its first layer of each.
+    pub fn encoder(&mut self, e: &Encoder, d: &Decoder) {
         let (mean, sd) = (self.graph.floats("grey.mean", &[], &[GREY.0]), self.graph.floats("grey.sd", &[], &[GREY.1]));
         let centred = self.graph.node("Sub", "grey/centred", &["image", &mean], vec![]);
         let x = self.graph.node("Div", "grey", &[&centred, &sd], vec![]);
@@ -156,8 +174,8 @@ impl Writer<'_> {
             y = self.separable(&format!("merge{}", 8 << i), &y, merge);
         }
         self.pointwise("embedding", &y, &e.out);
-        self.pointwise("skip4", &at[1], &e.skip4);
-        self.pointwise("skip2", &at[0], &e.skip2);
+        self.joined("skip4", &at[1], [&e.skip4, &d.skip4]);
+        self.joined("skip2", &at[0], [&e.skip2, &d.skip2]);
     }
 
     /// A linear layer of tokens.
@@ -296,14 +314,12 @@ impl Writer<'_> {
         let x = self.transpose("drawn/planes", &k, &[0, 2, 1]);
         let x = self.reshape("drawn/image", &x, &[1, width as i64, side, side]);
         let x = self.separable("up4", &x, &d.up4);
-        let fine = self.pointwise("from4", "skip4", &d.skip4);
         let prompt = self.pointwise("prompt4", &at4, &d.prompt4);
-        let fine = self.add("fine4", &fine, &prompt);
+        let fine = self.add("fine4", "skip4", &prompt);
         let x = self.up_add("at4", &x, &fine, Activation::Relu6);
         let x = self.separable("up2", &x, &d.up2);
-        let fine = self.pointwise("from2", "skip2", &d.skip2);
         let prompt = self.pointwise("prompt2", "prompt_maps", &d.prompt2);
-        let fine = self.add("fine2", &fine, &prompt);
+        let fine = self.add("fine2", "skip2", &prompt);
         let x = self.up_add("at2", &x, &fine, Activation::Relu6);
         let x = self.separable("features", &x, &d.pixels);
         let pixels = self.graph.node("Identity", "pixels", &[&x], vec![]);

@@ -129,7 +129,7 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
     let [image, seen, asked, told] = contract(&weights.config);
     let writer = || Writer { graph: Graph::default(), parameters: &weights.parameters };
     let mut encoder = writer();
-    encoder.encoder(&weights.network.encoder);
+    encoder.encoder(&weights.network.encoder, &weights.network.decoder);
     let encoder = put("encoder.onnx", &encoder.graph.finish("encoder", &image, &seen))?;
     let mut decoder = writer();
     decoder.decoder(&weights.network.decoder, MAPS);
@@ -182,8 +182,8 @@ fn contract(config: &TrainConfig) -> [Vec<TensorSpec>; 4] {
     };
     let seen = vec![
         tensor("embedding", &[1, e.embedding, SIDE / 8, SIDE / 8]),
-        tensor("skip4", &[1, e.skip4, SIDE / 4, SIDE / 4]),
-        tensor("skip2", &[1, e.skip2, SIDE / 2, SIDE / 2]),
+        tensor("skip4", &[1, d.middle, SIDE / 4, SIDE / 4]),
+        tensor("skip2", &[1, d.pixels, SIDE / 2, SIDE / 2]),
     ];
     let mut asked = seen.clone();
     asked.extend([

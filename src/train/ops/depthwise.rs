@@ -6,7 +6,8 @@ use burn::tensor::ops::ConvOptions;
 use burn_flex::FlexTensor;
 
 use super::linear::before_activation;
-use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values, wide};
+use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values};
+use crate::wide::wide;
 
 /// What a depthwise convolution is like.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,8 @@ use burn::backend::ops::FloatTensorOps as _;
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values, wide};
+use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values};
+use crate::wide::wide;
 
 /// `activation(x w + b)` over the last axis.
 ///

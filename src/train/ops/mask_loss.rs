@@ -5,8 +5,9 @@ use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use super::fast_math::{exp, ln_1p};
-use super::{Kernel, apply, edges, has_kernels, tensor, values, wide};
+use super::{Kernel, apply, edges, has_kernels, tensor, values};
 use crate::train::net::parameters::OffTape as _;
+use crate::wide::wide;
 
 /// Masks a target: 0 for two or more prompts, 1..=3 alternatives for a lone click.
 pub const MASKS: usize = 4;

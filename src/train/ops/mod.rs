@@ -148,15 +148,6 @@ impl<const N: usize, K: Kernel<N>> Backward<Flex, N> for Step<K> {
     }
 }
 
-/// Runs a function compiled for the widest vectors that the CPU has.
-///
-/// The function must consume what it captured (`move`, and a buffer taken out of it): one that could be called again is
-/// reached through a shim that rustc compiles for the narrowest CPU, the whole body with it.
-#[inline(always)]
-fn wide<R>(run: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(run)
-}
-
 /// The values of a contiguous f32 tensor.
 fn values(t: &FlexTensor) -> &[f32] {
     t.as_slice().expect("kernels get contiguous f32 tensors")

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values, wide};
+use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values};
+use crate::wide::wide;
 
 /// `activation(nearest x2 (coarse) + fine)`.
 ///
