@@ -307,8 +307,8 @@ impl<S: Simd> Near<S> {
     #[inline(always)]
     fn sum(&self, seen: [S::f32s; 9]) -> S::f32s {
         let mut sum = self.bias;
-        for k in 0..9 {
-            sum = self.simd.mul_add_e_f32s(self.weights[k], seen[k], sum);
+        for (weight, seen) in self.weights.into_iter().zip(seen) {
+            sum = self.simd.mul_add_e_f32s(weight, seen, sum);
         }
         self.simd.min_f32s(self.simd.max_f32s(sum, self.low), self.high)
     }

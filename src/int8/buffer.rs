@@ -11,7 +11,22 @@ const BEYOND: usize = 4 * LINE;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([u8; LINE]);
+pub(super) struct Line([u8; LINE]);
+
+#[cfg(not(test))]
+type Lines = Vec<Line>;
+#[cfg(test)]
+pub(super) type Lines = super::guarded::Lines;
+
+#[cfg(not(test))]
+fn lines(line: Line, count: usize) -> Lines {
+    vec![line; count]
+}
+
+#[cfg(test)]
+fn lines(line: Line, count: usize) -> Lines {
+    Lines::new(line, count)
+}
 
 /// How an image lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +67,12 @@ impl Layout {
 }
 
 /// Bytes that begin at a line of the caches.
-pub(super) struct Memory(Vec<Line>);
+pub(super) struct Memory(Lines);
 
 impl Memory {
     /// For images of these layouts, one at a time.
     pub fn new(layouts: impl IntoIterator<Item = Layout>, fill: u8) -> Self {
-        Self(vec![Line([fill; LINE]); layouts.into_iter().map(|l| l.lines()).max().unwrap_or(0)])
+        Self(lines(Line([fill; LINE]), layouts.into_iter().map(|l| l.lines()).max().unwrap_or(0)))
     }
 
     /// The first pixel of an image of this layout.

@@ -14,6 +14,8 @@ mod buffer;
 pub mod engine;
 pub mod float;
 pub(crate) mod geometry;
+#[cfg(test)]
+mod guarded;
 mod isa;
 mod kernels;
 pub mod network;

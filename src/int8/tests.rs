@@ -130,6 +130,12 @@ fn compare(draft: &mut Draft) {
     }
 }
 
+/// At most 32 of each; less by PROPTEST_CASES, under tools that run many times slower.
+fn few() -> ProptestConfig {
+    let all = ProptestConfig::default();
+    ProptestConfig { cases: all.cases.min(if cfg!(miri) { 2 } else { 32 }), ..all }
+}
+
 fn edges() -> impl Strategy<Value = usize> {
     prop_oneof![4 => 1usize..9, 4 => 1usize..40, 2 => Just(64), 1 => Just(129)]
 }
@@ -144,7 +150,7 @@ fn channels() -> impl Strategy<Value = usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 32 }))]
+    #![proptest_config(few())]
 
     #[test]
     fn a_full_convolution_is_that_of_the_definition(
