@@ -21,6 +21,7 @@ use std::cell::RefCell;
 
 use crate::contour::Outline;
 use crate::frame::{PixelScale, ScaleSource};
+use crate::geometry::length_f64;
 use crate::units::{Millimetres, SquareMillimetres};
 
 /// What an outline measures.
@@ -132,7 +133,7 @@ impl Measurer {
             start += ring.len();
             let of_ring = Moments::of(ring);
             if of_ring.area > 0.0 {
-                perimeter += edges(ring).map(|(a, b)| (b.0 - a.0).hypot(b.1 - a.1)).sum::<f64>();
+                perimeter += edges(ring).map(|(a, b)| length_f64(b.0 - a.0, b.1 - a.1)).sum::<f64>();
             }
             moments.add(&of_ring);
         }
@@ -224,7 +225,7 @@ impl Moments {
         let yy = self.yy / self.area - cy * cy;
         let xy = self.xy / self.area - cx * cy;
         let mean = (xx + yy) / 2.0;
-        let spread = ((xx - yy) / 2.0).hypot(xy);
+        let spread = length_f64((xx - yy) / 2.0, xy);
         (4.0 * (mean + spread).max(0.0).sqrt(), 4.0 * (mean - spread).max(0.0).sqrt())
     }
 }
@@ -234,7 +235,7 @@ impl Moments {
 /// Source: Shamos 1978, rotating calipers.
 fn diameters(hull: &[(f64, f64)]) -> (f64, f64) {
     let n = hull.len();
-    let distance = |i: usize, k: usize| (hull[i].0 - hull[k].0).hypot(hull[i].1 - hull[k].1);
+    let distance = |i: usize, k: usize| length_f64(hull[i].0 - hull[k].0, hull[i].1 - hull[k].1);
     let (mut longest, mut ends) = (0.0, (0, 0));
     let mut far = 1 % n.max(1);
     for i in 0..n {
@@ -401,7 +402,7 @@ mod tests {
     fn brute_longest(o: &Outline) -> f64 {
         let p = o.points();
         let pairs = p.iter().flat_map(|a| p.iter().map(move |b| (a, b)));
-        pairs.map(|(a, b)| f64::from(a.x - b.x).hypot(f64::from(a.y - b.y))).fold(0.0, f64::max)
+        pairs.map(|(a, b)| length_f64(f64::from(a.x - b.x), f64::from(a.y - b.y))).fold(0.0, f64::max)
     }
 
     fn star() -> impl Strategy<Value = Vec<(f64, f64)>> {
@@ -430,7 +431,7 @@ mod tests {
             measurer.sorted.extend(cells.iter().map(|&(x, y)| (f64::from(x), f64::from(y))));
             let all = measurer.sorted.clone();
             measurer.wrap_hull();
-            let brute = all.iter().flat_map(|a| all.iter().map(move |b| (a.0 - b.0).hypot(a.1 - b.1))).fold(0.0, f64::max);
+            let brute = all.iter().flat_map(|a| all.iter().map(move |b| length_f64(a.0 - b.0, a.1 - b.1))).fold(0.0, f64::max);
             prop_assert_eq!(diameters(&measurer.hull).0, brute);
         }
 

@@ -5,7 +5,7 @@
 //!
 //! Invariant: `now_of` and `rest_of` of one [`Pose`] undo each other, so truth, speckle and displacement cannot differ.
 
-use crate::geometry::Point;
+use crate::geometry::{Point, length};
 
 /// The tissue's own space, mm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Pose {
     pub(super) fn now_of(&self, p: Point<Rest>) -> Point<Now> {
         let c = self.motion.centre;
         let (x, y) = self.pulsed(p.x - c.x, p.y - c.y, false);
-        let (x, y) = rotated(x, y, self.angle_at(x.hypot(y)));
+        let (x, y) = rotated(x, y, self.angle_at(length(x, y)));
         let (x, y) = (x + c.x, y + c.y);
         let x = x + self.sway * grip(y, self.motion.grip_mm);
         Point::new(x, heaved(y, self.heave, self.motion.grip_mm))
@@ -103,7 +103,7 @@ impl Pose {
         let y = unheaved(p.y, self.heave, self.motion.grip_mm);
         let x = p.x - self.sway * grip(y, self.motion.grip_mm);
         let (x, y) = (x - c.x, y - c.y);
-        let angle = self.angle_at(x.hypot(y));
+        let angle = self.angle_at(length(x, y));
         let (x, y) = rotated(x, y, -angle);
         let (x, y) = self.pulsed(x, y, true);
         (Point::new(x + c.x, y + c.y), angle)

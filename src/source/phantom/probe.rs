@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{PixelScale, ScaleSource};
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{Image, Point, Rect, length};
 use crate::units::Millimetres;
 
 use super::motion::Now;
@@ -73,7 +73,7 @@ impl Probe {
             Field::Linear { aperture_mm } => (p.x / aperture_mm, p.y),
             Field::Fan { radius_mm, half_angle } => {
                 let y = p.y + radius_mm;
-                (p.x.atan2(y) / (2.0 * half_angle), p.x.hypot(y) - radius_mm)
+                (p.x.atan2(y) / (2.0 * half_angle), length(p.x, y) - radius_mm)
             }
         };
         ((across + 0.5) * BEAMS as f32 - 0.5, along / self.sample_mm() - 0.5)

@@ -8,6 +8,7 @@
 use super::motion::Pose;
 use super::probe::{BEAMS, Probe, SAMPLES};
 use super::speckle::{Atlas, FIELD_SIGMA, mixed, white_noise};
+use crate::geometry::length;
 
 /// Standard deviation of the whole axial response, samples.
 const AXIAL_SIGMA: f32 = 1.6;
@@ -340,7 +341,7 @@ fn gain_step_np(probe: &Probe, s: usize) -> f32 {
 fn lateral_sigma(probe: &Probe, s: usize) -> f32 {
     let off = (s as f32 + 0.5) * probe.sample_mm() / probe.focus_mm - 1.0;
     let spread = if off < 0.0 { -off } else { (0.6 * off).min(1.0) };
-    probe.focus_beams.hypot(spread * probe.spread_beams)
+    length(probe.focus_beams, spread * probe.spread_beams)
 }
 
 /// Widens the field's point spread to `sigma` and keeps its speckle at unit power.

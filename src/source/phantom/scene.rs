@@ -2,7 +2,7 @@
 
 use std::f32::consts::{PI, TAU};
 
-use crate::geometry::Point;
+use crate::geometry::{Point, length};
 
 use super::motion::{Motion, Now, Pose, Rest};
 use super::probe::Probe;
@@ -53,18 +53,18 @@ impl Shape {
 
     pub(super) fn contains(&self, p: Point<Rest>) -> bool {
         let (u, v) = self.normalised(p);
-        u.hypot(v) < self.edge(v.atan2(u))
+        length(u, v) < self.edge(v.atan2(u))
     }
 
     /// Distance to the edge, mm, to first order; negative inside.
     pub(super) fn distance(&self, p: Point<Rest>) -> f32 {
         let (u, v) = self.normalised(p);
-        let rho = u.hypot(v);
+        let rho = length(u, v);
         if rho < 1e-6 {
             return -self.axes.0.min(self.axes.1);
         }
         let edge = if self.lobes.is_empty() || rho > 2.0 { 1.0 } else { self.edge(v.atan2(u)) };
-        let slope = (u / self.axes.0).hypot(v / self.axes.1) / rho;
+        let slope = length(u / self.axes.0, v / self.axes.1) / rho;
         let beyond_box = (u.abs() - edge.max(1.0)) * self.axes.0;
         ((rho - edge) / slope).max(beyond_box).max((v.abs() - edge.max(1.0)) * self.axes.1)
     }
@@ -73,7 +73,7 @@ impl Shape {
     fn normal(&self, p: Point<Rest>) -> (f32, f32) {
         let (u, v) = self.normalised(p);
         let (gu, gv) = (u / self.axes.0, v / self.axes.1);
-        let n = gu.hypot(gv).max(1e-9);
+        let n = length(gu, gv).max(1e-9);
         let (s, c) = self.tilt.sin_cos();
         ((c * gu - s * gv) / n, (s * gu + c * gv) / n)
     }
@@ -226,7 +226,7 @@ impl Anatomy {
                 let patchy = 0.45 + 0.8 * noise.at(1.7 * t, 9.0) + 0.6 * noise.at(7.0 * t, 12.0);
                 let s = layer.reflection * patchy.max(0.0) * bell(below / self.interface_mm);
                 let slope = top(along + 0.5) - top(along - 0.5);
-                let k = s / slope.hypot(1.0);
+                let k = s / length(slope, 1.0);
                 reflection.0 += k * (down.0 - slope * down.1);
                 reflection.1 += k * (down.1 + slope * down.0);
             }
@@ -241,7 +241,7 @@ impl Anatomy {
         if r.is_infinite() {
             return (p.x, p.y, (0.0, 1.0));
         }
-        let (angle, d) = (p.x.atan2(p.y + r), p.x.hypot(p.y + r));
+        let (angle, d) = (p.x.atan2(p.y + r), length(p.x, p.y + r));
         (angle * (r + 0.3 * p.y.max(0.0)), d - r, (angle.sin(), angle.cos()))
     }
 }

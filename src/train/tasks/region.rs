@@ -7,6 +7,7 @@ use rand::Rng;
 
 use super::{AREA_MIN, fits, grown, largest, shrunk, where_both};
 use crate::eval::components::Components;
+use crate::geometry::length;
 use crate::mask::Bitmap;
 use crate::train::picture::{Picture, SIDE, chance, uniform};
 
@@ -79,7 +80,7 @@ fn steepness(p: &Picture) -> Picture {
     let step = |i: usize| (i.saturating_sub(1), (i + 1).min(SIDE - 1));
     Picture::from_fn(|x, y| {
         let ((x0, x1), (y0, y1)) = (step(x), step(y));
-        (p.at(x1, y) - p.at(x0, y)).hypot(p.at(x, y1) - p.at(x, y0))
+        length(p.at(x1, y) - p.at(x0, y), p.at(x, y1) - p.at(x, y0))
     })
 }
 

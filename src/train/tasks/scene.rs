@@ -4,6 +4,7 @@ use rand::Rng;
 
 use super::paint::{paint, texture};
 use super::{AREA_MIN, fits, largest, shape, where_both};
+use crate::geometry::length;
 use crate::mask::Bitmap;
 use crate::train::picture::{Picture, SIDE, chance, uniform};
 
@@ -53,7 +54,7 @@ fn fan(rng: &mut impl Rng) -> Bitmap {
     let (from, to, half) = (uniform(rng, 0.0, 70.0), uniform(rng, 270.0, 330.0), uniform(rng, 0.45, 1.0));
     Picture::from_fn(|x, y| {
         let (dx, dy) = (x as f32 - apex.0, y as f32 - apex.1);
-        let (r, angle) = (dx.hypot(dy), dx.atan2(dy));
+        let (r, angle) = (length(dx, dy), dx.atan2(dy));
         if r > from && r < to && angle.abs() < half { 1.0 } else { 0.0 }
     })
     .above(0.5)

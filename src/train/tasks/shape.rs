@@ -5,6 +5,7 @@ use std::f32::consts::{PI, TAU};
 use rand::Rng;
 
 use super::largest;
+use crate::geometry;
 use crate::mask::Bitmap;
 use crate::train::picture::{Picture, SIDE, chance, uniform};
 
@@ -41,7 +42,7 @@ fn ellipse(rng: &mut impl Rng) -> Bitmap {
     of_rule(|x, y| {
         let (dx, dy) = (x - cx, y - cy);
         let (u, v) = ((dx * cos + dy * sin) / a, (dy * cos - dx * sin) / b);
-        let r = u.hypot(v);
+        let r = geometry::length(u, v);
         if r > 1.6 {
             return false;
         }
@@ -68,7 +69,7 @@ fn distance_to_segment(p: (f32, f32), a: (f32, f32), b: (f32, f32)) -> f32 {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let along = ((p.0 - a.0) * dx + (p.1 - a.1) * dy) / (dx * dx + dy * dy).max(1e-6);
     let t = along.clamp(0.0, 1.0);
-    (p.0 - a.0 - t * dx).hypot(p.1 - a.1 - t * dy)
+    geometry::length(p.0 - a.0 - t * dx, p.1 - a.1 - t * dy)
 }
 
 /// Between two nearly parallel curves, perhaps cut off at both ends.
@@ -97,7 +98,7 @@ fn wall(rng: &mut impl Rng) -> Bitmap {
     let uneven = Picture::smooth_noise(rng, 50.0);
     of_rule(|x, y| {
         let (u, v) = ((x - cx) / a, (y - cy) / b);
-        let r = u.hypot(v) + 0.05 * uneven.at(x as usize, y as usize);
+        let r = geometry::length(u, v) + 0.05 * uneven.at(x as usize, y as usize);
         r > 1.0 - thick && r < 1.0 && (v.atan2(u) - from).rem_euclid(TAU) < length
     })
 }
