@@ -30,7 +30,7 @@ export BINDGEN_EXTRA_CLANG_ARGS_aarch64_unknown_linux_gnu="--target=aarch64-linu
 build="--release --locked --target $target --no-default-features --features device"
 if [ "${1:-}" = --tests ]; then
     # shellcheck disable=SC2086 # words
-    "$cargo" test $build --no-run --lib --test model --message-format=json |
+    "$cargo" test $build --no-run --lib --test model --test same_everywhere --message-format=json |
         sed -n 's|.*"executable":"\([^"]*/deps/[^"]*\)".*|\1|p'
 else
     # shellcheck disable=SC2086 # words
