@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Boots the virtual device and does for it what is done from outside: touches, and looks at the screen.
 
-    boot.py ARCH KERNEL INITRAMFS OUT [--limit S] [--icount] [--cpu NAME] [--append WORDS] [--no-panel]
+    boot.py ARCH KERNEL INITRAMFS OUT [--limit S] [--icount] [--cpu NAME]
+    [--truth FILE] [--append WORDS] [--no-panel]
 
 Prints the guest's console with times. Lines of the guest:
 
@@ -10,7 +11,9 @@ Prints the guest's console with times. Lines of the guest:
     @@ two X Y X Y          two fingers go down and up
     @@ shot NAME [WORD...]  the screen is written to OUT/NAME.png; each WORD holds, as in live>20 or alarm=0: the px of a
                             colour on the screen (live, alarm, cue, frozen, object: those of the theme; any: not black)
-                            or around=X,Y,R: the object's px in the picture lie around that place, none farther than R
+                            or around=X,Y,R: the object's px in the picture lie around that place, none farther than R;
+                            or truth=X,Y,SCALE,PX: of the outline of one of the pictures in --truth, put there with that
+                            scale, nine in ten points have one of the object's px nearer than PX
     @@ await S NAME WORD... the same, again and again until it holds, at most S seconds
     @@ unplug / plug        the touch panel goes away; it comes back
     @@ end N                N failures: the exit status
@@ -70,8 +73,8 @@ class Qmp:
 class Device:
     """The virtual device as seen from outside."""
 
-    def __init__(self, qmp, out):
-        self.qmp, self.out, self.fingers = qmp, out, 0
+    def __init__(self, qmp, out, truth):
+        self.qmp, self.out, self.truth, self.fingers = qmp, out, truth, 0
 
     def events(self, kind, places):
         events = []
@@ -125,6 +128,9 @@ class Device:
             if word.startswith("around="):
                 wrong += astray(pixels, width, *map(float, word[7:].split(",")))
                 continue
+            if word.startswith("truth="):
+                wrong += untrue(pixels, width, self.truth, *map(float, word[6:].split(",")))
+                continue
             colour, sign, limit = re.fullmatch(r"(\w+)([<>=])(\d+)", word).groups()
             have, limit = counts[colour], int(limit)
             if not {"<": have < limit, ">": have > limit, "=": have == limit}[sign]:
@@ -171,14 +177,36 @@ def count(pixels, rgb):
                if abs(pixels[i] - want[0]) < 9 and abs(pixels[i + 1] - want[1]) < 9 and abs(pixels[i + 2] - want[2]) < 9)
 
 
-def astray(pixels, width, x, y, radius):
-    """What is wrong with the place of the object's outline in the picture, which is at the left, below the status bar."""
+def read_truth(path):
+    """Outlines of pictures: lists of (x, y)."""
+    lines = Path(path).read_text().splitlines() if path else []
+    return [[tuple(map(float, point.split(","))) for point in line.split()] for line in lines]
+
+
+def object_px(pixels, width):
+    """The object's px in the picture, which is at the left, below the status bar."""
     want = COLOURS["object"].to_bytes(3, "big")
-    found = []
     for at in range(45 * width * 3, 372 * width * 3, 3):
         px, py = at // 3 % width, at // 3 // width
         if px < 570 and all(abs(pixels[at + i] - want[i]) < 9 for i in range(3)):
-            found.append((px, py))
+            yield px, py
+
+
+def untrue(pixels, width, truth, x, y, scale, reach):
+    """What is wrong with the shape of the object's outline: the looped picture that it fits best is the one that may be shown."""
+    near = set()
+    for px, py in object_px(pixels, width):
+        span = range(-int(reach), int(reach) + 1)
+        near.update((px + dx, py + dy) for dx in span for dy in span if dx * dx + dy * dy <= reach * reach)
+    held = [sum((int(x + px * scale), int(y + py * scale)) in near for px, py in points) / len(points) for points in truth]
+    best = max(held)
+    print(f"          {best:.2f} of the true outline of picture {held.index(best)}, of the worst {min(held):.2f}", flush=True)
+    return [f"{best:.2f} of the true outline"] if best < 0.9 else []
+
+
+def astray(pixels, width, x, y, radius):
+    """What is wrong with the place of the object's outline in the picture."""
+    found = list(object_px(pixels, width))
     # Nearer than that there is the marker of the tap.
     outer = sum(1 for px, py in found if ((px - x) ** 2 + (py - y) ** 2) ** 0.5 > radius / 3)
     if outer < 100:
@@ -222,6 +250,7 @@ def main():
     parser.add_argument("--icount", action="store_true")
     parser.add_argument("--no-panel", action="store_true")
     parser.add_argument("--cpu")
+    parser.add_argument("--truth")
     parser.add_argument("--append", default="")
     a = parser.parse_args()
     out = Path(a.out).resolve()
@@ -230,7 +259,7 @@ def main():
     control = os.path.join(folder, "qmp")
     began = time.monotonic()
     qemu = subprocess.Popen(command(a, control), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    device, status, pending = Device(Qmp(control), out), 98, b""
+    device, status, pending = Device(Qmp(control), out, read_truth(a.truth)), 98, b""
     try:
         while True:
             if time.monotonic() - began > a.limit:

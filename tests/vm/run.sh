@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs one test in the virtual device: tests/vm/run.sh ARCH PROGRAM TEST [OUT] [words for boot.py]
 #
-# ARCH is arm64 or amd64, PROGRAM a sonotap with feature `device` for it, TEST one of tests/vm/guest: e2e, faults, age, instructions.
+# ARCH is arm64 or amd64, PROGRAM a sonotap with feature `device` for it, TEST one of tests/vm/guest: e2e, live, faults, age,
+# instructions.
 # Screens and a log are left in OUT. Needs qemu-system-arm or -x86 8.1 or newer (Debian: bookworm-backports), python3, readelf and a Debian
 # mirror.
 set -euo pipefail
@@ -10,17 +11,22 @@ arch=$1 program=$2 test=$3 out=${4:-target/vm}
 shift $(($# < 4 ? $# : 4))
 cache=${SONOTAP_VM_CACHE:-${HOME:-.}/.cache/sonotap/vm}
 mkdir -p "$cache" "$out"
-if [ "$test" = e2e ] && [ ! -s "$cache/cyst.yuyv" ]; then
-    cargo run --release --locked --example phantom_yuyv -- cyst 640 480 45 "$cache/cyst.yuyv"
+case $test in e2e | live) looped=$cache/cyst.yuyv ;; *) looped= ;; esac
+if [ -n "$looped" ] && [ ! -s "${looped%.yuyv}.truth" ]; then
+    cargo run --release --locked --example phantom_yuyv -- cyst 640 480 45 "$looped"
 fi
 files=("$program:/bin/sonotap" "models/student:/usr/share/sonotap/models/student")
 files+=("firmware-config/profiles/vm.toml:/etc/sonotap/sonotap.toml")
-[ "$test" != e2e ] || files+=("$cache/cyst.yuyv:/cyst.yuyv")
+[ -z "$looped" ] || files+=("$looped:/cyst.yuyv")
+words=()
+case $test in
+    live) words=(--icount --truth "${looped%.yuyv}.truth") ;;
+esac
 initramfs=$out/$arch-$test.cpio.gz
 python3 tests/vm/kit.py "$cache" "$arch" "$initramfs" "tests/vm/guest/$test.sh" "${files[@]}"
 kernel=$(ls "$cache/$arch"/root/boot/vmlinuz-* | tail -n1)
 status=0
-python3 tests/vm/boot.py "$arch" "$kernel" "$initramfs" "$out" "$@" > "$out/$arch-$test.log" 2>&1 || status=$?
+python3 tests/vm/boot.py "$arch" "$kernel" "$initramfs" "$out" "${words[@]}" "$@" > "$out/$arch-$test.log" 2>&1 || status=$?
 rm -f "$initramfs"
 grep -aE '\] (ok|FAILED|==|stopped|memory|frames|@@ end|instructions)|"(mean|p50|p99|max)_ms"|^boot|_ms"|\.png|Error|Traceback' "$out/$arch-$test.log" || true
 exit "$status"

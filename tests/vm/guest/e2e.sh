@@ -18,7 +18,7 @@ for kind in fbdev drm; do
     host await 20 "$kind-live" "live>20" "alarm=0" "object=0"
     host tap 244 184
     host await 20 "$kind-tapped" "object>100"
-    # A look takes seconds here, and an outline that old is not shown on a live picture: it is asked for on a still one.
+    # A look takes seconds here, and an outline that old is not shown on a live picture: it is asked for on a still one. live.sh has the other.
     host tap 736 406
     host await 180 "$kind-frozen" "frozen>2000" "object>300" around=244,184,95
     host tap 736 406
