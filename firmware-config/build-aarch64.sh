@@ -3,7 +3,8 @@
 #
 #   firmware-config/build-aarch64.sh             build (about 25 CPU minutes from nothing); the last line is the binary's path
 #   firmware-config/build-aarch64.sh --packages  install the packages first (as root)
-#   firmware-config/build-aarch64.sh --tests     build tests to run under qemu-user; the lines are their paths
+#   firmware-config/build-aarch64.sh --tests     build tests to run under qemu-user, and what the virtual device runs beside sonotap; the
+#                                                lines are the paths of the tests
 #
 # RUST_AARCH64=rustup uses the cargo in PATH, whose toolchain must have the target; without it, Debian's cargo-web.
 set -euo pipefail
@@ -29,6 +30,8 @@ export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
 export BINDGEN_EXTRA_CLANG_ARGS_aarch64_unknown_linux_gnu="--target=aarch64-linux-gnu -I/usr/aarch64-linux-gnu/include"
 build="--release --locked --target $target --no-default-features --features device"
 if [ "${1:-}" = --tests ]; then
+    # shellcheck disable=SC2086 # words
+    "$cargo" build $build --example screen_panics
     # shellcheck disable=SC2086 # words
     "$cargo" test $build --no-run --lib --test model --test same_everywhere --message-format=json |
         sed -n 's|.*"executable":"\([^"]*/deps/[^"]*\)".*|\1|p'

@@ -1,5 +1,8 @@
 //! The text console under a screen: kept from writing over the picture, and given back at the end.
-#![allow(unsafe_code, reason = "one ioctl with a number as its argument")]
+//!
+//! Who is killed cannot give it back, and nobody else does: the next to take it finds graphics mode with nobody behind it, and gives back
+//! text.
+#![allow(unsafe_code, reason = "ioctls on a number or a small structure")]
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -8,9 +11,22 @@ use crate::error::{Error, ErrorKind, Result};
 
 const KDGETMODE: libc::c_ulong = 0x4B3B;
 const KDSETMODE: libc::c_ulong = 0x4B3A;
+const KD_TEXT: libc::c_int = 0;
 const KD_GRAPHICS: libc::c_int = 1;
+const VT_GETMODE: libc::c_ulong = 0x5601;
+/// Switching of consoles is up to the kernel, not to a program that shows there.
+const VT_AUTO: u8 = 0;
 
-/// A console in graphics mode; dropping it, also while a panic unwinds, restores the mode it had.
+/// `struct vt_mode` of linux/vt.h.
+#[repr(C)]
+#[derive(Default)]
+struct VtMode {
+    mode: u8,
+    waits: u8,
+    signals: [libc::c_short; 3],
+}
+
+/// A console in graphics mode; dropping it, also while a panic unwinds, restores the mode it had, or text when that was left behind.
 pub struct Console {
     tty: File,
     mode: libc::c_int,
@@ -31,7 +47,10 @@ impl Console {
         if unsafe { libc::ioctl(tty.as_raw_fd(), KDGETMODE as _, std::ptr::from_mut(&mut mode)) } < 0 {
             return Err(failed(std::io::Error::last_os_error()));
         }
-        let console = Self { tty, mode };
+        let mut vt = VtMode::default();
+        // SAFETY: VT_GETMODE writes one `vt_mode`, whose layout `VtMode` has (a test holds its size).
+        let told = unsafe { libc::ioctl(tty.as_raw_fd(), VT_GETMODE as _, std::ptr::from_mut(&mut vt)) };
+        let console = Self { tty, mode: mode_after(mode, (told >= 0).then_some(vt.mode)) };
         console.set(KD_GRAPHICS).map_err(failed)?;
         Ok(console)
     }
@@ -45,10 +64,36 @@ impl Console {
     }
 }
 
+/// The mode to give back for that found; `switching` is that of the console, where it is known.
+fn mode_after(found: libc::c_int, switching: Option<u8>) -> libc::c_int {
+    // A display server takes part in switching; a console in graphics mode without one was left by a program that was killed.
+    if found == KD_GRAPHICS && switching == Some(VT_AUTO) { KD_TEXT } else { found }
+}
+
 impl Drop for Console {
     fn drop(&mut self) {
         if let Err(e) = self.set(self.mode) {
             log::error!("console: its mode cannot be restored: {e}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VT_PROCESS: u8 = 1;
+
+    #[test]
+    fn the_structure_is_that_of_the_kernel() {
+        assert_eq!(size_of::<VtMode>(), 8);
+    }
+
+    #[test]
+    fn graphics_that_a_killed_program_left_becomes_text_and_those_of_a_display_server_stay() {
+        assert_eq!(mode_after(KD_TEXT, Some(VT_AUTO)), KD_TEXT);
+        assert_eq!(mode_after(KD_GRAPHICS, Some(VT_AUTO)), KD_TEXT);
+        assert_eq!(mode_after(KD_GRAPHICS, Some(VT_PROCESS)), KD_GRAPHICS);
+        assert_eq!(mode_after(KD_GRAPHICS, None), KD_GRAPHICS);
     }
 }
