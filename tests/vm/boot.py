@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Boots the virtual device and does for it what is done from outside: touches, and looks at the screen.
 
-    boot.py ARCH KERNEL INITRAMFS OUT [--limit S] [--icount] [--cpu NAME]
+    boot.py ARCH KERNEL INITRAMFS OUT [--limit S] [--icount] [--cpu NAME] [--card NAME]
     [--truth FILE] [--append WORDS] [--no-panel]
 
 Prints the guest's console with times. Lines of the guest:
@@ -235,7 +235,8 @@ def command(a, control):
         words += ["-icount", "shift=0,sleep=off"]
     words += ["-smp", "1" if a.icount else "2", "-m", "1024", "-nodefaults", "-no-reboot", "-display", "none"]
     words += ["-serial", "stdio", "-qmp", f"unix:{control},server=on,wait=off"]
-    words += ["-device", f"virtio-gpu-pci,xres={SIZE[0]},yres={SIZE[1]}"] + PANEL
+    size = f",xres={SIZE[0]},yres={SIZE[1]}" if a.card.startswith("virtio") else ""
+    words += ["-device", a.card + size] + PANEL
     if not a.no_panel:
         words += ["-device", "virtio-multitouch-pci,id=panel,bus=socket0"]
     words += ["-kernel", a.kernel, "-initrd", a.initramfs]
@@ -250,6 +251,7 @@ def main():
     parser.add_argument("--icount", action="store_true")
     parser.add_argument("--no-panel", action="store_true")
     parser.add_argument("--cpu")
+    parser.add_argument("--card", default="virtio-gpu-pci")
     parser.add_argument("--truth")
     parser.add_argument("--append", default="")
     a = parser.parse_args()

@@ -26,7 +26,7 @@ KERNEL = {"arm64": "linux-image-arm64", "amd64": "linux-image-amd64"}
 # A webcam; an HDMI input and an HDMI output, which vivid can join, so that a known picture comes through the camera.
 VIVID = "n_devs=2 node_types=0x101,0x101 num_inputs=1,1 input_types=0,3 num_outputs=1,1 output_types=1,1"
 MODULES = {
-    "virtio_pci": "", "virtio-gpu": "", "virtio_input": "", "evdev": "", "uinput": "",
+    "virtio_pci": "", "virtio-gpu": "", "cirrus": "", "virtio_input": "", "evdev": "", "uinput": "",
     "vivid": os.environ.get("VIVID", VIVID),
 }
 

@@ -2,7 +2,7 @@
 # Runs one test in the virtual device: tests/vm/run.sh ARCH PROGRAM TEST [OUT] [words for boot.py]
 #
 # ARCH is arm64 or amd64, PROGRAM a sonotap with feature `device` for it, TEST one of tests/vm/guest: e2e, live, faults, age,
-# instructions, console (needs the example screen_panics, built beside PROGRAM).
+# instructions, depth16, console (needs the example screen_panics, built beside PROGRAM).
 # Screens and a log are left in OUT. Needs qemu-system-arm or -x86 8.1 or newer (Debian: bookworm-backports), python3, readelf and a Debian
 # mirror.
 set -euo pipefail
@@ -22,6 +22,7 @@ files+=("firmware-config/profiles/vm.toml:/etc/sonotap/sonotap.toml")
 words=()
 case $test in
     live) words=(--icount --truth "${looped%.yuyv}.truth") ;;
+    depth16) words=(--card cirrus-vga --append video=800x480-16) ;;
 esac
 initramfs=$out/$arch-$test.cpio.gz
 python3 tests/vm/kit.py "$cache" "$arch" "$initramfs" "tests/vm/guest/$test.sh" "${files[@]}"
