@@ -48,6 +48,7 @@ pub mod scene;
 pub mod screen;
 pub mod session;
 pub mod source;
+mod text_file;
 pub mod track;
 #[cfg(feature = "train")]
 pub mod train;

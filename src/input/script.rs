@@ -37,7 +37,6 @@
 //! ```
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::Path;
 
 use toml::Spanned;
@@ -48,8 +47,11 @@ use crate::geometry::{Image, Point, Rect};
 use crate::prompt::Polarity;
 use crate::scene::Tool;
 use crate::session::Command;
+use crate::text_file;
 use crate::units::{FrameId, Nanos, ObjectId};
 
+/// What the file is, for errors.
+const WHAT: &str = "a taps file";
 const WHEN_KEYS: [&str; 2] = ["at_ms", "frame"];
 const ACTION_KEYS: [&str; 5] = ["tap", "box", "press", "scrub", "select"];
 const STEP_KEYS: [&str; 8] = ["at_ms", "frame", "tap", "label", "box", "press", "scrub", "select"];
@@ -133,15 +135,8 @@ impl Script {
     /// # Errors
     /// `Io` if it cannot be read, `Format` if it is not UTF-8, and those of [`Self::parse`].
     pub fn load(path: &Path) -> Result<Self> {
-        let place = path.display().to_string();
-        let failed = |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{place}: cannot be read: {e}"), e);
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(Self::BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-        check_size(bytes.len(), &place)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|e| Error::caused(ErrorKind::Format, format!("{place}: expected UTF-8 text"), e))?;
-        Self::parse(&text, &place)
+        let text = text_file::read(path, WHAT, Self::BYTES_MAX)?;
+        Self::parse(&text, &path.display().to_string())
     }
 
     /// Reads the text of a taps file; errors begin with `place`.
@@ -149,7 +144,7 @@ impl Script {
     /// # Errors
     /// `Config`, with the line, for whatever the format does not allow.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
-        check_size(text.len(), place)?;
+        text_file::check_size(text.len(), place, WHAT, Self::BYTES_MAX)?;
         let reader = Reader { text, place };
         let table = DeTable::parse(text)
             .map_err(|e| reader.error(e.span().map_or(0, |span| span.start), e.message().to_owned()))?;
@@ -210,14 +205,6 @@ impl Script {
     pub fn len(&self) -> usize {
         self.steps.len()
     }
-}
-
-fn check_size(bytes: usize, place: &str) -> Result<()> {
-    if bytes > Script::BYTES_MAX {
-        let message = format!("{place}: expected a taps file of at most {} bytes, got a larger one", Script::BYTES_MAX);
-        return Err(Error::new(ErrorKind::Config, message));
-    }
-    Ok(())
 }
 
 /// The text that is read, and its name for errors.

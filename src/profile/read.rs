@@ -1,11 +1,11 @@
 //! From the text to a [`Profile`], with the line of whatever is wrong.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use super::Profile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::script::nearest;
+use crate::text_file;
 
 impl Profile {
     /// Most bytes of a file.
@@ -16,19 +16,8 @@ impl Profile {
     /// # Errors
     /// `Io` when it cannot be read, `Format` when it is not UTF-8, and those of [`Self::parse`].
     pub fn load(path: &Path) -> Result<Self> {
-        let place = path.display().to_string();
-        let failed = |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{place}: cannot be read: {e}"), e);
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(Self::BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() > Self::BYTES_MAX {
-            let most = Self::BYTES_MAX;
-            let message = format!("{place}: expected a profile of at most {most} bytes, got a larger one");
-            return Err(Error::new(ErrorKind::Config, message));
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|e| Error::caused(ErrorKind::Format, format!("{place}: expected UTF-8 text"), e))?;
-        Self::parse(&text, &place)
+        let text = text_file::read(path, "a profile", Self::BYTES_MAX)?;
+        Self::parse(&text, &path.display().to_string())
     }
 
     /// Reads and checks the text of a profile; errors begin with `place`.
