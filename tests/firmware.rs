@@ -68,6 +68,7 @@ fn the_service_can_touch_nothing_but_its_devices() {
     }
     let start = values("ExecStart")[0];
     assert!(start.starts_with("/usr/bin/sonotap run --config /etc/sonotap/sonotap.toml"), "{start}");
+    assert_eq!(values("ExecStopPost"), ["-/usr/bin/sonotap blank --config /etc/sonotap/sonotap.toml"]);
 }
 
 #[test]

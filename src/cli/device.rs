@@ -13,10 +13,7 @@ use super::output::say;
 /// The profile of `--config`, with what the arguments say instead.
 pub fn effective(arguments: &RunArguments, wanted: &Wanted) -> Result<Profile> {
     let mut profile = arguments.config.as_deref().map(Profile::load).transpose()?.unwrap_or_default();
-    if let Some((kind, path)) = wanted.main() {
-        profile.display.kind = kind;
-        profile.display.path = path.map(Path::to_owned);
-    }
+    look_at(&mut profile, wanted);
     if let Some(size) = &arguments.size {
         let (width, height) = parse_size(size)?;
         profile.display.size = [width, height];
@@ -31,6 +28,30 @@ pub fn effective(arguments: &RunArguments, wanted: &Wanted) -> Result<Profile> {
         camera.fps = fps;
     }
     Ok(profile)
+}
+
+/// Another screen than the profile's, if the arguments say.
+fn look_at(profile: &mut Profile, wanted: &Wanted) {
+    if let Some((kind, path)) = wanted.main() {
+        profile.display.kind = kind;
+        profile.display.path = path.map(Path::to_owned);
+    }
+}
+
+/// Takes what a killed run left off the screen: black, and the text console where there is one.
+#[cfg(feature = "kms")]
+pub fn blank(config: &Path, display: &[String]) -> Result<()> {
+    use sonotap::display::Presented;
+    use sonotap::overlay::Canvas;
+    use sonotap::units::{FrameId, Nanos};
+
+    let mut profile = Profile::load(config)?;
+    look_at(&mut profile, &Wanted::parse(display)?);
+    let mut screen = open_bare(&profile)?;
+    let (width, height) = screen.size();
+    let nothing = Presented { frame: FrameId(0), captured: Nanos(0), presented: Nanos(0) };
+    screen.present(&Canvas::new(width, height), &nothing)?;
+    Ok(screen.finish()?)
 }
 
 /// Obeys `--check-config` and `--print-config`; whether one of them was given.

@@ -93,6 +93,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Take what a killed run left off the screen, and give the text console back.
+    #[cfg(feature = "kms")]
+    Blank {
+        /// The profile that it was run with.
+        #[arg(long, value_name = "PROFILE.toml")]
+        config: PathBuf,
+        /// Another screen than the profile's, as in `run`.
+        #[arg(long, value_name = "KIND[:PATH]")]
+        display: Option<String>,
+    },
     /// Say what this device can do, and what is missing.
     Doctor {
         /// As JSON.
@@ -332,6 +342,8 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
         #[cfg(feature = "v4l2")]
         Some(Command::Cameras { json }) => cameras::cameras(json),
+        #[cfg(feature = "kms")]
+        Some(Command::Blank { config, display }) => device::blank(&config, display.as_slice()),
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }
 }

@@ -34,6 +34,25 @@ pub(super) struct Linear {
     pub activation: Activation,
 }
 
+/// Planes, [C, places], of values or of bytes that stand for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Planes<'a> {
+    /// As they are.
+    Values(&'a [f32]),
+    /// Each byte stands for `scale * (byte - zero)`.
+    Steps { bytes: &'a [u8], scale: f32, zero: f32 },
+}
+
+impl Planes<'_> {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Steps { bytes, .. } => bytes.len(),
+        }
+    }
+}
+
 /// Places that are done before the next, a whole number of vectors: their inputs stay in the first cache.
 const PANEL: usize = 96;
 
@@ -41,11 +60,12 @@ impl Linear {
     /// Planes to planes: `y[o] = activation(sum over i of w[i][o] x[i] + b[o] + plus[o])`.
     ///
     /// Shape: `x` [inputs, places], `plus` and `y` [outputs, places].
-    pub fn planes(&self, x: &[f32], plus: Option<&[f32]>, y: &mut [f32], panel: &mut Vec<f32>) {
+    pub fn planes(&self, x: &[f32], plus: Option<Planes>, y: &mut [f32], panel: &mut Vec<f32>) {
         let places = y.len() / self.outputs.max(1);
         debug_assert_eq!(x.len(), self.inputs * places);
-        panel.resize(self.inputs.max(1) * PANEL, 0.0);
-        Arch::new().dispatch(Planes { layer: self, x, plus, y, places, panel });
+        panel.resize((self.inputs + self.outputs).max(1) * PANEL, 0.0);
+        let (panel, steps) = panel.split_at_mut(self.inputs * PANEL);
+        Arch::new().dispatch(Product { layer: self, x, plus, y, places, panel, steps });
     }
 
     /// Rows to rows: [n, inputs] to [n, outputs].
@@ -64,21 +84,23 @@ impl Linear {
     }
 }
 
-struct Planes<'a> {
+struct Product<'a> {
     layer: &'a Linear,
     x: &'a [f32],
-    plus: Option<&'a [f32]>,
+    plus: Option<Planes<'a>>,
     y: &'a mut [f32],
     places: usize,
+    /// For columns of inputs, and of what is added.
     panel: &'a mut [f32],
+    steps: &'a mut [f32],
 }
 
-impl WithSimd for Planes<'_> {
+impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { layer, x, plus, y, places, panel } = self;
+        let Self { layer, x, plus, y, places, panel, steps } = self;
         let (low, high) = layer.activation.bounds();
         let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
         for from in (0..places).step_by(PANEL) {
@@ -89,10 +111,31 @@ impl WithSimd for Planes<'_> {
                     None => panel[..count].copy_from_slice(&plane[from..]),
                 }
             }
-            let tile = Tile { layer, panel, from, count, places, low, high };
+            let plus = match plus {
+                None => None,
+                Some(Planes::Values(values)) => Some((&values[from..], places)),
+                Some(Planes::Steps { bytes, scale, zero }) => {
+                    for (line, plane) in steps.as_chunks_mut::<PANEL>().0.iter_mut().zip(bytes.chunks_exact(places)) {
+                        match plane[from..].first_chunk::<PANEL>() {
+                            Some(whole) => {
+                                for i in 0..PANEL {
+                                    line[i] = (f32::from(whole[i]) - zero) * scale;
+                                }
+                            }
+                            None => {
+                                for (v, byte) in line.iter_mut().zip(&plane[from..]) {
+                                    *v = (f32::from(*byte) - zero) * scale;
+                                }
+                            }
+                        }
+                    }
+                    Some((&*steps, PANEL))
+                }
+            };
+            let tile = Tile { layer, panel, plus, from, count, places, low, high };
             let mut first = 0;
             while first < layer.outputs {
-                first += tile.outputs(simd, first, plus, y);
+                first += tile.outputs(simd, first, y);
             }
         }
     }
@@ -102,6 +145,8 @@ impl WithSimd for Planes<'_> {
 struct Tile<'a, S: Simd> {
     layer: &'a Linear,
     panel: &'a [f32],
+    /// What is added, from the panel's first column on, and how far its lines are apart.
+    plus: Option<(&'a [f32], usize)>,
     /// Place of the panel's first column.
     from: usize,
     count: usize,
@@ -113,24 +158,24 @@ struct Tile<'a, S: Simd> {
 impl<S: Simd> Tile<'_, S> {
     /// As many outputs from `first` on as registers hold; gives their number.
     #[inline(always)]
-    fn outputs(&self, simd: S, first: usize, plus: Option<&[f32]>, y: &mut [f32]) -> usize {
+    fn outputs(&self, simd: S, first: usize, y: &mut [f32]) -> usize {
         match self.layer.outputs - first {
-            8.. if S::F32_LANES != 8 => self.columns::<8>(simd, first, plus, y),
-            4.. => self.columns::<4>(simd, first, plus, y),
-            2.. => self.columns::<2>(simd, first, plus, y),
-            _ => self.columns::<1>(simd, first, plus, y),
+            8.. if S::F32_LANES != 8 => self.columns::<8>(simd, first, y),
+            4.. => self.columns::<4>(simd, first, y),
+            2.. => self.columns::<2>(simd, first, y),
+            _ => self.columns::<1>(simd, first, y),
         }
     }
 
     #[inline(always)]
-    fn columns<const M: usize>(&self, simd: S, first: usize, plus: Option<&[f32]>, y: &mut [f32]) -> usize {
+    fn columns<const M: usize>(&self, simd: S, first: usize, y: &mut [f32]) -> usize {
         let mut at = 0;
         while at < self.count {
             if self.count - at > S::F32_LANES {
-                self.sums::<M, 2>(simd, first, at, plus, y);
+                self.sums::<M, 2>(simd, first, at, y);
                 at += 2 * S::F32_LANES;
             } else {
-                self.sums::<M, 1>(simd, first, at, plus, y);
+                self.sums::<M, 1>(simd, first, at, y);
                 at += S::F32_LANES;
             }
         }
@@ -139,14 +184,7 @@ impl<S: Simd> Tile<'_, S> {
 
     /// `M` outputs at `V` vectors of places.
     #[inline(always)]
-    fn sums<const M: usize, const V: usize>(
-        &self,
-        simd: S,
-        first: usize,
-        at: usize,
-        plus: Option<&[f32]>,
-        y: &mut [f32],
-    ) {
+    fn sums<const M: usize, const V: usize>(&self, simd: S, first: usize, at: usize, y: &mut [f32]) {
         let mut acc = [[simd.splat_f32s(0.0); V]; M];
         for (acc, bias) in acc.iter_mut().zip(&self.layer.bias[first..first + M]) {
             *acc = [simd.splat_f32s(*bias); V];
@@ -165,16 +203,15 @@ impl<S: Simd> Tile<'_, S> {
             }
         }
         for (m, acc) in acc.iter().enumerate() {
-            let place = (first + m) * self.places + self.from + at;
             for (v, sum) in acc.iter().enumerate() {
-                let left = self.count.saturating_sub(at + v * S::F32_LANES).min(S::F32_LANES);
-                let range = place + v * S::F32_LANES..place + v * S::F32_LANES + left;
-                let sum = match plus {
-                    Some(plus) => simd.add_f32s(*sum, loaded(simd, &plus[range.clone()])),
+                let at = at + v * S::F32_LANES;
+                let left = self.count.saturating_sub(at).min(S::F32_LANES);
+                let sum = match self.plus {
+                    Some((plus, line)) => simd.add_f32s(*sum, loaded(simd, &plus[(first + m) * line + at..][..left])),
                     None => *sum,
                 };
                 let sum = simd.min_f32s(simd.max_f32s(sum, self.low), self.high);
-                match S::as_mut_simd_f32s(&mut y[range]) {
+                match S::as_mut_simd_f32s(&mut y[(first + m) * self.places + self.from + at..][..left]) {
                     ([whole], _) => *whole = sum,
                     (_, part) => simd.partial_store_f32s(part, sum),
                 }

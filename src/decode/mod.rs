@@ -12,6 +12,7 @@ mod tests;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::read::Graph;
+pub(crate) use kernels::Planes;
 use kernels::{
     Heads, Linear, Norm, Spatial, image_to_tokens, neighbourhoods, tokens_to_image, tokens_to_tokens, up_add_relu6,
 };
@@ -104,15 +105,15 @@ pub(crate) struct DecodeEngine {
     buffers: Buffers,
 }
 
-/// What the encoder made of a frame, in planes.
+/// What the encoder made of a frame.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen<'a> {
     /// [D, S / 8, S / 8].
-    pub embedding: &'a [f32],
+    pub embedding: Planes<'a>,
     /// [C, S / 4, S / 4].
-    pub skip4: &'a [f32],
+    pub skip4: Planes<'a>,
     /// [C, S / 2, S / 2].
-    pub skip2: &'a [f32],
+    pub skip2: Planes<'a>,
 }
 
 /// Memory that is used again.
@@ -209,7 +210,7 @@ fn sum_into(a: &[f32], b: &[f32], out: &mut Vec<f32>) {
 
 impl Decoder {
     /// Prompt maps at strides 4 and 8, onto the image.
-    fn prompted_image(&self, embedding: &[f32], maps: &[f32], b: &mut Buffers) {
+    fn prompted_image(&self, embedding: Planes, maps: &[f32], b: &mut Buffers) {
         let (cells, edge) = (self.grid * self.grid, 4 * self.grid);
         let taps = sized(&mut b.taps, self.map4.inputs * 4 * cells);
         neighbourhoods(maps, edge, taps);
@@ -302,7 +303,7 @@ impl Attention {
     fn tokens_see_image(&self, b: &mut Buffers) {
         let cells = b.k.len() / self.k.inputs;
         let [keys, values] = &mut b.projected;
-        self.k.planes(&b.k, Some(&self.places), sized(keys, self.k.outputs * cells), &mut b.panel);
+        self.k.planes(&b.k, Some(Planes::Values(&self.places)), sized(keys, self.k.outputs * cells), &mut b.panel);
         self.v.planes(&b.k, None, sized(values, self.v.outputs * cells), &mut b.panel);
         let [q, seen, told, _] = &mut b.rows;
         self.q.rows(&b.with, q);
@@ -315,13 +316,13 @@ impl Attention {
     fn image_sees_tokens(&self, b: &mut Buffers) {
         let cells = b.k.len() / self.q.inputs;
         let [queries, out] = &mut b.projected;
-        self.q.planes(&b.k, Some(&self.places), sized(queries, self.q.outputs * cells), &mut b.panel);
+        self.q.planes(&b.k, Some(Planes::Values(&self.places)), sized(queries, self.q.outputs * cells), &mut b.panel);
         let [keys, values, ..] = &mut b.rows;
         self.k.rows(&b.with, keys);
         self.v.rows(&b.tokens, values);
         image_to_tokens(queries, keys, values, self.heads, &mut b.scratch, sized(out, self.q.outputs * cells));
         // The image itself is read and written: the sum goes into another buffer, and they change places.
-        self.out.planes(out, Some(&b.k), sized(&mut b.seen, b.k.len()), &mut b.panel);
+        self.out.planes(out, Some(Planes::Values(&b.k)), sized(&mut b.seen, b.k.len()), &mut b.panel);
         std::mem::swap(&mut b.k, &mut b.seen);
     }
 

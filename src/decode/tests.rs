@@ -41,8 +41,11 @@ proptest! {
         let mut more = vec![f32::NAN; outputs * places];
         let open = Linear { activation: Activation::None, ..layer };
         open.planes(&x, None, &mut planes, &mut Vec::new());
-        open.planes(&x, Some(&plus), &mut more, &mut Vec::new());
+        open.planes(&x, Some(Planes::Values(&plus)), &mut more, &mut Vec::new());
         near(&more, &planes.iter().zip(&plus).map(|(a, b)| a + b).collect::<Vec<f32>>());
+        let bytes: Vec<u8> = plus.iter().map(|v| (v * 100.0 + 100.0) as u8).collect();
+        open.planes(&x, Some(Planes::Steps { bytes: &bytes, scale: 0.5, zero: 9.0 }), &mut more, &mut Vec::new());
+        near(&more, &planes.iter().zip(&bytes).map(|(a, b)| a + 0.5 * (f32::from(*b) - 9.0)).collect::<Vec<f32>>());
     }
 
     #[test]

@@ -193,17 +193,45 @@ impl Engine {
         self.tensors.shapes[self.outputs[output]]
     }
 
+    /// What an output's bytes stand for.
+    pub fn output_quantization(&self, output: usize) -> Quantization {
+        self.tensors.quantizations[self.outputs[output]]
+    }
+
     /// Writes an output, [C, H, W].
     ///
     /// # Panics
     /// When `out` has another size than [`Self::output_shape`].
     pub fn output(&self, output: usize, out: &mut [f32]) {
+        let q = self.output_quantization(output);
+        self.planes(
+            output,
+            out,
+            #[inline(always)]
+            move |byte| (f32::from(byte) - q.zero_point as f32) * q.scale,
+        );
+    }
+
+    /// Writes an output's bytes, [C, H, W].
+    ///
+    /// # Panics
+    /// When `out` has another size than [`Self::output_shape`].
+    pub fn output_bytes(&self, output: usize, out: &mut [u8]) {
+        self.planes(
+            output,
+            out,
+            #[inline(always)]
+            |byte| byte,
+        );
+    }
+
+    #[inline(always)]
+    fn planes<T>(&self, output: usize, out: &mut [T], value: impl Fn(u8) -> T) {
         let t = self.outputs[output];
-        let (s, q) = (self.tensors.shapes[t], self.tensors.quantizations[t]);
+        let s = self.tensors.shapes[t];
         assert_eq!(out.len(), s.len(), "values of an output");
         let Some(buffer) = &self.tensors.buffers[t] else { return };
         let plane = s.height * s.width;
-        let value = |byte: u8| (f32::from(byte) - q.zero_point as f32) * q.scale;
         let pixel = buffer.layout.pixel;
         if !s.width.is_multiple_of(GROUP) || !plane.is_multiple_of(PLACES) || !s.channels.is_multiple_of(GROUP) {
             for (i, v) in out.iter_mut().enumerate() {

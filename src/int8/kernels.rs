@@ -135,23 +135,24 @@ unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &
             *start = call.x.wrapping_add(*call.inputs.get_unchecked(at + m) as usize);
         }
         let mut weights = block.weights.as_ptr();
-        let (sixteens, rest) = (call.quads / 4, call.quads % 4);
+        // Elsewhere than by element this only takes registers for places.
+        let sixteens = if I::HAS_ELEMENTS { call.quads / 4 } else { 0 };
         for &tap in call.taps {
             for k in 0..sixteens {
-                let mut lefts = [I::lefts(starts[0].add(tap + 16 * k)); M];
+                let mut lefts = [I::lefts(starts[0], tap + 16 * k); M];
                 for (start, lefts) in starts.iter().zip(&mut lefts) {
-                    *lefts = I::lefts(start.add(tap + 16 * k));
+                    *lefts = I::lefts(*start, tap + 16 * k);
                 }
                 weights = quad::<I, 0, M, N>(&mut acc, &lefts, weights);
                 weights = quad::<I, 1, M, N>(&mut acc, &lefts, weights);
                 weights = quad::<I, 2, M, N>(&mut acc, &lefts, weights);
                 weights = quad::<I, 3, M, N>(&mut acc, &lefts, weights);
             }
-            for k in 0..rest {
+            for k in 4 * sixteens..call.quads {
                 let right = rights::<I, N>(weights);
                 weights = weights.add(N * I::RIGHT);
                 for m in 0..M {
-                    let left = I::splat(starts[m].add(tap + 16 * sixteens + 4 * k));
+                    let left = I::splat(starts[m].add(tap + 4 * k));
                     for z in 0..N {
                         acc[m][z] = I::dot(acc[m][z], left, right[z]);
                     }

@@ -279,6 +279,16 @@ impl Manifest {
         Ok(bytes)
     }
 
+    /// Writes a file of a folder; gives what the manifest then says of it.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be written.
+    pub fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<FileSpec> {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))?;
+        Ok(FileSpec { file: name.into(), bytes: bytes.len() as u64, sha256: hex_digest(bytes) })
+    }
+
     /// Compares size and SHA-256 of every file that the manifest names; gives what it compared.
     ///
     /// # Errors

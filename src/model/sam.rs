@@ -20,7 +20,7 @@ use super::manifest::{Dim, GraphSpec, InputSpec, Kind, Manifest, TensorSpec};
 use super::postprocess::{self, MAPS, Padding};
 use super::preprocess::Resampler;
 use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
-use crate::decode::{DecodeEngine, Question, Seen};
+use crate::decode::{DecodeEngine, Planes, Question, Seen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::ModelView;
@@ -86,8 +86,8 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     let (encoder, decoder) = (encoder?, decoder?);
     Manifest::read_file(folder, &manifest.card)?;
     let mut times = LoadTimes { read: begin.elapsed(), ..LoadTimes::default() };
-    let encoder = Encoder::build(&manifest, &encoder, options, &mut times)?;
     let decoder = Decoder::build(&manifest, &decoder, options, &mut times)?;
+    let encoder = Encoder::build(&manifest, &encoder, options, matches!(decoder, Decoder::Own(..)), &mut times)?;
     let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
@@ -116,7 +116,14 @@ pub struct TractSam {
     dense: Arc<Tensor>,
     coords: Vec<f32>,
     labels: Vec<f32>,
-    embedding: Option<TVec<TValue>>,
+    embedding: Option<Embedding>,
+}
+
+/// What the encoder made of a frame.
+enum Embedding {
+    Tensors(TVec<TValue>),
+    /// It lies in the integer encoder.
+    Bytes,
 }
 
 impl TractSam {
@@ -192,7 +199,7 @@ impl TractSam {
     /// Asks tract's decoder.
     fn ask(&mut self, has_previous: bool, out: &mut Decoded) -> Result<()> {
         let Decoder::Graph(graph) = &mut self.decoder else { return Ok(()) };
-        let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
+        let Some(Embedding::Tensors(embedding)) = &self.embedding else { return Err(not_encoded()) };
         let file = graph.file.clone();
         let n = self.labels.len();
         let tensor = |shape: &[usize], values: &[f32]| {
@@ -230,7 +237,7 @@ impl Segmenter for TractSam {
         let image = values_mut(&mut self.image).map_err(|e| failed(self.encoder.file(), "input", e))?;
         self.resampler.planes(frame, view, &self.norms, image)?;
         let embedding = match &mut self.encoder {
-            Encoder::Graph(graph) => graph.run(tvec![TValue::from_const(self.image.clone())])?,
+            Encoder::Graph(graph) => Embedding::Tensors(graph.run(tvec![TValue::from_const(self.image.clone())])?),
             Encoder::Integer(integer) => integer.run(image)?,
         };
         self.embedding = Some(embedding);
@@ -243,13 +250,17 @@ impl Segmenter for TractSam {
             return Err(not_encoded());
         }
         self.write_prompts(prompts)?;
-        match (&mut self.decoder, &self.embedding) {
-            (Decoder::Own(file, engine), Some(seen)) => {
+        match &mut self.decoder {
+            Decoder::Own(file, engine) => {
                 let Decoded { masks, iou, pixels } = out;
-                let [embedding, skip4, skip2] = &seen[..] else { return Err(not_encoded()) };
-                let planes = |tensor| values(tensor).map_err(|e| failed(file, "input", e));
-                let seen = Seen { embedding: planes(embedding)?, skip4: planes(skip4)?, skip2: planes(skip2)? };
-                let maps = planes(&self.dense)?;
+                let failed = |e| failed(file, "input", e);
+                let maps = values(&self.dense).map_err(failed)?;
+                let seen = match (&self.embedding, &self.encoder) {
+                    (Some(Embedding::Tensors(tensors)), _) => seen_values(tensors).map_err(failed)?,
+                    (_, Encoder::Integer(integer)) => integer.seen(),
+                    _ => None,
+                };
+                let seen = seen.ok_or_else(not_encoded)?;
                 engine.answer(&mut Question {
                     seen,
                     coords: &self.coords,
@@ -260,7 +271,7 @@ impl Segmenter for TractSam {
                     pixels,
                 })?;
             }
-            _ => self.ask(!prompts.previous.is_empty(), out)?,
+            Decoder::Graph(_) => self.ask(!prompts.previous.is_empty(), out)?,
         }
         let ModelSpec { mask_cells, masks, pixel_channels, .. } = self.spec;
         let plane = mask_cells * mask_cells;
@@ -314,14 +325,20 @@ enum Encoder {
 }
 
 impl Encoder {
-    /// The integer engine for a quantized graph that it knows; else tract.
-    fn build(manifest: &Manifest, bytes: &[u8], options: LoadOptions, times: &mut LoadTimes) -> Result<Self> {
+    /// The integer engine for a quantized graph that it knows; else tract. `gives_bytes`: the decoder takes bytes.
+    fn build(
+        manifest: &Manifest,
+        bytes: &[u8],
+        options: LoadOptions,
+        gives_bytes: bool,
+        times: &mut LoadTimes,
+    ) -> Result<Self> {
         let spec = &manifest.encoder;
         let kernels = Kernels::chosen()?;
         let begin = Instant::now();
         let is_own = manifest.kind == Kind::Sonotap && !options.tract_only;
         if let Some(graph) = read::Graph::parse(bytes).ok().filter(|g| is_own && qdq::is_quantized(g)) {
-            match IntegerEncoder::new(spec, &graph, kernels) {
+            match IntegerEncoder::new(spec, &graph, kernels, gives_bytes) {
                 Ok(integer) => {
                     times.parse += begin.elapsed();
                     return Ok(Self::Integer(Box::new(integer)));
@@ -340,17 +357,25 @@ impl Encoder {
     }
 }
 
-/// A quantized encoder with its outputs as tract's decoder takes them.
+/// A quantized encoder with its outputs as the decoder takes them.
 struct IntegerEncoder {
     file: String,
     engine: Engine,
     /// Of each of the manifest's outputs, which of the network's it is.
     order: Vec<usize>,
-    seen: Vec<Arc<Tensor>>,
+    outputs: Outputs,
+}
+
+/// Planes of what an encoder made.
+enum Outputs {
+    /// For tract.
+    Tensors(Vec<Arc<Tensor>>),
+    /// For a decoder of our own: a quarter of the memory to write and read.
+    Bytes(Vec<Vec<u8>>),
 }
 
 impl IntegerEncoder {
-    fn new(spec: &GraphSpec, graph: &read::Graph, kernels: Kernels) -> Result<Self> {
+    fn new(spec: &GraphSpec, graph: &read::Graph, kernels: Kernels, gives_bytes: bool) -> Result<Self> {
         let network = qdq::read(graph)?;
         let Shape { channels, height, width } = network.shape(network.input);
         let given = &spec.inputs[0];
@@ -358,7 +383,7 @@ impl IntegerEncoder {
             let name = &given.name;
             return Err(refused(format!("input 0 `{name}` is 1x{channels}x{height}x{width}, manifest says {given}")));
         }
-        let (mut order, mut seen) = (Vec::new(), Vec::new());
+        let (mut order, mut tensors, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
         for wanted in &spec.outputs {
             let place = network.outputs.iter().position(|t| network.tensors[*t].name == wanted.name);
             let place = place.ok_or_else(|| refused(format!("expected an output `{}`, got none", wanted.name)))?;
@@ -370,22 +395,55 @@ impl IntegerEncoder {
                 )));
             }
             order.push(place);
-            let tensor = zeros(&[1, channels, height, width]).map_err(|e| failed(&spec.file, "output", e))?;
-            seen.push(Arc::new(tensor));
+            if gives_bytes {
+                bytes.push(vec![0; channels * height * width]);
+            } else {
+                let tensor = zeros(&[1, channels, height, width]).map_err(|e| failed(&spec.file, "output", e))?;
+                tensors.push(Arc::new(tensor));
+            }
         }
-        Ok(Self { file: spec.file.clone(), engine: Engine::new(&network, kernels)?, order, seen })
+        let outputs = if gives_bytes { Outputs::Bytes(bytes) } else { Outputs::Tensors(tensors) };
+        Ok(Self { file: spec.file.clone(), engine: Engine::new(&network, kernels)?, order, outputs })
     }
 
-    fn run(&mut self, image: &[f32]) -> Result<TVec<TValue>> {
+    fn run(&mut self, image: &[f32]) -> Result<Embedding> {
         self.engine.set_image(image)?;
         self.engine.run();
-        let mut values = TVec::new();
-        for (place, tensor) in self.order.iter().zip(&mut self.seen) {
-            self.engine.output(*place, values_mut(tensor).map_err(|e| failed(&self.file, "output", e))?);
-            values.push(TValue::from_const(tensor.clone()));
+        match &mut self.outputs {
+            Outputs::Bytes(planes) => {
+                for (place, planes) in self.order.iter().zip(planes) {
+                    self.engine.output_bytes(*place, planes);
+                }
+                Ok(Embedding::Bytes)
+            }
+            Outputs::Tensors(tensors) => {
+                let mut values = TVec::new();
+                for (place, tensor) in self.order.iter().zip(tensors) {
+                    let out = values_mut(tensor).map_err(|e| failed(&self.file, "output", e))?;
+                    self.engine.output(*place, out);
+                    values.push(TValue::from_const(tensor.clone()));
+                }
+                Ok(Embedding::Tensors(values))
+            }
         }
-        Ok(values)
     }
+
+    /// The bytes of the last run.
+    fn seen(&self) -> Option<Seen<'_>> {
+        let (Outputs::Bytes(planes), [embedding, skip4, skip2]) = (&self.outputs, &self.order[..]) else { return None };
+        let steps = |i: usize, place: &usize| {
+            let q = self.engine.output_quantization(*place);
+            Planes::Steps { bytes: &planes[i], scale: q.scale, zero: q.zero_point as f32 }
+        };
+        Some(Seen { embedding: steps(0, embedding), skip4: steps(1, skip4), skip2: steps(2, skip2) })
+    }
+}
+
+/// What an encoder in tract made, for a decoder of our own.
+fn seen_values(tensors: &[TValue]) -> TractResult<Option<Seen<'_>>> {
+    let [embedding, skip4, skip2] = tensors else { return Ok(None) };
+    let planes = |tensor| values(tensor).map(Planes::Values);
+    Ok(Some(Seen { embedding: planes(embedding)?, skip4: planes(skip4)?, skip2: planes(skip2)? }))
 }
 
 /// A graph ready to run.

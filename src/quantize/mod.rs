@@ -18,7 +18,7 @@ use crate::geometry::ModelView;
 use crate::int8::quantize::{Loss, Method, Observed, equalize, losses, outputs_sqnr_db, quantize};
 use crate::int8::{float, qdq};
 use crate::model::look::{LookOptions, Looker};
-use crate::model::manifest::{Evaluation, FileSpec, Kind, MANIFEST, Manifest, hex_digest};
+use crate::model::manifest::{Evaluation, FileSpec, Kind, MANIFEST, Manifest};
 use crate::model::preprocess::Resampler;
 use crate::model::sam::{self, LoadOptions};
 use crate::model::self_test::{self, Difference};
@@ -131,11 +131,7 @@ fn write(
     report: &mut Report,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let put = |name: &str, bytes: &[u8]| -> Result<FileSpec> {
-        let path = out.join(name);
-        std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))?;
-        Ok(FileSpec { file: name.into(), bytes: bytes.len() as u64, sha256: hex_digest(bytes) })
-    };
+    let put = |name: &str, bytes: &[u8]| Manifest::write_file(out, name, bytes);
     let decoder = Manifest::read_file(source, &manifest.decoder.file_spec())?;
     put(&manifest.decoder.file, &decoder)?;
     let FileSpec { bytes, sha256, .. } = put(&manifest.encoder.file, encoder)?;

@@ -61,11 +61,12 @@ impl Isa for Avx2 {
     const LANES: usize = 8;
     const RIGHT: usize = 64;
     const TILES: Tiles = Tiles::Small;
+    const HAS_ELEMENTS: bool = false;
     const OFFSET: i32 = 0;
     type Bytes = __m256i;
     type Pair = (__m256i, __m256i);
     type Left = (__m256i, __m256i);
-    type Lefts = *const u8;
+    type Lefts = (*const u8, usize);
     type Right = (__m256i, __m256i);
     type Acc = __m256i;
 
@@ -101,8 +102,8 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn lefts(p: *const u8) -> *const u8 {
-        p
+    unsafe fn lefts(p: *const u8, offset: usize) -> (*const u8, usize) {
+        (p, offset)
     }
 
     #[inline(always)]
@@ -129,12 +130,12 @@ impl Isa for Avx2 {
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
         mut acc: [__m256i; N],
-        lefts: *const u8,
+        (p, offset): (*const u8, usize),
         right: &[(__m256i, __m256i); N],
     ) -> [__m256i; N] {
         // SAFETY: the caller's promise.
         unsafe {
-            let left = Self::splat(lefts.add(4 * I));
+            let left = Self::splat(p.add(offset + 4 * I));
             for z in 0..N {
                 acc[z] = Self::dot(acc[z], left, right[z]);
             }

@@ -24,11 +24,12 @@ impl Isa for Avx512 {
     const LANES: usize = 16;
     const RIGHT: usize = 64;
     const TILES: Tiles = Tiles::Full;
+    const HAS_ELEMENTS: bool = false;
     const OFFSET: i32 = 0;
     type Bytes = __m512i;
     type Pair = (__m512i, __m512i);
     type Left = __m512i;
-    type Lefts = *const u8;
+    type Lefts = (*const u8, usize);
     type Right = __m512i;
     type Acc = __m512i;
 
@@ -64,8 +65,8 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn lefts(p: *const u8) -> *const u8 {
-        p
+    unsafe fn lefts(p: *const u8, offset: usize) -> (*const u8, usize) {
+        (p, offset)
     }
 
     #[inline(always)]
@@ -89,12 +90,12 @@ impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
         mut acc: [__m512i; N],
-        lefts: *const u8,
+        (p, offset): (*const u8, usize),
         right: &[__m512i; N],
     ) -> [__m512i; N] {
         // SAFETY: the caller's promise.
         unsafe {
-            let left = Self::splat(lefts.add(4 * I));
+            let left = Self::splat(p.add(offset + 4 * I));
             for z in 0..N {
                 acc[z] = Self::dot(acc[z], left, right[z]);
             }

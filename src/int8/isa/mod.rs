@@ -41,6 +41,8 @@ pub(super) trait Isa {
     const RIGHT: usize;
     /// How many sums a tile may hold.
     const TILES: Tiles;
+    /// Whether sixteen activations are worth loading at once, for [`Self::dots`].
+    const HAS_ELEMENTS: bool;
     /// What is taken off activations before they are multiplied.
     const OFFSET: i32;
     /// Activations of `4 * LANES` channels.
@@ -62,8 +64,8 @@ pub(super) trait Isa {
     unsafe fn quad(a: Self::Pair, b: Self::Pair) -> [Self::Left; 4];
     /// The same four activations in every lane.
     unsafe fn splat(p: *const u8) -> Self::Left;
-    /// Reads 16 bytes, now or later.
-    unsafe fn lefts(p: *const u8) -> Self::Lefts;
+    /// Reads 16 bytes, now or later. Two numbers, because processors add them as they load.
+    unsafe fn lefts(p: *const u8, offset: usize) -> Self::Lefts;
     unsafe fn right(p: *const u8) -> Self::Right;
     unsafe fn start(bias: *const i32) -> Self::Acc;
     unsafe fn dot(acc: Self::Acc, left: Self::Left, right: Self::Right) -> Self::Acc;

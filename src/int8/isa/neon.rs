@@ -131,6 +131,7 @@ impl Isa for Neon {
     const LANES: usize = 4;
     const RIGHT: usize = 16;
     const TILES: Tiles = Tiles::Middle;
+    const HAS_ELEMENTS: bool = true;
     const OFFSET: i32 = 128;
     type Bytes = int8x16_t;
     type Pair = (int16x8_t, int16x8_t);
@@ -170,9 +171,9 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn lefts(p: *const u8) -> int8x16_t {
+    unsafe fn lefts(p: *const u8, offset: usize) -> int8x16_t {
         // SAFETY: the caller's promise.
-        unsafe { signed(p) }
+        unsafe { signed(p.add(offset)) }
     }
 
     #[inline(always)]

@@ -10,11 +10,12 @@ impl Isa for Portable {
     const LANES: usize = 4;
     const RIGHT: usize = 16;
     const TILES: Tiles = Tiles::Small;
+    const HAS_ELEMENTS: bool = false;
     const OFFSET: i32 = 0;
     type Bytes = [u8; 16];
     type Pair = [[u8; 2]; 16];
     type Left = [[u8; 4]; 4];
-    type Lefts = *const u8;
+    type Lefts = (*const u8, usize);
     type Right = [[i8; 4]; 4];
     type Acc = [i32; 4];
 
@@ -43,8 +44,8 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn lefts(p: *const u8) -> *const u8 {
-        p
+    unsafe fn lefts(p: *const u8, offset: usize) -> (*const u8, usize) {
+        (p, offset)
     }
 
     #[inline(always)]
@@ -68,12 +69,12 @@ impl Isa for Portable {
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
         mut acc: [[i32; 4]; N],
-        lefts: *const u8,
+        (p, offset): (*const u8, usize),
         right: &[[[i8; 4]; 4]; N],
     ) -> [[i32; 4]; N] {
         // SAFETY: the caller's promise.
         unsafe {
-            let left = Self::splat(lefts.add(4 * I));
+            let left = Self::splat(p.add(offset + 4 * I));
             for z in 0..N {
                 acc[z] = Self::dot(acc[z], left, right[z]);
             }

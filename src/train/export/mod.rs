@@ -117,11 +117,7 @@ pub fn export(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: 
 }
 
 fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<Evaluation>) -> Result<Exported> {
-    let put = |name: &str, bytes: &[u8]| -> Result<FileSpec> {
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))?;
-        Ok(FileSpec { file: name.into(), bytes: bytes.len() as u64, sha256: hex_digest(bytes) })
-    };
+    let put = |name: &str, bytes: &[u8]| Manifest::write_file(folder, name, bytes);
     let graph = |file: FileSpec, inputs: Vec<TensorSpec>, outputs: Vec<TensorSpec>| {
         let FileSpec { file, bytes, sha256 } = file;
         GraphSpec { file, bytes, sha256, inputs, outputs }

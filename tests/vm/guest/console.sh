@@ -36,6 +36,9 @@ for kind in fbdev drm; do
     sleep 1
     # Who is killed gives nothing back: on the framebuffer its last picture stays, on DRM the text from before, and no other is drawn.
     host shot "$kind-killed" "any>2000"
+    is "exit status of blank" "$(sonotap blank --config /etc/sonotap/sonotap.toml --display $kind > /dev/null 2>&1; echo $?)" eq 0
+    write 10
+    host await 5 "$kind-blank" "live=0" $few
     start --config /etc/sonotap/sonotap.toml --display $kind --deadline-ms "${DEADLINE_MS:-400}"
     is "ms to the first picture" "$(until_ms 120000 heard 'pictures come')" ge 0
     host await 20 "$kind-live-again" "live>20" "alarm=0"
