@@ -24,6 +24,10 @@ struct Scenario {
     hazards: Vec<String>,
     phantom: String,
     look_ms: u64,
+    /// By default a frame period.
+    deadline_ms: Option<u64>,
+    /// By default what the engine expects.
+    camera_period_ms: Option<u64>,
     seconds: f64,
     #[serde(default, rename = "phantom_event")]
     phantom_events: Vec<PhantomEvent>,
@@ -66,6 +70,8 @@ struct Expectation {
     age_ms_max: Option<f64>,
     /// Whether the LIVE tick moves.
     tick_moves: Option<bool>,
+    /// Frames shown, at least.
+    frames_min: Option<usize>,
     /// There is at least one presentation.
     #[serde(default)]
     is_silent: bool,
@@ -152,23 +158,26 @@ fn play(path: &Path) {
         (e.frame, what)
     });
     let preset: Preset = scenario.phantom.parse().unwrap();
-    let mut world = World::new(preset, events.collect(), Nanos::from_ms(scenario.look_ms));
+    let deadline = scenario.deadline_ms.map(Nanos::from_ms);
+    let mut world = World::new(preset, events.collect(), Nanos::from_ms(scenario.look_ms), deadline);
+    if let Some(ms) = scenario.camera_period_ms {
+        world.period = Nanos::from_ms(ms);
+    }
     for event in &scenario.events {
         world.run_until(Nanos::from_ms(event.at_ms));
         happen(&mut world, event);
     }
     world.run_until(Nanos::from_secs_f64(scenario.seconds));
     for shot in &world.shots {
-        check_always(&name, shot, &world);
+        check_always(&name, shot, &world, deadline.unwrap_or(Nanos(33_333_333)));
     }
     for expectation in &scenario.expectations {
         check(&name, expectation, &world);
     }
 }
 
-fn check_always(name: &str, shot: &Shot, world: &World) {
+fn check_always(name: &str, shot: &Shot, world: &World, limit: Nanos) {
     let at = shot.at.as_ms();
-    let limit = Nanos(33_333_333);
     let is_first_showing =
         world.shots.iter().find(|s| s.scene.frame == shot.scene.frame).is_some_and(|s| s.at == shot.at);
     if shot.scene.mode == Mode::Live && is_first_showing {
@@ -200,6 +209,11 @@ fn check(name: &str, e: &Expectation, world: &World) {
     let within = |s: &&Shot| s.at >= Nanos::from_ms(e.from_ms) && s.at < Nanos::from_ms(e.to_ms);
     let shots: Vec<&Shot> = world.shots.iter().filter(within).collect();
     assert_eq!(shots.is_empty(), e.is_silent, "{span}: {} presentations", shots.len());
+    if let Some(min) = e.frames_min {
+        let mut frames: Vec<FrameId> = shots.iter().map(|s| s.scene.frame).collect();
+        frames.dedup();
+        assert!(frames.len() >= min, "{span}: {} frames shown, expected at least {min}", frames.len());
+    }
     let mut met = Vec::new();
     for shot in &shots {
         let at = shot.at.as_ms();
@@ -275,6 +289,8 @@ macro_rules! scenarios {
 
 scenarios!(
     a_slow_model_is_carried_not_awaited,
+    a_generous_deadline_holds_no_picture_up,
+    a_camera_faster_than_expected_holds_no_picture_up,
     a_very_slow_model_dims_then_hides,
     a_box_goes_with_the_outline_it_made,
     a_fast_model_is_exact,

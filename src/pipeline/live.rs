@@ -132,11 +132,11 @@ impl<W: Looks> Live<W> {
     pub fn with(worker: W, wake: Wake, config: LiveConfig, clock: Clock) -> Self {
         let deadline = config.deadline.unwrap_or(config.engine.period);
         Self {
+            pacer: Pacer::new(deadline, config.engine.period),
             engine: Engine::new(config.engine),
             worker,
             frames: Latest::new(wake),
             clock,
-            pacer: Pacer::new(deadline),
             waiting: None,
             drawing: None,
             last_presented: FrameId(0),
@@ -312,7 +312,8 @@ impl<W: Looks> Live<W> {
     }
 
     fn arrived(&mut self, frame: Arc<Frame>, now: Nanos) -> bool {
-        if self.waiting.take().is_some() {
+        let has_displaced = self.waiting.take().is_some();
+        if has_displaced {
             self.figures.drops.display_busy += 1;
         }
         if self.pacer.decide(now, frame.captured, None) == Pace::Drop {
@@ -324,7 +325,9 @@ impl<W: Looks> Live<W> {
         if is_shown {
             let is_turn = !self.is_eased || self.figures.motion.count().is_multiple_of(2);
             let asked = if is_turn { self.ask() } else { None };
-            self.waiting = Some(Waiting { asked, until: None });
+            // One that took the place of another is shown at once: where frames come faster than expected, each would displace
+            // the one before it and none be shown.
+            self.waiting = Some(Waiting { asked: asked.filter(|_| !has_displaced), until: None });
         }
         is_shown
     }

@@ -7,7 +7,7 @@ use crate::units::Nanos;
 pub enum Pace {
     /// Show it with what there is.
     Show,
-    /// Its own mask may come in time; look again when it has come, or at this time.
+    /// Its own mask may come in time, before the next frame; look again when it has come, or at this time.
     WaitUntil(Nanos),
     /// It is older than its deadline: a newer one will be shown instead.
     Drop,
@@ -17,6 +17,7 @@ pub enum Pace {
 #[derive(Clone, Copy, Debug)]
 pub struct Pacer {
     deadline: Nanos,
+    period: Nanos,
     draw_ns: f64,
     look_ns: Option<f64>,
 }
@@ -27,9 +28,9 @@ const NEWEST: f64 = 1.0 / 8.0;
 const USABLE: f64 = 0.9;
 
 impl Pacer {
-    /// A pacer for frames that may be `deadline` old when shown.
-    pub fn new(deadline: Nanos) -> Self {
-        Self { deadline, draw_ns: 5e6, look_ns: None }
+    /// A pacer for frames that may be `deadline` old when shown, and come once a `period`.
+    pub fn new(deadline: Nanos, period: Nanos) -> Self {
+        Self { deadline, period, draw_ns: 5e6, look_ns: None }
     }
 
     /// Greatest age at display.
@@ -61,7 +62,8 @@ impl Pacer {
             return Pace::Drop;
         }
         let (Some(asked), Some(look_ns)) = (asked, self.look_ns) else { return Pace::Show };
-        let budget = (self.deadline.0 as f64 * USABLE - self.draw_ns).max(0.0);
+        // A frame that waited until the next one comes would never be shown, nor would that one.
+        let budget = (self.deadline.min(self.period).0 as f64 * USABLE - self.draw_ns).max(0.0);
         let until = captured + Nanos(budget as u64);
         let expected = asked + Nanos(look_ns as u64);
         if now < until && expected <= until { Pace::WaitUntil(until) } else { Pace::Show }
@@ -77,7 +79,7 @@ mod tests {
     }
 
     fn pacer(look_ms: Option<u64>) -> Pacer {
-        let mut p = Pacer::new(ms(33));
+        let mut p = Pacer::new(ms(33), ms(33));
         p.drew(ms(5));
         if let Some(l) = look_ms {
             p.looked(ms(l));
@@ -96,6 +98,19 @@ mod tests {
         for (look, waits) in [(Some(8), true), (Some(100), false), (None, false)] {
             let decision = pacer(look).decide(ms(101), ms(100), Some(ms(101)));
             assert_eq!(matches!(decision, Pace::WaitUntil(_)), waits, "{look:?}: {decision:?}");
+        }
+    }
+
+    #[test]
+    fn no_frame_waits_until_the_next_one_comes() {
+        for (look, waits) in [(8, true), (60, false), (200, false)] {
+            let mut p = Pacer::new(ms(400), ms(33));
+            p.drew(ms(5));
+            p.looked(ms(look));
+            match p.decide(ms(101), ms(100), Some(ms(101))) {
+                Pace::WaitUntil(until) => assert!(waits && until + ms(5) <= ms(133), "{look}: {until:?}"),
+                other => assert!(!waits, "{look}: {other:?}"),
+            }
         }
     }
 

@@ -151,7 +151,8 @@ pub struct World {
     pub is_source_running: bool,
     pub is_source_repeating: bool,
     pub draw: Nanos,
-    period: Nanos,
+    /// Of the camera.
+    pub period: Nanos,
     next_due: Nanos,
     next_id: u64,
     pictures: Vec<u64>,
@@ -160,7 +161,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(preset: Preset, events: Vec<(u64, Event)>, look: Nanos) -> Self {
+    pub fn new(preset: Preset, events: Vec<(u64, Event)>, look: Nanos, deadline: Option<Nanos>) -> Self {
         let period = Nanos(33_333_333);
         let config = PhantomConfig { width: 320, height: 240, events, ..PhantomConfig::default() };
         let phantom = Phantom::new(preset, config).unwrap();
@@ -170,7 +171,7 @@ impl World {
         let looker = Looker::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
         let worker = SlowLooker::new(looker, clock.clone(), look);
         let engine = EngineConfig { period, ..EngineConfig::default() };
-        let live = Live::with(worker, Wake::default(), LiveConfig { engine, deadline: None }, clock);
+        let live = Live::with(worker, Wake::default(), LiveConfig { engine, deadline }, clock);
         Self {
             hand,
             live,
