@@ -101,6 +101,8 @@ pub enum Signal {
     Missing,
     /// Frames come, but the same picture again and again.
     Repeating,
+    /// Frames come, but none can be drawn within its deadline: what is shown is old.
+    Late,
 }
 
 /// What the screen follows.

@@ -28,6 +28,8 @@ struct Scenario {
     deadline_ms: Option<u64>,
     /// By default what the engine expects.
     camera_period_ms: Option<u64>,
+    /// By default 4 ms.
+    draw_ms: Option<u64>,
     seconds: f64,
     #[serde(default, rename = "phantom_event")]
     phantom_events: Vec<PhantomEvent>,
@@ -112,6 +114,8 @@ fn bounds(mask: &Bitmap) -> Rect<Image> {
 fn happen(world: &mut World, event: &Happening) {
     let now = world.now();
     match event.what.as_str() {
+        "draw:fast" => world.draw = Nanos::from_ms(4),
+        "draw:slow" => world.draw = Nanos::from_ms(50),
         "tap" => {
             let touched = Nanos(now.0 - event.ago_ms * 1_000_000);
             let shown = world.shots.iter().rev().find(|s| s.at <= touched).map_or(FrameId(1), |s| s.scene.frame);
@@ -160,6 +164,9 @@ fn play(path: &Path) {
     let preset: Preset = scenario.phantom.parse().unwrap();
     let deadline = scenario.deadline_ms.map(Nanos::from_ms);
     let mut world = World::new(preset, events.collect(), Nanos::from_ms(scenario.look_ms), deadline);
+    if let Some(ms) = scenario.draw_ms {
+        world.draw = Nanos::from_ms(ms);
+    }
     if let Some(ms) = scenario.camera_period_ms {
         world.period = Nanos::from_ms(ms);
     }
@@ -180,7 +187,7 @@ fn check_always(name: &str, shot: &Shot, world: &World, limit: Nanos) {
     let at = shot.at.as_ms();
     let is_first_showing =
         world.shots.iter().find(|s| s.scene.frame == shot.scene.frame).is_some_and(|s| s.at == shot.at);
-    if shot.scene.mode == Mode::Live && is_first_showing {
+    if shot.scene.mode == Mode::Live && is_first_showing && shot.scene.signal != Signal::Late {
         assert!(
             shot.at.since(shot.captured) <= limit,
             "{name}: at {at} ms a frame is {:?} old",
@@ -245,6 +252,7 @@ fn check(name: &str, e: &Expectation, world: &World) {
                 Signal::Good => "good",
                 Signal::Missing => "missing",
                 Signal::Repeating => "repeating",
+                Signal::Late => "late",
             };
             assert_eq!(got, signal, "{span}: at {at} ms");
         }
@@ -290,6 +298,7 @@ macro_rules! scenarios {
 scenarios!(
     a_slow_model_is_carried_not_awaited,
     a_generous_deadline_holds_no_picture_up,
+    a_screen_that_is_too_slow_says_so,
     a_camera_faster_than_expected_holds_no_picture_up,
     a_very_slow_model_dims_then_hides,
     a_box_goes_with_the_outline_it_made,

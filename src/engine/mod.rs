@@ -94,6 +94,7 @@ pub struct Engine {
     signal_state: Signal,
     model_fails: bool,
     is_hot: bool,
+    is_late: bool,
     #[allow(clippy::vec_box, reason = "the boxes go round between threads and are never unpacked")]
     spare: Vec<Box<LookJob>>,
     scenery: Scenery,
@@ -120,6 +121,7 @@ impl Engine {
             signal_state: Signal::Missing,
             model_fails: false,
             is_hot: false,
+            is_late: false,
             spare: (0..LookJob::IN_ROUND).map(|_| Box::default()).collect(),
             scenery: Scenery::new(),
             is_changed: true,
@@ -157,6 +159,16 @@ impl Engine {
     pub fn set_hot(&mut self, is_hot: bool) {
         self.is_changed |= self.is_hot != is_hot;
         self.is_hot = is_hot;
+    }
+
+    /// Says whether frames are shown later than they may be.
+    pub fn set_late(&mut self, is_late: bool) {
+        self.is_late = is_late;
+    }
+
+    /// Whether the screen follows the newest frame.
+    pub fn is_live(&self) -> bool {
+        self.session.mode() == Mode::Live
     }
 
     /// Takes a newer live frame; whether it is the one to be shown now (not while frozen).
@@ -510,7 +522,10 @@ impl Engine {
     }
 
     fn note_signal(&mut self, now: Nanos) {
-        let state = self.signal.state(now);
+        let state = match self.signal.state(now) {
+            Signal::Good if self.is_late => Signal::Late,
+            state => state,
+        };
         self.is_changed |= state != self.signal_state;
         self.signal_state = state;
     }

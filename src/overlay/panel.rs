@@ -159,6 +159,7 @@ pub(super) fn signal_words(signal: Signal) -> &'static str {
         Signal::Good => "",
         Signal::Missing => "NO SIGNAL",
         Signal::Repeating => "NO NEW IMAGE",
+        Signal::Late => "TOO SLOW",
     }
 }
 

@@ -88,7 +88,8 @@ struct Figures {
 /// The live path. Owned by the display thread; frames come through [`Live::input`] from any thread.
 ///
 /// Guarantees: [`Live::poll`] never waits for the model; a frame older than the deadline is never given out for the
-/// first time, and [`Live::is_in_time`] tells when one grew too old while it was drawn; after warm-up nothing here
+/// first time, and [`Live::is_in_time`] tells when one grew too old while it was drawn, but where no frame can be shown in time:
+/// then they are shown late, without outlines, as [`Signal::Late`](crate::scene::Signal::Late); after warm-up nothing here
 /// allocates per frame.
 pub struct Live<W = Worker> {
     engine: Engine,
@@ -102,7 +103,14 @@ pub struct Live<W = Worker> {
     taps: Vec<Tap>,
     figures: Figures,
     is_eased: bool,
+    /// When the first frame came that was not shown, nor any after it.
+    unshown_since: Option<Nanos>,
+    /// No frame can be shown in time; they are shown late, and said to be.
+    is_late: bool,
 }
+
+/// Frame periods beyond the deadline without a frame that could be shown, until the screen says that it is late.
+const PERIODS_UNSHOWN: u64 = 3;
 
 /// Taps whose first marker or mask is still to be timed.
 const TAPS_TIMED_MAX: usize = 32;
@@ -143,6 +151,8 @@ impl<W: Looks> Live<W> {
             taps: Vec::with_capacity(TAPS_TIMED_MAX),
             figures: Figures::default(),
             is_eased: false,
+            unshown_since: None,
+            is_late: false,
         }
     }
 
@@ -216,6 +226,7 @@ impl<W: Looks> Live<W> {
             Some(frame) => self.arrived(frame, now),
             None => self.waiting.is_some(),
         };
+        self.note_late(now);
         self.engine.tick(now, self.worker.is_alive());
         if self.engine.is_still_unasked() {
             self.ask();
@@ -242,7 +253,7 @@ impl<W: Looks> Live<W> {
     /// than its deadline meanwhile may not, and counts as dropped.
     pub fn is_in_time(&mut self) -> bool {
         let Some((_, frame)) = self.drawing else { return false };
-        let captured = self.engine.live_capture_time(frame).filter(|_| frame != self.last_presented);
+        let captured = self.engine.live_capture_time(frame).filter(|_| frame != self.last_presented && !self.is_late);
         let is_late = captured.is_some_and(|c| self.clock.now().since(c) > self.pacer.deadline());
         if is_late {
             self.drawing = None;
@@ -262,8 +273,10 @@ impl<W: Looks> Live<W> {
         if frame != self.last_presented {
             self.last_presented = frame;
             figures.frames += 1;
+            self.unshown_since = None;
             if let Some(captured) = self.engine.live_capture_time(frame) {
                 figures.frame_age.record(now.since(captured));
+                self.is_late &= now.since(captured) > self.pacer.deadline();
             }
             for object in &scene.objects {
                 match object.overlay {
@@ -316,7 +329,8 @@ impl<W: Looks> Live<W> {
         if has_displaced {
             self.figures.drops.display_busy += 1;
         }
-        if self.pacer.decide(now, frame.captured, None) == Pace::Drop {
+        self.unshown_since.get_or_insert(now);
+        if self.pacer.decide(now, frame.captured, None) == Pace::Drop && !self.is_late {
             self.figures.drops.past_deadline += 1;
             return false;
         }
@@ -330,6 +344,19 @@ impl<W: Looks> Live<W> {
             self.waiting = Some(Waiting { asked: asked.filter(|_| !has_displaced), until: None });
         }
         is_shown
+    }
+
+    /// Finds out that frames come and none can be shown in time.
+    fn note_late(&mut self, now: Nanos) {
+        if !self.engine.is_live() {
+            (self.unshown_since, self.is_late) = (None, false);
+        }
+        let limit = self.pacer.deadline() + Nanos(PERIODS_UNSHOWN * self.pacer.period().0);
+        if self.unshown_since.is_some_and(|t| now.since(t) > limit) && !self.is_late {
+            self.is_late = true;
+            log::warn!("no frame can be drawn within its deadline of {} ms: shown late", self.pacer.deadline().as_ms());
+        }
+        self.engine.set_late(self.is_late);
     }
 
     fn is_due(&mut self) -> bool {

@@ -38,6 +38,11 @@ impl Pacer {
         self.deadline
     }
 
+    /// Between frames.
+    pub fn period(&self) -> Nanos {
+        self.period
+    }
+
     /// Changes the greatest age at display.
     pub fn set_deadline(&mut self, deadline: Nanos) {
         self.deadline = deadline;
