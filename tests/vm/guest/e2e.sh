@@ -1,10 +1,5 @@
 # From a camera to an outline on the glass: a known picture through vivid's HDMI loop, a tap from outside, on both kinds of screen.
-camera=/dev/video2 output=/dev/video3
-for device in $camera $output; do v4l2-ctl -d $device --set-dv-bt-timings index=0 > /dev/null; done
-v4l2-ctl -d $output --set-fmt-video-out=width=640,height=480,pixelformat=YUYV
-v4l2-ctl -d $camera --set-ctrl loop_video=1,osd_text_mode=2
-v4l2-ctl -d $output --stream-out-mmap --stream-from=/cyst.yuyv --stream-loop > /tmp/scanner 2>&1 &
-scanner=$!
+play_cyst
 sleep 1
 sonotap cameras
 

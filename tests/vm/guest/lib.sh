@@ -33,3 +33,13 @@ heard() { grep -q "$1" /tmp/log; }
 rss_kb() { awk '/^VmRSS/ {print $2}' /proc/$pid/status; }
 # A number of the report, by its name; the last of several.
 figure() { sed -n "s/^ *\"$1\": \([0-9.]*\),*$/\1/p" /tmp/report | tail -n1; }
+# A known picture through vivid's HDMI loop: sets camera, where it comes in at 60 a second, and scanner, the process that plays it.
+play_cyst() {
+    camera=/dev/video2
+    output=/dev/video3
+    for device in $camera $output; do v4l2-ctl -d $device --set-dv-bt-timings index=0 > /dev/null; done
+    v4l2-ctl -d $output --set-fmt-video-out=width=640,height=480,pixelformat=YUYV
+    v4l2-ctl -d $camera --set-ctrl loop_video=1,osd_text_mode=2
+    v4l2-ctl -d $output --stream-out-mmap --stream-from=/cyst.yuyv --stream-loop > /tmp/scanner 2>&1 &
+    scanner=$!
+}

@@ -1,12 +1,7 @@
 # The outline on the live picture: a known picture through vivid's HDMI loop, as in e2e.sh, and a tap. run.sh sets --icount: a look is then
 # as old as its instructions make it, a nanosecond for each, however busy the machine is that emulates. Without, an outline is more than
 # 2.5 s old before it is there, and not shown.
-camera=/dev/video2 output=/dev/video3
-for device in $camera $output; do v4l2-ctl -d $device --set-dv-bt-timings index=0 > /dev/null; done
-v4l2-ctl -d $output --set-fmt-video-out=width=640,height=480,pixelformat=YUYV
-v4l2-ctl -d $camera --set-ctrl loop_video=1,osd_text_mode=2
-v4l2-ctl -d $output --stream-out-mmap --stream-from=/cyst.yuyv --stream-loop > /tmp/scanner 2>&1 &
-scanner=$!
+play_cyst
 sed -e 's/^driver = .*/bus = "platform:vivid-001"/; s/^size = .*/size = [640, 480]/' /etc/sonotap/sonotap.toml > /tmp/profile.toml
 start --config /tmp/profile.toml --deadline-ms "${DEADLINE_MS:-400}"
 is "ms to the first picture" "$(until_ms 120000 heard 'pictures come')" ge 0
