@@ -5,36 +5,19 @@
 //!
 //! Source: Kirillov et al., "Segment Anything", ICCV 2023, appendix A (two-way attention, token-conditioned masks).
 
-mod kernels;
+mod attention;
+mod linear;
 mod read;
+mod spatial;
 #[cfg(test)]
 mod tests;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::read::Graph;
-pub(crate) use kernels::Planes;
-use kernels::{
-    Heads, Linear, Norm, Spatial, image_to_tokens, neighbourhoods, tokens_to_image, tokens_to_tokens, up_add_relu6,
-};
-
-/// Attention with its projections.
-#[derive(Clone, Debug)]
-struct Attention {
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    out: Linear,
-    heads: Heads,
-    /// What the places of the image's cells add to its keys or queries, planes; empty among tokens.
-    places: Vec<f32>,
-}
-
-/// A depthwise convolution and a 1x1 one.
-#[derive(Clone, Debug)]
-struct Separable {
-    spatial: Spatial,
-    point: Linear,
-}
+use attention::{Attention, Norm, Told, image_sees_tokens, tokens_to_image, tokens_to_tokens};
+use linear::Linear;
+pub(crate) use linear::Planes;
+use spatial::{Separable, Source, Target, full};
 
 /// Tokens look at each other and at the image; the image looks at them.
 #[derive(Clone, Debug)]
@@ -57,8 +40,7 @@ struct Decoder {
     /// Cells along a side of the embedding; masks have four times as many.
     grid: usize,
     map4: Linear,
-    map8: Spatial,
-    map_out: Linear,
+    map8: Separable,
     /// [1 + masks, d].
     own: Vec<f32>,
     /// [5, d].
@@ -85,7 +67,7 @@ impl Decoder {
         let (middle, channels) = (self.up4.point.outputs, self.up2.point.outputs);
         let attentions = self.blocks.iter().flat_map(|b| [&b.itself, &b.to_image, &b.to_tokens]).chain([&self.last]);
         let widths = [
-            (self.map_out.outputs, self.d),
+            (self.map8.point.outputs, self.d),
             (self.prompt4.outputs, middle),
             (self.prompt2.outputs, channels),
             (self.own.len(), (1 + self.heads.len()) * self.d),
@@ -119,28 +101,19 @@ pub(crate) struct Seen<'a> {
 /// Memory that is used again.
 #[derive(Default)]
 struct Buffers {
-    panel: Vec<f32>,
     scratch: Vec<f32>,
-    taps: Vec<f32>,
+    /// Planes: prompt maps at stride 4, the image, its keys and values for the next look, and what is drawn.
     at4: Vec<f32>,
-    at8: Vec<f32>,
-    /// Image planes.
-    k: Vec<f32>,
-    projected: [Vec<f32>; 2],
-    seen: Vec<f32>,
+    image: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    coarse4: Vec<f32>,
+    coarse2: Vec<f32>,
     /// Token rows.
     tokens: Vec<f32>,
     named: Vec<f32>,
     with: Vec<f32>,
     rows: [Vec<f32>; 4],
-    /// Drawing.
-    middle: Vec<f32>,
-    coarse4: Vec<f32>,
-    fine4: Vec<f32>,
-    middle2: Vec<f32>,
-    coarse2: Vec<f32>,
-    fine2: Vec<f32>,
-    spatial2: Vec<f32>,
 }
 
 /// A frame, prompts, and where the answer goes.
@@ -184,12 +157,11 @@ impl DecodeEngine {
         }
         d.prompted_image(embedding, question.maps, buffers);
         d.name_tokens(question.coords, question.labels, buffers);
-        for block in &d.blocks {
-            block.forward(buffers);
+        for (i, block) in d.blocks.iter().enumerate() {
+            block.forward(d.look(i + 1), buffers);
         }
         d.last_look(buffers);
-        d.draw(question.seen, question.maps, buffers, question.pixels);
-        d.masks(buffers, question);
+        d.draw(buffers, question);
         Ok(())
     }
 }
@@ -209,16 +181,20 @@ fn sum_into(a: &[f32], b: &[f32], out: &mut Vec<f32>) {
 }
 
 impl Decoder {
+    /// The tokens' look at the image in a block, or their last.
+    fn look(&self, block: usize) -> &Attention {
+        self.blocks.get(block).map_or(&self.last, |b| &b.to_image)
+    }
+
     /// Prompt maps at strides 4 and 8, onto the image.
     fn prompted_image(&self, embedding: Planes, maps: &[f32], b: &mut Buffers) {
         let (cells, edge) = (self.grid * self.grid, 4 * self.grid);
-        let taps = sized(&mut b.taps, self.map4.inputs * 4 * cells);
-        neighbourhoods(maps, edge, taps);
         let at4 = sized(&mut b.at4, self.map4.outputs * 4 * cells);
-        self.map4.planes(taps, None, at4, &mut b.panel);
-        let at8 = sized(&mut b.at8, self.map4.outputs * cells);
-        self.map8.planes(at4, edge / 2, at8, &mut b.scratch);
-        self.map_out.planes(at8, Some(embedding), sized(&mut b.k, self.d * cells), &mut b.panel);
+        full(&self.map4, maps, edge, at4, &mut b.scratch);
+        let image = sized(&mut b.image, self.d * cells);
+        let target = Target { plus: Some(embedding), planes: image, then: None };
+        self.map8.planes(Source::Planes(at4), edge / 2, target, &mut b.scratch);
+        self.look(0).is_shown_image(None, b);
     }
 
     fn name_tokens(&self, coords: &[f32], labels: &[f32], b: &mut Buffers) {
@@ -249,81 +225,72 @@ impl Decoder {
         self.last_norm.rows(&mut b.tokens);
     }
 
-    /// Features at four times the grid, into `pixels`.
-    fn draw(&self, seen: Seen, maps: &[f32], b: &mut Buffers, pixels: &mut Vec<f32>) {
-        let (cells, grid) = (self.grid * self.grid, self.grid);
-        let middle = sized(&mut b.middle, self.d * cells);
-        self.up4.spatial.planes(&b.k, grid, middle, &mut b.scratch);
-        let coarse = sized(&mut b.coarse4, self.up4.point.outputs * cells);
-        self.up4.point.planes(middle, None, coarse, &mut b.panel);
-        let fine = sized(&mut b.fine4, self.prompt4.outputs * 4 * cells);
-        self.prompt4.planes(&b.at4, Some(seen.skip4), fine, &mut b.panel);
-        up_add_relu6(coarse, 2 * grid, fine, &mut b.scratch);
-        let middle = sized(&mut b.middle2, fine.len());
-        self.up2.spatial.planes(fine, 2 * grid, middle, &mut b.scratch);
-        let coarse = sized(&mut b.coarse2, self.up2.point.outputs * 4 * cells);
-        self.up2.point.planes(middle, None, coarse, &mut b.panel);
-        let fine = sized(&mut b.fine2, self.prompt2.outputs * 16 * cells);
-        self.prompt2.planes(maps, Some(seen.skip2), fine, &mut b.panel);
-        up_add_relu6(coarse, 4 * grid, fine, &mut b.scratch);
-        let spatial = sized(&mut b.spatial2, fine.len());
-        self.pixels.spatial.planes(fine, 4 * grid, spatial, &mut b.scratch);
-        self.pixels.point.planes(spatial, None, sized(pixels, self.pixels.point.outputs * 16 * cells), &mut b.panel);
+    /// Features and masks at four times the grid, and what masks are worth.
+    fn draw(&self, b: &mut Buffers, question: &mut Question) {
+        let masks = self.mask_layer(b);
+        let (cells, edge, Seen { skip4, skip2, .. }) = (self.grid * self.grid, self.grid, question.seen);
+        let coarse4 = sized(&mut b.coarse4, self.up4.point.outputs * cells);
+        let target = Target { plus: None, planes: coarse4, then: None };
+        self.up4.planes(Source::Planes(&b.image), edge, target, &mut b.scratch);
+        let coarse2 = sized(&mut b.coarse2, self.up2.point.outputs * 4 * cells);
+        let target = Target { plus: None, planes: coarse2, then: None };
+        let source = Source::Joined { layer: &self.prompt4, maps: &b.at4, skip: skip4, coarse: &b.coarse4 };
+        self.up2.planes(source, 2 * edge, target, &mut b.scratch);
+        let planes = sized(question.pixels, self.pixels.point.outputs * 16 * cells);
+        let of_masks = sized(question.masks, masks.outputs * 16 * cells);
+        let target = Target { plus: None, planes, then: Some((&masks, of_masks)) };
+        let source = Source::Joined { layer: &self.prompt2, maps: question.maps, skip: skip2, coarse: &b.coarse2 };
+        self.pixels.planes(source, 4 * edge, target, &mut b.scratch);
+        let [hidden, ..] = &mut b.rows;
+        self.iou[0].rows(&b.tokens[..self.d], hidden);
+        self.iou[1].rows(hidden, question.iou);
+        question.iou.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()));
     }
 
-    fn masks(&self, b: &mut Buffers, question: &mut Question) {
+    /// The layer that makes masks of features, from the masks' tokens.
+    fn mask_layer(&self, b: &mut Buffers) -> Linear {
         let [hidden, weights, ..] = &mut b.rows;
-        let mut pair = |[first, second]: &[Linear; 2], row: &[f32], out: &mut Vec<f32>| {
-            first.rows(row, hidden);
-            second.rows(hidden, out);
-        };
         let (inputs, outputs) = (self.pixels.point.outputs, self.heads.len());
         let mut layer = Linear {
             inputs,
             outputs,
             weights: vec![0.0; inputs * outputs],
             bias: vec![0.0; outputs],
-            activation: kernels::Activation::None,
+            activation: linear::Activation::None,
         };
-        for (i, (head, token)) in self.heads.iter().zip(b.tokens[self.d..].chunks_exact(self.d)).enumerate() {
-            pair(head, token, weights);
+        for (i, ([first, second], token)) in self.heads.iter().zip(b.tokens[self.d..].chunks_exact(self.d)).enumerate()
+        {
+            first.rows(token, hidden);
+            second.rows(hidden, weights);
             for (w, of_masks) in weights.iter().zip(layer.weights.chunks_exact_mut(outputs)) {
                 of_masks[i] = *w;
             }
         }
-        let places = question.pixels.len() / inputs;
-        layer.planes(question.pixels, None, sized(question.masks, outputs * places), &mut b.panel);
-        pair(&self.iou, &b.tokens[..self.d], question.iou);
-        question.iou.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()));
+        layer
     }
 }
 
 impl Attention {
-    /// Adds to `tokens` what `with` finds in the image `k` at its places.
+    /// Adds to the tokens what `with` finds in the image, whose keys and values are there.
     fn tokens_see_image(&self, b: &mut Buffers) {
-        let cells = b.k.len() / self.k.inputs;
-        let [keys, values] = &mut b.projected;
-        self.k.planes(&b.k, Some(Planes::Values(&self.places)), sized(keys, self.k.outputs * cells), &mut b.panel);
-        self.v.planes(&b.k, None, sized(values, self.v.outputs * cells), &mut b.panel);
         let [q, seen, told, _] = &mut b.rows;
         self.q.rows(&b.with, q);
-        tokens_to_image(q, keys, values, self.heads, &mut b.scratch, seen);
+        tokens_to_image(q, &b.keys, &b.values, self.heads, &mut b.scratch, seen);
         self.out.rows(seen, told);
         add_to(&mut b.tokens, told);
     }
 
-    /// Adds to the image `k` what it finds from its places in the tokens: keys are `with`, values `tokens`.
-    fn image_sees_tokens(&self, b: &mut Buffers) {
-        let cells = b.k.len() / self.q.inputs;
-        let [queries, out] = &mut b.projected;
-        self.q.planes(&b.k, Some(Planes::Values(&self.places)), sized(queries, self.q.outputs * cells), &mut b.panel);
+    /// Makes this look's keys and values of the image, after that was told of tokens: keys are `with`, values `tokens`.
+    fn is_shown_image(&self, after: Option<(&Attention, &Norm)>, b: &mut Buffers) {
         let [keys, values, ..] = &mut b.rows;
-        self.k.rows(&b.with, keys);
-        self.v.rows(&b.tokens, values);
-        image_to_tokens(queries, keys, values, self.heads, &mut b.scratch, sized(out, self.q.outputs * cells));
-        // The image itself is read and written: the sum goes into another buffer, and they change places.
-        self.out.planes(out, Some(Planes::Values(&b.k)), sized(&mut b.seen, b.k.len()), &mut b.panel);
-        std::mem::swap(&mut b.k, &mut b.seen);
+        let told = after.map(|(attention, norm)| {
+            attention.k.rows(&b.with, keys);
+            attention.v.rows(&b.tokens, values);
+            Told { attention, keys, values, norm }
+        });
+        let places = b.image.len() / self.k.inputs;
+        let projected = [sized(&mut b.keys, self.k.outputs * places), sized(&mut b.values, self.v.outputs * places)];
+        image_sees_tokens(&mut b.image, told, self, projected, &mut b.scratch);
     }
 
     /// What tokens `with` find in each other, values `tokens`; into the last rows buffer.
@@ -339,7 +306,8 @@ impl Attention {
 }
 
 impl TwoWay {
-    fn forward(&self, b: &mut Buffers) {
+    /// Tokens' and image's look at each other, and the image's preparation for the `next` one.
+    fn forward(&self, next: &Attention, b: &mut Buffers) {
         if self.is_first {
             b.with.clone_from(&b.tokens);
             self.itself.tokens_see_tokens(b);
@@ -359,7 +327,6 @@ impl TwoWay {
         add_to(&mut b.tokens, told);
         self.norms[2].rows(&mut b.tokens);
         sum_into(&b.tokens, &b.named, &mut b.with);
-        self.to_tokens.image_sees_tokens(b);
-        self.norms[3].planes(&mut b.k, &mut b.scratch);
+        next.is_shown_image(Some((&self.to_tokens, &self.norms[3])), b);
     }
 }

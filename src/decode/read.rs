@@ -1,7 +1,9 @@
 //! The decoder that `sonotap export` writes, read node by node: each must be the one that comes next and read what it should.
 
-use super::kernels::{Activation, Heads, Linear, Norm, Spatial};
-use super::{Attention, Decoder, Separable, TwoWay};
+use super::attention::{Attention, Heads, Norm};
+use super::linear::{Activation, Linear};
+use super::spatial::{Separable, Spatial};
+use super::{Decoder, TwoWay};
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::read::{Graph, Node};
 
@@ -159,20 +161,22 @@ impl<'a> Reader<'a> {
         Ok((Spatial { stride, weights, bias, activation }, y))
     }
 
-    fn separable(&mut self, x: &str, channels: usize) -> Result<(Separable, String)> {
-        let (spatial, y) = self.spatial(x, channels, 1)?;
+    fn separable(&mut self, x: &str, channels: usize, stride: usize) -> Result<(Separable, String)> {
+        let (spatial, y) = self.spatial(x, channels, stride)?;
         let (point, y) = self.full(&y, channels, 1)?;
         Ok((Separable { spatial, point }, y))
     }
 
-    /// Nearest x2 of `coarse`, plus `fine`, clipped to 0 and 6.
-    fn up_add(&mut self, coarse: &str, fine: &str) -> Result<String> {
+    /// Nearest x2 of `coarse`, plus a skip, plus a layer of prompt maps, all clipped to 0 and 6.
+    fn joined(&mut self, coarse: &str, skip: &str, maps: &str, channels: usize) -> Result<(Linear, String)> {
+        let (layer, prompt) = self.full(maps, channels, 1)?;
+        let fine = self.add(skip, &prompt)?;
         let node = self.next("Resize", &[coarse])?;
         crate::int8::geometry::nearest_twice(node, &self.graph.floats(node.input(2))?)?;
-        let sum = self.add(node.result(), fine)?;
-        match self.activation(sum)? {
-            (Activation::Relu6, y) => Ok(y),
-            (other, y) => {
+        let sum = self.add(node.result(), &fine)?;
+        match (layer.activation, self.activation(sum)?) {
+            (Activation::None, (activation @ Activation::Relu6, y)) => Ok((Linear { activation, ..layer }, y)),
+            (_, (other, y)) => {
                 Err(Error::new(ErrorKind::Model, format!("`{y}`: expected a clip to 0 and 6, got {other:?}")))
             }
         }
@@ -288,8 +292,7 @@ impl<'a> Reader<'a> {
         let edge = |input: usize, axis: usize| self.graph.inputs[input].1.get(axis).copied().unwrap_or(0);
         let (maps, skip4, skip2) = (edge(5, 1), edge(1, 1), edge(2, 1));
         let (map4, at4) = self.full("prompt_maps", maps, 3)?;
-        let (map8, at8) = self.spatial(&at4, map4.outputs, 2)?;
-        let (map_out, at8) = self.full(&at8, map4.outputs, 1)?;
+        let (map8, at8) = self.separable(&at4, map4.outputs, 2)?;
         let image = self.add("embedding", &at8)?;
         let image = self.moved("Reshape", &image)?;
         let mut k = self.transposed(&image, &[0, 2, 1])?;
@@ -313,15 +316,11 @@ impl<'a> Reader<'a> {
         let (last_norm, q) = self.norm(&y, d)?;
         let x = self.transposed(&k, &[0, 2, 1])?;
         let x = self.moved("Reshape", &x)?;
-        let (up4, x) = self.separable(&x, d)?;
-        let (prompt4, prompt) = self.full(&at4, map4.outputs, 1)?;
-        let fine = self.add("skip4", &prompt)?;
-        let x = self.up_add(&x, &fine)?;
-        let (up2, x) = self.separable(&x, up4.point.outputs)?;
-        let (prompt2, prompt) = self.full("prompt_maps", maps, 1)?;
-        let fine = self.add("skip2", &prompt)?;
-        let x = self.up_add(&x, &fine)?;
-        let (pixels, x) = self.separable(&x, up2.point.outputs)?;
+        let (up4, x) = self.separable(&x, d, 1)?;
+        let (prompt4, x) = self.joined(&x, "skip4", &at4, map4.outputs)?;
+        let (up2, x) = self.separable(&x, up4.point.outputs, 1)?;
+        let (prompt2, x) = self.joined(&x, "skip2", "prompt_maps", maps)?;
+        let (pixels, x) = self.separable(&x, up2.point.outputs, 1)?;
         let features = self.moved("Identity", &x)?;
         let (heads, iou) = self.answers(&q, &features, own.len() / d, d, pixels.point.outputs)?;
         let places = self.graph.floats(&places)?;
@@ -332,13 +331,11 @@ impl<'a> Reader<'a> {
             ));
         }
         // As planes, like the image.
-        let cells = grid * grid;
-        let places: Vec<f32> = (0..places.len()).map(|i| places[i % cells * d + i / cells]).collect();
-        let of_places = |layer: &Linear| {
-            let linear = Linear { bias: vec![0.0; layer.outputs], ..layer.clone() };
-            let mut y = vec![0.0; layer.outputs * cells];
-            linear.planes(&places, None, &mut y, &mut Vec::new());
-            y
+        let of_places = |layer: &Linear| -> Vec<f32> {
+            let (cells, n) = (grid * grid, layer.outputs);
+            let mut rows = Vec::new();
+            Linear { bias: vec![0.0; n], ..layer.clone() }.rows(&places, &mut rows);
+            (0..rows.len()).map(|i| rows[i % cells * n + i / cells]).collect()
         };
         for TwoWay { to_image, to_tokens, .. } in &mut blocks {
             to_image.places = of_places(&to_image.k);
@@ -358,7 +355,6 @@ impl<'a> Reader<'a> {
             grid,
             map4,
             map8,
-            map_out,
             own,
             kinds,
             frequencies,

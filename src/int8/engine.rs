@@ -22,7 +22,7 @@ use crate::wide::wide;
 
 /// Channels of an output that are turned into planes together, and places of each.
 const GROUP: usize = 16;
-const PLACES: usize = 64;
+const PLACES: usize = 128;
 
 /// A planned network and its memory.
 pub struct Engine {
@@ -208,7 +208,11 @@ impl Engine {
             output,
             out,
             #[inline(always)]
-            move |byte| (f32::from(byte) - q.zero_point as f32) * q.scale,
+            move |bytes, values| {
+                for (v, byte) in values.iter_mut().zip(bytes) {
+                    *v = (f32::from(*byte) - q.zero_point as f32) * q.scale;
+                }
+            },
         );
     }
 
@@ -221,12 +225,12 @@ impl Engine {
             output,
             out,
             #[inline(always)]
-            |byte| byte,
+            |bytes, values| values.copy_from_slice(bytes),
         );
     }
 
     #[inline(always)]
-    fn planes<T>(&self, output: usize, out: &mut [T], value: impl Fn(u8) -> T) {
+    fn planes<T>(&self, output: usize, out: &mut [T], put: impl Fn(&[u8], &mut [T])) {
         let t = self.outputs[output];
         let s = self.tensors.shapes[t];
         assert_eq!(out.len(), s.len(), "values of an output");
@@ -235,7 +239,8 @@ impl Engine {
         let pixel = buffer.layout.pixel;
         if !s.width.is_multiple_of(GROUP) || !plane.is_multiple_of(PLACES) || !s.channels.is_multiple_of(GROUP) {
             for (i, v) in out.iter_mut().enumerate() {
-                *v = value(buffer.row(i % plane / s.width)[i % s.width * pixel + i / plane]);
+                let byte = buffer.row(i % plane / s.width)[i % s.width * pixel + i / plane];
+                put(&[byte], std::slice::from_mut(v));
             }
             return;
         }
@@ -248,22 +253,20 @@ impl Engine {
                     for from in (0..plane).step_by(PLACES) {
                         // A few channels of a few places: their lines of results stay in the first cache.
                         let mut block = [[0; PLACES]; GROUP];
-                        for to in (0..PLACES).step_by(GROUP) {
-                            let bytes = sixteen(&buffer.row(y)[x * pixel + first * GROUP..], pixel);
-                            for (line, turned) in block.iter_mut().zip(transposed(bytes)) {
-                                line[to..to + GROUP].copy_from_slice(&turned);
-                            }
-                            x += GROUP;
-                            if x == s.width {
-                                (x, y) = (0, y + 1);
-                            }
+                        for to in (0..PLACES).step_by(2 * GROUP) {
+                            let mut next = || {
+                                let row = &buffer.row(y)[x * pixel + first * GROUP..];
+                                x += GROUP;
+                                if x == s.width {
+                                    (x, y) = (0, y + 1);
+                                }
+                                row
+                            };
+                            let pair = [next(), next()];
+                            transpose(pair, pixel, &mut block, to);
                         }
                         for (plane, line) in planes.chunks_exact_mut(plane).zip(&block) {
-                            if let Some(values) = plane[from..].first_chunk_mut::<PLACES>() {
-                                for i in 0..PLACES {
-                                    values[i] = value(line[i]);
-                                }
-                            }
+                            put(line, &mut plane[from..from + PLACES]);
                         }
                     }
                 }
@@ -279,32 +282,38 @@ impl Engine {
     }
 }
 
-/// Sixteen bytes of each of sixteen pixels.
+/// Sixteen bytes of each of the pixels of two groups, to columns `to` and on of as many lines: rows are interleaved with those
+/// eight further on, four times, both groups side by side.
 #[inline(always)]
-fn sixteen(row: &[u8], pixel: usize) -> [[u8; GROUP]; GROUP] {
-    let mut bytes = [[0; GROUP]; GROUP];
-    for (i, bytes) in bytes.iter_mut().enumerate() {
-        if let Some(whole) = row[i * pixel..].first_chunk() {
-            *bytes = *whole;
+fn transpose(groups: [&[u8]; 2], pixel: usize, lines: &mut [[u8; PLACES]; GROUP], to: usize) {
+    let mut rows = [[0; 2 * GROUP]; GROUP];
+    for (i, bytes) in rows.iter_mut().enumerate() {
+        for (half, group) in bytes.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
+            if let Some(whole) = group[i * pixel..].first_chunk() {
+                *half = *whole;
+            }
         }
     }
-    bytes
-}
-
-/// Rows and columns exchanged: rows are interleaved with those eight further on, four times. Not a part of the wide copy of its
-/// caller, where it came out slower than for the narrowest vectors.
-#[inline(never)]
-fn transposed(mut rows: [[u8; GROUP]; GROUP]) -> [[u8; GROUP]; GROUP] {
     for _ in 0..4 {
-        let mut next = [[0; GROUP]; GROUP];
+        let mut next = [[0; 2 * GROUP]; GROUP];
         for i in 0..8 {
             let (a, b) = (rows[i], rows[i + 8]);
-            next[2 * i] = std::array::from_fn(|k| if k % 2 == 0 { a[k / 2] } else { b[k / 2] });
-            next[2 * i + 1] = std::array::from_fn(|k| if k % 2 == 0 { a[8 + k / 2] } else { b[8 + k / 2] });
+            for k in 0..GROUP / 2 {
+                for l in [0, GROUP] {
+                    next[2 * i][l + 2 * k] = a[l + k];
+                    next[2 * i][l + 2 * k + 1] = b[l + k];
+                    next[2 * i + 1][l + 2 * k] = a[l + 8 + k];
+                    next[2 * i + 1][l + 2 * k + 1] = b[l + 8 + k];
+                }
+            }
         }
         rows = next;
     }
-    rows
+    for (line, row) in lines.iter_mut().zip(rows) {
+        if let Some(part) = line[to..].first_chunk_mut() {
+            *part = row;
+        }
+    }
 }
 
 impl Tensors {
