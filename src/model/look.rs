@@ -5,7 +5,7 @@
 //!    costs two: the mask of the whole region says where to look closer, and is the previous mask of the closer look. A
 //!    lone click whose mask scores below [`LOW_SCORE`] (often a part of a large organ) stays with the whole region until
 //!    its second prompt. A mask that reaches the edge of its crop is followed once within the look.
-//! 2. *Mask.* For a lone click the best, or the chosen, of the alternatives; else mask 0.
+//! 2. *Mask.* For a lone click the one with the highest predicted IoU, or the candidate asked for; else mask 0.
 //! 3. *Second decode.* When the mask contradicts the newest click by more than the margin and a previous mask was fed,
 //!    the model is asked again without it. That answer stays if it contradicts fewer clicks and not the newest. Clicks
 //!    that the model misses by less, or older ones, are left to the correction: without its previous mask the model
@@ -18,7 +18,7 @@
 use std::time::Instant;
 
 use super::correct::{self, CellClick, Contradicted, CorrectScratch};
-use super::postprocess::{candidates_by_score, choose, nth_candidate};
+use super::postprocess::{candidates, choose, nth_candidate};
 use super::views::{self, crop_around, is_near_edge};
 use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, empty_grid};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,7 +46,7 @@ pub struct LookPrompts {
     pub previous: Option<LogitGrid>,
     /// Whether the previous mask only says where to look and is not shown to the model, so that the answer does not lean on it.
     pub is_independent: bool,
-    /// For a lone click: which of its alternatives, 0 the best predicted; counted on from the last to the first.
+    /// For a lone click: which of its candidates, 0 the best predicted; counted on from the last to the first.
     pub candidate: u8,
     /// Which object it is, from look to look; its place in the list when `None`.
     pub object: Option<ObjectId>,
@@ -469,7 +469,7 @@ impl Looker {
         let is_fed = !self.prompts.previous.is_empty();
         let mut chosen = self.chosen(candidate);
         if is_lone {
-            out.candidates = candidates_by_score(&self.decoded).count().min(usize::from(u8::MAX)) as u8;
+            out.candidates = candidates(&self.decoded, &self.spec).min(usize::from(u8::MAX)) as u8;
         }
         if let Ok(first) = chosen
             && first.contradicted.is_newest_denied
@@ -518,9 +518,9 @@ impl Looker {
             return Err(Implausible::NotFinite);
         }
         let mask = match candidate {
-            0 => choose(&self.prompts, &self.decoded),
-            n if self.prompts.is_lone_click() => nth_candidate(&self.decoded, usize::from(n)),
-            _ => choose(&self.prompts, &self.decoded),
+            0 => choose(&self.prompts, &self.decoded, &self.spec),
+            n if self.prompts.is_lone_click() => nth_candidate(&self.decoded, &self.spec, usize::from(n)),
+            _ => choose(&self.prompts, &self.decoded, &self.spec),
         };
         let cells = self.spec.mask_cells;
         let logits = &self.decoded.masks[mask * cells * cells..][..cells * cells];

@@ -260,6 +260,7 @@ impl Manifest {
             mask_cells: masks.and_then(|t| t.fixed(2)).unwrap_or(0),
             masks: masks.and_then(|t| t.fixed(1)).unwrap_or(0),
             pixel_channels: pixels.and_then(|t| t.fixed(1)).unwrap_or(0),
+            first_candidate: usize::from(self.kind == Kind::SamOfficial),
         }
     }
 

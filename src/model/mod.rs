@@ -36,6 +36,8 @@ pub struct ModelSpec {
     pub masks: usize,
     /// Channels of the pixel features, 0 when the model gives none.
     pub pixel_channels: usize,
+    /// First of the masks that a lone click chooses from: 0, or 1 for a model whose mask 0 is not made for a lone click.
+    pub first_candidate: usize,
 }
 
 /// What a decode is asked, in model space.

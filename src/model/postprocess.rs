@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{Decoded, ModelPrompts};
+use super::{Decoded, ModelPrompts, ModelSpec};
 use crate::geometry::{Model, Point};
 use crate::prompt::Polarity;
 
@@ -77,28 +77,31 @@ pub fn prompt_maps(prompts: &ModelPrompts, side: u32, cells: usize, out: &mut [f
     }
 }
 
-/// Which of the decoder's masks is shown: with a lone click the one of 1.. with the highest predicted IoU, with more
-/// prompts (a box or a previous mask counts) mask 0, which is trained for that.
-pub fn choose(prompts: &ModelPrompts, decoded: &Decoded) -> usize {
-    if prompts.is_lone_click() { nth_candidate(decoded, 0) } else { 0 }
+/// Which of the decoder's masks is shown: with a lone click the candidate with the highest predicted IoU, with more prompts (a box
+/// or a previous mask counts) mask 0, which is trained for that.
+///
+/// SAM chooses for a lone click among masks 1.. only. Mask 0 hedges where those commit themselves, and more often than not is the
+/// better answer of a small model (`benches/RESULTS.md`).
+pub fn choose(prompts: &ModelPrompts, decoded: &Decoded, spec: &ModelSpec) -> usize {
+    if prompts.is_lone_click() { nth_candidate(decoded, spec, 0) } else { 0 }
 }
 
-/// The masks that a lone click may mean, 1.., highest predicted IoU first, NaN last; mask 0 when it is the only one.
-pub fn candidates_by_score(decoded: &Decoded) -> impl Iterator<Item = usize> {
-    (0..candidates(decoded).len()).map(|n| nth_candidate(decoded, n))
+/// How many masks a lone click may mean: those from [`ModelSpec::first_candidate`] on, or mask 0 when it is the only one.
+pub fn candidates(decoded: &Decoded, spec: &ModelSpec) -> usize {
+    among(decoded, spec).len()
 }
 
-/// The `n`th of [`candidates_by_score`], beginning again after the last.
-pub fn nth_candidate(decoded: &Decoded, n: usize) -> usize {
-    let all = candidates(decoded);
+/// The `n`th of the candidates, highest predicted IoU first, NaN last, beginning again after the last.
+pub fn nth_candidate(decoded: &Decoded, spec: &ModelSpec, n: usize) -> usize {
+    let all = among(decoded, spec);
     let score = |i: usize| decoded.iou.get(i).copied().filter(|v| !v.is_nan()).unwrap_or(f32::NEG_INFINITY);
     let is_before = |a: usize, b: usize| score(a).total_cmp(&score(b)).reverse().then(a.cmp(&b)).is_lt();
     let rank = |i: usize| all.clone().filter(|&other| is_before(other, i)).count();
     all.clone().find(|&i| rank(i) == n % all.len()).unwrap_or(all.start)
 }
 
-fn candidates(decoded: &Decoded) -> Range<usize> {
-    if decoded.iou.len() > 1 { 1..decoded.iou.len() } else { 0..1 }
+fn among(decoded: &Decoded, spec: &ModelSpec) -> Range<usize> {
+    if decoded.iou.len() > spec.first_candidate { spec.first_candidate..decoded.iou.len() } else { 0..1 }
 }
 
 fn sigmoid(logit: f32) -> f32 {
@@ -205,27 +208,33 @@ mod tests {
         let two = ModelPrompts { clicks: [&lone.clicks[..], &lone.clicks[..]].concat(), ..Default::default() };
         let boxed = ModelPrompts { boxed: Some(Rect::new(0.0, 0.0, 1.0, 1.0)), ..Default::default() };
         let again = ModelPrompts { previous: vec![0.0; 4], ..lone.clone() };
-        for (prompts, iou, expected) in [
-            (&lone, vec![0.9, 0.2, 0.8, 0.5], 2),
-            (&lone, vec![0.9, 0.7, 0.7, 0.7], 1),
-            (&lone, vec![0.9, f32::NAN, 0.1, 0.0], 2),
-            (&lone, vec![0.9, f32::NAN, f32::NAN, f32::NAN], 1),
-            (&lone, vec![0.9], 0),
-            (&two, vec![0.1, 0.2, 0.8, 0.5], 0),
-            (&boxed, vec![0.1, 0.2, 0.8, 0.5], 0),
-            (&again, vec![0.1, 0.2, 0.8, 0.5], 0),
+        for (prompts, iou, [ours, sams]) in [
+            (&lone, vec![0.9, 0.2, 0.8, 0.5], [0, 2]),
+            (&lone, vec![0.6, 0.7, 0.7, 0.7], [1, 1]),
+            (&lone, vec![0.9, f32::NAN, 0.1, 0.0], [0, 2]),
+            (&lone, vec![f32::NAN, f32::NAN, f32::NAN, f32::NAN], [0, 1]),
+            (&lone, vec![0.9], [0, 0]),
+            (&two, vec![0.1, 0.2, 0.8, 0.5], [0, 0]),
+            (&boxed, vec![0.1, 0.2, 0.8, 0.5], [0, 0]),
+            (&again, vec![0.1, 0.2, 0.8, 0.5], [0, 0]),
         ] {
             let decoded = Decoded { iou, ..Default::default() };
-            assert_eq!(choose(prompts, &decoded), expected, "{prompts:?} {:?}", decoded.iou);
+            assert_eq!(choose(prompts, &decoded, &spec(0)), ours, "{prompts:?} {:?}", decoded.iou);
+            assert_eq!(choose(prompts, &decoded, &spec(1)), sams, "{prompts:?} {:?}", decoded.iou);
         }
+    }
+
+    fn spec(first_candidate: usize) -> ModelSpec {
+        ModelSpec { side: 256, mask_cells: 128, masks: 4, pixel_channels: 0, first_candidate }
     }
 
     #[test]
     fn candidates_come_by_score_and_begin_again() {
-        let decoded = Decoded { iou: vec![1.0, 0.3, 0.9, 0.5], ..Default::default() };
-        assert_eq!(candidates_by_score(&decoded).collect::<Vec<_>>(), [2, 3, 1]);
-        assert_eq!([0, 1, 2, 3, 7].map(|n| nth_candidate(&decoded, n)), [2, 3, 1, 2, 3]);
+        let decoded = Decoded { iou: vec![0.8, 0.3, 0.9, 0.5], ..Default::default() };
+        assert_eq!([0, 1, 2, 3, 4, 9].map(|n| nth_candidate(&decoded, &spec(0), n)), [2, 0, 3, 1, 2, 0]);
+        assert_eq!([0, 1, 2, 3, 7].map(|n| nth_candidate(&decoded, &spec(1), n)), [2, 3, 1, 2, 3]);
+        assert_eq!([0, 1].map(|first| candidates(&decoded, &spec(first))), [4, 3]);
         let alone = Decoded { iou: vec![0.4], ..Default::default() };
-        assert_eq!((nth_candidate(&alone, 5), candidates_by_score(&alone).count()), (0, 1));
+        assert_eq!((nth_candidate(&alone, &spec(1), 5), candidates(&alone, &spec(1))), (0, 1));
     }
 }

@@ -41,6 +41,7 @@ impl Segmenter for TrainedSegmenter {
             mask_cells: MASK_CELLS,
             masks: MASKS,
             pixel_channels: self.network.config.decoder.pixels,
+            first_candidate: 0,
         }
     }
 

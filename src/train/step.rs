@@ -199,7 +199,7 @@ fn shown(answer: &Answer, tasks: &[Task]) -> (Vec<f32>, Vec<usize>) {
     let iou: Vec<f32> = answer.iou.clone().inner_if_on_tape().into_data().try_to_vec().unwrap_or_default();
     let best = |i: usize| {
         let scores = &iou[i * MASKS..][..MASKS];
-        (1..MASKS).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0)
+        (0..MASKS).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0)
     };
     let shown = tasks.iter().enumerate().map(|(i, t)| if t.prompts.is_lone_click() { best(i) } else { 0 });
     let shown = shown.collect();

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 
 const CELLS: usize = 64;
-const SPEC: ModelSpec = ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1 };
+const SPEC: ModelSpec = ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1, first_candidate: 0 };
 
 /// What a fake model was shown and asked.
 #[derive(Default)]
@@ -274,22 +274,23 @@ fn a_click_missed_by_a_little_is_corrected_and_not_asked_again() {
 }
 
 #[test]
-fn lone_click_chooses_among_the_alternatives_by_score() {
+fn lone_click_chooses_among_the_masks_by_score() {
     let answer =
-        |_: &Asked| [(50.0, 0.99), (28.0, 0.7), (35.0, 0.9), (42.0, 0.8)].map(|(r, s)| (disc(300.0, 220.0, r), s));
+        |_: &Asked| [(50.0, 0.75), (28.0, 0.7), (35.0, 0.9), (42.0, 0.8)].map(|(r, s)| (disc(300.0, 220.0, r), s));
     let whole = LookOptions { target_crop: false, ..LookOptions::default() };
-    for (candidate, radius, score) in [(0, 35.0, 0.9), (1, 42.0, 0.8), (2, 28.0, 0.7), (3, 35.0, 0.9)] {
+    for (candidate, radius, score) in [(0, 35.0, 0.9), (1, 42.0, 0.8), (2, 50.0, 0.75), (3, 28.0, 0.7), (4, 35.0, 0.9)]
+    {
         let prompts = LookPrompts { candidate, ..tap(300.0, 220.0) };
         let mut out = Vec::new();
         let (mut far, _) = looker(whole, answer);
         far.look(&frame(1), std::slice::from_ref(&prompts), &mut out).unwrap();
         assert!(is_disc(&out[0], radius), "candidate {candidate}: {}", area_px(&out[0]));
-        assert_eq!((out[0].score(), out[0].candidates()), (Score::new(score), 3));
+        assert_eq!((out[0].score(), out[0].candidates()), (Score::new(score), 4));
 
         let (mut closer, log) = looker(LookOptions::default(), answer);
         closer.look(&frame(1), &[prompts], &mut out).unwrap();
         assert!(is_disc(&out[0], 50.0), "with the first answer fed, mask 0 is shown");
-        assert_eq!(out[0].candidates(), 3);
+        assert_eq!(out[0].candidates(), 4);
         let log = log.lock().unwrap();
         let fed = log.fed[1].as_ref().unwrap().to_bitmap(640, 480).area_px() as f64;
         assert!((fed / (std::f64::consts::PI * radius * radius) - 1.0).abs() < 0.08, "candidate {candidate}: {fed}");
@@ -354,7 +355,7 @@ fn a_previous_mask_with_nothing_inside_counts_as_none() {
     let mut out = Vec::new();
     looker.look(&frame(1), &[LookPrompts { previous: nothing.clone(), ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(log.lock().unwrap().fed[0].is_none());
-    assert_eq!(out[0].candidates(), 3);
+    assert_eq!(out[0].candidates(), 4);
     let alone = LookPrompts { previous: nothing, ..LookPrompts::default() };
     let report = looker.look(&frame(2), &[alone], &mut out).unwrap();
     assert_eq!((report.decodes, out[0].outcome()), (0, LookOutcome::Implausible(Implausible::Empty)));
