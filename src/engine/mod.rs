@@ -22,7 +22,6 @@ use std::sync::Arc;
 use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
-use crate::model::look::LOW_SCORE;
 use crate::prompt::{Prompt, PromptShape};
 use crate::scene::{CinePlace, HiddenReason, LostReason, Mode, Notice, Overlay, Scene, Signal};
 use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
@@ -423,7 +422,6 @@ impl Engine {
         out.clicks.clear();
         out.boxed = None;
         out.candidate = prompts.candidate(object);
-        out.object = Some(object);
         let bounds = self.shown.as_ref().map(|f| f.region.rect).unwrap_or_default();
         let mut count = 0;
         for prompt in prompts.active(object) {
@@ -476,9 +474,7 @@ impl Engine {
             tracked.hear(&seen, &mut self.motion);
         } else if tracked.adopt(&seen, &mut self.motion) {
             let prompts = &job.prompts[i];
-            // A lone click whose score is low stays with the whole region until the second click.
-            let is_unsure = prompts.clicks.len() == 1 && prompts.boxed.is_none() && score.get() < LOW_SCORE;
-            self.is_rough[object.index()] = job.is_first && !is_unsure;
+            self.is_rough[object.index()] = job.is_first;
             let count = prompts.clicks.len() + usize::from(prompts.boxed.is_some());
             self.asked[object.index()] = Asked { revision: job.revision, prompts: count };
         }

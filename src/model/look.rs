@@ -3,8 +3,7 @@
 //! 1. *View.* The whole image region, until every object has an outline. Then a target crop (`views.rs`), which
 //!    moves only when an object or a click nears its edge, so that a look at a live frame costs one encode. A first tap
 //!    costs two: the mask of the whole region says where to look closer, and is the previous mask of the closer look. A
-//!    lone click whose mask scores below [`LOW_SCORE`] (often a part of a large organ) stays with the whole region until
-//!    its second prompt. A mask that reaches the edge of its crop is followed once within the look.
+//!    mask that reaches the edge of its crop is followed once within the look.
 //! 2. *Mask.* For a lone click the one with the highest predicted IoU, or the candidate asked for; else mask 0.
 //! 3. *Second decode.* When the mask contradicts the newest click by more than the margin and a previous mask was fed,
 //!    the model is asked again without it. That answer stays if it contradicts fewer clicks and not the newest. Clicks
@@ -30,8 +29,6 @@ use crate::units::{FrameId, Nanos, ObjectId, Score};
 
 /// Most clicks of one object.
 pub const MAX_CLICKS: usize = 40;
-/// Score of a lone click's mask below which no closer look is taken.
-pub const LOW_SCORE: f32 = 0.6;
 /// Part of the image region that no outline can cover.
 const EVERYTHING: f64 = 0.98;
 
@@ -48,14 +45,6 @@ pub struct LookPrompts {
     pub is_independent: bool,
     /// For a lone click: which of its candidates, 0 the best predicted; counted on from the last to the first.
     pub candidate: u8,
-    /// Which object it is, from look to look; its place in the list when `None`.
-    pub object: Option<ObjectId>,
-}
-
-impl LookPrompts {
-    fn place(&self, in_list: usize) -> usize {
-        self.object.map_or(in_list, ObjectId::index)
-    }
 }
 
 /// Which rules are in force; all, unless an evaluation switches one off.
@@ -190,15 +179,12 @@ struct Task<'a> {
 }
 
 /// Looks at frames through a model. Keeps the view from look to look, and all buffers.
-///
-/// Objects are told apart by [`LookPrompts::object`], else by their place in the list.
 pub struct Looker {
     segmenter: Box<dyn Segmenter>,
     options: LookOptions,
     spec: ModelSpec,
     encoded: Option<(FrameKey, ModelView)>,
     crop: Option<Rect<Image>>,
-    is_hesitant: [bool; ObjectId::MAX],
     prompts: ModelPrompts,
     decoded: Decoded,
     decoded_first: Decoded,
@@ -215,7 +201,6 @@ impl Looker {
             options,
             encoded: None,
             crop: None,
-            is_hesitant: [false; ObjectId::MAX],
             prompts: ModelPrompts::default(),
             decoded: Decoded::default(),
             decoded_first: Decoded::default(),
@@ -238,7 +223,6 @@ impl Looker {
     pub fn forget_view(&mut self) {
         self.encoded = None;
         self.crop = None;
-        self.is_hesitant = [false; ObjectId::MAX];
     }
 
     /// Puts other rules in force from the next look on.
@@ -246,10 +230,9 @@ impl Looker {
         self.options = options;
     }
 
-    /// Forgets what was known of objects, but not the encoded frame: for another object of the same image.
+    /// Forgets where objects were looked at, but not the encoded frame: for another object of the same image.
     pub fn forget_objects(&mut self) {
         self.crop = None;
-        self.is_hesitant = [false; ObjectId::MAX];
     }
 
     /// All masks of the last decode, in the view in which they were made; the one shown as clicks corrected it. For an
@@ -336,10 +319,8 @@ impl Looker {
     /// Answers for every object, in the closer view where one is due; gives the crop of that view.
     fn first_answers(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<Rect<Image>> {
         let mut feeds = [Feed::Skip; ObjectId::MAX];
-        for (i, (feed, object)) in feeds.iter_mut().zip(task.objects).enumerate() {
-            if self.is_hesitant[object.place(i)] || outline_bounds(object).is_none() {
-                *feed = Feed::Given;
-            }
+        for (feed, _) in feeds.iter_mut().zip(task.objects).filter(|(_, object)| outline_bounds(object).is_none()) {
+            *feed = Feed::Given;
         }
         let crop = if feeds.contains(&Feed::Given) {
             self.look_at_all(task, &feeds, out, report)?
@@ -368,13 +349,7 @@ impl Looker {
         report: &mut LookReport,
     ) -> Result<Rect<Image>> {
         self.pass(task, &task.bounds, feeds, out, report)?;
-        for (i, object) in task.objects.iter().enumerate().filter(|(i, _)| feeds[*i] == Feed::Given) {
-            let is_low = out[i].score().is_some_and(|s| s.get() < LOW_SCORE);
-            self.is_hesitant[object.place(i)] = is_low && object.clicks.len() == 1 && object.boxed.is_none();
-        }
-        let must_stay = task.objects.iter().enumerate().any(|(i, o)| self.is_hesitant[o.place(i)]);
-        let target = target(task, out).filter(|_| !must_stay);
-        Ok(target.map_or(task.bounds, |t| crop_around(&t, &task.bounds)))
+        Ok(target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds)))
     }
 
     /// Looks once more, in a wider view, when a mask reaches the edge of the crop.

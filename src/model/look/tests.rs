@@ -165,24 +165,6 @@ fn a_click_on_the_same_frame_costs_no_encode() {
 }
 
 #[test]
-fn low_score_stays_with_the_whole_region_until_the_second_prompt() {
-    let (mut looker, _) = looker(LookOptions::default(), |_| [0.5; 4].map(|s| (disc(300.0, 220.0, 40.0), s)));
-    let mut out = Vec::new();
-    let mut prompts = tap(300.0, 220.0);
-    for id in 1..4 {
-        let report = looker.look(&frame(id), &[prompts], &mut out).unwrap();
-        assert_eq!((report.encodes, report.view.crop().width()), (1, 640.0), "frame {id}");
-        prompts = with_mask(tap(300.0, 220.0), &out[0]);
-    }
-    prompts.clicks.push((Point::new(320.0, 230.0), Polarity::Positive));
-    let report = looker.look(&frame(3), &[prompts.clone()], &mut out).unwrap();
-    assert_eq!((report.encodes, report.decodes), (1, 2), "asked again on the whole, then closer");
-    assert!(report.view.crop().width() < 320.0);
-    let prompts = with_mask(prompts, &out[0]);
-    assert_eq!(looker.look(&frame(5), &[prompts], &mut out).unwrap().encodes, 1);
-}
-
-#[test]
 fn view_moves_a_few_times_while_the_object_crosses_the_frame() {
     let x = |id: u64| 100.0 + 2.0 * id as f32;
     let (mut looker, log) = looker(LookOptions::default(), move |a| surely(|| disc(x(a.frame.0), 240.0, 30.0)));
