@@ -25,7 +25,7 @@ pub(super) struct Separable {
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     Planes(&'a [f32]),
-    /// `activation(layer(maps) + skip + coarse)`, every value of `coarse` twice in both directions.
+    /// `activation(layer(maps) + skip + coarse)`, every value of `coarse` twice in both directions; for a stride of 1.
     Joined {
         layer: &'a Linear,
         /// [inputs, edge, edge].
