@@ -149,11 +149,11 @@ pub(super) fn tokens_to_image(
     let places = k.len() / d;
     out.clear();
     out.resize(q.len(), 0.0);
-    scratch.resize(places, 0.0);
+    let [scores] = carved(scratch, [places]);
     wide(
         #[inline(always)]
         move || {
-            let (scores, out) = (&mut scratch[..places], out);
+            let (scores, out) = (scores, out);
             let parts = q.chunks_exact(shape.part).zip(out.chunks_exact_mut(shape.part)).enumerate();
             for (i, (q, out)) in parts {
                 let planes = i % shape.heads * shape.part * places..(i % shape.heads + 1) * shape.part * places;
@@ -162,7 +162,7 @@ pub(super) fn tokens_to_image(
                 for (c, scores) in chunks.iter_mut().enumerate() {
                     *scores = weighted(q.iter().zip(keys.clone().map(|plane| &plane.as_chunks::<LANES>().0[c])));
                 }
-                for (score, place) in rest.iter_mut().rev().zip((0..places).rev()) {
+                for (score, place) in rest.iter_mut().zip(chunks.len() * LANES..) {
                     *score = q.iter().zip(keys.clone()).map(|(q, plane)| q * plane[place]).sum();
                 }
                 let total = weights_of(scores, shape.scale);
@@ -296,18 +296,18 @@ pub(super) fn tokens_to_tokens(
     k: &[f32],
     v: &[f32],
     shape: Heads,
-    scores: &mut Vec<f32>,
+    scratch: &mut Vec<f32>,
     out: &mut Vec<f32>,
 ) {
     let d = shape.heads * shape.part;
     out.clear();
     out.resize(q.len(), 0.0);
+    let [scores] = carved(scratch, [k.len() / d]);
     for (q, out) in q.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
         for head in 0..shape.heads {
             let range = head * shape.part..(head + 1) * shape.part;
             let dot = |k: &[f32]| q[range.clone()].iter().zip(&k[range.clone()]).map(|(q, k)| q * k).sum::<f32>();
-            scores.clear();
-            scores.extend(k.chunks_exact(d).map(|k| dot(k) * shape.scale));
+            scores.iter_mut().zip(k.chunks_exact(d)).for_each(|(s, k)| *s = dot(k) * shape.scale);
             let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             scores.iter_mut().for_each(|s| *s = exp(*s - most));
             let total: f32 = scores.iter().sum();

@@ -26,7 +26,8 @@ case $test in
 esac
 initramfs=$out/$arch-$test.cpio.gz
 python3 tests/vm/kit.py "$cache" "$arch" "$initramfs" "tests/vm/guest/$test.sh" "${files[@]}"
-kernel=$(ls "$cache/$arch"/root/boot/vmlinuz-* | tail -n1)
+kernels=("$cache/$arch"/root/boot/vmlinuz-*)
+kernel=${kernels[-1]}
 status=0
 python3 tests/vm/boot.py "$arch" "$kernel" "$initramfs" "$out" "${words[@]}" "$@" > "$out/$arch-$test.log" 2>&1 || status=$?
 rm -f "$initramfs"
