@@ -2,10 +2,10 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::linear::{Linear, Lines, PANEL};
-use super::spatial::{carved, copy};
+use super::linear::{Activation, Linear, Lines, PANEL, Plus};
+use super::memory::{LINE, Memory};
+use super::spatial::copy;
 use crate::fast_math::exp;
-use crate::wide::wide;
 
 /// How an attention is split.
 #[derive(Clone, Copy, Debug)]
@@ -83,26 +83,6 @@ impl Norm {
 /// Values that are summed side by side: some vectors of any processor.
 const LANES: usize = 32;
 
-/// The sum of products.
-#[inline(always)]
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0.0; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..LANES {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let mut total = 0.0;
-    for s in sums {
-        total += s;
-    }
-    for (a, b) in a_rest.iter().zip(b_rest) {
-        total += a * b;
-    }
-    total
-}
-
 /// Scores to weights, `exp(scale * (score - most))`; gives their sum.
 #[inline(always)]
 fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
@@ -137,41 +117,105 @@ fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
 /// Tokens look at an image: softmax over its places.
 ///
 /// Shape: `q` [T, D], `k` and `v` planes [D, places], D = heads * part; `out` [T, D].
-pub(super) fn tokens_to_image(
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    shape: Heads,
-    scratch: &mut Vec<f32>,
-    out: &mut Vec<f32>,
-) {
-    let d = shape.heads * shape.part;
-    let places = k.len() / d;
+pub(super) fn tokens_to_image(q: &[f32], k: &[f32], v: &[f32], shape: Heads, scratch: &mut Memory, out: &mut Vec<f32>) {
     out.clear();
     out.resize(q.len(), 0.0);
-    let [scores] = carved(scratch, [places]);
-    wide(
-        #[inline(always)]
-        move || {
-            let (scores, out) = (scores, out);
-            let parts = q.chunks_exact(shape.part).zip(out.chunks_exact_mut(shape.part)).enumerate();
-            for (i, (q, out)) in parts {
-                let planes = i % shape.heads * shape.part * places..(i % shape.heads + 1) * shape.part * places;
-                let keys = k[planes.clone()].chunks_exact(places);
-                let (chunks, rest) = scores.as_chunks_mut::<LANES>();
-                for (c, scores) in chunks.iter_mut().enumerate() {
-                    *scores = weighted(q.iter().zip(keys.clone().map(|plane| &plane.as_chunks::<LANES>().0[c])));
-                }
-                for (score, place) in rest.iter_mut().zip(chunks.len() * LANES..) {
-                    *score = q.iter().zip(keys.clone()).map(|(q, plane)| q * plane[place]).sum();
-                }
-                let total = weights_of(scores, shape.scale);
-                for (out, plane) in out.iter_mut().zip(v[planes].chunks_exact(places)) {
-                    *out = product(scores, plane) / total;
-                }
+    Arch::new().dispatch(Search { q, k, v, shape, scratch, out });
+}
+
+struct Search<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    shape: Heads,
+    scratch: &'a mut Memory,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Search<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { q, k, v, shape: Heads { heads, part, scale }, scratch, out } = self;
+        let d = heads * part;
+        let (tokens, places) = (q.len() / d, k.len() / d);
+        // Not a multiple of a page, as planes are: all lines would fall into the same sets of the first cache.
+        let apart = places.next_multiple_of(LINE) + LINE;
+        let [scores] = scratch.carved([tokens * apart]);
+        for head in 0..heads {
+            let (keys, values) =
+                (&k[head * part * places..][..part * places], v[head * part * places..].chunks_exact(places));
+            // Queries are the weights of a layer from keys to scores.
+            let weights = (0..part).flat_map(|c| q.iter().skip(head * part + c).step_by(d)).copied().collect();
+            let bias = vec![0.0; tokens];
+            let layer = Linear { inputs: part, outputs: tokens, weights, bias, activation: Activation::None };
+            layer.lines(simd, places, Lines { values: keys, apart: places }, Plus::Nothing, (scores, apart));
+            let mut token = 0;
+            while token < tokens {
+                let (scores, out) = (&mut scores[token * apart..], &mut out[token * d + head * part..]);
+                token += match tokens - token {
+                    4.. => found::<S, 4>(simd, scores, apart, scale, values.clone().take(part), (out, d)),
+                    2.. => found::<S, 2>(simd, scores, apart, scale, values.clone().take(part), (out, d)),
+                    _ => found::<S, 1>(simd, scores, apart, scale, values.clone().take(part), (out, d)),
+                };
             }
-        },
-    );
+        }
+    }
+}
+
+/// What `T` tokens find: their scores, so far apart, become weights of the values' planes; gives the number of tokens.
+#[inline(always)]
+fn found<'a, S: Simd, const T: usize>(
+    simd: S,
+    scores: &mut [f32],
+    apart: usize,
+    scale: f32,
+    planes: impl Iterator<Item = &'a [f32]>,
+    (out, d): (&mut [f32], usize),
+) -> usize {
+    let mut totals = [0.0; T];
+    for (c, plane) in planes.enumerate() {
+        let mut lines: [&[f32]; T] = [&[]; T];
+        for (t, (line, scores)) in lines.iter_mut().zip(scores.chunks_mut(apart)).enumerate() {
+            let scores = &mut scores[..plane.len()];
+            if c == 0 {
+                totals[t] = weights_of(scores, scale);
+            }
+            *line = scores;
+        }
+        for (t, sum) in products(simd, lines, plane).into_iter().enumerate() {
+            out[t * d + c] = sum / totals[t];
+        }
+    }
+    T
+}
+
+/// The sums of products of each of the lines with another one.
+#[inline(always)]
+fn products<S: Simd, const T: usize>(simd: S, lines: [&[f32]; T], other: &[f32]) -> [f32; T] {
+    let (pairs, _) = S::as_simd_f32s(other).0.as_chunks::<2>();
+    let mut vectors: [&[[S::f32s; 2]]; T] = [&[]; T];
+    for (vectors, line) in vectors.iter_mut().zip(lines) {
+        *vectors = &S::as_simd_f32s(line).0.as_chunks::<2>().0[..pairs.len()];
+    }
+    let mut sums = [[simd.splat_f32s(0.0); 2]; T];
+    for (i, other) in pairs.iter().enumerate() {
+        for (sums, vectors) in sums.iter_mut().zip(vectors) {
+            for v in 0..2 {
+                sums[v] = simd.mul_add_e_f32s(vectors[i][v], other[v], sums[v]);
+            }
+        }
+    }
+    let done = 2 * pairs.len() * S::F32_LANES;
+    let mut totals = [0.0; T];
+    for ((total, sums), line) in totals.iter_mut().zip(sums).zip(lines) {
+        *total = simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1]));
+        for (a, b) in line[done..].iter().zip(&other[done..]) {
+            *total += a * b;
+        }
+    }
+    totals
 }
 
 /// What an image is shown of tokens: rows, [T, C].
@@ -191,7 +235,7 @@ pub(super) fn image_sees_tokens(
     told: Option<Told>,
     next: &Attention,
     projected: [&mut [f32]; 2],
-    scratch: &mut Vec<f32>,
+    scratch: &mut Memory,
 ) {
     Arch::new().dispatch(Look { image, told, next, projected, scratch });
 }
@@ -201,7 +245,7 @@ struct Look<'a> {
     told: Option<Told<'a>>,
     next: &'a Attention,
     projected: [&'a mut [f32]; 2],
-    scratch: &'a mut Vec<f32>,
+    scratch: &'a mut Memory,
 }
 
 impl WithSimd for Look<'_> {
@@ -214,28 +258,25 @@ impl WithSimd for Look<'_> {
         let places = image.len() / d;
         let (inner, tokens) =
             told.as_ref().map_or((0, 0), |t| (t.attention.q.outputs, t.keys.len() / t.attention.q.outputs));
-        let [mut x, mut sum, queries, found, scores] = carved(scratch, [d, d, inner, inner, tokens].map(|n| n * PANEL));
+        let [x, queries, found, scores] = scratch.carved([d, inner, inner, tokens].map(|n| n * PANEL));
         for from in (0..places).step_by(PANEL) {
             let count = PANEL.min(places - from);
             for (line, plane) in x.chunks_exact_mut(PANEL).zip(image.chunks_exact(places)) {
                 copy(&plane[from..][..count], line);
             }
             if let Some(Told { attention, keys, values, norm }) = &told {
-                let at = Some(Lines { values: &attention.places[from..], apart: places });
+                let at = Plus::Lines(Lines { values: &attention.places[from..], apart: places });
                 attention.q.lines(simd, count, Lines { values: x, apart: PANEL }, at, (queries, PANEL));
                 panel_sees_tokens(queries, keys, values, attention.heads, scores, found);
-                let plus = Some(Lines { values: x, apart: PANEL });
-                attention.out.lines(simd, count, Lines { values: found, apart: PANEL }, plus, (sum, PANEL));
-                norm.panel(sum);
-                std::mem::swap(&mut x, &mut sum);
+                attention.out.lines(simd, count, Lines { values: found, apart: PANEL }, Plus::Standing, (x, PANEL));
+                norm.panel(x);
                 for (line, plane) in x.chunks_exact(PANEL).zip(image.chunks_exact_mut(places)) {
                     copy(&line[..count], &mut plane[from..]);
                 }
             }
-            let (x, at) =
-                (Lines { values: x, apart: PANEL }, Some(Lines { values: &next.places[from..], apart: places }));
-            next.k.lines(simd, count, x, at, (&mut keys[from..], places));
-            next.v.lines(simd, count, x, None, (&mut values[from..], places));
+            let at = Plus::Lines(Lines { values: &next.places[from..], apart: places });
+            next.k.lines(simd, count, Lines { values: x, apart: PANEL }, at, (&mut keys[from..], places));
+            next.v.lines(simd, count, Lines { values: x, apart: PANEL }, Plus::Nothing, (&mut values[from..], places));
         }
     }
 }
@@ -296,13 +337,13 @@ pub(super) fn tokens_to_tokens(
     k: &[f32],
     v: &[f32],
     shape: Heads,
-    scratch: &mut Vec<f32>,
+    scratch: &mut Memory,
     out: &mut Vec<f32>,
 ) {
     let d = shape.heads * shape.part;
     out.clear();
     out.resize(q.len(), 0.0);
-    let [scores] = carved(scratch, [k.len() / d]);
+    let [scores] = scratch.carved([k.len() / d]);
     for (q, out) in q.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
         for head in 0..shape.heads {
             let range = head * shape.part..(head + 1) * shape.part;

@@ -1,5 +1,8 @@
 //! Linear layers: on planes ([C, places], one channel after the other), some places at a time, and on token rows ([T, C]).
 
+use std::iter::Zip;
+use std::slice::ChunksExact;
+
 use pulp::{Arch, Simd, WithSimd};
 
 /// What is done to sums.
@@ -73,19 +76,21 @@ pub(super) struct Lines<'a> {
     pub apart: usize,
 }
 
+/// What is added to a layer's sums.
+#[derive(Clone, Copy)]
+pub(super) enum Plus<'a> {
+    Nothing,
+    Lines(Lines<'a>),
+    /// What stands where the answer goes.
+    Standing,
+}
+
 impl Linear {
     /// `y[o] = activation(sum over i of w[i][o] x[i] + b[o] + plus[o])` at the first `count` places of each line.
     ///
     /// The lines of `y` are as far apart as is said with them.
     #[inline(always)]
-    pub fn lines<S: Simd>(
-        &self,
-        simd: S,
-        count: usize,
-        x: Lines,
-        plus: Option<Lines>,
-        (y, apart): (&mut [f32], usize),
-    ) {
+    pub fn lines<S: Simd>(&self, simd: S, count: usize, x: Lines, plus: Plus, (y, apart): (&mut [f32], usize)) {
         debug_assert!(count <= x.apart && x.values.len() == self.inputs * x.apart);
         // A function of its own: inlined into its callers, the sums do not stay in registers.
         simd.vectorize(
@@ -93,7 +98,9 @@ impl Linear {
             move || {
                 let (low, high) = self.activation.bounds();
                 let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
-                let tile = Tile { simd, layer: self, count, x, plus, apart, low, high };
+                let weights = self.weights.chunks_exact(self.outputs);
+                let inputs = x.values.chunks_exact(x.apart).zip(weights);
+                let tile = Tile { simd, layer: self, count, inputs, plus, apart, low, high };
                 let y = y;
                 let mut first = 0;
                 while first < self.outputs {
@@ -101,6 +108,13 @@ impl Linear {
                 }
             },
         );
+    }
+
+    /// The layer of these inputs only, counted in groups of `each`; the others are zero.
+    pub fn only(&self, groups: &[usize], each: usize) -> Self {
+        let size = each * self.outputs;
+        let weights = groups.iter().flat_map(|g| &self.weights[g * size..][..size]).copied().collect();
+        Self { inputs: groups.len() * each, weights, bias: self.bias.clone(), ..*self }
     }
 
     /// Rows to rows: [n, inputs] to [n, outputs].
@@ -116,8 +130,9 @@ struct Tile<'a, S: Simd> {
     simd: S,
     layer: &'a Linear,
     count: usize,
-    x: Lines<'a>,
-    plus: Option<Lines<'a>>,
+    /// Lines and the weights of all outputs for them; made once, as it divides.
+    inputs: Zip<ChunksExact<'a, f32>, ChunksExact<'a, f32>>,
+    plus: Plus<'a>,
     /// How far the lines of the answer are apart.
     apart: usize,
     low: S::f32s,
@@ -150,25 +165,34 @@ impl<S: Simd> Tile<'_, S> {
         M
     }
 
+    /// What is added, and how far its lines are apart.
+    #[inline(always)]
+    fn plus<'b>(&'b self, y: &'b [f32]) -> Option<(&'b [f32], usize)> {
+        match self.plus {
+            Plus::Nothing => None,
+            Plus::Lines(lines) => Some((lines.values, lines.apart)),
+            Plus::Standing => Some((y, self.apart)),
+        }
+    }
+
     /// `M` outputs at `V` vectors of places.
     #[inline(always)]
     fn sums<const M: usize, const V: usize>(&self, first: usize, at: usize, y: &mut [f32]) {
-        let Self { simd, layer, x, low, high, .. } = *self;
+        let Self { simd, layer, low, high, .. } = *self;
         let mut acc = [[low; V]; M];
         for (acc, bias) in acc.iter_mut().zip(&layer.bias[first..first + M]) {
             *acc = [simd.splat_f32s(*bias); V];
         }
-        if let Some(plus) = self.plus {
+        if let Some((plus, apart)) = self.plus(y) {
             for (m, acc) in acc.iter_mut().enumerate() {
-                let (plus, _) = S::as_simd_f32s(&plus.values[(first + m) * plus.apart + at..]);
+                let (plus, _) = S::as_simd_f32s(&plus[(first + m) * apart + at..]);
                 let Some(plus) = plus.first_chunk::<V>() else { return };
                 for v in 0..V {
                     acc[v] = simd.add_f32s(acc[v], plus[v]);
                 }
             }
         }
-        let weights = layer.weights.chunks_exact(layer.outputs);
-        for (line, weights) in x.values.chunks_exact(x.apart).zip(weights) {
+        for (line, weights) in self.inputs.clone() {
             let (seen, _) = S::as_simd_f32s(&line[at..]);
             let (Some(seen), Some(weights)) = (seen.first_chunk::<V>(), weights[first..].first_chunk::<M>()) else {
                 return;
@@ -180,11 +204,12 @@ impl<S: Simd> Tile<'_, S> {
                 }
             }
         }
+        let is_open = layer.activation == Activation::None;
         for m in 0..M {
             let (y, _) = S::as_mut_simd_f32s(&mut y[(first + m) * self.apart + at..]);
             let Some(y) = y.first_chunk_mut::<V>() else { return };
             for v in 0..V {
-                y[v] = simd.min_f32s(simd.max_f32s(acc[m][v], low), high);
+                y[v] = if is_open { acc[m][v] } else { simd.min_f32s(simd.max_f32s(acc[m][v], low), high) };
             }
         }
     }
@@ -192,13 +217,13 @@ impl<S: Simd> Tile<'_, S> {
     /// `M` outputs at less than a vector of places.
     #[inline(always)]
     fn rest<const M: usize>(&self, first: usize, at: usize, left: usize, y: &mut [f32]) {
-        let Self { simd, layer, x, low, high, .. } = *self;
+        let Self { simd, layer, low, high, .. } = *self;
         for m in first..first + M {
             let mut sum = simd.splat_f32s(layer.bias[m]);
-            if let Some(plus) = self.plus {
-                sum = simd.add_f32s(sum, loaded(simd, &plus.values[m * plus.apart + at..][..left]));
+            if let Some((plus, apart)) = self.plus(y) {
+                sum = simd.add_f32s(sum, loaded(simd, &plus[m * apart + at..][..left]));
             }
-            for (line, weights) in x.values.chunks_exact(x.apart).zip(layer.weights.chunks_exact(layer.outputs)) {
+            for (line, weights) in self.inputs.clone() {
                 sum = simd.mul_add_e_f32s(simd.splat_f32s(weights[m]), loaded(simd, &line[at..][..left]), sum);
             }
             stored(simd, simd.min_f32s(simd.max_f32s(sum, low), high), &mut y[m * self.apart + at..][..left]);
@@ -208,7 +233,7 @@ impl<S: Simd> Tile<'_, S> {
 
 /// At most a vector of values.
 #[inline(always)]
-fn loaded<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+pub(super) fn loaded<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values) {
         ([whole], _) => *whole,
         (_, part) => simd.partial_load_f32s(part),
@@ -217,7 +242,7 @@ fn loaded<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
 
 /// As much of a vector as there is room for.
 #[inline(always)]
-fn stored<S: Simd>(simd: S, vector: S::f32s, values: &mut [f32]) {
+pub(super) fn stored<S: Simd>(simd: S, vector: S::f32s, values: &mut [f32]) {
     match S::as_mut_simd_f32s(values) {
         ([whole], _) => *whole = vector,
         (_, part) => simd.partial_store_f32s(part, vector),
@@ -238,11 +263,16 @@ impl WithSimd for Rows<'_> {
         let Self { layer, x, y } = self;
         let (mut x, mut y) = (x, y);
         loop {
+            // As many as there are: sums of few rows wait for each other.
             let done = match x.len() / layer.inputs {
                 0 => return,
                 1 => layer.some_rows::<S, 1>(simd, x, y),
-                2 | 3 => layer.some_rows::<S, 2>(simd, x, y),
-                _ => layer.some_rows::<S, 4>(simd, x, y),
+                2 => layer.some_rows::<S, 2>(simd, x, y),
+                3 => layer.some_rows::<S, 3>(simd, x, y),
+                4 => layer.some_rows::<S, 4>(simd, x, y),
+                5 => layer.some_rows::<S, 5>(simd, x, y),
+                6 => layer.some_rows::<S, 6>(simd, x, y),
+                _ => layer.some_rows::<S, 7>(simd, x, y),
             };
             (x, y) = (&x[done * layer.inputs..], &mut y[done * layer.outputs..]);
         }

@@ -7,6 +7,7 @@
 
 mod attention;
 mod linear;
+mod memory;
 mod read;
 mod spatial;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::onnx::read::Graph;
 use attention::{Attention, Norm, Told, image_sees_tokens, tokens_to_image, tokens_to_tokens};
 use linear::Linear;
 pub(crate) use linear::Planes;
+use memory::Memory;
 use spatial::{Separable, Source, Target, full};
 
 /// Tokens look at each other and at the image; the image looks at them.
@@ -98,17 +100,20 @@ pub(crate) struct Seen<'a> {
     pub skip2: Planes<'a>,
 }
 
+/// Prompt maps that hold something: their numbers, and planes.
+type Maps<'a> = (&'a [usize], &'a [&'a [f32]]);
+
 /// Memory that is used again.
 #[derive(Default)]
 struct Buffers {
-    scratch: Vec<f32>,
+    scratch: Memory,
     /// Planes: prompt maps at stride 4, the image, its keys and values for the next look, and what is drawn.
-    at4: Vec<f32>,
-    image: Vec<f32>,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    coarse4: Vec<f32>,
-    coarse2: Vec<f32>,
+    at4: Memory,
+    image: Memory,
+    keys: Memory,
+    values: Memory,
+    coarse4: Memory,
+    coarse2: Memory,
     /// Token rows.
     tokens: Vec<f32>,
     named: Vec<f32>,
@@ -155,15 +160,24 @@ impl DecodeEngine {
             let what = format!("decode: expected embedding, skips and maps of {expected:?} values, got {got:?}");
             return Err(Error::new(ErrorKind::Argument, what));
         }
-        d.prompted_image(embedding, question.maps, buffers);
+        let (numbers, maps) = used(question.maps, 16 * cells);
+        d.prompted_image(embedding, (&numbers, &maps), buffers);
         d.name_tokens(question.coords, question.labels, buffers);
         for (i, block) in d.blocks.iter().enumerate() {
             block.forward(d.look(i + 1), buffers);
         }
         d.last_look(buffers);
-        d.draw(buffers, question);
+        d.draw((&numbers, &maps), buffers, question);
         Ok(())
     }
+}
+
+/// Planes that are not zero everywhere, and their numbers: zeros need not be multiplied.
+fn used(planes: &[f32], places: usize) -> (Vec<usize>, Vec<&[f32]>) {
+    // Whole lines are compared at once, not value by value.
+    let is_zero = |line: &[f32]| line.iter().fold(0, |bits, v| bits | v.to_bits()) << 1 == 0;
+    let is_used = |plane: &[f32]| !plane.chunks(128).all(is_zero);
+    planes.chunks_exact(places).enumerate().filter(|(_, plane)| is_used(plane)).unzip()
 }
 
 fn sized(v: &mut Vec<f32>, len: usize) -> &mut [f32] {
@@ -187,13 +201,14 @@ impl Decoder {
     }
 
     /// Prompt maps at strides 4 and 8, onto the image.
-    fn prompted_image(&self, embedding: Planes, maps: &[f32], b: &mut Buffers) {
+    fn prompted_image(&self, embedding: Planes, (numbers, maps): Maps, b: &mut Buffers) {
         let (cells, edge) = (self.grid * self.grid, 4 * self.grid);
-        let at4 = sized(&mut b.at4, self.map4.outputs * 4 * cells);
-        full(&self.map4, maps, edge, at4, &mut b.scratch);
-        let image = sized(&mut b.image, self.d * cells);
+        let at4 = b.at4.sized(self.map4.outputs * 4 * cells);
+        full(&self.map4.only(numbers, 9), maps, edge, at4, &mut b.scratch);
+        let image = b.image.sized(self.d * cells);
         let target = Target { plus: Some(embedding), planes: image, then: None };
-        self.map8.planes(Source::Planes(at4), edge / 2, target, &mut b.scratch);
+        let at4: Vec<_> = at4.chunks_exact(4 * cells).collect();
+        self.map8.planes(Source::Planes(&at4), edge / 2, target, &mut b.scratch);
         self.look(0).is_shown_image(None, b);
     }
 
@@ -226,20 +241,23 @@ impl Decoder {
     }
 
     /// Features and masks at four times the grid, and what masks are worth.
-    fn draw(&self, b: &mut Buffers, question: &mut Question) {
+    fn draw(&self, (numbers, maps): Maps, b: &mut Buffers, question: &mut Question) {
         let masks = self.mask_layer(b);
         let (cells, edge, Seen { skip4, skip2, .. }) = (self.grid * self.grid, self.grid, question.seen);
-        let coarse4 = sized(&mut b.coarse4, self.up4.point.outputs * cells);
+        let coarse4 = b.coarse4.sized(self.up4.point.outputs * cells);
         let target = Target { plus: None, planes: coarse4, then: None };
-        self.up4.planes(Source::Planes(&b.image), edge, target, &mut b.scratch);
-        let coarse2 = sized(&mut b.coarse2, self.up2.point.outputs * 4 * cells);
+        let image: Vec<_> = b.image.chunks_exact(cells).collect();
+        self.up4.planes(Source::Planes(&image), edge, target, &mut b.scratch);
+        let coarse2 = b.coarse2.sized(self.up2.point.outputs * 4 * cells);
         let target = Target { plus: None, planes: coarse2, then: None };
-        let source = Source::Joined { layer: &self.prompt4, maps: &b.at4, skip: skip4, coarse: &b.coarse4 };
+        let at4: Vec<_> = b.at4.chunks_exact(4 * cells).collect();
+        let source = Source::Joined { layer: &self.prompt4, maps: &at4, skip: skip4, coarse: &b.coarse4 };
         self.up2.planes(source, 2 * edge, target, &mut b.scratch);
         let planes = sized(question.pixels, self.pixels.point.outputs * 16 * cells);
         let of_masks = sized(question.masks, masks.outputs * 16 * cells);
         let target = Target { plus: None, planes, then: Some((&masks, of_masks)) };
-        let source = Source::Joined { layer: &self.prompt2, maps: question.maps, skip: skip2, coarse: &b.coarse2 };
+        let layer = self.prompt2.only(numbers, 1);
+        let source = Source::Joined { layer: &layer, maps, skip: skip2, coarse: &b.coarse2 };
         self.pixels.planes(source, 4 * edge, target, &mut b.scratch);
         let [hidden, ..] = &mut b.rows;
         self.iou[0].rows(&b.tokens[..self.d], hidden);
@@ -289,7 +307,7 @@ impl Attention {
             Told { attention, keys, values, norm }
         });
         let places = b.image.len() / self.k.inputs;
-        let projected = [sized(&mut b.keys, self.k.outputs * places), sized(&mut b.values, self.v.outputs * places)];
+        let projected = [b.keys.sized(self.k.outputs * places), b.values.sized(self.v.outputs * places)];
         image_sees_tokens(&mut b.image, told, self, projected, &mut b.scratch);
     }
 

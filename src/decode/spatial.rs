@@ -2,7 +2,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::linear::{Activation, Linear, Lines, PANEL, Planes};
+use super::linear::{Activation, Linear, Lines, PANEL, Planes, Plus, loaded, stored};
+use super::memory::{LINE, Memory};
 
 /// A depthwise 3x3 convolution; zeros lie around for stride 1, behind for stride 2.
 #[derive(Clone, Debug)]
@@ -21,15 +22,15 @@ pub(super) struct Separable {
     pub point: Linear,
 }
 
-/// Planes, [C, edge, edge], there already or made row by row.
+/// Planes, [edge, edge], there already or made row by row.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
-    Planes(&'a [f32]),
+    Planes(&'a [&'a [f32]]),
     /// `activation(layer(maps) + skip + coarse)`, every value of `coarse` twice in both directions; for a stride of 1.
     Joined {
         layer: &'a Linear,
-        /// [inputs, edge, edge].
-        maps: &'a [f32],
+        /// [edge, edge], one for each input.
+        maps: &'a [&'a [f32]],
         skip: Planes<'a>,
         /// [C, edge / 2, edge / 2].
         coarse: &'a [f32],
@@ -47,27 +48,17 @@ pub(super) struct Target<'a> {
 }
 
 impl Separable {
-    /// Shape: `source` [C, edge, edge].
-    pub fn planes(&self, source: Source, edge: usize, target: Target, scratch: &mut Vec<f32>) {
+    /// Shape: `source` C times [edge, edge].
+    pub fn planes(&self, source: Source, edge: usize, target: Target, scratch: &mut Memory) {
         Arch::new().dispatch(Bands { layer: self, source, edge, target, scratch });
     }
 }
 
 /// A convolution of 3x3 and stride 2, zeros behind, as a linear layer of the neighbourhoods: [C * 9] inputs.
 ///
-/// Shape: `x` [C, edge, edge], `y` [outputs, edge / 2, edge / 2].
-pub(super) fn full(layer: &Linear, x: &[f32], edge: usize, y: &mut [f32], scratch: &mut Vec<f32>) {
+/// Shape: `x` C times [edge, edge], `y` [outputs, edge / 2, edge / 2].
+pub(super) fn full(layer: &Linear, x: &[&[f32]], edge: usize, y: &mut [f32], scratch: &mut Memory) {
     Arch::new().dispatch(Full { layer, x, edge, y, scratch });
-}
-
-/// Lengths as slices of one buffer; what is in them is left from before.
-pub(super) fn carved<const N: usize>(buffer: &mut Vec<f32>, lengths: [usize; N]) -> [&mut [f32]; N] {
-    let whole: usize = lengths.iter().sum();
-    if buffer.len() < whole {
-        buffer.resize(whole, 0.0);
-    }
-    let mut rest = &mut buffer[..];
-    lengths.map(|n| rest.split_off_mut(..n).unwrap_or_default())
 }
 
 /// Some values, without a call for them.
@@ -86,37 +77,50 @@ fn vectors(count: usize) -> usize {
     count.next_multiple_of(16)
 }
 
-/// The three rows of every channel that a row of the answer is made of, laid out so that whole vectors are read at each column of
-/// the kernel: zero, row, zero for stride 1; even values, zero, odd values for stride 2.
+/// Rows of the answer that are made together for stride 1, and lines of a channel that they are made of.
+const TOGETHER: usize = 2;
+const DEPTH: usize = TOGETHER + 2;
+/// Where in a line each column of the kernel begins, for stride 1.
+const BESIDE: [usize; 3] = [LINE - 1, LINE, LINE + 1];
+
+/// The rows of every channel that rows of the answer are made of, laid out so that whole vectors are read at each column of the
+/// kernel: row, zeros for stride 1, after more zeros; even values, zeros, odd values for stride 2.
 struct Ring<'a> {
     values: &'a mut [f32],
     edge: usize,
     stride: usize,
+    /// Values of a line, with the zeros.
+    line: usize,
     /// Row that is filled next; for stride 1 there is one of zeros first.
     next: usize,
 }
 
 impl<'a> Ring<'a> {
-    fn length(channels: usize, edge: usize) -> usize {
-        channels * 3 * (edge + 2)
+    fn length(channels: usize, edge: usize, stride: usize) -> usize {
+        LINE + channels * DEPTH * Self::line(edge, stride)
+    }
+
+    fn line(edge: usize, stride: usize) -> usize {
+        if stride == 1 { (edge + 1).next_multiple_of(LINE) } else { 2 * Self::odd(edge) }
+    }
+
+    /// Where a line's odd values begin, for stride 2.
+    fn odd(edge: usize) -> usize {
+        (edge / 2 + 1).next_multiple_of(LINE)
     }
 
     fn new(values: &'a mut [f32], edge: usize, stride: usize) -> Self {
         values.fill(0.0);
-        Self { values, edge, stride, next: 2 - stride }
+        Self { values, edge, stride, line: Self::line(edge, stride), next: 2 - stride }
     }
 
-    /// Where in a line each column of the kernel begins.
-    fn columns(&self) -> [usize; 3] {
-        if self.stride == 1 { [0, 1, 2] } else { [0, self.edge / 2 + 1, 1] }
+    /// Where the next row goes, and how far its channels are apart.
+    fn rows(&mut self) -> (&mut [f32], usize) {
+        let at = LINE + self.next % DEPTH * self.line;
+        (&mut self.values[at..], DEPTH * self.line)
     }
 
-    /// Where the line of a row is among those of its channel; rows are counted with the zeros before.
-    fn at(&self, row: usize) -> usize {
-        row % 3 * (self.edge + 2)
-    }
-
-    /// Fills what row `to` of the answer needs.
+    /// Fills what the answer needs up to its row `to`.
     #[inline(always)]
     fn advance<S: Simd>(&mut self, simd: S, to: usize, source: &mut Rows) {
         while self.next < to * self.stride + 3 {
@@ -124,39 +128,52 @@ impl<'a> Ring<'a> {
             if row < self.edge {
                 source.fill(simd, row, self);
             } else {
-                let at = self.at(self.next);
-                for lines in self.values.chunks_exact_mut(3 * (self.edge + 2)) {
-                    lines[at..][..self.edge + 2].fill(0.0);
-                }
+                let line = self.line;
+                let (rows, apart) = self.rows();
+                rows.chunks_mut(apart).for_each(|lines| lines[..line].fill(0.0));
             }
             self.next += 1;
         }
     }
 
-    /// Lays the next row of a channel into its line.
+    /// Lays the next row of every channel into its line.
     #[inline(always)]
-    fn lay(&mut self, channel: usize, row: &[f32]) {
-        let line = self.edge + 2;
-        let from = channel * 3 * line + self.at(self.next);
-        let line = &mut self.values[from..][..line];
-        if self.stride == 1 {
-            copy(row, &mut line[1..]);
-        } else {
-            let (even, odd) = line.split_at_mut(row.len() / 2 + 1);
-            for ((pair, even), odd) in row.as_chunks::<2>().0.iter().zip(even).zip(odd) {
-                [*even, *odd] = *pair;
+    fn lay(&mut self, row: usize, planes: &[&[f32]]) {
+        let (edge, odd, stride) = (self.edge, Self::odd(self.edge), self.stride);
+        let (rows, apart) = self.rows();
+        for (line, plane) in rows.chunks_mut(apart).zip(planes) {
+            let row = &plane[row * edge..][..edge];
+            if stride == 1 {
+                copy(row, line);
+            } else {
+                let (even, odd) = line.split_at_mut(odd);
+                for ((pair, even), odd) in row.as_chunks::<2>().0.iter().zip(even).zip(odd) {
+                    [*even, *odd] = *pair;
+                }
             }
         }
+    }
+
+    /// The lines of a channel from the first on that row `row` of the answer is made of.
+    #[inline(always)]
+    fn lines<const N: usize>(&self, channel: usize, row: usize) -> [&[f32]; N] {
+        let all = &self.values[channel * DEPTH * self.line..];
+        let mut lines: [&[f32]; N] = [&[]; N];
+        for (k, line) in lines.iter_mut().enumerate() {
+            *line = &all[(row * self.stride + k) % DEPTH * self.line..][..self.line + LINE];
+        }
+        lines
     }
 
     /// A channel's values at each place of the kernel, for a row of the answer.
     #[inline(always)]
     fn taps(&self, channel: usize, row: usize) -> [&[f32]; 9] {
-        let (line, to, columns) = (self.edge + 2, self.edge / self.stride, self.columns());
-        let lines = &self.values[channel * 3 * line..][..3 * line];
+        let to = self.edge / self.stride;
+        let columns = if self.stride == 1 { BESIDE } else { [LINE, LINE + Self::odd(self.edge), LINE + 1] };
+        let lines: [_; 3] = self.lines(channel, row);
         let mut taps: [&[f32]; 9] = [&[]; 9];
         for (k, tap) in taps.iter_mut().enumerate() {
-            *tap = &lines[self.at(row * self.stride + k / 3) + columns[k % 3]..][..to];
+            *tap = &lines[k / 3][columns[k % 3]..][..to];
         }
         taps
     }
@@ -167,16 +184,14 @@ struct Rows<'a> {
     source: Source<'a>,
     /// A row of maps, [inputs, vectors(edge)].
     maps_row: &'a mut [f32],
-    /// A row of skip and coarse, [C, vectors(edge)].
-    plus: &'a mut [f32],
 }
 
 impl Rows<'_> {
-    /// Lengths of the two rows.
-    fn lengths(source: Source, edge: usize) -> [usize; 2] {
+    /// Length of the row of maps.
+    fn length(source: Source, edge: usize) -> usize {
         match source {
-            Source::Planes(_) => [0; 2],
-            Source::Joined { layer, .. } => [layer.inputs, layer.outputs].map(|n| n * vectors(edge)),
+            Source::Planes(_) => 0,
+            Source::Joined { layer, .. } => layer.inputs * vectors(edge),
         }
     }
 
@@ -184,27 +199,24 @@ impl Rows<'_> {
     fn fill<S: Simd>(&mut self, simd: S, row: usize, ring: &mut Ring) {
         let (edge, places) = (ring.edge, ring.edge * ring.edge);
         match self.source {
-            Source::Planes(x) => {
-                for (channel, plane) in x.chunks_exact(places).enumerate() {
-                    ring.lay(channel, &plane[row * edge..][..edge]);
-                }
-            }
+            Source::Planes(planes) => ring.lay(row, planes),
             Source::Joined { layer, maps, skip, coarse } => {
                 let (wide, half) = (vectors(edge), edge / 2);
-                for (line, plane) in self.maps_row.chunks_exact_mut(wide).zip(maps.chunks_exact(places)) {
+                for (line, plane) in self.maps_row.chunks_exact_mut(wide).zip(maps) {
                     copy(&plane[row * edge..][..edge], line);
                 }
-                for (channel, line) in self.plus.chunks_exact_mut(wide).enumerate() {
-                    skip.read(channel * places + row * edge, &mut line[..edge]);
+                let (rows, apart) = ring.rows();
+                for (channel, line) in rows.chunks_mut(apart).enumerate() {
+                    let line = &mut line[..edge];
+                    skip.read(channel * places + row * edge, line);
                     let coarse = &coarse[channel * places / 4 + row / 2 * half..][..half];
                     for (pair, v) in line.as_chunks_mut::<2>().0.iter_mut().zip(coarse) {
                         pair[0] += v;
                         pair[1] += v;
                     }
                 }
-                let [x, plus] = [&*self.maps_row, &*self.plus].map(|values| Lines { values, apart: wide });
-                let at = ring.at(ring.next) + 1;
-                layer.lines(simd, edge, x, Some(plus), (&mut ring.values[at..], 3 * (edge + 2)));
+                let maps = Lines { values: self.maps_row, apart: wide };
+                layer.lines(simd, edge, maps, Plus::Standing, (rows, apart));
             }
         }
     }
@@ -215,7 +227,7 @@ struct Bands<'a> {
     source: Source<'a>,
     edge: usize,
     target: Target<'a>,
-    scratch: &'a mut Vec<f32>,
+    scratch: &'a mut Memory,
 }
 
 impl WithSimd for Bands<'_> {
@@ -225,24 +237,28 @@ impl WithSimd for Bands<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer: Separable { spatial, point }, source, edge, mut target, scratch } = self;
         let (channels, to) = (spatial.bias.len(), edge / spatial.stride);
-        let rows = (PANEL / to).max(1);
+        let rows = (PANEL / to).max(TOGETHER);
         let wide = vectors(rows * to);
-        let [maps_row, plus_row] = Rows::lengths(source, edge);
         let then = target.then.as_ref().map_or(0, |(layer, _)| layer.outputs);
-        let plus = if target.plus.is_some() { point.outputs } else { 0 };
-        let bands = [channels, point.outputs, plus, then].map(|n| n * wide);
-        let [ring, rest @ ..] =
-            carved(scratch, [Ring::length(channels, edge), maps_row, plus_row, bands[0], bands[1], bands[2], bands[3]]);
-        let [maps_row, plus, band, mut buffers @ ..] = rest;
-        let (mut ring, mut source) = (Ring::new(ring, edge, spatial.stride), Rows { source, maps_row, plus });
+        let [band, answer, more] = [channels, point.outputs, then].map(|n| n * wide);
+        let lengths = [Ring::length(channels, edge, spatial.stride), Rows::length(source, edge), band, answer, more];
+        let [ring, maps_row, band, mut buffers @ ..] = scratch.carved(lengths);
+        let (mut ring, mut source) = (Ring::new(ring, edge, spatial.stride), Rows { source, maps_row });
         for first in (0..to).step_by(rows) {
             let rows = rows.min(to - first);
-            for row in 0..rows {
-                ring.advance(simd, first + row, &mut source);
+            let mut row = 0;
+            while row < rows {
+                let together = if spatial.stride == 1 { TOGETHER.min(rows - row) } else { 1 };
+                ring.advance(simd, first + row + together - 1, &mut source);
                 for (channel, band) in band.chunks_exact_mut(wide).enumerate() {
-                    let kernel = spatial.kernel(simd, channel);
-                    kernel.row(ring.taps(channel, first + row), &mut band[row * to..][..to]);
+                    let (kernel, band) = (spatial.kernel(simd, channel), &mut band[row * to..]);
+                    if together == TOGETHER {
+                        kernel.pair(ring.lines(channel, first + row), &mut band[..TOGETHER * to]);
+                    } else {
+                        kernel.row(ring.taps(channel, first + row), &mut band[..to]);
+                    }
                 }
+                row += together;
             }
             let (from, count) = (first * to, rows * to);
             let x = Lines { values: band, apart: wide };
@@ -252,7 +268,7 @@ impl WithSimd for Bands<'_> {
 }
 
 impl Target<'_> {
-    /// A band of `count` places from place `from` on; in the buffers there is room for the answer, what is added, and the layer on top.
+    /// A band of `count` places from place `from` on; in the buffers there is room for the answer and the layer on top.
     #[inline(always)]
     fn put<S: Simd>(
         &mut self,
@@ -261,19 +277,19 @@ impl Target<'_> {
         x: Lines,
         from: usize,
         count: usize,
-        [answer, added, more]: &mut [&mut [f32]; 3],
+        [answer, more]: &mut [&mut [f32]; 2],
     ) {
         let (apart, places) = (x.apart, self.planes.len() / point.outputs);
-        let plus = self.plus.map(|plus| {
-            for (channel, line) in added.chunks_exact_mut(apart).enumerate() {
+        if let Some(plus) = self.plus {
+            for (channel, line) in answer.chunks_exact_mut(apart).enumerate() {
                 plus.read(channel * places + from, &mut line[..count]);
             }
-            Lines { values: added, apart }
-        });
+        }
+        let plus = if self.plus.is_some() { Plus::Standing } else { Plus::Nothing };
         point.lines(simd, count, x, plus, (answer, apart));
         copied(Lines { values: answer, apart }, from, count, self.planes);
         if let Some((layer, planes)) = &mut self.then {
-            layer.lines(simd, count, Lines { values: answer, apart }, None, (more, apart));
+            layer.lines(simd, count, Lines { values: answer, apart }, Plus::Nothing, (more, apart));
             copied(Lines { values: more, apart }, from, count, planes);
         }
     }
@@ -312,38 +328,66 @@ impl Spatial {
 }
 
 impl<S: Simd> Kernel<S> {
+    /// A row, from its values at each place of the kernel.
     #[inline(always)]
     fn row(&self, taps: [&[f32]; 9], y: &mut [f32]) {
-        let (to, whole) = (y.len(), y.len() / S::F32_LANES);
-        let mut vectors: [&[S::f32s]; 9] = [&[]; 9];
-        for (vectors, tap) in vectors.iter_mut().zip(taps) {
-            *vectors = &S::as_simd_f32s(tap).0[..whole];
-        }
-        let (done, rest) = S::as_mut_simd_f32s(y);
-        for (i, y) in done[..whole].iter_mut().enumerate() {
-            let mut seen = self.weights;
-            for (seen, tap) in seen.iter_mut().zip(vectors) {
-                *seen = tap[i];
+        let mut from = 0;
+        while from < y.len() {
+            let end = y.len().min(from + S::F32_LANES);
+            let mut seen = [[self.bias; 3]; 3];
+            for (k, tap) in taps.iter().enumerate() {
+                seen[k / 3][k % 3] = loaded(self.simd, &tap[from..end]);
             }
-            *y = self.sum(seen);
+            stored(self.simd, self.sum(seen), &mut y[from..end]);
+            from = end;
         }
-        if !rest.is_empty() {
-            let mut seen = self.weights;
-            for (seen, tap) in seen.iter_mut().zip(taps) {
-                *seen = self.simd.partial_load_f32s(&tap[to - rest.len()..]);
+    }
+
+    /// Two rows, from the four lines that they are made of.
+    #[inline(always)]
+    fn pair(&self, lines: [&[f32]; DEPTH], y: &mut [f32]) {
+        let to = y.len() / TOGETHER;
+        let whole = to / S::F32_LANES;
+        let (y, below) = y.split_at_mut(to);
+        let mut vectors: [[&[S::f32s]; 3]; DEPTH] = [[&[]; 3]; DEPTH];
+        for (vectors, line) in vectors.iter_mut().zip(lines) {
+            for (vectors, column) in vectors.iter_mut().zip(BESIDE) {
+                *vectors = &S::as_simd_f32s(&line[column..]).0[..whole];
             }
-            self.simd.partial_store_f32s(rest, self.sum(seen));
+        }
+        let ((y, y_rest), (below, below_rest)) = (S::as_mut_simd_f32s(y), S::as_mut_simd_f32s(below));
+        for (i, (y, below)) in y[..whole].iter_mut().zip(below).enumerate() {
+            let mut seen = [[self.bias; 3]; DEPTH];
+            for (seen, vectors) in seen.iter_mut().zip(vectors) {
+                for (seen, vector) in seen.iter_mut().zip(vectors) {
+                    *seen = vector[i];
+                }
+            }
+            let [a, b, c, d] = seen;
+            *y = self.sum([a, b, c]);
+            *below = self.sum([b, c, d]);
+        }
+        if !y_rest.is_empty() {
+            let mut seen = [[self.bias; 3]; DEPTH];
+            for (seen, line) in seen.iter_mut().zip(lines) {
+                for (seen, column) in seen.iter_mut().zip(BESIDE) {
+                    *seen = self.simd.partial_load_f32s(&line[column + to - y_rest.len()..][..y_rest.len()]);
+                }
+            }
+            let [a, b, c, d] = seen;
+            self.simd.partial_store_f32s(y_rest, self.sum([a, b, c]));
+            self.simd.partial_store_f32s(below_rest, self.sum([b, c, d]));
         }
     }
 
     #[inline(always)]
-    fn sum(&self, seen: [S::f32s; 9]) -> S::f32s {
+    fn sum(&self, seen: [[S::f32s; 3]; 3]) -> S::f32s {
         let (simd, w) = (self.simd, &self.weights);
         // A chain for each row, of which the processor does several at once.
         let mut rows = [self.bias, simd.splat_f32s(0.0), simd.splat_f32s(0.0)];
         for (k, row) in rows.iter_mut().enumerate() {
-            for i in 3 * k..3 * k + 3 {
-                *row = simd.mul_add_e_f32s(w[i], seen[i], *row);
+            for i in 0..3 {
+                *row = simd.mul_add_e_f32s(w[3 * k + i], seen[k][i], *row);
             }
         }
         let sum = simd.add_f32s(rows[0], simd.add_f32s(rows[1], rows[2]));
@@ -353,10 +397,10 @@ impl<S: Simd> Kernel<S> {
 
 struct Full<'a> {
     layer: &'a Linear,
-    x: &'a [f32],
+    x: &'a [&'a [f32]],
     edge: usize,
     y: &'a mut [f32],
-    scratch: &'a mut Vec<f32>,
+    scratch: &'a mut Memory,
 }
 
 impl WithSimd for Full<'_> {
@@ -367,9 +411,9 @@ impl WithSimd for Full<'_> {
         let Self { layer, x, edge, y, scratch } = self;
         let (channels, to) = (layer.inputs / 9, edge / 2);
         let wide = vectors(to);
-        let [ring, seen] = carved(scratch, [Ring::length(channels, edge), layer.inputs * wide]);
+        let [ring, seen] = scratch.carved([Ring::length(channels, edge, 2), layer.inputs * wide]);
         let mut ring = Ring::new(ring, edge, 2);
-        let mut source = Rows { source: Source::Planes(x), maps_row: &mut [], plus: &mut [] };
+        let mut source = Rows { source: Source::Planes(x), maps_row: &mut [] };
         for row in 0..to {
             ring.advance(simd, row, &mut source);
             for (channel, seen) in seen.chunks_exact_mut(9 * wide).enumerate() {
@@ -377,7 +421,7 @@ impl WithSimd for Full<'_> {
                     copy(tap, line);
                 }
             }
-            layer.lines(simd, to, Lines { values: seen, apart: wide }, None, (&mut y[row * to..], to * to));
+            layer.lines(simd, to, Lines { values: seen, apart: wide }, Plus::Nothing, (&mut y[row * to..], to * to));
         }
     }
 }

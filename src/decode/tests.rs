@@ -7,11 +7,19 @@ use rand_pcg::Pcg64Mcg;
 
 use super::attention::*;
 use super::linear::*;
+use super::memory::Memory;
 use super::spatial::*;
 
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// Scratch with something left in it.
+fn used() -> Memory {
+    let mut memory = Memory::default();
+    memory.sized(100_000).fill(f32::NAN);
+    memory
 }
 
 fn near(a: &[f32], b: &[f32]) {
@@ -96,10 +104,10 @@ proptest! {
         let values: Vec<f32> = bytes.iter().map(|b| 0.5 * (f32::from(*b) - 9.0)).collect();
         let plus = if in_bytes { Planes::Steps { bytes: &bytes, scale: 0.5, zero: 9.0 } } else { Planes::Values(&values) };
         let (mut planes, mut more) = (vec![f32::NAN; outputs * places], vec![f32::NAN; 3 * places]);
-        // What is left in the scratch from before does not matter.
-        let mut scratch = vec![f32::NAN; 100_000];
+        let mut scratch = used();
         let target = Target { plus: Some(plus), planes: &mut planes, then: Some((&top, &mut more)) };
-        layer.planes(Source::Planes(&x), edge, target, &mut scratch);
+        let of_x: Vec<_> = x.chunks_exact(edge * edge).collect();
+        layer.planes(Source::Planes(&of_x), edge, target, &mut scratch);
         let expected = of_planes(&layer.point, &of_neighbours(&layer.spatial, &x, edge), &values);
         near(&planes, &expected);
         near(&more, &of_planes(&top, &expected, &[]));
@@ -117,8 +125,9 @@ proptest! {
         let prompt = linear(seed ^ 5, inputs, channels, Activation::Relu6);
         let (maps, coarse) = (numbers(seed ^ 6, inputs * places), numbers(seed ^ 7, channels * half * half));
         let skip = numbers(seed ^ 8, channels * places);
-        let (mut planes, mut scratch) = (vec![f32::NAN; 5 * places], vec![f32::NAN; 100_000]);
-        let source = Source::Joined { layer: &prompt, maps: &maps, skip: Planes::Values(&skip), coarse: &coarse };
+        let (mut planes, mut scratch) = (vec![f32::NAN; 5 * places], used());
+        let of_maps: Vec<_> = maps.chunks_exact(places).collect();
+        let source = Source::Joined { layer: &prompt, maps: &of_maps, skip: Planes::Values(&skip), coarse: &coarse };
         layer.planes(source, edge, Target { plus: None, planes: &mut planes, then: None }, &mut scratch);
         let twice = |i: usize| coarse[i / places * half * half + i % places / edge / 2 * half + i % edge / 2];
         let plus: Vec<f32> = skip.iter().enumerate().map(|(i, v)| v + twice(i)).collect();
@@ -132,7 +141,8 @@ proptest! {
         let layer = linear(seed, 9 * channels, outputs, Activation::Relu6);
         let x = numbers(seed ^ 2, channels * edge * edge);
         let mut y = vec![f32::NAN; outputs * half * half];
-        full(&layer, &x, edge, &mut y, &mut vec![f32::NAN; 100_000]);
+        let of_x: Vec<_> = x.chunks_exact(edge * edge).collect();
+        full(&layer, &of_x, edge, &mut y, &mut used());
         let seen = |i: usize| {
             let (at, place) = (i / half / half, i % (half * half));
             tap(&x, edge, at / 9, at % 9, (place % half, place / half), 2)
@@ -146,7 +156,7 @@ proptest! {
         let d = heads * part;
         let shape = Heads { heads, part, scale: 0.7 };
         let (few, many, values) = (numbers(seed, tokens * d), numbers(seed ^ 1, places * d), numbers(seed ^ 3, places * d));
-        let (mut expected, mut got, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut expected, mut got, mut scratch) = (Vec::new(), Vec::new(), used());
         tokens_to_tokens(&few, &many, &values, shape, &mut scratch, &mut expected);
         tokens_to_image(&few, &turned(&many, places), &turned(&values, places), shape, &mut scratch, &mut got);
         near(&got, &expected);
@@ -169,7 +179,7 @@ proptest! {
         let (keys, values) = (numbers(seed ^ 26, tokens * inner), numbers(seed ^ 27, tokens * inner));
         let image = numbers(seed ^ 28, d * places);
         let queries = turned(&of_planes(&attention.q, &image, &attention.places), inner);
-        let (mut found, mut scratch) = (Vec::new(), Vec::new());
+        let (mut found, mut scratch) = (Vec::new(), used());
         tokens_to_tokens(&queries, &keys, &values, attention.heads, &mut scratch, &mut found);
         let mut rows = turned(&of_planes(&attention.out, &turned(&found, places), &image), d);
         norm.rows(&mut rows);
@@ -177,7 +187,7 @@ proptest! {
 
         let (mut got, mut k, mut v) = (image, vec![f32::NAN; inner * places], vec![f32::NAN; inner * places]);
         let told = Told { attention: &attention, keys: &keys, values: &values, norm: &norm };
-        image_sees_tokens(&mut got, Some(told), &next, [&mut k, &mut v], &mut vec![f32::NAN; 100_000]);
+        image_sees_tokens(&mut got, Some(told), &next, [&mut k, &mut v], &mut used());
         near(&got, &expected);
         near(&k, &of_planes(&next.k, &expected, &next.places));
         near(&v, &of_planes(&next.v, &expected, &[]));

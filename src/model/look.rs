@@ -17,7 +17,7 @@
 use std::time::Instant;
 
 use super::correct::{self, CellClick, Contradicted, CorrectScratch};
-use super::postprocess::{candidates, choose, nth_candidate};
+use super::postprocess::{candidates, choose};
 use super::views::{self, crop_around, is_near_edge};
 use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, empty_grid};
 use crate::error::{Error, ErrorKind, Result};
@@ -444,7 +444,7 @@ impl Looker {
         let is_fed = !self.prompts.previous.is_empty();
         let mut chosen = self.chosen(candidate);
         if is_lone {
-            out.candidates = candidates(&self.decoded, &self.spec).min(usize::from(u8::MAX)) as u8;
+            out.candidates = candidates(&self.decoded.iou, self.spec.first_candidate).min(usize::from(u8::MAX)) as u8;
         }
         if let Ok(first) = chosen
             && first.contradicted.is_newest_denied
@@ -492,11 +492,7 @@ impl Looker {
         if !is_finite(&self.decoded.iou) || !is_finite(&self.decoded.masks) {
             return Err(Implausible::NotFinite);
         }
-        let mask = match candidate {
-            0 => choose(&self.prompts, &self.decoded, &self.spec),
-            n if self.prompts.is_lone_click() => nth_candidate(&self.decoded, &self.spec, usize::from(n)),
-            _ => choose(&self.prompts, &self.decoded, &self.spec),
-        };
+        let mask = choose(&self.prompts, &self.decoded.iou, self.spec.first_candidate, usize::from(candidate));
         let cells = self.spec.mask_cells;
         let logits = &self.decoded.masks[mask * cells * cells..][..cells * cells];
         let contradicted = correct::contradicted(logits, cells, &self.cell_clicks, &mut self.scratch);

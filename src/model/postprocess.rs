@@ -7,9 +7,11 @@
 
 use std::ops::Range;
 
-use super::{Decoded, ModelPrompts, ModelSpec};
+use super::ModelPrompts;
+use crate::fast_math::exp;
 use crate::geometry::{Model, Point};
 use crate::prompt::Polarity;
+use crate::wide::wide;
 
 /// Planes of the prompt maps.
 pub const MAPS: usize = 5;
@@ -61,7 +63,10 @@ pub fn prompt_maps(prompts: &ModelPrompts, side: u32, cells: usize, out: &mut [f
     let (positive, rest) = rest.split_at_mut(plane);
     let (negative, boxed) = rest.split_at_mut(plane);
     if prompts.previous.len() == plane {
-        previous.iter_mut().zip(&prompts.previous).for_each(|(p, &logit)| *p = sigmoid(logit));
+        wide(
+            #[inline(always)]
+            move || previous.iter_mut().zip(&prompts.previous).for_each(|(p, logit)| *p = 1.0 / (1.0 + exp(-*logit))),
+        );
         has_previous.fill(1.0);
     }
     let cell = side as f32 / cells as f32;
@@ -77,35 +82,29 @@ pub fn prompt_maps(prompts: &ModelPrompts, side: u32, cells: usize, out: &mut [f
     }
 }
 
-/// Which of the decoder's masks is shown: with a lone click the candidate with the highest predicted IoU, with more prompts (a box
-/// or a previous mask counts) mask 0, which is trained for that.
+/// Which of the decoder's masks is shown: with a lone click the `n`th of the candidates, highest predicted IoU first, NaN last,
+/// beginning again after the last; with more prompts (a box or a previous mask counts) mask 0, which is trained for that.
 ///
-/// SAM chooses for a lone click among masks 1.. only. Mask 0 hedges where those commit themselves, and more often than not is the
-/// better answer of a small model (`benches/RESULTS.md`).
-pub fn choose(prompts: &ModelPrompts, decoded: &Decoded, spec: &ModelSpec) -> usize {
-    if prompts.is_lone_click() { nth_candidate(decoded, spec, 0) } else { 0 }
-}
-
-/// How many masks a lone click may mean: those from [`ModelSpec::first_candidate`] on, or mask 0 when it is the only one.
-pub fn candidates(decoded: &Decoded, spec: &ModelSpec) -> usize {
-    among(decoded, spec).len()
-}
-
-/// The `n`th of the candidates, highest predicted IoU first, NaN last, beginning again after the last.
-pub fn nth_candidate(decoded: &Decoded, spec: &ModelSpec, n: usize) -> usize {
-    let all = among(decoded, spec);
-    let score = |i: usize| decoded.iou.get(i).copied().filter(|v| !v.is_nan()).unwrap_or(f32::NEG_INFINITY);
+/// Candidates are the masks from [`ModelSpec::first_candidate`](super::ModelSpec::first_candidate) on. SAM's are 1.. only; mask 0 hedges where those commit
+/// themselves, and more often than not is the better answer of a small model (`benches/RESULTS.md`).
+pub fn choose(prompts: &ModelPrompts, iou: &[f32], first_candidate: usize, n: usize) -> usize {
+    if !prompts.is_lone_click() {
+        return 0;
+    }
+    let all = among(iou, first_candidate);
+    let score = |i: usize| iou.get(i).copied().filter(|v| !v.is_nan()).unwrap_or(f32::NEG_INFINITY);
     let is_before = |a: usize, b: usize| score(a).total_cmp(&score(b)).reverse().then(a.cmp(&b)).is_lt();
     let rank = |i: usize| all.clone().filter(|&other| is_before(other, i)).count();
     all.clone().find(|&i| rank(i) == n % all.len()).unwrap_or(all.start)
 }
 
-fn among(decoded: &Decoded, spec: &ModelSpec) -> Range<usize> {
-    if decoded.iou.len() > spec.first_candidate { spec.first_candidate..decoded.iou.len() } else { 0..1 }
+/// How many masks a lone click may mean: those from [`ModelSpec::first_candidate`](super::ModelSpec::first_candidate) on, or mask 0 when it is the only one.
+pub fn candidates(iou: &[f32], first_candidate: usize) -> usize {
+    among(iou, first_candidate).len()
 }
 
-fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
+fn among(iou: &[f32], first_candidate: usize) -> Range<usize> {
+    if iou.len() > first_candidate { first_candidate..iou.len() } else { 0..1 }
 }
 
 fn draw_disk(map: &mut [f32], cells: usize, cell: f32, at: Point<Model>) {
@@ -218,23 +217,18 @@ mod tests {
             (&boxed, vec![0.1, 0.2, 0.8, 0.5], [0, 0]),
             (&again, vec![0.1, 0.2, 0.8, 0.5], [0, 0]),
         ] {
-            let decoded = Decoded { iou, ..Default::default() };
-            assert_eq!(choose(prompts, &decoded, &spec(0)), ours, "{prompts:?} {:?}", decoded.iou);
-            assert_eq!(choose(prompts, &decoded, &spec(1)), sams, "{prompts:?} {:?}", decoded.iou);
+            assert_eq!(choose(prompts, &iou, 0, 0), ours, "{prompts:?} {iou:?}");
+            assert_eq!(choose(prompts, &iou, 1, 0), sams, "{prompts:?} {iou:?}");
         }
-    }
-
-    fn spec(first_candidate: usize) -> ModelSpec {
-        ModelSpec { side: 256, mask_cells: 128, masks: 4, pixel_channels: 0, first_candidate }
     }
 
     #[test]
     fn candidates_come_by_score_and_begin_again() {
-        let decoded = Decoded { iou: vec![0.8, 0.3, 0.9, 0.5], ..Default::default() };
-        assert_eq!([0, 1, 2, 3, 4, 9].map(|n| nth_candidate(&decoded, &spec(0), n)), [2, 0, 3, 1, 2, 0]);
-        assert_eq!([0, 1, 2, 3, 7].map(|n| nth_candidate(&decoded, &spec(1), n)), [2, 3, 1, 2, 3]);
-        assert_eq!([0, 1].map(|first| candidates(&decoded, &spec(first))), [4, 3]);
-        let alone = Decoded { iou: vec![0.4], ..Default::default() };
-        assert_eq!((nth_candidate(&alone, &spec(1), 5), candidates(&alone, &spec(1))), (0, 1));
+        let lone = ModelPrompts { clicks: vec![click(1.0, 1.0, Polarity::Positive)], ..Default::default() };
+        let iou = [0.8, 0.3, 0.9, 0.5];
+        assert_eq!([0, 1, 2, 3, 4, 9].map(|n| choose(&lone, &iou, 0, n)), [2, 0, 3, 1, 2, 0]);
+        assert_eq!([0, 1, 2, 3, 7].map(|n| choose(&lone, &iou, 1, n)), [2, 3, 1, 2, 3]);
+        assert_eq!([0, 1].map(|first| candidates(&iou, first)), [4, 3]);
+        assert_eq!((choose(&lone, &[0.4], 1, 5), candidates(&[0.4], 1)), (0, 1));
     }
 }

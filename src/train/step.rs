@@ -18,7 +18,7 @@ use super::prompts::Task;
 use super::teacher::{Teacher, Told, answer_loss, embedding_loss};
 use crate::error::Result;
 use crate::model::ModelPrompts;
-use crate::model::postprocess::MAPS;
+use crate::model::postprocess::{MAPS, choose};
 use crate::prompt::Polarity;
 
 const CELLS: usize = MASK_CELLS * MASK_CELLS;
@@ -197,11 +197,6 @@ fn near_clicks(task: &Task, extra: f32) -> Vec<f32> {
 fn shown(answer: &Answer, tasks: &[Task]) -> (Vec<f32>, Vec<usize>) {
     let logits: Vec<f32> = answer.masks.clone().inner_if_on_tape().into_data().try_to_vec().unwrap_or_default();
     let iou: Vec<f32> = answer.iou.clone().inner_if_on_tape().into_data().try_to_vec().unwrap_or_default();
-    let best = |i: usize| {
-        let scores = &iou[i * MASKS..][..MASKS];
-        (0..MASKS).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0)
-    };
-    let shown = tasks.iter().enumerate().map(|(i, t)| if t.prompts.is_lone_click() { best(i) } else { 0 });
-    let shown = shown.collect();
+    let shown = tasks.iter().zip(iou.chunks_exact(MASKS)).map(|(t, iou)| choose(&t.prompts, iou, 0, 0)).collect();
     (logits, shown)
 }
