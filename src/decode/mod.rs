@@ -172,12 +172,14 @@ impl DecodeEngine {
     }
 }
 
-/// Planes that are not zero everywhere, and their numbers: zeros need not be multiplied.
+/// Planes that are not zero everywhere, and their numbers: zeros need not be multiplied. The first when all are.
 fn used(planes: &[f32], places: usize) -> (Vec<usize>, Vec<&[f32]>) {
     // Whole lines are compared at once, not value by value.
     let is_zero = |line: &[f32]| line.iter().fold(0, |bits, v| bits | v.to_bits()) << 1 == 0;
     let is_used = |plane: &[f32]| !plane.chunks(128).all(is_zero);
-    planes.chunks_exact(places).enumerate().filter(|(_, plane)| is_used(plane)).unzip()
+    let all = planes.chunks_exact(places).enumerate();
+    let found: (Vec<_>, Vec<_>) = all.clone().filter(|(_, plane)| is_used(plane)).unzip();
+    if found.0.is_empty() { all.take(1).unzip() } else { found }
 }
 
 fn sized(v: &mut Vec<f32>, len: usize) -> &mut [f32] {

@@ -152,6 +152,41 @@ proptest! {
     }
 
     #[test]
+    fn carved_memory_begins_at_lines_of_the_caches(lengths: [u8; 3], again: [u8; 3]) {
+        let mut memory = Memory::default();
+        for lengths in [lengths, again] {
+            let parts = memory.carved(lengths.map(usize::from));
+            for (i, (part, length)) in parts.into_iter().zip(lengths).enumerate() {
+                assert_eq!((part.len(), part.as_ptr().align_offset(64)), (usize::from(length), 0));
+                part.fill(i as f32);
+            }
+            for (i, part) in memory.carved(lengths.map(usize::from)).into_iter().enumerate() {
+                assert!(part.iter().all(|v| *v == i as f32));
+            }
+        }
+    }
+
+    #[test]
+    fn planes_of_zeros_may_be_left_out(seed: u64, outputs in 1usize..20, half in 2usize..40, kept: [bool; 4]) {
+        let (edge, places) = (2 * half, 4 * half * half);
+        let mut x = numbers(seed, 4 * places);
+        for (plane, is_kept) in x.chunks_exact_mut(places).zip(kept) {
+            if !is_kept {
+                plane.iter_mut().for_each(|v| *v *= 0.0);
+            }
+        }
+        let (found, planes) = super::used(&x, places);
+        let expected: Vec<usize> = (0..4).filter(|i| kept[*i]).collect();
+        assert_eq!(found, if expected.is_empty() { vec![0] } else { expected });
+        let layer = linear(seed ^ 1, 36, outputs, Activation::Relu6);
+        let all: Vec<_> = x.chunks_exact(places).collect();
+        let [mut with, mut without] = [(); 2].map(|()| vec![f32::NAN; outputs * half * half]);
+        full(&layer, &all, edge, &mut with, &mut used());
+        full(&layer.only(&found, 9), &planes, edge, &mut without, &mut used());
+        assert_eq!(with, without);
+    }
+
+    #[test]
     fn tokens_see_an_image_as_they_would_see_tokens(seed: u64, tokens in 1usize..9, places in 1usize..90, heads in 1usize..4, part in 1usize..9) {
         let d = heads * part;
         let shape = Heads { heads, part, scale: 0.7 };
