@@ -23,6 +23,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod aligned;
 pub mod contour;
 mod decode;
 pub mod display;

@@ -3,8 +3,8 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::linear::{Activation, Linear, Lines, PANEL, Plus};
-use super::memory::{LINE, Memory};
 use super::spatial::copy;
+use crate::aligned::Aligned;
 use crate::fast_math::exp;
 
 /// How an attention is split.
@@ -117,7 +117,14 @@ fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
 /// Tokens look at an image: softmax over its places.
 ///
 /// Shape: `q` [T, D], `k` and `v` planes [D, places], D = heads * part; `out` [T, D].
-pub(super) fn tokens_to_image(q: &[f32], k: &[f32], v: &[f32], shape: Heads, scratch: &mut Memory, out: &mut Vec<f32>) {
+pub(super) fn tokens_to_image(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    shape: Heads,
+    scratch: &mut Aligned<f32>,
+    out: &mut Vec<f32>,
+) {
     out.clear();
     out.resize(q.len(), 0.0);
     Arch::new().dispatch(Search { q, k, v, shape, scratch, out });
@@ -128,7 +135,7 @@ struct Search<'a> {
     k: &'a [f32],
     v: &'a [f32],
     shape: Heads,
-    scratch: &'a mut Memory,
+    scratch: &'a mut Aligned<f32>,
     out: &'a mut [f32],
 }
 
@@ -141,7 +148,8 @@ impl WithSimd for Search<'_> {
         let d = heads * part;
         let (tokens, places) = (q.len() / d, k.len() / d);
         // Not a multiple of a page, as planes are: all lines would fall into the same sets of the first cache.
-        let apart = places.next_multiple_of(LINE) + LINE;
+        let line = Aligned::<f32>::LINE;
+        let apart = places.next_multiple_of(line) + line;
         let [scores] = scratch.carved([tokens * apart]);
         for head in 0..heads {
             let (keys, values) =
@@ -235,7 +243,7 @@ pub(super) fn image_sees_tokens(
     told: Option<Told>,
     next: &Attention,
     projected: [&mut [f32]; 2],
-    scratch: &mut Memory,
+    scratch: &mut Aligned<f32>,
 ) {
     Arch::new().dispatch(Look { image, told, next, projected, scratch });
 }
@@ -245,7 +253,7 @@ struct Look<'a> {
     told: Option<Told<'a>>,
     next: &'a Attention,
     projected: [&'a mut [f32]; 2],
-    scratch: &'a mut Memory,
+    scratch: &'a mut Aligned<f32>,
 }
 
 impl WithSimd for Look<'_> {
@@ -337,7 +345,7 @@ pub(super) fn tokens_to_tokens(
     k: &[f32],
     v: &[f32],
     shape: Heads,
-    scratch: &mut Memory,
+    scratch: &mut Aligned<f32>,
     out: &mut Vec<f32>,
 ) {
     let d = shape.heads * shape.part;

@@ -7,18 +7,17 @@
 
 mod attention;
 mod linear;
-mod memory;
 mod read;
 mod spatial;
 #[cfg(test)]
 mod tests;
 
+use crate::aligned::Aligned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::read::Graph;
 use attention::{Attention, Norm, Told, image_sees_tokens, tokens_to_image, tokens_to_tokens};
 use linear::Linear;
 pub(crate) use linear::Planes;
-use memory::Memory;
 use spatial::{Separable, Source, Target, full};
 
 /// Tokens look at each other and at the image; the image looks at them.
@@ -106,14 +105,14 @@ type Maps<'a> = (&'a [usize], &'a [&'a [f32]]);
 /// Memory that is used again.
 #[derive(Default)]
 struct Buffers {
-    scratch: Memory,
+    scratch: Aligned<f32>,
     /// Planes: prompt maps at stride 4, the image, its keys and values for the next look, and what is drawn.
-    at4: Memory,
-    image: Memory,
-    keys: Memory,
-    values: Memory,
-    coarse4: Memory,
-    coarse2: Memory,
+    at4: Aligned<f32>,
+    image: Aligned<f32>,
+    keys: Aligned<f32>,
+    values: Aligned<f32>,
+    coarse4: Aligned<f32>,
+    coarse2: Aligned<f32>,
     /// Token rows.
     tokens: Vec<f32>,
     named: Vec<f32>,

@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::linear::{Activation, Linear, Lines, PANEL, Planes, Plus, loaded, stored};
-use super::memory::{LINE, Memory};
+use crate::aligned::Aligned;
 
 /// A depthwise 3x3 convolution; zeros lie around for stride 1, behind for stride 2.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub(super) struct Target<'a> {
 
 impl Separable {
     /// Shape: `source` C times [edge, edge].
-    pub fn planes(&self, source: Source, edge: usize, target: Target, scratch: &mut Memory) {
+    pub fn planes(&self, source: Source, edge: usize, target: Target, scratch: &mut Aligned<f32>) {
         Arch::new().dispatch(Bands { layer: self, source, edge, target, scratch });
     }
 }
@@ -57,7 +57,7 @@ impl Separable {
 /// A convolution of 3x3 and stride 2, zeros behind, as a linear layer of the neighbourhoods: [C * 9] inputs.
 ///
 /// Shape: `x` C times [edge, edge], `y` [outputs, edge / 2, edge / 2].
-pub(super) fn full(layer: &Linear, x: &[&[f32]], edge: usize, y: &mut [f32], scratch: &mut Memory) {
+pub(super) fn full(layer: &Linear, x: &[&[f32]], edge: usize, y: &mut [f32], scratch: &mut Aligned<f32>) {
     Arch::new().dispatch(Full { layer, x, edge, y, scratch });
 }
 
@@ -80,6 +80,8 @@ fn vectors(count: usize) -> usize {
 /// Rows of the answer that are made together for stride 1, and lines of a channel that they are made of.
 const TOGETHER: usize = 2;
 const DEPTH: usize = TOGETHER + 2;
+/// A line of the caches, in values.
+const LINE: usize = Aligned::<f32>::LINE;
 /// Where in a line each column of the kernel begins, for stride 1.
 const BESIDE: [usize; 3] = [LINE - 1, LINE, LINE + 1];
 
@@ -227,7 +229,7 @@ struct Bands<'a> {
     source: Source<'a>,
     edge: usize,
     target: Target<'a>,
-    scratch: &'a mut Memory,
+    scratch: &'a mut Aligned<f32>,
 }
 
 impl WithSimd for Bands<'_> {
@@ -400,7 +402,7 @@ struct Full<'a> {
     x: &'a [&'a [f32]],
     edge: usize,
     y: &'a mut [f32],
-    scratch: &'a mut Memory,
+    scratch: &'a mut Aligned<f32>,
 }
 
 impl WithSimd for Full<'_> {

@@ -7,8 +7,8 @@ use rand_pcg::Pcg64Mcg;
 
 use super::attention::*;
 use super::linear::*;
-use super::memory::Memory;
 use super::spatial::*;
+use crate::aligned::Aligned;
 
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
@@ -16,8 +16,8 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
 }
 
 /// Scratch with something left in it.
-fn used() -> Memory {
-    let mut memory = Memory::default();
+fn used() -> Aligned<f32> {
+    let mut memory = Aligned::default();
     memory.sized(100_000).fill(f32::NAN);
     memory
 }
@@ -149,21 +149,6 @@ proptest! {
         };
         let taps: Vec<f32> = (0..9 * channels * half * half).map(seen).collect();
         near(&y, &of_planes(&layer, &taps, &[]));
-    }
-
-    #[test]
-    fn carved_memory_begins_at_lines_of_the_caches(lengths: [u8; 3], again: [u8; 3]) {
-        let mut memory = Memory::default();
-        for lengths in [lengths, again] {
-            let parts = memory.carved(lengths.map(usize::from));
-            for (i, (part, length)) in parts.into_iter().zip(lengths).enumerate() {
-                assert_eq!((part.len(), part.as_ptr().align_offset(64)), (usize::from(length), 0));
-                part.fill(i as f32);
-            }
-            for (i, part) in memory.carved(lengths.map(usize::from)).into_iter().enumerate() {
-                assert!(part.iter().all(|v| *v == i as f32));
-            }
-        }
     }
 
     #[test]

@@ -1,32 +1,17 @@
 //! Bytes of an image with a halo: rows and columns of the zero point around it, written once.
 
-#![allow(unsafe_code, reason = "lines of the caches as bytes")]
-
 use super::network::{Pads, Shape};
+#[cfg(not(test))]
+use crate::aligned::Aligned;
+use crate::aligned::LINE;
 
-/// A line of the caches.
-const LINE: usize = 64;
 /// Bytes beyond the last row that vector loads may touch.
 const BEYOND: usize = 4 * LINE;
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct Line([u8; LINE]);
-
 #[cfg(not(test))]
-type Lines = Vec<Line>;
+type Bytes = Aligned<u8>;
 #[cfg(test)]
-pub(super) type Lines = super::guarded::Lines;
-
-#[cfg(not(test))]
-fn lines(line: Line, count: usize) -> Lines {
-    vec![line; count]
-}
-
-#[cfg(test)]
-fn lines(line: Line, count: usize) -> Lines {
-    Lines::new(line, count)
-}
+type Bytes = super::guarded::Bytes;
 
 /// How an image lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,46 +46,46 @@ impl Layout {
         y * self.row + x * self.pixel
     }
 
-    fn lines(&self) -> usize {
-        ((self.pads.top + self.height + self.pads.bottom + 1) * self.row + BEYOND).div_ceil(LINE)
+    /// Bytes of all, whole lines.
+    fn bytes(&self) -> usize {
+        (self.pads.top + self.height + self.pads.bottom + 1) * self.row + BEYOND
     }
 }
 
 /// Bytes that begin at a line of the caches.
-pub(super) struct Memory(Lines);
+pub(super) struct Memory(Bytes);
 
 impl Memory {
     /// For images of these layouts, one at a time.
     pub fn new(layouts: impl IntoIterator<Item = Layout>, fill: u8) -> Self {
-        Self(lines(Line([fill; LINE]), layouts.into_iter().map(|l| l.lines()).max().unwrap_or(0)))
+        let mut bytes = Bytes::default();
+        bytes.sized(layouts.into_iter().map(|l| l.bytes()).max().unwrap_or(0)).fill(fill);
+        Self(bytes)
     }
 
     /// The first pixel of an image of this layout.
     pub fn start(&self, layout: &Layout) -> *const u8 {
-        self.0.as_ptr().cast::<u8>().wrapping_add(layout.start)
+        self.0.as_ptr().wrapping_add(layout.start)
     }
 
     /// The first pixel of an image of this layout.
     pub fn start_mut(&mut self, layout: &Layout) -> *mut u8 {
-        self.0.as_mut_ptr().cast::<u8>().wrapping_add(layout.start)
+        self.0.as_mut_ptr().wrapping_add(layout.start)
     }
 
     /// All bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: lines are bytes without gaps, valid for as long as the borrow.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.len()) }
+        &self.0
     }
 
     /// All bytes.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        let len = self.len();
-        // SAFETY: lines are bytes without gaps, borrowed alone.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
+        &mut self.0
     }
 
     /// Number of bytes.
     pub fn len(&self) -> usize {
-        self.0.len() * LINE
+        self.0.len()
     }
 }
 

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use super::isa::{Isa, Tiles};
 use super::network::Sum;
+use crate::aligned::Aligned;
 
 /// Channels of a result that are computed together, with all that is needed for them.
 pub(super) struct Block {
@@ -23,11 +24,11 @@ pub(super) struct Block {
     /// Vectors of lanes, 1..=4.
     pub vectors: usize,
     /// Packed, [tap row][four inputs][vector].
-    pub weights: Vec<u8>,
+    pub weights: Aligned<u8>,
     /// In the packed order, with what the zero point of the input adds.
-    pub bias: Vec<i32>,
+    pub bias: Aligned<i32>,
     /// In the packed order.
-    pub scales: Vec<f32>,
+    pub scales: Aligned<f32>,
 }
 
 /// A second term for a convolution's result.
@@ -212,13 +213,13 @@ pub(super) struct DepthwiseWeights {
     /// Patterns, or groups of channels.
     pub patterns: usize,
     /// Packed, [pattern][what the loop asks for].
-    pub weights: Vec<u8>,
+    pub weights: Aligned<u8>,
     /// Bytes of a pattern's.
     pub each: usize,
     /// [pattern][4 * lanes], in the packed order.
-    pub bias: Vec<i32>,
+    pub bias: Aligned<i32>,
     /// As `bias`.
-    pub scales: Vec<f32>,
+    pub scales: Aligned<f32>,
 }
 
 /// A depthwise convolution of some rows.

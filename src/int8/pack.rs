@@ -3,24 +3,20 @@
 use super::isa::Room;
 use super::kernels::{Block, DepthwiseWeights, flat_tap};
 use super::network::{Conv, IntegerNetwork, IntegerWeights};
+use crate::aligned::Aligned;
 
-/// The numbers of one output channel: its bias with what offset and zero point add to every product, and its scale.
-struct Ends {
-    bias: i32,
-    scale: f32,
-}
-
-fn ends(network: &IntegerNetwork, c: &Conv<IntegerWeights>, room: &Room, channel: usize) -> Ends {
+/// Of one output channel its bias, with what offset and zero point add to every product, and its scale.
+fn ends(network: &IntegerNetwork, c: &Conv<IntegerWeights>, room: &Room, channel: usize) -> (i32, f32) {
     let w = &c.weights;
     if channel >= w.bias.len() {
-        return Ends { bias: 0, scale: 0.0 };
+        return (0, 0.0);
     }
     let each = w.kernels.len() / w.bias.len();
     let total: i32 = w.kernels[channel * each..][..each].iter().map(|w| i32::from(*w)).sum();
     let zero = network.tensors[c.x].quantization.zero_point;
     // Sums are of (x - offset) w and should be of (x - zero) w.
     let bias = w.bias[channel].wrapping_add((room.offset - zero).wrapping_mul(total));
-    Ends { bias, scale: network.requantization(c, channel) }
+    (bias, network.requantization(c, channel))
 }
 
 /// A full convolution, for an input whose pixels are `pixel` bytes and a result whose pixels are `outputs` bytes.
@@ -47,21 +43,17 @@ pub(super) fn gemm(
         let count = (outputs - first).min(4 * room.lanes);
         let vectors = count.div_ceil(room.lanes);
         let channel = |z: usize, lane: usize| first + (room.channel)(vectors, z, lane);
-        let mut block = Block { first, count, vectors, weights: Vec::new(), bias: Vec::new(), scales: Vec::new() };
-        block.weights = vec![0; c.kernel * quads * vectors * room.right];
-        let groups = block.weights.chunks_exact_mut(room.right).enumerate();
-        for (at, out) in groups {
+        let mut weights = Aligned::default();
+        let groups = weights.sized(c.kernel * quads * vectors * room.right).chunks_exact_mut(room.right);
+        for (at, out) in groups.enumerate() {
             let (row, quad, z) = (at / vectors / quads, at / vectors % quads, at % vectors);
             let lanes =
                 (0..room.lanes).map(|lane| std::array::from_fn(|i| weight(channel(z, lane), row, 4 * quad + i)));
             (room.pack)(&lanes.collect::<Vec<[i8; 4]>>(), out);
         }
-        for (z, lane) in (0..vectors).flat_map(|z| (0..room.lanes).map(move |lane| (z, lane))) {
-            let Ends { bias, scale } = ends(network, c, room, channel(z, lane));
-            block.bias.push(bias);
-            block.scales.push(scale);
-        }
-        blocks.push(block);
+        let lanes = (0..vectors).flat_map(|z| (0..room.lanes).map(move |lane| (z, lane)));
+        let (bias, scales): (Vec<_>, Vec<_>) = lanes.map(|(z, lane)| ends(network, c, room, channel(z, lane))).unzip();
+        blocks.push(Block { first, count, vectors, weights, bias: bias.into(), scales: scales.into() });
         first += count;
     }
     blocks
@@ -100,19 +92,16 @@ pub(super) fn depthwise(
         })
     };
     let each = vectors * room.right;
-    let mut packed = vec![0; patterns * each];
-    for (at, out) in packed.chunks_exact_mut(room.right).enumerate() {
+    let mut weights = Aligned::default();
+    for (at, out) in weights.sized(patterns * each).chunks_exact_mut(room.right).enumerate() {
         let (pattern, v) = (at / vectors, at % vectors);
         let lanes = (0..room.lanes).map(|lane| four(channel(pattern, v % 4, lane), v));
         (room.pack)(&lanes.collect::<Vec<[i8; 4]>>(), out);
     }
-    let (mut bias, mut scales) = (Vec::new(), Vec::new());
-    for (pattern, z, lane) in (0..patterns * bytes).map(|i| (i / bytes, i / room.lanes % 4, i % room.lanes)) {
-        let e = ends(network, c, room, channel(pattern, z, lane));
-        bias.push(e.bias);
-        scales.push(e.scale);
-    }
-    DepthwiseWeights { is_flat, patterns, weights: packed, each, bias, scales }
+    let lanes = (0..patterns * bytes).map(|i| (i / bytes, i / room.lanes % 4, i % room.lanes));
+    let (bias, scales): (Vec<_>, Vec<_>) =
+        lanes.map(|(pattern, z, lane)| ends(network, c, room, channel(pattern, z, lane))).unzip();
+    DepthwiseWeights { is_flat, patterns, weights, each, bias: bias.into(), scales: scales.into() }
 }
 
 fn gcd(a: usize, b: usize) -> usize {
