@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Tiles, in_parts, room};
+use super::{Isa, Tiles, dots_by_splat, in_parts, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx2;
@@ -129,18 +129,12 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
-        mut acc: [__m256i; N],
-        (p, offset): (*const u8, usize),
+        acc: [__m256i; N],
+        lefts: (*const u8, usize),
         right: &[(__m256i, __m256i); N],
     ) -> [__m256i; N] {
         // SAFETY: the caller's promise.
-        unsafe {
-            let left = Self::splat(p.add(offset + 4 * I));
-            for z in 0..N {
-                acc[z] = Self::dot(acc[z], left, right[z]);
-            }
-        }
-        acc
+        unsafe { dots_by_splat::<Self, I, N>(acc, lefts, right) }
     }
 
     #[inline(always)]

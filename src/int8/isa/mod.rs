@@ -100,6 +100,23 @@ pub(super) enum Tiles {
     Full,
 }
 
+/// [`Isa::dots`] where sixteen activations are not worth loading at once: from where they are.
+#[inline(always)]
+unsafe fn dots_by_splat<S: Isa, const I: usize, const N: usize>(
+    mut acc: [S::Acc; N],
+    (p, offset): (*const u8, usize),
+    right: &[S::Right; N],
+) -> [S::Acc; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let left = S::splat(p.add(offset + 4 * I));
+        for z in 0..N {
+            acc[z] = S::dot(acc[z], left, right[z]);
+        }
+    }
+    acc
+}
+
 /// Order of channels after interleaving or packing within parts of 16 bytes.
 const fn in_parts(z: usize, lane: usize) -> usize {
     lane / 4 * 16 + z * 4 + lane % 4

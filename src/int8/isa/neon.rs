@@ -113,6 +113,16 @@ pub(super) unsafe fn added(a: *const u8, b: *const u8, y: *mut u8, count: usize,
     }
 }
 
+/// The same four activations less 128 in every lane.
+#[inline(always)]
+pub(super) unsafe fn four(p: *const u8) -> int8x16_t {
+    // SAFETY: the callers' promise: the instruction set, four bytes; read unaligned.
+    unsafe {
+        let four = vdupq_n_u32(p.cast::<u32>().read_unaligned());
+        vreinterpretq_s8_u8(veorq_u8(vreinterpretq_u8_u32(four), vdupq_n_u8(128)))
+    }
+}
+
 /// A lane's first two activations and its last two, of 4 lanes.
 type Halves = (int8x8_t, int8x8_t);
 
@@ -163,11 +173,8 @@ impl Isa for Neon {
 
     #[inline(always)]
     unsafe fn splat(p: *const u8) -> Halves {
-        // SAFETY: the caller's promise of four bytes; read unaligned.
-        unsafe {
-            let four = vdupq_n_u32(p.cast::<u32>().read_unaligned());
-            twice::<0, 1>(vreinterpretq_s8_u8(veorq_u8(vreinterpretq_u8_u32(four), vdupq_n_u8(128))))
-        }
+        // SAFETY: the caller's promise.
+        unsafe { twice::<0, 1>(four(p)) }
     }
 
     #[inline(always)]

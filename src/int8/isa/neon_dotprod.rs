@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::neon::{added, paired, requantized, signed};
+use super::neon::{added, four, paired, requantized, signed};
 use super::{Isa, Tiles, in_parts, pack_bytes, room};
 use crate::int8::network::Sum;
 
@@ -50,11 +50,8 @@ impl Isa for NeonDotprod {
 
     #[inline(always)]
     unsafe fn splat(p: *const u8) -> int8x16_t {
-        // SAFETY: the caller's promise of four bytes; read unaligned.
-        unsafe {
-            let four = vdupq_n_u32(p.cast::<u32>().read_unaligned());
-            vreinterpretq_s8_u8(veorq_u8(vreinterpretq_u8_u32(four), vdupq_n_u8(128)))
-        }
+        // SAFETY: the caller's promise.
+        unsafe { four(p) }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The operations in plain Rust, four lanes: what runs where nothing better is known, and under Miri.
 #![allow(unsafe_code, reason = "the kernels are shared with the vector instruction sets and take pointers")]
 
-use super::{Isa, Tiles, in_parts, pack_bytes, room};
+use super::{Isa, Tiles, dots_by_splat, in_parts, pack_bytes, room};
 use crate::int8::network::{Sum, requantize};
 
 pub(super) struct Portable;
@@ -68,18 +68,12 @@ impl Isa for Portable {
 
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
-        mut acc: [[i32; 4]; N],
-        (p, offset): (*const u8, usize),
+        acc: [[i32; 4]; N],
+        lefts: (*const u8, usize),
         right: &[[[i8; 4]; 4]; N],
     ) -> [[i32; 4]; N] {
         // SAFETY: the caller's promise.
-        unsafe {
-            let left = Self::splat(p.add(offset + 4 * I));
-            for z in 0..N {
-                acc[z] = Self::dot(acc[z], left, right[z]);
-            }
-        }
-        acc
+        unsafe { dots_by_splat::<Self, I, N>(acc, lefts, right) }
     }
 
     #[inline(always)]
