@@ -151,21 +151,22 @@ impl WithSimd for Search<'_> {
         let line = Aligned::<f32>::LINE;
         let apart = places.next_multiple_of(line) + line;
         let [scores] = scratch.carved([tokens * apart]);
+        // Queries are the weights of a layer from keys to scores.
+        let bias = vec![0.0; tokens];
+        let mut layer =
+            Linear { inputs: part, outputs: tokens, weights: Vec::new(), bias, activation: Activation::None };
         for head in 0..heads {
-            let (keys, values) =
-                (&k[head * part * places..][..part * places], v[head * part * places..].chunks_exact(places));
-            // Queries are the weights of a layer from keys to scores.
-            let weights = (0..part).flat_map(|c| q.iter().skip(head * part + c).step_by(d)).copied().collect();
-            let bias = vec![0.0; tokens];
-            let layer = Linear { inputs: part, outputs: tokens, weights, bias, activation: Activation::None };
+            let [keys, values] = [k, v].map(|planes| &planes[head * part * places..][..part * places]);
+            layer.weights.clear();
+            layer.weights.extend((0..part).flat_map(|c| q.iter().skip(head * part + c).step_by(d)));
             layer.lines(simd, places, Lines { values: keys, apart: places }, Plus::Nothing, (scores, apart));
             let mut token = 0;
             while token < tokens {
                 let (scores, out) = (&mut scores[token * apart..], &mut out[token * d + head * part..]);
                 token += match tokens - token {
-                    4.. => found::<S, 4>(simd, scores, apart, scale, values.clone().take(part), (out, d)),
-                    2.. => found::<S, 2>(simd, scores, apart, scale, values.clone().take(part), (out, d)),
-                    _ => found::<S, 1>(simd, scores, apart, scale, values.clone().take(part), (out, d)),
+                    4.. => found::<S, 4>(simd, (scores, apart), scale, values, places, (out, d)),
+                    2.. => found::<S, 2>(simd, (scores, apart), scale, values, places, (out, d)),
+                    _ => found::<S, 1>(simd, (scores, apart), scale, values, places, (out, d)),
                 };
             }
         }
@@ -174,24 +175,23 @@ impl WithSimd for Search<'_> {
 
 /// What `T` tokens find: their scores, so far apart, become weights of the values' planes; gives the number of tokens.
 #[inline(always)]
-fn found<'a, S: Simd, const T: usize>(
+fn found<S: Simd, const T: usize>(
     simd: S,
-    scores: &mut [f32],
-    apart: usize,
+    (scores, apart): (&mut [f32], usize),
     scale: f32,
-    planes: impl Iterator<Item = &'a [f32]>,
+    values: &[f32],
+    places: usize,
     (out, d): (&mut [f32], usize),
 ) -> usize {
     let mut totals = [0.0; T];
-    for (c, plane) in planes.enumerate() {
-        let mut lines: [&[f32]; T] = [&[]; T];
-        for (t, (line, scores)) in lines.iter_mut().zip(scores.chunks_mut(apart)).enumerate() {
-            let scores = &mut scores[..plane.len()];
-            if c == 0 {
-                totals[t] = weights_of(scores, scale);
-            }
-            *line = scores;
-        }
+    for (total, scores) in totals.iter_mut().zip(scores.chunks_mut(apart)) {
+        *total = weights_of(&mut scores[..places], scale);
+    }
+    let mut lines: [&[f32]; T] = [&[]; T];
+    for (line, scores) in lines.iter_mut().zip(scores.chunks(apart)) {
+        *line = &scores[..places];
+    }
+    for (c, plane) in values.chunks_exact(places).enumerate() {
         for (t, sum) in products(simd, lines, plane).into_iter().enumerate() {
             out[t * d + c] = sum / totals[t];
         }

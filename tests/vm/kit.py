@@ -4,7 +4,7 @@
     kit.py CACHE ARCH OUT.cpio.gz SCRIPT [FILE:PLACE ...]
 
 ARCH is arm64 or amd64. SCRIPT runs in the guest after its modules are loaded; FILEs and folders lie at PLACE. Programs among
-them bring the shared libraries that they need. Nothing but Python, apt-get, dpkg and readelf is used, and /etc/apt and dpkg's
+them bring the shared libraries that they need. Prints the path of the kernel. Nothing but Python, apt-get, dpkg and readelf is used, and /etc/apt and dpkg's
 own state stay as they are.
 """
 import gzip
@@ -197,11 +197,12 @@ def build(cache, arch, out, script, added):
         archive.file(loader if loader and name == Path(loader).name else f"lib/{name}", path.read_bytes())
     archive.finish(out)
     kernel = sorted((root / "boot").glob("vmlinuz-*"))[-1]
-    print(f"kit: {kernel.name}, {len(order)} modules, {len(found)} libraries, {out.stat().st_size / 1e6:.1f} MB")
+    size = out.stat().st_size / 1e6
+    print(f"kit: {kernel.name}, {len(order)} modules, {len(found)} libraries, {size:.1f} MB", file=sys.stderr)
     return kernel
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 5 or sys.argv[2] not in KERNEL:
         sys.exit(__doc__)
-    build(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4], sys.argv[5:])
+    print(build(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4], sys.argv[5:]))

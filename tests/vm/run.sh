@@ -25,9 +25,7 @@ case $test in
     depth16) words=(--card cirrus-vga --append video=800x480-16) ;;
 esac
 initramfs=$out/$arch-$test.cpio.gz
-python3 tests/vm/kit.py "$cache" "$arch" "$initramfs" "tests/vm/guest/$test.sh" "${files[@]}"
-kernels=("$cache/$arch"/root/boot/vmlinuz-*)
-kernel=${kernels[-1]}
+kernel=$(python3 tests/vm/kit.py "$cache" "$arch" "$initramfs" "tests/vm/guest/$test.sh" "${files[@]}")
 status=0
 python3 tests/vm/boot.py "$arch" "$kernel" "$initramfs" "$out" "${words[@]}" "$@" > "$out/$arch-$test.log" 2>&1 || status=$?
 rm -f "$initramfs"
