@@ -26,6 +26,11 @@ impl<T: Copy + Default> Aligned<T> {
         self
     }
 
+    /// The first value: a kernel asks for it at every tile, and need not have the slice checked.
+    pub fn as_ptr(&self) -> *const T {
+        self.values.as_ptr().wrapping_add(self.range.start)
+    }
+
     /// So many values, as slices that each begin at a line; what is in them is left from before.
     pub fn carved<const N: usize>(&mut self, lengths: [usize; N]) -> [&mut [T]; N] {
         let whole = |n: usize| n.next_multiple_of(Self::LINE);
