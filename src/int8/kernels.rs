@@ -161,19 +161,36 @@ unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &
             }
         }
         let scales = block.scales.as_ptr();
-        for (m, acc) in acc.into_iter().enumerate() {
-            let y = call.y.wrapping_add(*call.outputs.get_unchecked(at + m) as usize + block.first);
-            match &call.residual {
-                None => I::requantize(acc, scales, call.zero, y, block.count),
-                Some(r) => {
+        let place = |of: &[u32], m: usize| *of.get_unchecked(at + m) as usize + block.first;
+        match &call.residual {
+            None => each::<M>(
+                #[inline(always)]
+                |m| {
+                    let y = call.y.wrapping_add(place(call.outputs, m));
+                    I::store::<N>(I::requantize(acc[m], scales, call.zero), y, block.count);
+                },
+            ),
+            Some(r) => each::<M>(
+                #[inline(always)]
+                |m| {
                     let mut own = [0u8; 64];
-                    I::requantize(acc, scales, call.zero, own.as_mut_ptr(), block.count);
-                    let other = r.other.add(*r.offsets.get_unchecked(at + m) as usize + block.first);
-                    I::sum(own.as_ptr(), other, y, block.count, &r.sum);
-                }
-            }
+                    I::store::<N>(I::requantize(acc[m], scales, call.zero), own.as_mut_ptr(), block.count);
+                    let y = call.y.wrapping_add(place(call.outputs, m));
+                    I::sum(own.as_ptr(), r.other.add(place(r.offsets, m)), y, block.count, &r.sum);
+                },
+            ),
         }
     }
+}
+
+/// Calls `f` for each number below `M`, without a loop: sums that are numbered by one would have to leave their registers.
+#[inline(always)]
+fn each<const M: usize>(mut f: impl FnMut(usize)) {
+    const { assert!(M <= 16) };
+    macro_rules! calls {
+        ($($m:literal)*) => { $(if $m < M { f($m) })* };
+    }
+    calls!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 
 /// Weights of a group of four, for all vectors.
@@ -317,9 +334,9 @@ unsafe fn column<I: Isa, const K: usize>(call: &DepthwiseCall, pattern: usize, a
                 }
             }
             let y = call.y.add(row * call.y_row + at);
-            I::requantize(first, scales, call.zero, y, count);
+            I::store::<4>(I::requantize(first, scales, call.zero), y, count);
             if row + 1 < call.rows {
-                I::requantize(second, scales, call.zero, y.add(call.y_row), count);
+                I::store::<4>(I::requantize(second, scales, call.zero), y.add(call.y_row), count);
             }
             row += 2;
         }
@@ -370,7 +387,7 @@ unsafe fn pixels<I: Isa>(call: &DepthwiseCall, groups: usize) {
                             acc[z] = I::dot(acc[z], quad[z], I::right(right.add(z * I::RIGHT)));
                         }
                     }
-                    I::requantize(acc, scales, call.zero, y.add(column * call.pixel), count);
+                    I::store::<4>(I::requantize(acc, scales, call.zero), y.add(column * call.pixel), count);
                 }
             }
         }
@@ -448,7 +465,7 @@ pub(super) unsafe fn peak<I: Isa>(p: *const u8, turns: usize) -> u8 {
         }
         let mut out = [0u8; 64];
         for acc in acc {
-            I::requantize([acc], p.cast(), 0, out.as_mut_ptr(), 1);
+            I::store::<1>(I::requantize([acc], p.cast(), 0), out.as_mut_ptr(), 1);
         }
         out[0]
     }

@@ -1,6 +1,6 @@
 //! Weights in the order in which an instruction set's kernels read them.
 
-use super::isa::Room;
+use super::isa::{Room, channel};
 use super::kernels::{Block, DepthwiseWeights, flat_tap};
 use super::network::{Conv, IntegerNetwork, IntegerWeights};
 use crate::aligned::Aligned;
@@ -42,7 +42,7 @@ pub(super) fn gemm(
     while first < outputs {
         let count = (outputs - first).min(4 * room.lanes);
         let vectors = count.div_ceil(room.lanes);
-        let channel = |z: usize, lane: usize| first + (room.channel)(vectors, z, lane);
+        let channel = |z: usize, lane: usize| first + channel(vectors, z, lane);
         let mut weights = Aligned::default();
         let groups = weights.sized(c.kernel * quads * vectors * room.right).chunks_exact_mut(room.right);
         for (at, out) in groups.enumerate() {
@@ -71,7 +71,7 @@ pub(super) fn depthwise(
     let is_flat = c.stride == 1 && matches!(k, 3 | 5);
     let patterns = if is_flat { pixel / gcd(pixel, bytes) } else { pixel.div_ceil(bytes) };
     let channel = |pattern: usize, z: usize, lane: usize| {
-        let at = pattern * bytes + (room.channel)(4, z, lane);
+        let at = pattern * bytes + channel(4, z, lane);
         if is_flat { at % pixel } else { at }
     };
     let weight = |channel: usize, row: Option<usize>, column: usize| -> i8 {

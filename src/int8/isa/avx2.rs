@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Tiles, dots_by_splat, in_parts, room};
+use super::{Isa, Tiles, dots_by_splat, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx2;
@@ -44,19 +44,6 @@ unsafe fn term(p: *const u8, sum: &Sum, which: usize) -> __m256 {
     }
 }
 
-/// Writes the first `count` of a vector's bytes.
-#[inline(always)]
-unsafe fn store<T: Copy>(bytes: T, y: *mut u8, count: usize) {
-    // SAFETY: the callers' promise of `count` bytes to write, no more than T has.
-    unsafe {
-        if count == size_of::<T>() {
-            y.cast::<T>().write_unaligned(bytes);
-        } else {
-            std::ptr::copy_nonoverlapping((&raw const bytes).cast::<u8>(), y, count);
-        }
-    }
-}
-
 impl Isa for Avx2 {
     const LANES: usize = 8;
     const RIGHT: usize = 64;
@@ -69,6 +56,7 @@ impl Isa for Avx2 {
     type Lefts = (*const u8, usize);
     type Right = (__m256i, __m256i);
     type Acc = __m256i;
+    type Packed = __m256i;
 
     #[inline(always)]
     unsafe fn load(p: *const u8) -> __m256i {
@@ -138,20 +126,35 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn requantize<const N: usize>(acc: [__m256i; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
-        // SAFETY: the caller's promise: the instruction set, 8 scales a vector, `count` bytes to write.
+    unsafe fn requantize<const N: usize>(acc: [__m256i; N], scales: *const f32, zero: i32) -> __m256i {
+        // SAFETY: the caller's promise: the instruction set, 8 scales a vector.
         unsafe {
-            if N == 4 {
-                let zero = _mm256_set1_epi16(zero as i16);
-                let low = _mm256_packs_epi32(scaled(acc[0], scales), scaled(acc[1 % N], scales.add(8)));
-                let high = _mm256_packs_epi32(scaled(acc[2 % N], scales.add(16)), scaled(acc[3 % N], scales.add(24)));
-                let bytes = _mm256_packus_epi16(_mm256_adds_epi16(low, zero), _mm256_adds_epi16(high, zero));
-                store(bytes, y, count.min(32));
-                return;
+            let zero = _mm256_set1_epi16(zero as i16);
+            let mut steps = [_mm256_setzero_si256(); 4];
+            for z in 0..N {
+                steps[z] = scaled(acc[z], scales.add(8 * z));
             }
-            for (z, acc) in acc.into_iter().enumerate() {
-                let bytes = _mm_cvtsi128_si64(narrowed(scaled(acc, scales.add(8 * z)), zero));
-                store(bytes, y.add(8 * z), count.saturating_sub(8 * z).min(8));
+            let low = _mm256_adds_epi16(_mm256_packs_epi32(steps[0], steps[1]), zero);
+            let high = if N > 2 { _mm256_adds_epi16(_mm256_packs_epi32(steps[2], steps[3]), zero) } else { low };
+            let bytes = _mm256_packus_epi16(low, high);
+            match N {
+                1 => _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0)),
+                2 => _mm256_permute4x64_epi64::<0b1000>(bytes),
+                3 => _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 0, 0)),
+                _ => bytes,
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(bytes: __m256i, y: *mut u8, count: usize) {
+        // SAFETY: the caller's promise: the instruction set, `count` bytes to write.
+        unsafe {
+            match (N, count) {
+                (1, 8) => _mm_storel_epi64(y.cast(), _mm256_castsi256_si128(bytes)),
+                (2, 16) => _mm_storeu_si128(y.cast(), _mm256_castsi256_si128(bytes)),
+                (4, 32) => _mm256_storeu_si256(y.cast(), bytes),
+                _ => std::ptr::copy_nonoverlapping((&raw const bytes).cast::<u8>(), y, count.min(32)),
             }
         }
     }
@@ -164,17 +167,13 @@ impl Isa for Avx2 {
             while at + 8 <= count {
                 let terms = _mm256_add_ps(term(a.add(at), sum, 0), term(b.add(at), sum, 1));
                 let steps = _mm256_cvtps_epi32(terms);
-                store(_mm_cvtsi128_si64(narrowed(steps, sum.zero)), y.add(at), 8);
+                _mm_storel_epi64(y.add(at).cast(), narrowed(steps, sum.zero));
                 at += 8;
             }
             for i in at..count {
                 *y.add(i) = sum.of(*a.add(i), *b.add(i));
             }
         }
-    }
-
-    fn channel(n: usize, z: usize, lane: usize) -> usize {
-        if n == 4 { in_parts(z, lane) } else { 8 * z + lane }
     }
 
     fn pack(weights: &[[i8; 4]], out: &mut [u8]) {

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Tiles, dots_by_splat, in_parts, pack_bytes, room};
+use super::{Isa, Tiles, channel, dots_by_splat, pack_bytes, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx512;
@@ -13,6 +13,19 @@ pub(super) struct Avx512;
 unsafe fn scaled(acc: __m512i, scales: *const f32) -> __m512i {
     // SAFETY: the callers' promise: the instruction set, and 16 scales.
     unsafe { _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scales))) }
+}
+
+/// Where each four bytes of `n` packed vectors come from.
+const fn order(n: usize) -> [i32; 16] {
+    let mut order = [0; 16];
+    let mut from = 0;
+    while from < 16 {
+        if from % 4 < n {
+            order[channel(n, from % 4, from & !3) / 4] = from as i32;
+        }
+        from += 1;
+    }
+    order
 }
 
 #[inline(always)]
@@ -32,6 +45,7 @@ impl Isa for Avx512 {
     type Lefts = (*const u8, usize);
     type Right = __m512i;
     type Acc = __m512i;
+    type Packed = __m512i;
 
     #[inline(always)]
     unsafe fn load(p: *const u8) -> __m512i {
@@ -98,27 +112,39 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn requantize<const N: usize>(acc: [__m512i; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
-        // SAFETY: the caller's promise: the instruction set, 16 scales a vector, `count` bytes to write.
+    unsafe fn requantize<const N: usize>(acc: [__m512i; N], scales: *const f32, zero: i32) -> __m512i {
+        // SAFETY: the caller's promise: the instruction set, 16 scales a vector.
         unsafe {
-            if N == 4 {
-                let zero = _mm512_set1_epi16(zero as i16);
-                let low = _mm512_packs_epi32(scaled(acc[0], scales), scaled(acc[1 % N], scales.add(16)));
-                let high = _mm512_packs_epi32(scaled(acc[2 % N], scales.add(32)), scaled(acc[3 % N], scales.add(48)));
-                let bytes = _mm512_packus_epi16(_mm512_adds_epi16(low, zero), _mm512_adds_epi16(high, zero));
-                if count == 64 {
-                    _mm512_storeu_si512(y.cast(), bytes);
-                } else {
-                    _mm512_mask_storeu_epi8(y.cast(), first(count), bytes);
-                }
-                return;
-            }
-            let zero = _mm512_set1_epi32(zero);
-            for (z, acc) in acc.into_iter().enumerate() {
-                let steps = _mm512_add_epi32(scaled(acc, scales.add(16 * z)), zero);
+            if N == 1 {
+                let steps = _mm512_add_epi32(scaled(acc[0], scales), _mm512_set1_epi32(zero));
                 let bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(steps, _mm512_setzero_si512()));
-                let left = count.saturating_sub(16 * z);
-                _mm_mask_storeu_epi8(y.add(16 * z).cast(), first(left.min(16)) as u16, bytes);
+                return _mm512_castsi128_si512(bytes);
+            }
+            let zero = _mm512_set1_epi16(zero as i16);
+            let mut steps = [_mm512_setzero_si512(); 4];
+            for z in 0..N {
+                steps[z] = scaled(acc[z], scales.add(16 * z));
+            }
+            let low = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero);
+            let high = if N > 2 { _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), zero) } else { low };
+            let bytes = _mm512_packus_epi16(low, high);
+            if N == 4 {
+                return bytes;
+            }
+            let order = const { order(N) };
+            _mm512_permutexvar_epi32(_mm512_loadu_si512(order.as_ptr().cast()), bytes)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(bytes: __m512i, y: *mut u8, count: usize) {
+        // SAFETY: the caller's promise: the instruction set, `count` bytes to write; masked ones are not touched.
+        unsafe {
+            match (N, count) {
+                (1, 16) => _mm_storeu_si128(y.cast(), _mm512_castsi512_si128(bytes)),
+                (2, 32) => _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes)),
+                (4, 64) => _mm512_storeu_si512(y.cast(), bytes),
+                _ => _mm512_mask_storeu_epi8(y.cast(), first(count), bytes),
             }
         }
     }
@@ -143,10 +169,6 @@ impl Isa for Avx512 {
                 at += 16;
             }
         }
-    }
-
-    fn channel(n: usize, z: usize, lane: usize) -> usize {
-        if n == 4 { in_parts(z, lane) } else { 16 * z + lane }
     }
 
     fn pack(weights: &[[i8; 4]], out: &mut [u8]) {

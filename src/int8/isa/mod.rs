@@ -57,10 +57,12 @@ pub(super) trait Isa {
     type Right: Copy;
     /// Sums.
     type Acc: Copy;
+    /// Bytes of the result, of at most four vectors of sums.
+    type Packed: Copy;
 
     unsafe fn load(p: *const u8) -> Self::Bytes;
     unsafe fn pair(a: Self::Bytes, b: Self::Bytes) -> Self::Pair;
-    /// Four activations for each of `4 * LANES` channels, in the order of [`Self::channel`].
+    /// Four activations for each of `4 * LANES` channels, in the order of [`channel`].
     unsafe fn quad(a: Self::Pair, b: Self::Pair) -> [Self::Left; 4];
     /// The same four activations in every lane.
     unsafe fn splat(p: *const u8) -> Self::Left;
@@ -75,13 +77,12 @@ pub(super) trait Isa {
         lefts: Self::Lefts,
         right: &[Self::Right; N],
     ) -> [Self::Acc; N];
-    /// Scales, rounds half to even, adds the zero point, clamps to a byte and writes the first `count` channels; scales lie in
-    /// the order of [`Self::channel`].
-    unsafe fn requantize<const N: usize>(acc: [Self::Acc; N], scales: *const f32, zero: i32, y: *mut u8, count: usize);
+    /// Scales, rounds half to even, adds the zero point and clamps to a byte; scales lie in the order of [`channel`].
+    unsafe fn requantize<const N: usize>(acc: [Self::Acc; N], scales: *const f32, zero: i32) -> Self::Packed;
+    /// Writes the first `count` channels of `N` vectors' bytes.
+    unsafe fn store<const N: usize>(bytes: Self::Packed, y: *mut u8, count: usize);
     /// Sums of `count` bytes.
     unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum);
-    /// Which of `n * LANES` channels lies in lane `lane` of vector `z`, when `n` vectors are requantized together.
-    fn channel(n: usize, z: usize, lane: usize) -> usize;
     /// Packs four weights of each lane.
     fn pack(weights: &[[i8; 4]], out: &mut [u8]);
 }
@@ -117,9 +118,10 @@ unsafe fn dots_by_splat<S: Isa, const I: usize, const N: usize>(
     acc
 }
 
-/// Order of channels after interleaving or packing within parts of 16 bytes.
-const fn in_parts(z: usize, lane: usize) -> usize {
-    lane / 4 * 16 + z * 4 + lane % 4
+/// Which of `n` vectors' channels lies in lane `lane` of vector `z`, when they are requantized together: processors interleave
+/// and pack within parts of four lanes.
+pub(super) const fn channel(n: usize, z: usize, lane: usize) -> usize {
+    4 * (lane / 4 * n + z) + lane % 4
 }
 
 /// Packs in the order in which weights are given.
@@ -135,7 +137,6 @@ pub(super) struct Room {
     pub lanes: usize,
     pub right: usize,
     pub offset: i32,
-    pub channel: fn(usize, usize, usize) -> usize,
     pub pack: fn(&[[i8; 4]], &mut [u8]),
     pub gemm: unsafe fn(&GemmCall),
     pub depthwise: unsafe fn(&DepthwiseCall),
@@ -179,7 +180,6 @@ macro_rules! room {
             lanes: <$isa as super::Isa>::LANES,
             right: <$isa as super::Isa>::RIGHT,
             offset: <$isa as super::Isa>::OFFSET,
-            channel: <$isa as super::Isa>::channel,
             pack: <$isa as super::Isa>::pack,
             gemm: entries::gemm,
             depthwise: entries::depthwise,

@@ -5,7 +5,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Isa, Tiles, in_parts, room};
+use super::{Isa, Tiles, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Neon;
@@ -55,16 +55,10 @@ unsafe fn few(bytes: uint8x16_t, mut y: *mut u8, count: usize) {
     }
 }
 
-/// Four vectors of sums as bytes.
+/// Vectors of sums as bytes.
 #[inline(always)]
-pub(super) unsafe fn requantized<const N: usize>(
-    acc: [int32x4_t; N],
-    scales: *const f32,
-    zero: i32,
-    y: *mut u8,
-    count: usize,
-) {
-    // SAFETY: the callers' promise: the instruction set, 4 scales a vector, `count` bytes to write.
+pub(super) unsafe fn requantized<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32) -> uint8x16_t {
+    // SAFETY: the callers' promise: the instruction set, 4 scales a vector.
     unsafe {
         let zero = vdupq_n_s16(zero as i16);
         let mut words = [vdup_n_s16(0); 4];
@@ -72,13 +66,20 @@ pub(super) unsafe fn requantized<const N: usize>(
             words[z] = narrowed(acc[z], scales.add(4 * z));
         }
         let low = vqmovun_s16(vqaddq_s16(vcombine_s16(words[0], words[1]), zero));
-        let high = vqmovun_s16(vqaddq_s16(vcombine_s16(words[2], words[3]), zero));
-        if count == 16 {
-            vst1q_u8(y, vcombine_u8(low, high));
-        } else if count == 8 {
-            vst1_u8(y, low);
-        } else {
-            few(vcombine_u8(low, high), y, count);
+        let high = if N > 2 { vqmovun_s16(vqaddq_s16(vcombine_s16(words[2], words[3]), zero)) } else { low };
+        vcombine_u8(low, high)
+    }
+}
+
+/// Writes the first bytes.
+#[inline(always)]
+pub(super) unsafe fn stored(bytes: uint8x16_t, y: *mut u8, count: usize) {
+    // SAFETY: the callers' promise: the instruction set, `count` bytes to write.
+    unsafe {
+        match count {
+            16 => vst1q_u8(y, bytes),
+            8 => vst1_u8(y, vget_low_u8(bytes)),
+            _ => few(bytes, y, count),
         }
     }
 }
@@ -123,18 +124,21 @@ pub(super) unsafe fn four(p: *const u8) -> int8x16_t {
     }
 }
 
-/// A lane's first two activations and its last two, of 4 lanes.
-type Halves = (int8x8_t, int8x8_t);
-
-/// The same two activations in every lane, twice.
+/// Of sixteen activations the `I`th four: its first two in every lane of the lower half, its last two in those of the upper.
 #[inline(always)]
-unsafe fn twice<const FIRST: i32, const LAST: i32>(activations: int8x16_t) -> Halves {
-    // SAFETY: the callers' promise of the instruction set.
-    unsafe {
-        let pairs = vreinterpretq_s16_s8(activations);
-        let dup = |pair: int16x4_t| vreinterpret_s8_s16(pair);
-        (dup(vdup_laneq_s16::<FIRST>(pairs)), dup(vdup_laneq_s16::<LAST>(pairs)))
+unsafe fn spread<const I: usize>(activations: int8x16_t) -> int8x16_t {
+    const fn order(i: usize) -> [u8; 16] {
+        let mut order = [0; 16];
+        let mut at = 0;
+        while at < 16 {
+            order[at] = (4 * i + at / 8 * 2 + at % 2) as u8;
+            at += 1;
+        }
+        order
     }
+    let order = const { &order(I) };
+    // SAFETY: the callers' promise of the instruction set; 16 bytes of the table.
+    unsafe { vqtbl1q_s8(activations, vld1q_u8(order.as_ptr())) }
 }
 
 impl Isa for Neon {
@@ -145,10 +149,11 @@ impl Isa for Neon {
     const OFFSET: i32 = 128;
     type Bytes = int8x16_t;
     type Pair = (int16x8_t, int16x8_t);
-    type Left = Halves;
+    type Left = int8x16_t;
     type Lefts = int8x16_t;
-    type Right = Halves;
+    type Right = int8x16_t;
     type Acc = int32x4_t;
+    type Packed = uint8x16_t;
 
     #[inline(always)]
     unsafe fn load(p: *const u8) -> int8x16_t {
@@ -163,18 +168,23 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn quad(a: (int16x8_t, int16x8_t), b: (int16x8_t, int16x8_t)) -> [Halves; 4] {
+    unsafe fn quad(a: (int16x8_t, int16x8_t), b: (int16x8_t, int16x8_t)) -> [int8x16_t; 4] {
         // SAFETY: the caller's promise of the instruction set.
         unsafe {
-            let (low, high) = (|x| vreinterpret_s8_s16(vget_low_s16(x)), |x| vreinterpret_s8_s16(vget_high_s16(x)));
-            [(low(a.0), low(b.0)), (high(a.0), high(b.0)), (low(a.1), low(b.1)), (high(a.1), high(b.1))]
+            let joined = |a: int16x4_t, b: int16x4_t| vreinterpretq_s8_s16(vcombine_s16(a, b));
+            [
+                joined(vget_low_s16(a.0), vget_low_s16(b.0)),
+                joined(vget_high_s16(a.0), vget_high_s16(b.0)),
+                joined(vget_low_s16(a.1), vget_low_s16(b.1)),
+                joined(vget_high_s16(a.1), vget_high_s16(b.1)),
+            ]
         }
     }
 
     #[inline(always)]
-    unsafe fn splat(p: *const u8) -> Halves {
+    unsafe fn splat(p: *const u8) -> int8x16_t {
         // SAFETY: the caller's promise.
-        unsafe { twice::<0, 1>(four(p)) }
+        unsafe { spread::<0>(four(p)) }
     }
 
     #[inline(always)]
@@ -184,9 +194,9 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn right(p: *const u8) -> Halves {
+    unsafe fn right(p: *const u8) -> int8x16_t {
         // SAFETY: the caller's promise; unaligned.
-        unsafe { (vld1_s8(p.cast()), vld1_s8(p.add(8).cast())) }
+        unsafe { vld1q_s8(p.cast()) }
     }
 
     #[inline(always)]
@@ -196,25 +206,23 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn dot(acc: int32x4_t, left: Halves, right: Halves) -> int32x4_t {
+    unsafe fn dot(acc: int32x4_t, left: int8x16_t, right: int8x16_t) -> int32x4_t {
         // SAFETY: the caller's promise of the instruction set. Sums of two products fit i16, see above.
-        unsafe { vpadalq_s16(acc, vmlal_s8(vmull_s8(left.0, right.0), left.1, right.1)) }
+        unsafe {
+            let first = vmull_s8(vget_low_s8(left), vget_low_s8(right));
+            vpadalq_s16(acc, vmlal_high_s8(first, left, right))
+        }
     }
 
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
         mut acc: [int32x4_t; N],
         lefts: int8x16_t,
-        right: &[Halves; N],
+        right: &[int8x16_t; N],
     ) -> [int32x4_t; N] {
         // SAFETY: the caller's promise.
         unsafe {
-            let left = match I {
-                0 => twice::<0, 1>(lefts),
-                1 => twice::<2, 3>(lefts),
-                2 => twice::<4, 5>(lefts),
-                _ => twice::<6, 7>(lefts),
-            };
+            let left = spread::<I>(lefts);
             for z in 0..N {
                 acc[z] = Self::dot(acc[z], left, right[z]);
             }
@@ -223,19 +231,21 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn requantize<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
+    unsafe fn requantize<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32) -> uint8x16_t {
         // SAFETY: the caller's promise.
-        unsafe { requantized(acc, scales, zero, y, count) }
+        unsafe { requantized(acc, scales, zero) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(bytes: uint8x16_t, y: *mut u8, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { stored(bytes, y, count) }
     }
 
     #[inline(always)]
     unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum) {
         // SAFETY: the caller's promise.
         unsafe { added(a, b, y, count, sum) }
-    }
-
-    fn channel(_n: usize, z: usize, lane: usize) -> usize {
-        in_parts(z, lane)
     }
 
     /// First two weights of each lane, then the last two of each.

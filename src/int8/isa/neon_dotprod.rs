@@ -4,8 +4,8 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::neon::{added, four, paired, requantized, signed};
-use super::{Isa, Tiles, in_parts, pack_bytes, room};
+use super::neon::{added, four, paired, requantized, signed, stored};
+use super::{Isa, Tiles, pack_bytes, room};
 use crate::int8::network::Sum;
 
 pub(super) struct NeonDotprod;
@@ -22,6 +22,7 @@ impl Isa for NeonDotprod {
     type Lefts = int8x16_t;
     type Right = int8x16_t;
     type Acc = int32x4_t;
+    type Packed = uint8x16_t;
 
     #[inline(always)]
     unsafe fn load(p: *const u8) -> int8x16_t {
@@ -113,19 +114,21 @@ impl Isa for NeonDotprod {
     }
 
     #[inline(always)]
-    unsafe fn requantize<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
+    unsafe fn requantize<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32) -> uint8x16_t {
         // SAFETY: the caller's promise.
-        unsafe { requantized(acc, scales, zero, y, count) }
+        unsafe { requantized(acc, scales, zero) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(bytes: uint8x16_t, y: *mut u8, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { stored(bytes, y, count) }
     }
 
     #[inline(always)]
     unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum) {
         // SAFETY: the caller's promise.
         unsafe { added(a, b, y, count, sum) }
-    }
-
-    fn channel(_n: usize, z: usize, lane: usize) -> usize {
-        in_parts(z, lane)
     }
 
     fn pack(weights: &[[i8; 4]], out: &mut [u8]) {

@@ -1,7 +1,7 @@
 //! The operations in plain Rust, four lanes: what runs where nothing better is known, and under Miri.
 #![allow(unsafe_code, reason = "the kernels are shared with the vector instruction sets and take pointers")]
 
-use super::{Isa, Tiles, dots_by_splat, in_parts, pack_bytes, room};
+use super::{Isa, Tiles, dots_by_splat, pack_bytes, room};
 use crate::int8::network::{Sum, requantize};
 
 pub(super) struct Portable;
@@ -18,6 +18,7 @@ impl Isa for Portable {
     type Lefts = (*const u8, usize);
     type Right = [[i8; 4]; 4];
     type Acc = [i32; 4];
+    type Packed = [u8; 16];
 
     #[inline(always)]
     unsafe fn load(p: *const u8) -> [u8; 16] {
@@ -77,11 +78,19 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn requantize<const N: usize>(acc: [[i32; 4]; N], scales: *const f32, zero: i32, y: *mut u8, count: usize) {
-        for i in 0..count.min(4 * N) {
-            // SAFETY: the caller's promise: `count` bytes to write, as many scales as lanes.
-            unsafe { *y.add(i) = requantize(acc[i / 4][i % 4], *scales.add(i), zero) }
+    unsafe fn requantize<const N: usize>(acc: [[i32; 4]; N], scales: *const f32, zero: i32) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        for (i, acc) in acc.as_flattened().iter().enumerate() {
+            // SAFETY: the caller's promise: as many scales as lanes.
+            bytes[i] = unsafe { requantize(*acc, *scales.add(i), zero) };
         }
+        bytes
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(bytes: [u8; 16], y: *mut u8, count: usize) {
+        // SAFETY: the caller's promise: `count` bytes to write.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), y, count.min(16)) }
     }
 
     #[inline(always)]
@@ -90,10 +99,6 @@ impl Isa for Portable {
             // SAFETY: the caller's promise: `count` bytes each.
             unsafe { *y.add(i) = sum.of(*a.add(i), *b.add(i)) }
         }
-    }
-
-    fn channel(_n: usize, z: usize, lane: usize) -> usize {
-        in_parts(z, lane)
     }
 
     fn pack(weights: &[[i8; 4]], out: &mut [u8]) {
