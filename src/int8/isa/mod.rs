@@ -20,6 +20,8 @@ mod avx512;
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon_multiply;
 mod portable;
 
 use std::fmt;
@@ -283,7 +285,7 @@ impl Kernels {
         use std::arch::is_aarch64_feature_detected as has;
         match self {
             Self::NeonDotprod => (has!("neon") && has!("dotprod")).then_some(neon_dotprod::ROOM),
-            Self::Neon => has!("neon").then_some(neon::ROOM),
+            Self::Neon => has!("neon").then_some(neon_multiply::ROOM),
             Self::Scalar => Some(portable::ROOM),
             Self::Avx512Vnni | Self::Avx2 => None,
         }

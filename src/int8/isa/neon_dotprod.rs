@@ -1,43 +1,19 @@
-//! NEON with dot products: 4 lanes, `sdot` (its intrinsics are not stable, so it is written in assembler).
+//! NEON with dot products: `sdot`. Its intrinsics are not stable, so it is written in assembler.
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::neon::{added, four, paired, requantized, signed, stored};
-use super::{Isa, Tiles, pack_bytes, room};
-use crate::int8::network::Sum;
+use super::neon::{Neon, Products, Words};
+use super::{Tiles, pack_bytes, room};
 
-pub(super) struct NeonDotprod;
+pub(super) struct Dotprod;
 
-impl Isa for NeonDotprod {
-    const LANES: usize = 4;
-    const RIGHT: usize = 16;
+impl Products for Dotprod {
     const TILES: Tiles = Tiles::Large;
-    const HAS_ELEMENTS: bool = true;
-    const OFFSET: i32 = 128;
-    type Bytes = int8x16_t;
-    type Pair = (int16x8_t, int16x8_t);
-    type Left = int8x16_t;
-    type Lefts = int8x16_t;
-    type Right = int8x16_t;
-    type Acc = int32x4_t;
-    type Packed = uint8x16_t;
 
     #[inline(always)]
-    unsafe fn load(p: *const u8) -> int8x16_t {
-        // SAFETY: the caller's promise.
-        unsafe { signed(p) }
-    }
-
-    #[inline(always)]
-    unsafe fn pair(a: int8x16_t, b: int8x16_t) -> (int16x8_t, int16x8_t) {
-        // SAFETY: the caller's promise.
-        unsafe { paired(a, b) }
-    }
-
-    #[inline(always)]
-    unsafe fn quad(a: (int16x8_t, int16x8_t), b: (int16x8_t, int16x8_t)) -> [int8x16_t; 4] {
+    unsafe fn quad(a: Words, b: Words) -> [int8x16_t; 4] {
         // SAFETY: the caller's promise of the instruction set.
         unsafe {
             [
@@ -50,27 +26,17 @@ impl Isa for NeonDotprod {
     }
 
     #[inline(always)]
-    unsafe fn splat(p: *const u8) -> int8x16_t {
-        // SAFETY: the caller's promise.
-        unsafe { four(p) }
-    }
-
-    #[inline(always)]
-    unsafe fn lefts(p: *const u8, offset: usize) -> int8x16_t {
-        // SAFETY: the caller's promise.
-        unsafe { signed(p.add(offset)) }
-    }
-
-    #[inline(always)]
-    unsafe fn right(p: *const u8) -> int8x16_t {
-        // SAFETY: the caller's promise; unaligned.
-        unsafe { vld1q_s8(p.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn start(bias: *const i32) -> int32x4_t {
-        // SAFETY: the caller's promise.
-        unsafe { vld1q_s32(bias) }
+    unsafe fn spread<const I: usize>(activations: int8x16_t) -> int8x16_t {
+        // SAFETY: the caller's promise of the instruction set.
+        unsafe {
+            let fours = vreinterpretq_s32_s8(activations);
+            vreinterpretq_s8_s32(match I {
+                0 => vdupq_laneq_s32::<0>(fours),
+                1 => vdupq_laneq_s32::<1>(fours),
+                2 => vdupq_laneq_s32::<2>(fours),
+                _ => vdupq_laneq_s32::<3>(fours),
+            })
+        }
     }
 
     #[inline(always)]
@@ -113,27 +79,9 @@ impl Isa for NeonDotprod {
         acc
     }
 
-    #[inline(always)]
-    unsafe fn requantize<const N: usize>(acc: [int32x4_t; N], scales: *const f32, zero: i32) -> uint8x16_t {
-        // SAFETY: the caller's promise.
-        unsafe { requantized(acc, scales, zero) }
-    }
-
-    #[inline(always)]
-    unsafe fn store<const N: usize>(bytes: uint8x16_t, y: *mut u8, count: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { stored(bytes, y, count) }
-    }
-
-    #[inline(always)]
-    unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum) {
-        // SAFETY: the caller's promise.
-        unsafe { added(a, b, y, count, sum) }
-    }
-
     fn pack(weights: &[[i8; 4]], out: &mut [u8]) {
         pack_bytes(weights, out);
     }
 }
 
-room!(NeonDotprod, "neon,dotprod");
+room!(Neon<Dotprod>, "neon,dotprod");
