@@ -108,7 +108,9 @@ fn lines(t: &EncoderTime, with_layers: bool) -> Vec<String> {
         lines.extend(t.steps.iter().map(|s| row(&s.name, s.us, s.macs)));
         for class in ["full", "band", "1x1", "sum"] {
             let of = || t.steps.iter().filter(|s| s.class == class);
-            lines.push(row(&format!("all of class {class}"), of().map(|s| s.us).sum(), of().map(|s| s.macs).sum()));
+            if of().next().is_some() {
+                lines.push(row(&format!("all of class {class}"), of().map(|s| s.us).sum(), of().map(|s| s.macs).sum()));
+            }
         }
     }
     lines.push(row("encoder", t.encode_us, t.macs));
