@@ -1,7 +1,7 @@
 //! Linear layers: on planes ([C, places], one channel after the other), some places at a time, and on token rows ([T, C]).
 
 use std::iter::Zip;
-use std::slice::ChunksExact;
+use std::slice::{Chunks, ChunksExact};
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -91,7 +91,7 @@ impl Linear {
     /// The lines of `y` are as far apart as is said with them.
     #[inline(always)]
     pub fn lines<S: Simd>(&self, simd: S, count: usize, x: Lines, plus: Plus, (y, apart): (&mut [f32], usize)) {
-        debug_assert!(count <= x.apart && x.values.len() == self.inputs * x.apart);
+        debug_assert!(count <= x.apart && x.values.len() + x.apart >= self.inputs * x.apart + count);
         // A function of its own: inlined into its callers, the sums do not stay in registers.
         simd.vectorize(
             #[inline(always)]
@@ -99,7 +99,7 @@ impl Linear {
                 let (low, high) = self.activation.bounds();
                 let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
                 let weights = self.weights.chunks_exact(self.outputs);
-                let inputs = x.values.chunks_exact(x.apart).zip(weights);
+                let inputs = x.values.chunks(x.apart).zip(weights);
                 let tile = Tile { simd, layer: self, count, inputs, plus, apart, low, high };
                 let y = y;
                 let mut first = 0;
@@ -131,7 +131,7 @@ struct Tile<'a, S: Simd> {
     layer: &'a Linear,
     count: usize,
     /// Lines and the weights of all outputs for them; made once, as it divides.
-    inputs: Zip<ChunksExact<'a, f32>, ChunksExact<'a, f32>>,
+    inputs: Zip<Chunks<'a, f32>, ChunksExact<'a, f32>>,
     plus: Plus<'a>,
     /// How far the lines of the answer are apart.
     apart: usize,

@@ -241,10 +241,8 @@ impl WithSimd for Bands<'_> {
         let (channels, to) = (spatial.bias.len(), edge / spatial.stride);
         let rows = (PANEL / to).max(TOGETHER);
         let wide = vectors(rows * to);
-        let then = target.then.as_ref().map_or(0, |(layer, _)| layer.outputs);
-        let [band, answer, more] = [channels, point.outputs, then].map(|n| n * wide);
-        let lengths = [Ring::length(channels, edge, spatial.stride), Rows::length(source, edge), band, answer, more];
-        let [ring, maps_row, band, mut buffers @ ..] = scratch.carved(lengths);
+        let lengths = [Ring::length(channels, edge, spatial.stride), Rows::length(source, edge), channels * wide];
+        let [ring, maps_row, band] = scratch.carved(lengths);
         let (mut ring, mut source) = (Ring::new(ring, edge, spatial.stride), Rows { source, maps_row });
         for first in (0..to).step_by(rows) {
             let rows = rows.min(to - first);
@@ -264,46 +262,27 @@ impl WithSimd for Bands<'_> {
             }
             let (from, count) = (first * to, rows * to);
             let x = Lines { values: band, apart: wide };
-            target.put(simd, point, x, from, count, &mut buffers);
+            target.put(simd, point, x, from, count);
         }
     }
 }
 
 impl Target<'_> {
-    /// A band of `count` places from place `from` on; in the buffers there is room for the answer and the layer on top.
+    /// A band of `count` places from place `from` on.
     #[inline(always)]
-    fn put<S: Simd>(
-        &mut self,
-        simd: S,
-        point: &Linear,
-        x: Lines,
-        from: usize,
-        count: usize,
-        [answer, more]: &mut [&mut [f32]; 2],
-    ) {
-        let (apart, places) = (x.apart, self.planes.len() / point.outputs);
+    fn put<S: Simd>(&mut self, simd: S, point: &Linear, x: Lines, from: usize, count: usize) {
+        let apart = self.planes.len() / point.outputs;
         if let Some(plus) = self.plus {
-            for (channel, line) in answer.chunks_exact_mut(apart).enumerate() {
-                plus.read(channel * places + from, &mut line[..count]);
+            for (channel, plane) in self.planes.chunks_exact_mut(apart).enumerate() {
+                plus.read(channel * apart + from, &mut plane[from..][..count]);
             }
         }
         let plus = if self.plus.is_some() { Plus::Standing } else { Plus::Nothing };
-        point.lines(simd, count, x, plus, (answer, apart));
-        copied(Lines { values: answer, apart }, from, count, self.planes);
+        point.lines(simd, count, x, plus, (&mut self.planes[from..], apart));
         if let Some((layer, planes)) = &mut self.then {
-            layer.lines(simd, count, Lines { values: answer, apart }, Plus::Nothing, (more, apart));
-            copied(Lines { values: more, apart }, from, count, planes);
+            let x = Lines { values: &self.planes[from..], apart };
+            layer.lines(simd, count, x, Plus::Nothing, (&mut planes[from..], apart));
         }
-    }
-}
-
-/// The first `count` values of each line to place `from` of its plane.
-#[inline(always)]
-fn copied(lines: Lines, from: usize, count: usize, planes: &mut [f32]) {
-    let channels = lines.values.len() / lines.apart;
-    let places = planes.len() / channels;
-    for (plane, line) in planes.chunks_exact_mut(places).zip(lines.values.chunks_exact(lines.apart)) {
-        copy(&line[..count], &mut plane[from..]);
     }
 }
 
