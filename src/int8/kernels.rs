@@ -91,7 +91,7 @@ unsafe fn tiles<I: Isa>(call: &GemmCall, block: &Block, pixels: Range<usize>) {
             (Tiles::Large, 3) => rows::<I, 6, 3>(call, block, pixels),
             (Tiles::Large, 2) => rows::<I, 8, 2>(call, block, pixels),
             (Tiles::Large, _) => rows::<I, 12, 1>(call, block, pixels),
-            (Tiles::Middle, 4) => rows::<I, 4, 4>(call, block, pixels),
+            (Tiles::Middle, 4) => rows::<I, 3, 4>(call, block, pixels),
             (Tiles::Middle, 3) => rows::<I, 5, 3>(call, block, pixels),
             (Tiles::Middle, 2) => rows::<I, 7, 2>(call, block, pixels),
             (Tiles::Middle, _) => rows::<I, 10, 1>(call, block, pixels),

@@ -95,7 +95,7 @@ pub(super) trait Isa {
 pub(super) enum Tiles {
     /// 12 sums, of 16 registers.
     Small,
-    /// 16 sums, of 32 registers that hold weights and pixels too.
+    /// 12 to 15 sums, of 32 registers that hold weights, pixels and the places of bytes too.
     Middle,
     /// 20 sums, of 32 registers that hold pixels too.
     Large,
