@@ -159,7 +159,7 @@ impl WithSimd for Search<'_> {
             let [keys, values] = [k, v].map(|planes| &planes[head * part * places..][..part * places]);
             layer.weights.clear();
             layer.weights.extend((0..part).flat_map(|c| q.iter().skip(head * part + c).step_by(d)));
-            layer.lines(simd, places, Lines { values: keys, apart: places }, Plus::Nothing, (scores, apart));
+            layer.lines(simd, places, Lines::new(keys, places), Plus::Nothing, (scores, apart));
             let mut token = 0;
             while token < tokens {
                 let (scores, out) = (&mut scores[token * apart..], &mut out[token * d + head * part..]);
@@ -273,18 +273,18 @@ impl WithSimd for Look<'_> {
                 copy(&plane[from..][..count], line);
             }
             if let Some(Told { attention, keys, values, norm }) = &told {
-                let at = Plus::Lines(Lines { values: &attention.places[from..], apart: places });
-                attention.q.lines(simd, count, Lines { values: x, apart: PANEL }, at, (queries, PANEL));
+                let at = Plus::Lines(Lines::new(&attention.places, places).from(from));
+                attention.q.lines(simd, count, Lines::new(x, PANEL), at, (queries, PANEL));
                 panel_sees_tokens(queries, keys, values, attention.heads, scores, found);
-                attention.out.lines(simd, count, Lines { values: found, apart: PANEL }, Plus::Standing, (x, PANEL));
+                attention.out.lines(simd, count, Lines::new(found, PANEL), Plus::Standing, (x, PANEL));
                 norm.panel(x);
                 for (line, plane) in x.chunks_exact(PANEL).zip(image.chunks_exact_mut(places)) {
                     copy(&line[..count], &mut plane[from..]);
                 }
             }
-            let at = Plus::Lines(Lines { values: &next.places[from..], apart: places });
-            next.k.lines(simd, count, Lines { values: x, apart: PANEL }, at, (&mut keys[from..], places));
-            next.v.lines(simd, count, Lines { values: x, apart: PANEL }, Plus::Nothing, (&mut values[from..], places));
+            let at = Plus::Lines(Lines::new(&next.places, places).from(from));
+            next.k.lines(simd, count, Lines::new(x, PANEL), at, (&mut keys[from..], places));
+            next.v.lines(simd, count, Lines::new(x, PANEL), Plus::Nothing, (&mut values[from..], places));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Linear layers: on planes ([C, places], one channel after the other), some places at a time, and on token rows ([T, C]).
 
 use std::iter::Zip;
-use std::slice::{Chunks, ChunksExact};
+use std::slice::ChunksExact;
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -72,8 +72,21 @@ pub(super) const PANEL: usize = 64;
 /// Values of some channels at some places, each channel's so far from those of the one before.
 #[derive(Clone, Copy)]
 pub(super) struct Lines<'a> {
-    pub values: &'a [f32],
-    pub apart: usize,
+    values: &'a [f32],
+    apart: usize,
+    /// Where in each line the first place is.
+    from: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(values: &'a [f32], apart: usize) -> Self {
+        Self { values, apart, from: 0 }
+    }
+
+    /// The places from place `from` on.
+    pub fn from(self, from: usize) -> Self {
+        Self { from, ..self }
+    }
 }
 
 /// What is added to a layer's sums.
@@ -91,7 +104,7 @@ impl Linear {
     /// The lines of `y` are as far apart as is said with them.
     #[inline(always)]
     pub fn lines<S: Simd>(&self, simd: S, count: usize, x: Lines, plus: Plus, (y, apart): (&mut [f32], usize)) {
-        debug_assert!(count <= x.apart && x.values.len() + x.apart >= self.inputs * x.apart + count);
+        debug_assert!(x.from + count <= x.apart && x.values.len() == self.inputs * x.apart);
         // A function of its own: inlined into its callers, the sums do not stay in registers.
         simd.vectorize(
             #[inline(always)]
@@ -99,8 +112,8 @@ impl Linear {
                 let (low, high) = self.activation.bounds();
                 let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
                 let weights = self.weights.chunks_exact(self.outputs);
-                let inputs = x.values.chunks(x.apart).zip(weights);
-                let tile = Tile { simd, layer: self, count, inputs, plus, apart, low, high };
+                let inputs = x.values.chunks_exact(x.apart).zip(weights);
+                let tile = Tile { simd, layer: self, count, inputs, from: x.from, plus, apart, low, high };
                 let y = y;
                 let mut first = 0;
                 while first < self.outputs {
@@ -131,7 +144,9 @@ struct Tile<'a, S: Simd> {
     layer: &'a Linear,
     count: usize,
     /// Lines and the weights of all outputs for them; made once, as it divides.
-    inputs: Zip<Chunks<'a, f32>, ChunksExact<'a, f32>>,
+    inputs: Zip<ChunksExact<'a, f32>, ChunksExact<'a, f32>>,
+    /// Where in each line the first place is.
+    from: usize,
     plus: Plus<'a>,
     /// How far the lines of the answer are apart.
     apart: usize,
@@ -170,7 +185,7 @@ impl<S: Simd> Tile<'_, S> {
     fn plus<'b>(&'b self, y: &'b [f32]) -> Option<(&'b [f32], usize)> {
         match self.plus {
             Plus::Nothing => None,
-            Plus::Lines(lines) => Some((lines.values, lines.apart)),
+            Plus::Lines(lines) => Some((&lines.values[lines.from..], lines.apart)),
             Plus::Standing => Some((y, self.apart)),
         }
     }
@@ -178,7 +193,7 @@ impl<S: Simd> Tile<'_, S> {
     /// `M` outputs at `V` vectors of places.
     #[inline(always)]
     fn sums<const M: usize, const V: usize>(&self, first: usize, at: usize, y: &mut [f32]) {
-        let Self { simd, layer, low, high, .. } = *self;
+        let Self { simd, layer, low, high, from, .. } = *self;
         let mut acc = [[low; V]; M];
         for (acc, bias) in acc.iter_mut().zip(&layer.bias[first..first + M]) {
             *acc = [simd.splat_f32s(*bias); V];
@@ -193,7 +208,7 @@ impl<S: Simd> Tile<'_, S> {
             }
         }
         for (line, weights) in self.inputs.clone() {
-            let (seen, _) = S::as_simd_f32s(&line[at..]);
+            let (seen, _) = S::as_simd_f32s(&line[from + at..]);
             let (Some(seen), Some(weights)) = (seen.first_chunk::<V>(), weights[first..].first_chunk::<M>()) else {
                 return;
             };
@@ -224,7 +239,11 @@ impl<S: Simd> Tile<'_, S> {
                 sum = simd.add_f32s(sum, loaded(simd, &plus[m * apart + at..][..left]));
             }
             for (line, weights) in self.inputs.clone() {
-                sum = simd.mul_add_e_f32s(simd.splat_f32s(weights[m]), loaded(simd, &line[at..][..left]), sum);
+                sum = simd.mul_add_e_f32s(
+                    simd.splat_f32s(weights[m]),
+                    loaded(simd, &line[self.from + at..][..left]),
+                    sum,
+                );
             }
             stored(simd, simd.min_f32s(simd.max_f32s(sum, low), high), &mut y[m * self.apart + at..][..left]);
         }

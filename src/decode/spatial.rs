@@ -217,7 +217,7 @@ impl Rows<'_> {
                         pair[1] += v;
                     }
                 }
-                let maps = Lines { values: self.maps_row, apart: wide };
+                let maps = Lines::new(self.maps_row, wide);
                 layer.lines(simd, edge, maps, Plus::Standing, (rows, apart));
             }
         }
@@ -261,7 +261,7 @@ impl WithSimd for Bands<'_> {
                 row += together;
             }
             let (from, count) = (first * to, rows * to);
-            let x = Lines { values: band, apart: wide };
+            let x = Lines::new(band, wide);
             target.put(simd, point, x, from, count);
         }
     }
@@ -280,7 +280,7 @@ impl Target<'_> {
         let plus = if self.plus.is_some() { Plus::Standing } else { Plus::Nothing };
         point.lines(simd, count, x, plus, (&mut self.planes[from..], apart));
         if let Some((layer, planes)) = &mut self.then {
-            let x = Lines { values: &self.planes[from..], apart };
+            let x = Lines::new(self.planes, apart).from(from);
             layer.lines(simd, count, x, Plus::Nothing, (&mut planes[from..], apart));
         }
     }
@@ -402,7 +402,7 @@ impl WithSimd for Full<'_> {
                     copy(tap, line);
                 }
             }
-            layer.lines(simd, to, Lines { values: seen, apart: wide }, Plus::Nothing, (&mut y[row * to..], to * to));
+            layer.lines(simd, to, Lines::new(seen, wide), Plus::Nothing, (&mut y[row * to..], to * to));
         }
     }
 }
