@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::isa::{Isa, Tiles};
+use super::isa::{Isa, Tiles, dots_of};
 use super::network::Sum;
 use crate::aligned::Aligned;
 
@@ -153,10 +153,7 @@ unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &
                 let right = rights::<I, N>(weights);
                 weights = weights.add(N * I::RIGHT);
                 for m in 0..M {
-                    let left = I::splat(starts[m].add(tap + 4 * k));
-                    for z in 0..N {
-                        acc[m][z] = I::dot(acc[m][z], left, right[z]);
-                    }
+                    acc[m] = dots_of::<I, N>(acc[m], I::splat(starts[m].add(tap + 4 * k)), &right);
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Tiles, dots_by_splat, room};
+use super::{Isa, Tiles, dots_of, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx2;
@@ -118,11 +118,11 @@ impl Isa for Avx2 {
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
         acc: [__m256i; N],
-        lefts: (*const u8, usize),
+        (p, offset): (*const u8, usize),
         right: &[(__m256i, __m256i); N],
     ) -> [__m256i; N] {
         // SAFETY: the caller's promise.
-        unsafe { dots_by_splat::<Self, I, N>(acc, lefts, right) }
+        unsafe { dots_of::<Self, N>(acc, Self::splat(p.add(offset + 4 * I)), right) }
     }
 
     #[inline(always)]

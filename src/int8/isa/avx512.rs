@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Tiles, channel, dots_by_splat, pack_bytes, room};
+use super::{Isa, Tiles, channel, dots_of, pack_bytes, room};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx512;
@@ -104,11 +104,11 @@ impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
         acc: [__m512i; N],
-        lefts: (*const u8, usize),
+        (p, offset): (*const u8, usize),
         right: &[__m512i; N],
     ) -> [__m512i; N] {
         // SAFETY: the caller's promise.
-        unsafe { dots_by_splat::<Self, I, N>(acc, lefts, right) }
+        unsafe { dots_of::<Self, N>(acc, Self::splat(p.add(offset + 4 * I)), right) }
     }
 
     #[inline(always)]

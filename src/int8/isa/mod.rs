@@ -103,19 +103,16 @@ pub(super) enum Tiles {
     Full,
 }
 
-/// [`Isa::dots`] where sixteen activations are not worth loading at once: from where they are.
+/// [`Isa::dot`] of several vectors with the same activations.
 #[inline(always)]
-unsafe fn dots_by_splat<S: Isa, const I: usize, const N: usize>(
+pub(super) unsafe fn dots_of<S: Isa, const N: usize>(
     mut acc: [S::Acc; N],
-    (p, offset): (*const u8, usize),
+    left: S::Left,
     right: &[S::Right; N],
 ) -> [S::Acc; N] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let left = S::splat(p.add(offset + 4 * I));
-        for z in 0..N {
-            acc[z] = S::dot(acc[z], left, right[z]);
-        }
+    for z in 0..N {
+        // SAFETY: the caller's promise.
+        acc[z] = unsafe { S::dot(acc[z], left, right[z]) };
     }
     acc
 }

@@ -6,7 +6,7 @@
 use std::arch::aarch64::*;
 
 use super::neon::{Neon, Products, Words};
-use super::{Tiles, room};
+use super::{Tiles, dots_of, room};
 
 /// A lane's first two activations, and weights, lie in the lower half of a register, its last two in the upper.
 pub(super) struct Multiply;
@@ -55,18 +55,12 @@ impl Products for Multiply {
 
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
-        mut acc: [int32x4_t; N],
+        acc: [int32x4_t; N],
         lefts: int8x16_t,
         right: &[int8x16_t; N],
     ) -> [int32x4_t; N] {
         // SAFETY: the caller's promise of the instruction set.
-        unsafe {
-            let left = Self::spread::<I>(lefts);
-            for z in 0..N {
-                acc[z] = Self::dot(acc[z], left, right[z]);
-            }
-        }
-        acc
+        unsafe { dots_of::<Neon<Self>, N>(acc, Self::spread::<I>(lefts), right) }
     }
 
     fn pack(weights: &[[i8; 4]], out: &mut [u8]) {

@@ -1,7 +1,7 @@
 //! The operations in plain Rust, four lanes: what runs where nothing better is known, and under Miri.
 #![allow(unsafe_code, reason = "the kernels are shared with the vector instruction sets and take pointers")]
 
-use super::{Isa, Tiles, dots_by_splat, pack_bytes, room};
+use super::{Isa, Tiles, dots_of, pack_bytes, room};
 use crate::int8::network::{Sum, requantize};
 
 pub(super) struct Portable;
@@ -70,11 +70,11 @@ impl Isa for Portable {
     #[inline(always)]
     unsafe fn dots<const I: usize, const N: usize>(
         acc: [[i32; 4]; N],
-        lefts: (*const u8, usize),
+        (p, offset): (*const u8, usize),
         right: &[[[i8; 4]; 4]; N],
     ) -> [[i32; 4]; N] {
         // SAFETY: the caller's promise.
-        unsafe { dots_by_splat::<Self, I, N>(acc, lefts, right) }
+        unsafe { dots_of::<Self, N>(acc, Self::splat(p.add(offset + 4 * I)), right) }
     }
 
     #[inline(always)]
