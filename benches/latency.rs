@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use sonotap::display::{Display, NullDisplay, Presented};
-use sonotap::error::Result;
+use sonotap::display::{Display, NullDisplay, Presentation, Presented};
+use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::ModelView;
 use sonotap::model::look::{LookOptions, Looker};
 use sonotap::model::sam;
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
-use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::pipeline::live::{Live, LiveConfig, View};
 use sonotap::pipeline::player::{PlayConfig, Player};
 use sonotap::pipeline::stats::Summary;
 use sonotap::screen::{Screen, ScreenConfig};
@@ -76,14 +76,16 @@ fn play(name: &str, least: Duration, length: Duration) {
     let loaded = began.elapsed();
     let model = Slowed { inner, least, counts: counts.clone() };
     let looker = Looker::new(Box::new(model), LookOptions::default());
-    let mut live = Live::start(looker, LiveConfig::default()).unwrap();
+    let mut looker = Some(looker);
+    let supply = move || looker.take().ok_or_else(|| Error::new(ErrorKind::Model, "the model's thread died"));
+    let mut live = Live::start(supply, LiveConfig::default()).unwrap();
     let mut screen = Screen::new(ScreenConfig::default()).unwrap();
     screen.warm_up(640, 480, PixelFormat::Grey8);
     let mut display = NullDisplay::new(800, 480);
     let phantom = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();
     let truth = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();
-    let play = PlayConfig { period: PERIOD, is_looped: true, pool_frames: 120 };
-    let player = Player::start(Box::new(phantom), play, live.clock().clone(), live.input()).unwrap();
+    let play = PlayConfig { period: PERIOD, is_looped: true };
+    let player = Player::start(Box::new(phantom), play, live.input()).unwrap();
     let start = Instant::now();
     let (mut next_tap, mut first_frame, mut first_mask) = (Duration::from_millis(500), None, None);
     let (mut frames, mut allocations, mut fresh_though_old) = (0u64, 0u64, 0u64);
@@ -99,16 +101,18 @@ fn play(name: &str, least: Duration, length: Duration) {
         }
         let mut drawn = None;
         let counted = measure(|| {
-            if let Some(view) = live.poll() {
-                let (frame, captured) = (view.frame.id, view.frame.captured);
-                let is_drawn = view.scene.objects.iter().any(|o| o.overlay.is_drawn());
-                let exact = view.scene.objects.iter().any(|o| o.overlay == sonotap::scene::Overlay::Exact);
-                screen.draw(view.frame, view.scene);
-                if live.is_in_time() {
-                    let presented = live.clock().now();
-                    let _ = display.present(screen.canvas(), &Presented { frame, captured, presented });
-                    live.presented();
-                    drawn = Some((frame, is_drawn, exact));
+            if let Some(View { frame, scene, ticket }) = live.poll() {
+                let is_drawn = scene.objects.iter().any(|o| o.overlay.is_drawn());
+                let exact = scene.objects.iter().any(|o| o.overlay == sonotap::scene::Overlay::Exact);
+                screen.draw(frame, scene);
+                let (frame, captured, presented) = (ticket.frame(), ticket.captured(), live.clock().now());
+                let shown = Presented { frame, captured, presented };
+                match display.present(screen.canvas(), &shown, &mut || live.hand_over(&ticket)) {
+                    Ok(Presentation::Lit(light)) => {
+                        live.presented(ticket, light);
+                        drawn = Some((frame, is_drawn, exact));
+                    }
+                    _ => live.withheld(ticket),
                 }
             }
         });
@@ -119,7 +123,7 @@ fn play(name: &str, least: Duration, length: Duration) {
             if is_drawn {
                 first_mask.get_or_insert(began.elapsed());
             }
-            let mask = live.engine().object(sonotap::units::ObjectId(0)).provenance().map(|p| p.frame);
+            let mask = live.engine().object(sonotap::units::ObjectId(0)).and_then(|o| o.provenance()).map(|p| p.frame);
             fresh_though_old += u64::from(exact && mask != Some(frame));
         }
         live.wait(Duration::from_millis(4));
@@ -127,15 +131,21 @@ fn play(name: &str, least: Duration, length: Duration) {
     let report = live.report();
     let played = player.played();
     println!("\n{name}, {:.0} s: {} frames captured, {} shown", length.as_secs_f64(), played.played, report.frames);
-    row("frame age at display", &report.frame_age);
+    let deadline = &report.deadline;
+    let age = &deadline.age_at_glass_ms;
+    println!(
+        "  age at the glass, limit {:.1} ms: p50 {:.2} p99 {:.2} p99.9 {:.2} max {:.2}; late under LIVE {}",
+        deadline.limit_ms, age.p50, age.p99, age.p999, age.max, deadline.late_under_live
+    );
     row("tap to marker", &report.tap_to_marker);
     row("tap to outline", &report.tap_to_mask);
     row("motion and carrying", &report.motion);
-    row("draw and present", &report.draw);
+    row("draw", &report.draw);
+    row("hand-over to glass", &report.to_glass);
     row("look: encoder", &report.encode);
     row("look: decoder", &report.decode);
     row("look: all", &report.look);
-    println!("  deadline {:.1} ms; drops: {:?}, capture {played:?}", report.deadline_ms, report.drops);
+    println!("  drops: {:?}, capture {played:?}", report.drops);
     println!("  outlines: {:?}; stale ones in fresh style: {fresh_though_old}", report.shown);
     let counted = frames.saturating_sub(WARM_UP).max(1);
     println!("  display thread: {:.3} allocations a presentation after {WARM_UP}", allocations as f64 / counted as f64);

@@ -28,14 +28,15 @@ use serde::Serialize;
 use sonotap::engine::motion::{Motion, Step};
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{Error, ErrorKind, Result};
-use sonotap::frame::Frame;
+use sonotap::frame::{Frame, Picture};
 use sonotap::geometry::{Image, ModelView, Point, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
 use sonotap::model::look::{LookOptions, LookPrompts, Looker, ObjectLook};
 use sonotap::model::sam;
+use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::pipeline::live::{Light, Live, LiveConfig};
 use sonotap::prompt::Polarity;
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
@@ -141,8 +142,7 @@ impl Take {
         for index in 0..=count as u64 {
             let mut frame = Frame::default();
             phantom.render_at(index, &mut frame);
-            frame.id = FrameId(index + 1);
-            frame.captured = Nanos(index * PERIOD.0);
+            frame.stamp(FrameId(index + 1), Nanos(index * PERIOD.0));
             take.frames.push(Arc::new(frame));
             let mut truth = Bitmap::new(WIDTH, HEIGHT);
             phantom.truth_at(index, &mut truth);
@@ -218,7 +218,7 @@ impl Trouble {
                     for (x, y) in (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y))) {
                         let rolled = (x + WIDTH / 2) % WIDTH;
                         let (a, b) = (f32::from(still.grey(x, y)), f32::from(still.grey(rolled, y)));
-                        frame.pixels[(y * WIDTH + x) as usize] = (a + part * (b - a)) as u8;
+                        frame.pixels_mut()[(y * WIDTH + x) as usize] = (a + part * (b - a)) as u8;
                         take.truths[i].set(x, y, truth.get(if part > 0.5 { rolled } else { x }, y));
                     }
                 }
@@ -233,7 +233,7 @@ impl Trouble {
                         let from = (x as i32 - JUMP_PX.0, y as i32 - JUMP_PX.1);
                         let is_there = from.0 >= 0 && from.1 >= 0;
                         let (fx, fy) = (from.0.max(0) as u32, from.1.max(0) as u32);
-                        frame.pixels[(y * WIDTH + x) as usize] = if is_there { still.grey(fx, fy) } else { 0 };
+                        frame.pixels_mut()[(y * WIDTH + x) as usize] = if is_there { still.grey(fx, fy) } else { 0 };
                         take.truths[i].set(x, y, is_there && truth.get(fx, fy));
                     }
                 }
@@ -373,25 +373,28 @@ fn live(take: &Take, looker: Looker, look_ms: u64) -> Vec<Option<(Overlay, f64)>
     let clock = Clock::set_by(hand.clone());
     let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(look_ms));
     let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
-    let mut live = Live::with(worker, Wake::default(), LiveConfig { engine, deadline: None }, clock.clone());
+    let mut live = Live::with(worker, Wake::default(), LiveConfig { engine, ..LiveConfig::default() }, clock.clone());
     let input = live.input();
     let mut shown: Vec<Option<(Overlay, f64)>> = vec![None; take.frames.len()];
     let mut next = 0;
     let end = Nanos(PERIOD.0 * take.frames.len() as u64);
     while clock.now() < end {
-        if let Some(frame) = take.frames.get(next).filter(|f| f.captured <= clock.now()) {
-            input.put(frame.clone());
+        if let Some(frame) = take.frames.get(next).filter(|f| f.captured() <= clock.now()) {
+            let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
+            let picture = Picture { scale: frame.scale(), region: Some(frame.region()), ..picture };
+            input.push(&picture, CaptureTime::Live(frame.captured()), None).expect("a whole frame");
             next += 1;
         }
         let is_first_poll = live.engine().shown().is_none();
-        let seen = live.poll().map(|v| (v.frame.id.0 as usize - 1, v.scene.objects.first().map(|o| o.overlay)));
-        if let Some((at, overlay)) = seen {
+        let seen = live.poll().map(|v| (v.ticket, v.scene.objects.first().map(|o| o.overlay)));
+        if let Some((ticket, overlay)) = seen {
+            let at = ticket.frame().0 as usize - 1;
             if let (Some(overlay), None) = (overlay, shown[at]) {
-                let mask = live.engine().object(ObjectId(0)).carried().filter(|_| overlay.is_drawn());
+                let mask = live.engine().object(ObjectId(0)).and_then(|o| o.carried()).filter(|_| overlay.is_drawn());
                 shown[at] = Some((overlay, mask.map_or(0.0, |m| take.iou(at, m))));
             }
             hand.fetch_add(DRAW.0, Ordering::AcqRel);
-            live.presented();
+            live.presented(ticket, Light::Now);
             if is_first_poll {
                 let click = Command::Click { at: take.tap, polarity: Some(Polarity::Positive), shown: FrameId(1) };
                 live.command(click, clock.now());
@@ -436,7 +439,7 @@ fn summary(look_ms: u64, shown: &[Option<(Overlay, f64)>]) -> Both {
 /// What [`Engine::advance`] takes with `objects` outlined objects, ns, one for each frame; the model looks once.
 fn advance_spans(take: &Take, looker: &mut Looker, objects: usize) -> Vec<u64> {
     let mut engine = Engine::new(EngineConfig { period: PERIOD, ..EngineConfig::default() });
-    engine.advance(take.frames[0].clone(), Nanos(0));
+    engine.advance(take.frames[0].clone(), Nanos(0)).expect("the first frame");
     for n in 0..objects {
         if n > 0 {
             engine.command(Command::NewObject, Nanos(0));
@@ -452,7 +455,7 @@ fn advance_spans(take: &Take, looker: &mut Looker, objects: usize) -> Vec<u64> {
     let mut spans = Vec::new();
     for frame in &take.frames[1..] {
         let begin = Instant::now();
-        engine.advance(frame.clone(), frame.captured);
+        engine.advance(frame.clone(), frame.captured()).expect("a newer frame");
         spans.push(begin.elapsed().as_nanos() as u64);
     }
     spans

@@ -30,7 +30,8 @@ fn main() -> Result<()> {
     for index in 0..frames.parse()? {
         phantom.render_at(index, &mut frame);
         // Studio range, as scanners send it: 16 is black, 235 white; no colour.
-        let bytes: Vec<u8> = frame.pixels.iter().flat_map(|&g| [(16 + u32::from(g) * 219 / 255) as u8, 128]).collect();
+        let bytes: Vec<u8> =
+            frame.pixels().iter().flat_map(|&g| [(16 + u32::from(g) * 219 / 255) as u8, 128]).collect();
         out.write_all(&bytes)?;
         let points = phantom.truth_outline(index, OUTLINE_POINTS);
         writeln!(truth, "{}", points.iter().map(|p| format!("{:.1},{:.1}", p.x, p.y)).collect::<Vec<_>>().join(" "))?;

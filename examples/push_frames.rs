@@ -5,44 +5,48 @@
 //! ```
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sonotap::frame::Frame;
-use sonotap::model::look::{LookOptions, Looker};
-use sonotap::model::sam;
-use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::frame::{Frame, Picture};
+use sonotap::pipeline::capture_time::CaptureTime;
+use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
 use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::Nanos;
 
 fn main() -> sonotap::error::Result<()> {
-    let model = sam::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student"))?;
-    let mut live = Live::start(Looker::new(model, LookOptions::default()), LiveConfig::default())?;
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
+    let mut live = Live::open(model, LiveConfig::default())?;
     let input = live.input();
     let mut probe = Phantom::new(Preset::Cyst, PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() })?;
+    let mut shown_by_scanner = Frame::default();
     for number in 1..=60 {
-        // A device fills the frames of a `FramePool`, so that nothing is allocated.
-        let mut frame = Frame::default();
-        probe.next_into(&mut frame)?;
-        (frame.id, frame.captured) = (FrameId(number), live.clock().now());
-        let next = frame.captured + Nanos::from_ms(33);
-        input.put(Arc::new(frame));
+        probe.next_into(&mut shown_by_scanner)?;
+        let (width, height) = (shown_by_scanner.width(), shown_by_scanner.height());
+        let picture = Picture::dense(width, height, shown_by_scanner.format(), shown_by_scanner.pixels());
+        // A number of your own is carried beside ours. A time of your own clock is `CaptureTime::Host`.
+        input.push(&picture, CaptureTime::Now, Some(number))?;
+        let next = live.clock().now() + Nanos::from_ms(33);
         if let (10, Some(at)) = (number, probe.tap_point(number)) {
             // The tap belongs to the frame that the operator saw at touch-down.
             let tap = Command::Click { at, polarity: None, shown: live.on_screen() };
             live.command(tap, live.clock().now());
         }
         while live.clock().now() < next {
-            if let Some(view) = live.poll() {
-                for object in &view.scene.objects {
+            if let Some(View { frame, scene, ticket }) = live.poll() {
+                for object in &scene.objects {
                     let area_px = object.measurements.map_or(0.0, |m| m.area_px);
-                    println!("frame {}: {}, {area_px:.0} px² inside", view.frame.id, state(object.overlay));
+                    println!("frame {}: {}, {area_px:.0} px² inside", frame.id(), state(object.overlay));
                 }
                 // Here the frame and its outlines would be drawn.
-                live.presented();
+                if live.hand_over(&ticket) {
+                    // Here they would be shown.
+                    live.presented(ticket, Light::Now);
+                } else {
+                    live.withheld(ticket);
+                }
             }
             live.wait(Duration::from(next.since(live.clock().now())));
         }

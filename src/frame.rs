@@ -1,7 +1,8 @@
-//! Frames, their scale and region, and the pool that lets a live path run without allocating.
+//! Frames, their scale and region, and the pool that lets a live path run without allocating and within its bytes.
 
 use std::sync::Arc;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Image, Point, Rect};
 use crate::units::{FrameId, Millimetres, Nanos};
 
@@ -106,50 +107,200 @@ pub struct ImageRegion {
     pub content: RegionContent,
 }
 
-/// One captured picture. Its pixels are rows of `stride` bytes.
-#[derive(Clone, Debug, Default)]
-pub struct Frame {
-    /// Number given by the capture side.
-    pub id: FrameId,
-    /// Monotonic time of capture.
-    pub captured: Nanos,
+/// Longest edge of a frame, px.
+pub const EDGE_PX_MAX: u32 = 16_384;
+/// Most bytes of a frame's pixels.
+pub const FRAME_BYTES_MAX: usize = 128 << 20;
+/// Shortest edge of an image region, px; the whole edge of a frame that is shorter.
+pub const REGION_EDGE_PX_MIN: f32 = 8.0;
+
+/// A picture as a host has it in memory: rows of `stride` bytes. Nothing of it has been checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
     /// image px.
     pub width: u32,
     /// image px.
     pub height: u32,
-    /// Bytes from one row to the next, >= width * format.bytes().
+    /// Bytes from one row to the next; at least `width * format.bytes()`.
     pub stride: usize,
     /// How a pixel is stored.
     pub format: PixelFormat,
-    /// Row-major, `stride * height` bytes.
-    pub pixels: Vec<u8>,
+    /// Row-major; the last row may end without its padding.
+    pub pixels: &'a [u8],
     /// Size of a pixel, when somebody says.
     pub scale: Option<PixelScale>,
-    /// Where the patient is shown; the whole frame when nobody says.
-    pub region: ImageRegion,
+    /// Where the patient is shown; the whole picture when `None`.
+    pub region: Option<ImageRegion>,
+}
+
+impl<'a> Picture<'a> {
+    /// A picture of dense rows, without scale and region.
+    pub fn dense(width: u32, height: u32, format: PixelFormat, pixels: &'a [u8]) -> Self {
+        Self { width, height, stride: width as usize * format.bytes(), format, pixels, scale: None, region: None }
+    }
+}
+
+/// One captured picture: dense rows of pixels, what is known of them, and when they were captured.
+///
+/// Guarantees: `pixels` are exactly `width * height * format.bytes()` bytes, at most [`FRAME_BYTES_MAX`]; the region lies
+/// within the picture and is no narrower than [`REGION_EDGE_PX_MIN`]. A frame that nobody filled is empty, 0x0.
+/// Number and time are given where a frame enters the live path ([`FrameInput`](crate::pipeline::entry::FrameInput)).
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    pub(crate) id: FrameId,
+    pub(crate) captured: Nanos,
+    pub(crate) host_number: Option<u64>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) format: PixelFormat,
+    pub(crate) pixels: Vec<u8>,
+    pub(crate) scale: Option<PixelScale>,
+    pub(crate) region: ImageRegion,
 }
 
 impl Frame {
-    /// Gives the frame a size, dense rows, no scale and the whole as region; reuses the pixel buffer.
-    pub fn reshape(&mut self, width: u32, height: u32, format: PixelFormat) {
-        self.width = width;
-        self.height = height;
-        self.format = format;
-        self.stride = width as usize * format.bytes();
-        self.pixels.resize(self.stride * height as usize, 0);
-        self.scale = None;
-        self.region = ImageRegion { rect: self.bounds(), content: RegionContent::Unknown };
+    /// A copy of a host's picture.
+    ///
+    /// # Errors
+    /// `Argument` when size, stride, bytes or region do not fit each other or exceed their bounds.
+    pub fn new(picture: &Picture<'_>) -> Result<Self> {
+        let mut frame = Self::default();
+        frame.copy_from(picture)?;
+        Ok(frame)
     }
 
-    /// A frame of dense rows from its pixels; `None` when their number does not fit the size.
-    pub fn from_pixels(width: u32, height: u32, format: PixelFormat, pixels: Vec<u8>) -> Option<Self> {
-        let stride = width as usize * format.bytes();
-        if width == 0 || height == 0 || pixels.len() != stride * height as usize {
-            return None;
+    /// A frame of dense rows from its pixels.
+    ///
+    /// # Errors
+    /// `Argument` when their number does not fit the size, or the size exceeds its bounds.
+    pub fn from_pixels(width: u32, height: u32, format: PixelFormat, pixels: Vec<u8>) -> Result<Self> {
+        let bytes = frame_bytes(width, height, format)?;
+        if pixels.len() != bytes {
+            let got = pixels.len();
+            return Err(refused(format!("frame of {width}x{height} {format:?}: expected {bytes} bytes, got {got}")));
         }
-        let mut frame = Self { width, height, stride, format, pixels, ..Self::default() };
+        let mut frame = Self { width, height, format, pixels, ..Self::default() };
         frame.region.rect = frame.bounds();
-        Some(frame)
+        Ok(frame)
+    }
+
+    /// Becomes a copy of a host's picture; reuses the pixel buffer. After an error the frame is as it was.
+    ///
+    /// # Errors
+    /// As [`Frame::new`].
+    pub fn copy_from(&mut self, picture: &Picture<'_>) -> Result<()> {
+        let Picture { width, height, stride, format, pixels, scale, region } = *picture;
+        frame_bytes(width, height, format)?;
+        let row_bytes = width as usize * format.bytes();
+        let needed = stride.checked_mul(height as usize - 1).and_then(|rows| rows.checked_add(row_bytes));
+        if stride < row_bytes || needed.is_none_or(|n| pixels.len() < n) {
+            let expected = needed.map_or("fewer".into(), |n| n.to_string());
+            return Err(refused(format!(
+                "frame of {width}x{height} {format:?}: expected rows of at least {row_bytes} bytes and {expected} bytes in \
+                 all, got rows of {stride} and {}",
+                pixels.len()
+            )));
+        }
+        let bounds = Rect::new(0.0, 0.0, width as f32, height as f32);
+        if let Some(region) = &region {
+            check_region(region, &bounds)?;
+        }
+        self.reshape(width, height, format)?;
+        let rows = self.pixels.chunks_exact_mut(row_bytes);
+        rows.zip(pixels.chunks(stride)).for_each(|(to, from)| to.copy_from_slice(&from[..row_bytes]));
+        self.scale = scale;
+        self.region = region.unwrap_or(self.region);
+        Ok(())
+    }
+
+    /// Gives the frame a size, no scale and the whole as region; reuses the pixel buffer, whose content is unspecified.
+    ///
+    /// # Errors
+    /// `Argument` for an edge of 0 or beyond [`EDGE_PX_MAX`], or more than [`FRAME_BYTES_MAX`]; the frame is then as it was.
+    pub fn reshape(&mut self, width: u32, height: u32, format: PixelFormat) -> Result<()> {
+        let bytes = frame_bytes(width, height, format)?;
+        (self.width, self.height, self.format) = (width, height, format);
+        self.pixels.resize(bytes, 0);
+        self.scale = None;
+        self.region = ImageRegion { rect: self.bounds(), content: RegionContent::Unknown };
+        Ok(())
+    }
+
+    /// Becomes empty; the pixel buffer is kept for the next picture.
+    pub fn clear(&mut self) {
+        self.pixels.clear();
+        *self = Self { pixels: std::mem::take(&mut self.pixels), ..Self::default() };
+    }
+
+    /// Number given on entry, from 1; 0 before.
+    pub fn id(&self) -> FrameId {
+        self.id
+    }
+
+    /// Time of capture on the live path's clock.
+    pub fn captured(&self) -> Nanos {
+        self.captured
+    }
+
+    /// The host's own number, carried along and never used.
+    pub fn host_number(&self) -> Option<u64> {
+        self.host_number
+    }
+
+    /// Gives a frame its number and time, for those who drive an [`Engine`](crate::engine::Engine) themselves. The live path
+    /// gives its own.
+    pub fn stamp(&mut self, id: FrameId, captured: Nanos) {
+        (self.id, self.captured) = (id, captured);
+    }
+
+    /// image px.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// image px.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// How a pixel is stored.
+    pub fn format(&self) -> PixelFormat {
+        self.format
+    }
+
+    /// Row-major, dense.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Row-major, dense, to be written.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
+    /// Size of a pixel, when somebody says.
+    pub fn scale(&self) -> Option<PixelScale> {
+        self.scale
+    }
+
+    /// Sets the size of a pixel.
+    pub fn set_scale(&mut self, scale: Option<PixelScale>) {
+        self.scale = scale;
+    }
+
+    /// Where the patient is shown; the whole frame when nobody says.
+    pub fn region(&self) -> ImageRegion {
+        self.region
+    }
+
+    /// Says where the patient is shown.
+    ///
+    /// # Errors
+    /// `Argument` when the region does not lie within the frame, or is narrower than [`REGION_EDGE_PX_MIN`].
+    pub fn set_region(&mut self, region: ImageRegion) -> Result<()> {
+        check_region(&region, &self.bounds())?;
+        self.region = region;
+        Ok(())
     }
 
     /// The whole frame as a rectangle.
@@ -162,13 +313,14 @@ impl Frame {
         self.bounds().contains(p)
     }
 
-    /// One row of pixels, without the padding of its stride.
+    /// One row of pixels.
     ///
     /// # Panics
     /// If `y >= height`.
     pub fn row(&self, y: u32) -> &[u8] {
-        let start = y as usize * self.stride;
-        &self.pixels[start..start + self.width as usize * self.format.bytes()]
+        let row_bytes = self.width as usize * self.format.bytes();
+        let start = y as usize * row_bytes;
+        &self.pixels[start..start + row_bytes]
     }
 
     /// Grey value of a pixel, 0..=255; colour by the luma of ITU-R BT.601.
@@ -176,7 +328,8 @@ impl Frame {
     /// # Panics
     /// If the pixel is outside the frame.
     pub fn grey(&self, x: u32, y: u32) -> u8 {
-        let at = y as usize * self.stride + x as usize * self.format.bytes();
+        assert!(x < self.width, "column {x} of a frame {} px wide", self.width);
+        let at = (y as usize * self.width as usize + x as usize) * self.format.bytes();
         match self.format {
             PixelFormat::Grey8 => self.pixels[at],
             PixelFormat::Rgb8 => luma(self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]),
@@ -184,37 +337,102 @@ impl Frame {
     }
 }
 
+/// Bytes of a frame of that size.
+///
+/// # Errors
+/// `Argument` for an edge of 0 or beyond [`EDGE_PX_MAX`], or more than [`FRAME_BYTES_MAX`].
+pub fn frame_bytes(width: u32, height: u32, format: PixelFormat) -> Result<usize> {
+    let is_edge = |v: u32| (1..=EDGE_PX_MAX).contains(&v);
+    let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(format.bytes()));
+    match bytes {
+        Some(bytes) if is_edge(width) && is_edge(height) && bytes <= FRAME_BYTES_MAX => Ok(bytes),
+        _ => Err(refused(format!(
+            "frame: expected edges of 1 to {EDGE_PX_MAX} px and at most {} MiB, got {width}x{height} {format:?}",
+            FRAME_BYTES_MAX >> 20
+        ))),
+    }
+}
+
+/// Whether a region can be one of a frame of these bounds.
+///
+/// # Errors
+/// `Argument`, with what was expected.
+pub fn check_region(region: &ImageRegion, bounds: &Rect<Image>) -> Result<()> {
+    let Rect { x0, y0, x1, y1, .. } = region.rect;
+    let is_inside = x0 >= bounds.x0 && y0 >= bounds.y0 && x1 <= bounds.x1 && y1 <= bounds.y1;
+    let is_wide = |span: f32, whole: f32| span >= REGION_EDGE_PX_MIN.min(whole);
+    if is_inside && is_wide(x1 - x0, bounds.width()) && is_wide(y1 - y0, bounds.height()) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "region: expected edges of at least {REGION_EDGE_PX_MIN} px within [0, 0, {}, {}], got [{x0}, {y0}, {x1}, {y1}]",
+        bounds.x1, bounds.y1
+    )))
+}
+
+fn refused(context: String) -> Error {
+    Error::new(ErrorKind::Argument, context)
+}
+
 /// Luma of ITU-R BT.601, in integers: (77 R + 150 G + 29 B + 128) / 256.
 pub fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b) + 128) >> 8) as u8
 }
 
-/// A fixed number of frames that are filled, shared and come back by themselves.
+/// Most frames of a pool.
+const POOL_FRAMES_MAX: usize = 1_024;
+
+/// Frames that are filled, shared, and come back by themselves, within a bound in bytes that also holds when frames grow.
 ///
-/// Guarantees: never more than `capacity` frames; after each has been used once at a size, filling allocates nothing.
+/// Guarantees: the buffers of all frames together exceed `bytes_max` by at most the frame that is being filled; once
+/// frames keep their size, taking one allocates nothing.
+#[derive(Debug, Default)]
 pub struct FramePool {
     frames: Vec<Arc<Frame>>,
     next: usize,
 }
 
 impl FramePool {
-    /// A pool of `capacity` empty frames.
-    pub fn new(capacity: usize) -> Self {
-        Self { frames: (0..capacity).map(|_| Arc::default()).collect(), next: 0 }
+    /// An empty pool.
+    pub fn new() -> Self {
+        Self { frames: Vec::with_capacity(64), next: 0 }
     }
 
-    /// Lets `fill` write a frame that nobody else holds and hands it out; `None` when all are held.
-    pub fn fill<E>(&mut self, fill: impl FnOnce(&mut Frame) -> Result<(), E>) -> Option<Result<Arc<Frame>, E>> {
+    /// A frame that nobody else holds; `None` when all are held and another of the size of the last would exceed `bytes_max`.
+    /// It belongs to the pool again after [`FramePool::give`].
+    pub fn take(&mut self, bytes_max: usize) -> Option<Arc<Frame>> {
         let n = self.frames.len();
         for i in 0..n {
             let at = (self.next + i) % n;
-            if let Some(frame) = Arc::get_mut(&mut self.frames[at]) {
-                let filled = fill(frame);
-                self.next = (at + 1) % n;
-                return Some(filled.map(|()| self.frames[at].clone()));
+            if Arc::get_mut(&mut self.frames[at]).is_some() {
+                self.next = at;
+                return Some(self.frames.swap_remove(at));
             }
         }
-        None
+        let last_bytes = self.frames.last().map_or(0, |f| f.pixels.capacity());
+        (n < POOL_FRAMES_MAX && self.bytes() + last_bytes <= bytes_max).then(Arc::default)
+    }
+
+    /// Takes a frame in, which may be held elsewhere as well; frames that nobody holds make room for it.
+    pub fn give(&mut self, frame: Arc<Frame>, bytes_max: usize) {
+        self.frames.push(frame);
+        let newest = self.frames.len() - 1;
+        let mut bytes = self.bytes();
+        for frame in &mut self.frames[..newest] {
+            if bytes <= bytes_max {
+                break;
+            }
+            if let Some(idle) = Arc::get_mut(frame) {
+                bytes -= idle.pixels.capacity();
+                *idle = Frame::default();
+            }
+        }
+        self.frames.retain(|f| f.pixels.capacity() > 0 || Arc::strong_count(f) > 1);
+    }
+
+    /// Bytes of all buffers of the pool.
+    pub fn bytes(&self) -> usize {
+        self.frames.iter().map(|f| f.pixels.capacity()).sum()
     }
 }
 
@@ -222,30 +440,85 @@ impl FramePool {
 mod tests {
     use super::*;
 
+    fn take(pool: &mut FramePool, edge: u32, bytes_max: usize) -> Option<Arc<Frame>> {
+        let mut frame = pool.take(bytes_max)?;
+        Arc::get_mut(&mut frame).expect("nobody else holds it").reshape(edge, edge, PixelFormat::Grey8).unwrap();
+        pool.give(frame.clone(), bytes_max);
+        Some(frame)
+    }
+
     #[test]
     fn pool_hands_out_only_frames_that_nobody_holds() {
-        let mut pool = FramePool::new(2);
-        let mut take = |id: u64| {
-            pool.fill(|f| {
-                f.id = FrameId(id);
-                Ok::<(), ()>(())
-            })
-        };
-        let a = take(1).unwrap().unwrap();
-        let b = take(2).unwrap().unwrap();
-        assert!(take(3).is_none(), "a third of two frames was handed out");
-        drop(a);
-        assert_eq!(take(4).unwrap().unwrap().id, FrameId(4));
-        assert_eq!(b.id, FrameId(2), "a held frame was overwritten");
+        let mut pool = FramePool::new();
+        let held: Vec<_> = std::iter::from_fn(|| take(&mut pool, 10, 200)).collect();
+        assert_eq!(held.len(), 2, "frames of 100 bytes in 200");
+        let places: Vec<_> = held.iter().map(Arc::as_ptr).collect();
+        drop(held);
+        let again = take(&mut pool, 10, 200).unwrap();
+        assert!(places.contains(&Arc::as_ptr(&again)), "a free frame was left and another one made");
+    }
+
+    #[test]
+    fn a_pool_stays_within_its_bytes_when_frames_grow_and_shrink() {
+        let mut pool = FramePool::new();
+        for edge in [10, 40, 20, 60, 5, 60] {
+            for _ in 0..50 {
+                drop(take(&mut pool, edge, 4_000));
+                assert!(pool.bytes() <= 4_000, "{} bytes with frames of {edge} px", pool.bytes());
+            }
+        }
+        let held = take(&mut pool, 60, 4_000).unwrap();
+        assert!(take(&mut pool, 60, 4_000).is_none(), "a second frame of 3,600 bytes in 4,000");
+        drop(held);
     }
 
     #[test]
     fn reshape_drops_scale_and_region() {
         let mut f = Frame::from_pixels(4, 2, PixelFormat::Grey8, vec![9; 8]).unwrap();
-        f.scale = PixelScale::new(Millimetres(0.1), Millimetres(0.1), ScaleSource::Profile);
-        f.reshape(2, 2, PixelFormat::Rgb8);
-        assert_eq!((f.scale, f.stride, f.pixels.len()), (None, 6, 12));
-        assert_eq!(f.region.rect, Rect::new(0.0, 0.0, 2.0, 2.0));
+        f.set_scale(PixelScale::new(Millimetres(0.1), Millimetres(0.1), ScaleSource::Profile));
+        f.reshape(2, 2, PixelFormat::Rgb8).unwrap();
+        assert_eq!((f.scale(), f.pixels().len()), (None, 12));
+        assert_eq!(f.region().rect, Rect::new(0.0, 0.0, 2.0, 2.0));
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_is_refused_and_leaves_the_frame_as_it_was() {
+        let pixels = [7; 64];
+        let good = Picture::dense(8, 8, PixelFormat::Grey8, &pixels);
+        let region = |x0, x1| Some(ImageRegion { rect: Rect::new(x0, 0.0, x1, 8.0), content: RegionContent::BMode });
+        let wrong = [
+            Picture { width: 0, ..good },
+            Picture { height: 0, ..good },
+            Picture { width: u32::MAX, height: u32::MAX, ..good },
+            Picture { height: 9, ..good },
+            Picture { stride: 7, ..good },
+            Picture { stride: usize::MAX, ..good },
+            Picture { stride: usize::MAX / 4, ..good },
+            Picture { format: PixelFormat::Rgb8, ..good },
+            Picture { pixels: &[], ..good },
+            Picture { region: region(3.0, 3.4), ..good },
+            Picture { region: region(-1.0, 8.0), ..good },
+            Picture { region: region(0.0, 8.5), ..good },
+            Picture { region: region(f32::NAN, 4.0), ..good },
+            Picture { region: region(0.0, f32::INFINITY), ..good },
+        ];
+        let mut frame = Frame::new(&good).unwrap();
+        for picture in wrong {
+            let e = frame.copy_from(&picture).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Argument, "{picture:?}");
+            assert!(e.to_string().contains("expected"), "{e}");
+            assert_eq!((frame.width(), frame.pixels()), (8, &pixels[..]), "{picture:?}");
+        }
+        frame.copy_from(&Picture { region: region(0.0, 8.0), ..good }).unwrap();
+    }
+
+    #[test]
+    fn padding_between_rows_is_left_out() {
+        let padded = [1, 2, 99, 3, 4];
+        let picture = Picture { stride: 3, ..Picture::dense(2, 2, PixelFormat::Grey8, &padded) };
+        let frame = Frame::new(&picture).unwrap();
+        assert_eq!(frame.pixels(), [1, 2, 3, 4]);
+        assert_eq!((frame.row(1), frame.grey(1, 1)), (&[3, 4][..], 4));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! | [`model`] | a promptable model, and one look through it |
 //! | [`int8`] | the integer engine for quantized encoders |
 //! | [`track`] | optical flow, carrying a mask along it, the drift test |
+//! | [`glass`] | when a picture will be at the glass |
+//! | [`durable`] | files that are whole or not there |
 //! | [`engine`] | session, motion and objects as one state machine without threads or clock |
 //! | [`pipeline`] | the engine on threads, with a deadline for every frame |
 //! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
@@ -27,12 +29,14 @@ mod aligned;
 pub mod contour;
 mod decode;
 pub mod display;
+pub mod durable;
 pub mod engine;
 pub mod error;
 pub mod eval;
 mod fast_math;
 pub mod frame;
 pub mod geometry;
+pub mod glass;
 pub mod heat;
 pub mod input;
 pub mod int8;

@@ -101,8 +101,17 @@ pub enum Signal {
     Missing,
     /// Frames come, but the same picture again and again.
     Repeating,
-    /// Frames come, but none can be drawn within its deadline: what is shown is old.
+    /// The frame before came to the glass after its deadline, and this one may too. Outlines are drawn, LIVE is not said.
+    Delayed,
+    /// Frames come, but not to the glass within their deadline: what is shown is old. No outlines.
     Late,
+}
+
+impl Signal {
+    /// Whether outlines may be drawn on a live picture.
+    pub fn allows_outlines(self) -> bool {
+        matches!(self, Self::Good | Self::Delayed)
+    }
 }
 
 /// What the screen follows.

@@ -107,8 +107,9 @@ impl Screen {
     /// fast as any other.
     pub fn warm_up(&mut self, width: u32, height: u32, format: PixelFormat) -> &Canvas {
         let mut frame = Frame::default();
-        frame.reshape(width, height, format);
-        self.draw(&frame, &Scene::default());
+        if frame.reshape(width, height, format).is_ok() {
+            self.draw(&frame, &Scene::default());
+        }
         self.to_display = None;
         &self.canvas
     }

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use allocation_counter::{measure, opt_out};
 use common::{DarkRegion, SlowLooker};
-use sonotap::error::{Error, Result};
-use sonotap::frame::{Frame, FramePool};
+use sonotap::error::Result;
+use sonotap::frame::Frame;
 use sonotap::geometry::ModelView;
 use sonotap::model::look::{LookOptions, Looker};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
+use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
 use sonotap::scene::Overlay;
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
@@ -46,7 +47,6 @@ impl Segmenter for Uncounted {
 struct Path {
     hand: Arc<AtomicU64>,
     phantom: Phantom,
-    pool: FramePool,
     live: Live<SlowLooker>,
     screen: Screen,
     next: u64,
@@ -64,26 +64,23 @@ impl Path {
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
         let phantom = Phantom::new(Preset::Cyst, config).unwrap();
         let screen = Screen::new(ScreenConfig::default()).unwrap();
-        Self { hand, phantom, pool: FramePool::new(520), live, screen, next: 1, carried: 0 }
+        Self { hand, phantom, live, screen, next: 1, carried: 0 }
     }
 
     fn frame(&mut self) {
         let now = Nanos(self.next * 33_333_333);
         self.hand.store(now.0, Ordering::Release);
-        let (phantom, id) = (&mut self.phantom, FrameId(self.next));
-        let filled = self.pool.fill(|frame| {
-            phantom.next_into(frame)?;
-            (frame.id, frame.captured) = (id, now);
-            Ok::<_, Error>(())
-        });
+        let mut frame = self.live.input().lease().expect("there is memory for frames");
+        self.phantom.next_into(&mut frame).unwrap();
+        frame.enter(CaptureTime::Live(now), None).unwrap();
         self.next += 1;
-        self.live.input().put(filled.expect("the pool is large enough").unwrap());
         for step in 0..8 {
             self.hand.store(now.0 + step * 4_000_000, Ordering::Release);
-            let Some(view) = self.live.poll() else { continue };
-            self.carried += u64::from(view.scene.objects.iter().any(|o| matches!(o.overlay, Overlay::Carried { .. })));
-            self.screen.draw(view.frame, view.scene);
-            self.live.presented();
+            let Some(View { frame, scene, ticket }) = self.live.poll() else { continue };
+            self.carried += u64::from(scene.objects.iter().any(|o| matches!(o.overlay, Overlay::Carried { .. })));
+            self.screen.draw(frame, scene);
+            assert!(self.live.hand_over(&ticket));
+            self.live.presented(ticket, Light::Now);
         }
     }
 }
@@ -94,7 +91,7 @@ fn the_live_path_allocates_nothing_per_frame_after_warm_up() {
     path.frame();
     let at = path.phantom.tap_point(0).unwrap();
     path.live.command(Command::Click { at, polarity: None, shown: FrameId(1) }, Nanos(33_333_333));
-    // One round of the pool, so that every frame has its pixels; the ring is full long before.
+    // Until the ring is full and every frame of the pool has its pixels.
     (0..540).for_each(|_| path.frame());
     path.carried = 0;
     let counted = measure(|| (0..90).for_each(|_| path.frame()));

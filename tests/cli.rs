@@ -362,3 +362,129 @@ fn the_bundled_encoder_runs_in_the_integer_engine_and_is_timed_step_by_step() {
     let macs: u64 = steps.iter().filter_map(|s| s["macs"].as_u64()).sum();
     assert_eq!((Some(macs), macs / 1_000_000), (times["macs"].as_u64(), 241));
 }
+
+/// A profile of a camera that no machine has, with so many further lines.
+fn profile(folder: &TempDir, name: &str, lines: &str) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, format!("[camera]\ndriver = \"no-such-driver\"\nsize = [640, 480]\n{lines}\n")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_profile_whose_first_tap_would_fail_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = profile(&folder, "good.toml", "[image]\nregion = [40, 40, 600, 460]\ncontent = \"b-mode\"");
+    let output = run(&folder, &["run", "--config", &good, "--check-config"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim(), format!("{good}: good"));
+    let narrow = profile(&folder, "narrow.toml", "[image]\nregion = [320, 40, 320.4, 460]");
+    let gone = profile(&folder, "gone.toml", "[model]\nfolder = \"no/such/model\"");
+    let small = profile(&folder, "small.toml", "[display]\nkind = \"none\"\nsize = [64, 64]");
+    for (config, expected) in
+        [(narrow, "region: expected edges of at least 8 px"), (gone, "no/such/model"), (small, "expected")]
+    {
+        let output = run(&folder, &["run", "--config", &config, "--check-config"]);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{config}: {said}");
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_pinned_model_is_that_one_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = bundled("models/student");
+    let verified = json(&run(&folder, &["model", "verify", model.to_str().unwrap(), "--json"]));
+    let pin = verified["pin"].as_str().unwrap();
+    let at = format!("[model]\nfolder = {:?}\npin = ", model.to_str().unwrap());
+    let check = |name: &str, pin: &str| {
+        let config = profile(&folder, name, &format!("{at}\"{pin}\""));
+        run(&folder, &["run", "--config", &config, "--check-config"])
+    };
+    let right = check("right.toml", pin);
+    assert!(right.status.success(), "{}", text(&right.stderr));
+    for (name, pin, expected) in [
+        ("other.toml", "00".repeat(32), "expected the model pinned as 0000000000000000"),
+        ("short.toml", "abc".into(), "model.pin: expected 64 hexadecimal digits"),
+    ] {
+        let wrong = check(name, &pin);
+        assert!(!wrong.status.success() && text(&wrong.stderr).contains(expected), "{}", text(&wrong.stderr));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stop_is_heard_while_a_source_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("endless.png");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for signal in ["-TERM", "-INT"] {
+        let source = format!("images:{}", pipe.display());
+        let mut child = sonotap(&folder, &["run", "--source", &source]).stderr(Stdio::piped()).spawn().unwrap();
+        // Whoever opens the other end of a pipe waits until somebody reads: then the source is being opened.
+        let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let begin = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if begin.elapsed() > PATIENCE => {
+                    child.kill().unwrap();
+                    panic!("{signal} was not heard");
+                }
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        assert!(!status.success());
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+        assert!(said.contains("stopped before the first frame"), "{said}");
+        drop(writer);
+    }
+}
+
+#[test]
+fn a_simulated_screen_says_what_became_of_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["run", "--source", "phantom:cyst", "--display", "none", "--flip-hz", "60", "--json"];
+    let report = json(&run(&folder, &[&arguments[..], &["--seconds", "2", "--deadline-ms", "200"]].concat()));
+    let deadline = &report["deadline"];
+    assert!(deadline["late_under_live"].is_u64(), "{deadline}");
+    let age = &deadline["age_at_glass_ms"];
+    for key in ["p50", "p99", "max"] {
+        assert!(age[key].as_f64().is_some_and(|v| v > 0.0), "{age}");
+    }
+    let worst = deadline["worst"].as_object().unwrap();
+    let parts = ["to_display_thread", "prepare", "draw", "to_glass"].map(|k| worst[k].as_f64().unwrap());
+    assert!((parts.iter().sum::<f64>() - age["max"].as_f64().unwrap()).abs() < 0.01, "{worst:?} of {age}");
+    for wrong in [&["--display", "record:a.gif", "--flip-hz", "0"][..], &["--display", "none", "--flip-hz", "nan"]] {
+        let output = run(&folder, &[&["run", "--source", "phantom:cyst"], wrong].concat());
+        assert!(!output.status.success() && text(&output.stderr).contains("--flip-hz: expected"), "{wrong:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_recording_on_a_full_device_is_an_error_in_every_format_of_one_file() {
+    for name in ["a.gif", "a.y4m"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let program = env!("CARGO_BIN_EXE_sonotap");
+        // No file may grow beyond some blocks; the signal of it is ignored, so that writing fails as on a full disk.
+        let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\"";
+        let display = format!("record:{}", path.display());
+        let arguments =
+            ["run", "--source", "phantom:cyst", "--seconds", "2", "--deadline-ms", "5000", "--display", &display];
+        let output = Command::new("sh")
+            .args(["-c", script, program])
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("SONOTAP_HOME", env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains("cannot be written"), "{name}: {said}");
+        assert!(!path.exists(), "{name}: half a recording has its name");
+    }
+}

@@ -66,9 +66,28 @@ fn the_service_can_touch_nothing_but_its_devices() {
         let known = ["char-video4linux", "char-input", "char-drm", "char-fb", "/dev/tty0"];
         assert!(known.contains(&device) && ["r", "rw"].contains(&access), "{allowed}");
     }
+    let groups: Vec<_> = values("SupplementaryGroups")[0].split(' ').collect();
+    assert!(!groups.contains(&"input"), "keyboards can be read: {groups:?}");
+    assert_eq!(section(&unit, "Unit").iter().find(|(k, _)| k == "OnFailure").unwrap().1, "sonotap-failed.service");
     let start = values("ExecStart")[0];
     assert!(start.starts_with("/usr/bin/sonotap run --config /etc/sonotap/sonotap.toml"), "{start}");
     assert_eq!(values("ExecStopPost"), ["-/usr/bin/sonotap blank --config /etc/sonotap/sonotap.toml"]);
+}
+
+#[test]
+fn a_service_that_keeps_failing_says_so_on_the_screen_and_is_tried_again() {
+    let unit = read("systemd/sonotap-failed.service");
+    let service = section(&unit, "Service");
+    let start = &service.iter().find(|(k, _)| k == "ExecStart").unwrap().1;
+    assert!(start.contains(" blank ") && start.contains("--text ") && start.contains("--seconds 60"), "{start}");
+    let again = section(&unit, "Unit").iter().find(|(k, _)| k == "OnSuccess").unwrap().1.clone();
+    assert_eq!(again, "sonotap.service");
+    assert!(!service.iter().any(|(k, v)| k == "DeviceAllow" && v.contains("input")), "it reads no touch panel");
+    let sysusers = read("sysusers.d/sonotap.conf");
+    assert!(sysusers.contains("g sonotap-touch"), "nobody makes the group of the touch panels");
+    let rules = read("udev/70-sonotap.rules");
+    let touch = rules.lines().find(|l| l.contains("ID_INPUT_TOUCHSCREEN")).unwrap();
+    assert!(touch.contains("GROUP=\"sonotap-touch\""), "{touch}");
 }
 
 #[test]

@@ -33,8 +33,8 @@ fn frame(id: u64) -> Frame {
     };
     let pixels = (0..w * h).map(|i| shade(i % w, i / w)).collect();
     let mut frame = Frame::from_pixels(w, h, PixelFormat::Grey8, pixels).unwrap();
-    frame.id = FrameId(id);
-    frame.scale = PixelScale::new(Millimetres(0.25), Millimetres(0.25), ScaleSource::Phantom);
+    frame.stamp(FrameId(id), Nanos(0));
+    frame.set_scale(PixelScale::new(Millimetres(0.25), Millimetres(0.25), ScaleSource::Phantom));
     frame
 }
 
@@ -68,7 +68,7 @@ fn object(id: u8, overlay: Overlay, (cx, cy, r): (f32, f32, f32), scale: Option<
 }
 
 fn lesion(overlay: Overlay) -> ObjectScene {
-    object(0, overlay, (70.0, 50.0, 24.0), frame(1).scale.as_ref())
+    object(0, overlay, (70.0, 50.0, 24.0), frame(1).scale().as_ref())
 }
 
 fn scene(objects: Vec<ObjectScene>) -> Scene {
@@ -105,7 +105,7 @@ impl Screen {
     }
 
     fn to_display(&self) -> Converter<Image, Display> {
-        Converter::fit(&frame(1).region.rect, &self.layout.image_area(), self.is_mirrored)
+        Converter::fit(&frame(1).region().rect, &self.layout.image_area(), self.is_mirrored)
     }
 
     fn draw(&mut self, frame: &Frame, scene: &Scene) -> Canvas {
@@ -301,7 +301,7 @@ fn the_labels_are_on_every_screen() {
     for (size, dpi) in [((400, 256), 64.0), ((800, 480), 133.0), ((480, 320), 165.0)] {
         let layout = Layout::new(size, dpi, LayoutConfig::default()).unwrap();
         let status = PxRect::around(&layout.status_bar());
-        let to_display = Converter::fit(&frame(1).region.rect, &layout.image_area(), false);
+        let to_display = Converter::fit(&frame(1).region().rect, &layout.image_area(), false);
         let mut reference: Option<Vec<Option<u32>>> = None;
         let mut hud = Hud::new();
         for (name, scene) in states() {

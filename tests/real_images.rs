@@ -39,13 +39,13 @@ fn pairs(set: &str, split: &str) -> Vec<Pair> {
 fn pair(folder: &Path, image: &str, mask: &str) -> Pair {
     let image = load_still(&folder.join(image)).unwrap();
     let mask = load_still(&folder.join(mask)).unwrap();
-    let mut truth = Bitmap::new(mask.width, mask.height);
-    for y in 0..mask.height {
-        for x in 0..mask.width {
+    let mut truth = Bitmap::new(mask.width(), mask.height());
+    for y in 0..mask.height() {
+        for x in 0..mask.width() {
             truth.set(x, y, mask.grey(x, y) > 127);
         }
     }
-    assert_eq!((image.width, image.height), (truth.width(), truth.height()));
+    assert_eq!((image.width(), image.height()), (truth.width(), truth.height()));
     Pair { image, truth }
 }
 
@@ -107,7 +107,7 @@ fn one_tap_outlines_a_fetal_head() {
         let mut out = Vec::new();
         looker.forget_view();
         looker.look(&pair.image, &[LookPrompts { clicks: vec![tap], ..LookPrompts::default() }], &mut out).unwrap();
-        let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width, pair.image.height);
+        let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width(), pair.image.height());
         sum += mask.iou(&pair.truth);
     }
     let mean = sum / pairs.len() as f64;
@@ -125,7 +125,7 @@ fn a_box_outlines_a_breast_lesion() {
         let prompts = LookPrompts { boxed: Some(bounds(&pair.truth)), ..LookPrompts::default() };
         looker.forget_view();
         looker.look(&pair.image, &[prompts], &mut out).unwrap();
-        let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width, pair.image.height);
+        let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width(), pair.image.height());
         sum += mask.iou(&pair.truth);
     }
     let mean = sum / pairs.len() as f64;
@@ -151,7 +151,7 @@ fn every_click_holds_and_clicks_improve_the_outline() {
                 let inside = grid.sample(at) > 0.0;
                 assert_eq!(inside, polarity == Polarity::Positive, "a click is on the wrong side of the outline");
             }
-            let mask = grid.to_bitmap(pair.image.width, pair.image.height);
+            let mask = grid.to_bitmap(pair.image.width(), pair.image.height());
             let iou = mask.iou(&pair.truth);
             if round == 0 {
                 first += iou;

@@ -76,7 +76,7 @@ fn model_digests() -> [String; 2] {
 /// The self-test's picture, side by side with itself.
 fn large_picture() -> Frame {
     let (tile, width, height) = (self_test::picture(7), 700, 500);
-    let pixels = (0..width * height).map(|i| tile.grey(i % width % tile.width, i / width % tile.height)).collect();
+    let pixels = (0..width * height).map(|i| tile.grey(i % width % tile.width(), i / width % tile.height())).collect();
     Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).unwrap()
 }
 
@@ -149,7 +149,7 @@ fn looked() -> (Bitmap, f32) {
     let asked = LookPrompts { clicks: vec![(Point::new(120.0, 100.0), Positive)], ..LookPrompts::default() };
     let mut looks = Vec::new();
     looker.look(&frame, &[asked], &mut looks).unwrap();
-    let mask = looks[0].mask().expect("a mask").to_bitmap(frame.width, frame.height);
+    let mask = looks[0].mask().expect("a mask").to_bitmap(frame.width(), frame.height());
     (mask, looks[0].score().unwrap().get())
 }
 

@@ -187,7 +187,7 @@ fn check_always(name: &str, shot: &Shot, world: &World, limit: Nanos) {
     let at = shot.at.as_ms();
     let is_first_showing =
         world.shots.iter().find(|s| s.scene.frame == shot.scene.frame).is_some_and(|s| s.at == shot.at);
-    if shot.scene.mode == Mode::Live && is_first_showing && shot.scene.signal != Signal::Late {
+    if shot.scene.mode == Mode::Live && is_first_showing && shot.scene.signal == Signal::Good {
         assert!(
             shot.at.since(shot.captured) <= limit,
             "{name}: at {at} ms a frame is {:?} old",
@@ -252,6 +252,7 @@ fn check(name: &str, e: &Expectation, world: &World) {
                 Signal::Good => "good",
                 Signal::Missing => "missing",
                 Signal::Repeating => "repeating",
+                Signal::Delayed => "delayed",
                 Signal::Late => "late",
             };
             assert_eq!(got, signal, "{span}: at {at} ms");

@@ -25,7 +25,7 @@ fn frame_with_spot(at: (u32, u32)) -> Frame {
         }
     }
     let mut frame = Frame::from_pixels(SIZE.0, SIZE.1, PixelFormat::Grey8, pixels).unwrap();
-    frame.id = FrameId(1);
+    frame.stamp(FrameId(1), Nanos(0));
     frame
 }
 

@@ -10,18 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use slow_looker::SlowLooker;
 use sonotap::engine::EngineConfig;
-use sonotap::frame::{Frame, PixelFormat};
+use sonotap::frame::PixelFormat;
 use sonotap::geometry::Point;
 use sonotap::model::look::{LookOptions, Looker};
 use sonotap::overlay::Canvas;
+use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
 use sonotap::scene::{Mode, Notice, Overlay, Scene, Signal};
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
 use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::Nanos;
 
 const SIZE: (u32, u32) = (640, 480);
 const PERIOD: Nanos = Nanos(33_333_333);
@@ -51,7 +52,7 @@ impl Device {
         screen.warm_up(SIZE.0, SIZE.1, PixelFormat::Grey8);
         Self {
             hand,
-            live: Live::with(worker, Wake::default(), LiveConfig { engine, deadline: None }, clock),
+            live: Live::with(worker, Wake::default(), LiveConfig { engine, ..LiveConfig::default() }, clock),
             phantom: Phantom::new(Preset::Cyst, config).unwrap(),
             screen,
             scene: Scene::default(),
@@ -72,10 +73,10 @@ impl Device {
                 self.next_due = self.next_due + PERIOD;
                 self.capture();
             }
-            if let Some(view) = self.live.poll() {
-                self.screen.draw(view.frame, view.scene);
-                self.scene = view.scene.clone();
-                self.live.presented();
+            if let Some(View { frame, scene, ticket }) = self.live.poll() {
+                self.screen.draw(frame, scene);
+                self.scene = scene.clone();
+                self.live.presented(ticket, Light::Now);
             }
             self.hand.fetch_add(1_000_000, Ordering::AcqRel);
         }
@@ -83,10 +84,9 @@ impl Device {
 
     fn capture(&mut self) {
         if self.is_source_running {
-            let mut frame = Frame::default();
+            let mut frame = self.live.input().lease().expect("there is memory for frames");
             self.phantom.render_at(self.next_id, &mut frame);
-            (frame.id, frame.captured) = (FrameId(self.next_id), self.now());
-            self.live.input().put(Arc::new(frame));
+            frame.enter(CaptureTime::Now, None).unwrap();
             self.next_id += 1;
         }
     }

@@ -171,9 +171,9 @@ fn bundled_cine_decodes_to_the_pixels_that_pydicom_sees() {
         (29, [10.36, 10.68, 10.78], [((173, 177), [117; 3]), ((160, 60), [37; 3]), ((140, 100), [11; 3])]),
     ] {
         let frame = &frames[n];
-        assert_eq!(frame.format, PixelFormat::Rgb8);
+        assert_eq!(frame.format(), PixelFormat::Rgb8);
         for (channel, expected) in mean.into_iter().enumerate() {
-            let sum: u64 = frame.pixels.iter().skip(channel).step_by(3).map(|&v| u64::from(v)).sum();
+            let sum: u64 = frame.pixels().iter().skip(channel).step_by(3).map(|&v| u64::from(v)).sum();
             let got = sum as f64 / (320.0 * 240.0);
             assert!((got - expected).abs() < 0.1, "frame {n}, channel {channel}: mean {got}, not {expected}");
         }
@@ -191,25 +191,29 @@ fn region_of_another_size_gives_no_scale() {
     let mut cine = DicomSource::open(HEART.as_ref()).unwrap();
     let mut frame = Frame::default();
     cine.next_into(&mut frame).unwrap();
-    assert_eq!(frame.scale, None);
-    assert_eq!((frame.region.rect, frame.region.content), (frame.bounds(), RegionContent::BMode));
+    assert_eq!(frame.scale(), None);
+    assert_eq!((frame.region().rect, frame.region().content), (frame.bounds(), RegionContent::BMode));
     let reason = cine.scale_refused().unwrap();
     assert!(reason.contains("another size: 84,31 to 595,414 reaches beyond 320x240"), "{reason}");
 
     let tissue = region(1, 1, [0, 0, 199, 199], [0.05, 0.05]);
     let (frame, refused) = with_regions(vec![tissue.clone(), region(3, 3, [0, 300, 500, 470], [0.05, 0.05])]);
-    assert_eq!((frame.scale, frame.region.rect), (None, frame.bounds()), "one box out of bounds discredits them all");
+    assert_eq!(
+        (frame.scale(), frame.region().rect),
+        (None, frame.bounds()),
+        "one box out of bounds discredits them all"
+    );
     assert!(refused.unwrap().contains("another size"));
-    assert!(with_regions(vec![tissue]).0.scale.is_some());
+    assert!(with_regions(vec![tissue]).0.scale().is_some());
 }
 
 #[test]
 fn anisotropic_deltas_give_a_scale_per_axis() {
     let (frame, refused) = with_regions(vec![region(1, 1, [10, 20, 309, 219], [0.05, -0.03])]);
     assert_eq!(refused, None);
-    assert_eq!(frame.region.rect, Rect::new(10.0, 20.0, 310.0, 220.0));
-    assert_eq!(frame.region.content, RegionContent::BMode);
-    let scale = frame.scale.unwrap();
+    assert_eq!(frame.region().rect, Rect::new(10.0, 20.0, 310.0, 220.0));
+    assert_eq!(frame.region().content, RegionContent::BMode);
+    let scale = frame.scale().unwrap();
     assert_eq!((scale.mm_per_px(), scale.source()), ((0.5, 0.3), ScaleSource::DicomRegion));
 }
 
@@ -219,7 +223,7 @@ fn only_centimetres_on_both_axes_give_a_scale() {
         let mut tissue = region(1, 1, [0, 0, 319, 239], [0.05, 0.05]);
         tissue.put(DataElement::new(tag, VR::US, PrimitiveValue::from(unit as u16)));
         let (frame, refused) = with_regions(vec![tissue]);
-        assert_eq!((frame.scale, frame.region.content), (None, RegionContent::BMode));
+        assert_eq!((frame.scale(), frame.region().content), (None, RegionContent::BMode));
         assert!(refused.unwrap().contains("centimetres"));
     }
 }
@@ -247,10 +251,10 @@ fn doppler_region_is_not_taken_for_b_mode() {
         ("nothing", vec![], RegionContent::Unknown, everything),
     ] {
         let (frame, refused) = with_regions(regions);
-        assert_eq!((frame.region.content, frame.region.rect), (content, expected), "{what}");
-        assert_eq!(frame.scale.is_none(), refused.is_some(), "{what}");
+        assert_eq!((frame.region().content, frame.region().rect), (content, expected), "{what}");
+        assert_eq!(frame.scale().is_none(), refused.is_some(), "{what}");
         if matches!(content, RegionContent::Trace | RegionContent::Unknown) {
-            assert_eq!(frame.scale, None, "{what} has a scale");
+            assert_eq!(frame.scale(), None, "{what} has a scale");
         }
     }
 }
@@ -264,9 +268,9 @@ fn tissue_is_chosen_among_traces_and_bars() {
         region(4, 0xA, [0, 130, 319, 149], [0.0, 0.0]),
         region(5, 0, [0, 0, 0, 0], [0.0, 0.0]),
     ]);
-    assert_eq!(frame.region.content, RegionContent::BMode);
-    assert_eq!(frame.region.rect, Rect::new(20.0, 10.0, 220.0, 130.0));
-    assert_eq!((frame.scale.unwrap().mm_per_px(), refused), ((0.4, 0.4), None));
+    assert_eq!(frame.region().content, RegionContent::BMode);
+    assert_eq!(frame.region().rect, Rect::new(20.0, 10.0, 220.0, 130.0));
+    assert_eq!((frame.scale().unwrap().mm_per_px(), refused), ((0.4, 0.4), None));
 }
 
 #[test]
@@ -302,8 +306,8 @@ fn every_photometric_interpretation_becomes_grey_or_rgb() {
             let mut fixture = fixture.clone();
             fixture.syntax = syntax;
             let frame = fixture.first();
-            assert_eq!(frame.format, format, "{what} in {syntax}");
-            assert_eq!(&frame.pixels, expected, "{what} in {syntax}");
+            assert_eq!(frame.format(), format, "{what} in {syntax}");
+            assert_eq!(&frame.pixels(), expected, "{what} in {syntax}");
         }
     }
 }
@@ -315,10 +319,10 @@ fn samples_in_words_are_read_in_every_byte_order() {
     for syntax in [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN, BIG_ENDIAN] {
         let mut packed = Fixture::new(4, 3);
         packed.words(&grey).syntax = syntax;
-        assert_eq!(packed.first().pixels, grey, "8 bits allocated in {syntax}");
+        assert_eq!(packed.first().pixels(), grey, "8 bits allocated in {syntax}");
         let mut wide = Fixture::new(4, 3);
         wide.word(tags::BITS_ALLOCATED, 16).words(&in_words).syntax = syntax;
-        assert_eq!(wide.first().pixels, grey, "16 bits allocated in {syntax}");
+        assert_eq!(wide.first().pixels(), grey, "16 bits allocated in {syntax}");
     }
 }
 
@@ -348,7 +352,7 @@ fn palette_colours_are_looked_up() {
         fixture.put(DataElement::new(values, VR::OW, PrimitiveValue::U16(SmallVec::from_slice(&table))));
     }
     let rows = [[0x10, 0x11, 0x12], [0x10, 0x11, 0x12], [0x20, 0x21, 0x22], [0x30, 0x31, 0x32]];
-    assert_eq!(fixture.first().pixels, rows.concat());
+    assert_eq!(fixture.first().pixels(), rows.concat());
 }
 
 /// An RLE frame (PS3.5 annex G): each segment as one run, or as literals.
@@ -379,19 +383,19 @@ fn rle_frames_are_literals_and_runs_of_planes() {
     let mut source = grey.open().unwrap();
     let mut frame = Frame::default();
     source.next_into(&mut frame).unwrap();
-    assert_eq!(frame.pixels, [7; 12]);
+    assert_eq!(frame.pixels(), [7; 12]);
     source.next_into(&mut frame).unwrap();
-    assert_eq!(frame.pixels, ramp);
+    assert_eq!(frame.pixels(), ramp);
 
     let mut rgb = Fixture::new(4, 3);
     rgb.colour("RGB", 0).encapsulated(uids::RLE_LOSSLESS, vec![], vec![rle(&[&ramp, &[50; 12], &ramp])]);
     let expected: Vec<u8> = ramp.iter().flat_map(|&v| [v, 50, v]).collect();
-    assert_eq!(rgb.first().pixels, expected);
+    assert_eq!(rgb.first().pixels(), expected);
 
     let mut words = Fixture::new(4, 3);
     words.word(tags::BITS_ALLOCATED, 16);
     words.encapsulated(uids::RLE_LOSSLESS, vec![], vec![rle(&[&[0; 12], &ramp])]);
-    assert_eq!(words.first().pixels, ramp);
+    assert_eq!(words.first().pixels(), ramp);
 
     let mut short = Fixture::new(5, 3);
     short.encapsulated(uids::RLE_LOSSLESS, vec![], vec![rle(&[&ramp])]);
@@ -429,7 +433,11 @@ fn jpeg_frames_are_found_in_any_fragments() {
         let mut frame = Frame::default();
         for value in values {
             assert_eq!(source.next_into(&mut frame).unwrap(), Next::Filled);
-            assert!(frame.pixels.iter().all(|v| v.abs_diff(value) <= 1), "{what}: {value} became {:?}", frame.pixels);
+            assert!(
+                frame.pixels().iter().all(|v| v.abs_diff(value) <= 1),
+                "{what}: {value} became {:?}",
+                frame.pixels()
+            );
         }
     }
     let mut fixture = Fixture::new(16, 8);
@@ -458,8 +466,8 @@ fn coded_rgb_is_not_converted_unless_the_frame_says_that_it_is_ycbcr() {
         coded.resize(coded.len().next_multiple_of(2), 0);
         fixture.colour(photometric, 0).encapsulated(uids::JPEG_BASELINE8_BIT, vec![], vec![coded]);
         let frame = fixture.first();
-        let is_close = frame.pixels.iter().zip(expected.iter().cycle()).all(|(a, b): (&u8, &u8)| a.abs_diff(*b) <= 3);
-        assert!(is_close, "{photometric}: {:?}, not {expected:?}", &frame.pixels[..3]);
+        let is_close = frame.pixels().iter().zip(expected.iter().cycle()).all(|(a, b): (&u8, &u8)| a.abs_diff(*b) <= 3);
+        assert!(is_close, "{photometric}: {:?}, not {expected:?}", &frame.pixels()[..3]);
     }
 }
 
@@ -676,16 +684,17 @@ fn a_cine_ends_rewinds_and_reuses_the_frame() {
     let mut fixture = Fixture::new(4, 3);
     fixture.frames("2").bytes(&(0..24).collect::<Vec<u8>>());
     let mut source = fixture.open().unwrap();
-    let mut frame = Frame { id: FrameId(7), captured: Nanos(9), ..Frame::default() };
+    let mut frame = Frame::default();
+    frame.stamp(FrameId(7), Nanos(9));
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::Filled);
-    let buffer = frame.pixels.as_ptr();
+    let buffer = frame.pixels().as_ptr();
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::Filled);
-    assert_eq!(frame.pixels, (12..24).collect::<Vec<u8>>());
+    assert_eq!(frame.pixels(), (12..24).collect::<Vec<u8>>());
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::End);
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::End);
     source.rewind();
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::Filled);
-    assert_eq!(frame.pixels, (0..12).collect::<Vec<u8>>());
-    assert_eq!(frame.pixels.as_ptr(), buffer, "the pixel buffer was allocated again");
-    assert_eq!((frame.id, frame.captured), (FrameId(7), Nanos(9)), "id and time are the capture side's");
+    assert_eq!(frame.pixels(), (0..12).collect::<Vec<u8>>());
+    assert_eq!(frame.pixels().as_ptr(), buffer, "the pixel buffer was allocated again");
+    assert_eq!((frame.id(), frame.captured()), (FrameId(7), Nanos(9)), "id and time are the capture side's");
 }

@@ -23,9 +23,11 @@ do_install:append() {
     cp -r ${S}/models/student ${D}${datadir}/sonotap/models/
     install -D -m 0644 ${S}/firmware-config/udev/70-sonotap.rules ${D}${nonarch_base_libdir}/udev/rules.d/70-sonotap.rules
     install -D -m 0644 ${S}/firmware-config/systemd/sonotap.service ${D}${systemd_system_unitdir}/sonotap.service
+    install -D -m 0644 ${S}/firmware-config/systemd/sonotap-failed.service ${D}${systemd_system_unitdir}/sonotap-failed.service
+    install -D -m 0644 ${S}/firmware-config/sysusers.d/sonotap.conf ${D}${nonarch_libdir}/sysusers.d/sonotap.conf
     install -D -m 0644 ${S}/firmware-config/tmpfiles.d/sonotap.conf ${D}${nonarch_libdir}/tmpfiles.d/sonotap.conf
     install -D -m 0644 ${S}/firmware-config/profiles/usb-grabber-raspberry-pi.toml ${D}${sysconfdir}/sonotap/sonotap.toml
 }
 
-FILES:${PN} += "${datadir}/sonotap ${nonarch_base_libdir}/udev ${nonarch_libdir}/tmpfiles.d"
+FILES:${PN} += "${datadir}/sonotap ${nonarch_base_libdir}/udev ${nonarch_libdir}/tmpfiles.d ${nonarch_libdir}/sysusers.d ${systemd_system_unitdir}/sonotap-failed.service"
 CONFFILES:${PN} += "${sysconfdir}/sonotap/sonotap.toml"

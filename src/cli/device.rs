@@ -8,7 +8,6 @@ use sonotap::profile::{DisplayKind, Profile};
 
 use super::RunArguments;
 use super::displays::Wanted;
-use super::output::say;
 
 /// The profile of `--config`, with what the arguments say instead.
 pub fn effective(arguments: &RunArguments, wanted: &Wanted) -> Result<Profile> {
@@ -38,31 +37,23 @@ fn look_at(profile: &mut Profile, wanted: &Wanted) {
     }
 }
 
-/// Takes what a killed run left off the screen: black, and the text console where there is one.
+/// Takes what a killed run left off the screen: black, or `text` for `seconds`, and then the text console where there is one.
 #[cfg(feature = "kms")]
-pub fn blank(config: &Path, display: &[String]) -> Result<()> {
+pub fn blank(config: &Path, display: &[String], text: &str, seconds: f64) -> Result<()> {
     use sonotap::display::Presented;
-    use sonotap::overlay::Canvas;
-    use sonotap::units::{FrameId, Nanos};
+    use sonotap::overlay::sign;
 
+    let is_stopped = super::stage::stop_flag()?;
     let mut profile = Profile::load(config)?;
     look_at(&mut profile, &Wanted::parse(display)?);
     let mut screen = open_bare(&profile)?;
-    let (width, height) = screen.size();
-    let nothing = Presented { frame: FrameId(0), captured: Nanos(0), presented: Nanos(0) };
-    screen.present(&Canvas::new(width, height), &nothing)?;
-    Ok(screen.finish()?)
-}
-
-/// Obeys `--check-config` and `--print-config`; whether one of them was given.
-pub fn is_only_asked(arguments: &RunArguments, profile: &Profile) -> Result<bool> {
-    if arguments.print_config {
-        say(profile.to_toml().trim_end())?;
-    } else if arguments.check_config {
-        let path = arguments.config.as_deref().unwrap_or(Path::new(""));
-        say(format!("{}: good", path.display()))?;
+    let nothing = Presented::default();
+    screen.present(&sign(screen.size(), text), &nothing, &mut || true)?;
+    let end = std::time::Instant::now() + std::time::Duration::from_secs_f64(seconds);
+    while std::time::Instant::now() < end && !is_stopped.load(std::sync::atomic::Ordering::Acquire) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    Ok(arguments.print_config || arguments.check_config)
+    Ok(screen.finish()?)
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32)> {

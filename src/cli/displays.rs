@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sonotap::display::{Display, Key, NullDisplay, Presence, Presented, Recorder};
+use sonotap::display::{Display, FlipDisplay, Key, NullDisplay, Presence, Presentation, Presented, Recorder};
 use sonotap::error::{Error, Result as SonotapResult};
+use sonotap::glass::DisplayTiming;
 use sonotap::input::Contact;
 use sonotap::overlay::Canvas;
 use sonotap::overlay::theme::Theme;
@@ -16,7 +17,7 @@ use sonotap::units::{FrameId, Nanos};
 use super::device;
 
 /// Dots per inch of a screen that nobody described: the 7 inch panel with 800x480 px.
-const DPI: f32 = 133.0;
+pub const DPI: f32 = 133.0;
 
 /// What the arguments ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -83,16 +84,21 @@ pub struct Displays {
 }
 
 impl Displays {
-    /// Opens the display that is looked at, without recordings yet.
-    pub fn open(profile: &Profile) -> Result<Self> {
+    /// Opens the display that is looked at, without recordings yet; `flip_hz` is the beat of a simulated screen.
+    pub fn open(profile: &Profile, flip_hz: Option<f64>) -> Result<Self> {
         let [width, height] = profile.display.size;
         let kind = profile.display.kind;
         let main: Box<dyn Display> = match kind {
             DisplayKind::Window => open_window((width, height)).context("--display window")?,
             DisplayKind::None => {
                 let dpi = profile.display.dpi.unwrap_or(DPI);
-                Box::new(Headless { null: NullDisplay::new(width, height), dpi })
+                let screen: Box<dyn Display> = match flip_hz {
+                    Some(hz) => Box::new(FlipDisplay::new(width, height, hz).context("--flip-hz")?),
+                    None => Box::new(NullDisplay::new(width, height)),
+                };
+                Box::new(Headless { screen, dpi })
             }
+            _ if flip_hz.is_some() => bail!("--flip-hz: expected --display none, got a display of its own"),
             DisplayKind::Auto | DisplayKind::Drm | DisplayKind::Fbdev => device::open_screen(profile)?,
         };
         Ok(Self { main, kind, recorders: Vec::new(), dropped: 0, failure: None })
@@ -126,9 +132,16 @@ impl Displays {
         self.main.as_mut()
     }
 
-    /// Presents to who looks and, if wanted, to the recordings.
-    pub fn present(&mut self, canvas: &Canvas, shown: &Presented, is_recorded: bool) -> Result<()> {
-        self.main.present(canvas, shown)?;
+    /// Presents to who looks and, if it came to be shown and is wanted, to the recordings.
+    pub fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_recorded: bool,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        let presentation = self.main.present(canvas, shown, is_in_time)?;
+        let is_recorded = is_recorded && presentation != Presentation::Withheld;
         let is_looked_at = self.is_looked_at();
         let (dropped, failure) = (&mut self.dropped, &mut self.failure);
         if is_recorded {
@@ -144,7 +157,7 @@ impl Displays {
                 }
             });
         }
-        Ok(())
+        Ok(presentation)
     }
 
     /// Closes everything; gives the pictures that recordings left out because their writer was busy, and the first
@@ -163,25 +176,33 @@ impl Displays {
 
 /// Nobody looks, but sizes are as if on a screen of this resolution.
 struct Headless {
-    null: NullDisplay,
+    screen: Box<dyn Display>,
     dpi: f32,
 }
 
 impl Display for Headless {
     fn size(&self) -> (u32, u32) {
-        self.null.size()
+        self.screen.size()
     }
     fn dpi(&self) -> f32 {
         self.dpi
     }
-    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> SonotapResult<()> {
-        self.null.present(canvas, shown)
+    fn timing(&self) -> DisplayTiming {
+        self.screen.timing()
+    }
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> SonotapResult<Presentation> {
+        self.screen.present(canvas, shown, is_in_time)
     }
     fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> SonotapResult<Presence> {
-        self.null.contacts(now, shown, out)
+        self.screen.contacts(now, shown, out)
     }
     fn finish(&mut self) -> SonotapResult<()> {
-        self.null.finish()
+        self.screen.finish()
     }
 }
 

@@ -18,10 +18,10 @@ pub enum Feed {
 impl Feed {
     /// Starts it.
     pub fn start(origin: Origin, play: PlayConfig, capture: CaptureConfig, live: &Live) -> Result<Self> {
-        let (clock, slot) = (live.clock().clone(), live.input());
+        let input = live.input();
         Ok(match origin {
-            Origin::Played(source) => Self::Player(Player::start(source, play, clock, slot)?),
-            Origin::Camera(camera) => Self::Capture(Capture::start(camera, capture, clock, slot)?),
+            Origin::Played(source) => Self::Player(Player::start(source, play, input)?),
+            Origin::Camera(camera) => Self::Capture(Capture::start(camera, capture, input)?),
         })
     }
 
@@ -57,7 +57,7 @@ impl Feed {
                 let r = capture.report();
                 Played {
                     played: r.delivered,
-                    pool_empty: r.pool_empty,
+                    no_buffer: r.no_buffer,
                     late: 0,
                     displaced: r.displaced,
                     has_ended: capture.has_ended(),

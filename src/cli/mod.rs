@@ -12,6 +12,7 @@ mod feed;
 mod model;
 mod output;
 mod quantize;
+mod rehearse;
 mod report;
 mod run;
 mod segment;
@@ -102,6 +103,12 @@ enum Command {
         /// Another screen than the profile's, as in `run`.
         #[arg(long, value_name = "KIND[:PATH]")]
         display: Option<String>,
+        /// Words across the screen.
+        #[arg(long, default_value = "")]
+        text: String,
+        /// How long they stay, until SIGTERM at the longest.
+        #[arg(long, value_name = "S", default_value_t = 0.0)]
+        seconds: f64,
     },
     /// Say what this device can do, and what is missing.
     Doctor {
@@ -163,7 +170,7 @@ pub struct RunArguments {
     /// Device profile (TOML): camera, screen, touch panel. Other arguments win over it.
     #[arg(long, value_name = "PROFILE.toml")]
     pub config: Option<PathBuf>,
-    /// Check --config and stop.
+    /// Check --config, by all that the first frame and the first tap will run, and stop.
     #[arg(long, requires = "config", conflicts_with = "print_config")]
     pub check_config: bool,
     /// Print the profile that the arguments and --config come to, with every key, and stop.
@@ -182,7 +189,7 @@ pub struct RunArguments {
     /// Frames a second; by default as recorded, else 30.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub fps: Option<f64>,
-    /// Greatest age of a frame when it is shown; by default one frame period.
+    /// Greatest age of a frame when it first is at the glass; by default one frame period.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub deadline_ms: Option<f64>,
     /// Stop after so long; by default a window plays until it is closed, --config until SIGTERM, a file once through, a
@@ -201,6 +208,9 @@ pub struct RunArguments {
     /// Swap left and right on the screen.
     #[arg(long)]
     pub mirror: bool,
+    /// With --display none: a simulated screen that shows a picture at its next refresh, N times a second.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub flip_hz: Option<f64>,
     /// Seed of a phantom.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     pub seed: u64,
@@ -343,7 +353,10 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         #[cfg(feature = "v4l2")]
         Some(Command::Cameras { json }) => cameras::cameras(json),
         #[cfg(feature = "kms")]
-        Some(Command::Blank { config, display }) => device::blank(&config, display.as_slice()),
+        Some(Command::Blank { config, display, text, seconds }) => {
+            run::check_seconds(seconds)?;
+            device::blank(&config, display.as_slice(), &text, seconds)
+        }
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }
 }

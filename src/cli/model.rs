@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use sonotap::model::pin::pin_of;
 use sonotap::model::self_test;
 
 use super::output::{say, say_json};
@@ -11,11 +12,12 @@ use super::output::{say, say_json};
 /// Checks a model folder and says what was found.
 pub fn verify(folder: &Path, as_json: bool) -> Result<()> {
     let r = self_test::verify(folder).with_context(|| folder.display().to_string())?;
+    let pin = pin_of(folder)?;
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
     if as_json {
         let files: Vec<_> = r.files.iter().map(|f| json!({ "file": f.file, "sha256": f.sha256 })).collect();
         let report = json!({
-            "name": r.name, "kind": format!("{:?}", r.kind), "side": r.spec.side, "mask_cells": r.spec.mask_cells,
+            "name": r.name, "pin": pin, "kind": format!("{:?}", r.kind), "side": r.spec.side, "mask_cells": r.spec.mask_cells,
             "files": files,
             "self_test": {
                 "logit_difference_max": r.difference.logit_max, "logit_tolerance": r.tolerance.logit_max,
@@ -31,6 +33,7 @@ pub fn verify(folder: &Path, as_json: bool) -> Result<()> {
     }
     let mut lines =
         vec![format!("{} ({:?}): input {} px, masks {} cells", r.name, r.kind, r.spec.side, r.spec.mask_cells)];
+    lines.push(format!("  pin              {pin}"));
     lines.extend(r.files.iter().map(|f| format!("  {:<16} SHA-256 {:.16} as stated", f.file, f.sha256)));
     let (difference, tolerance) = (&r.difference, &r.tolerance);
     lines.push(format!(

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
+use sonotap::durable::PartFile;
 use sonotap::mask::Bitmap;
 use sonotap::overlay::Canvas;
 
@@ -52,32 +53,20 @@ impl Files {
 
     /// Writes them all. When one cannot be written, none of them is changed.
     pub fn write(self) -> Result<()> {
-        let parts: Vec<_> = self.files.iter().map(|(path, _)| part_of(path)).collect();
-        let written = self.files.iter().zip(&parts).try_for_each(|((path, bytes), part)| {
-            if path.is_dir() {
-                bail!("{}: expected a file to write, got a folder", path.display());
-            }
-            let whole = std::fs::File::create(part).and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
-            whole.with_context(|| format!("{}: cannot be written", path.display()))
+        let mut parts = Vec::with_capacity(self.files.len());
+        let written = self.files.iter().try_for_each(|(path, bytes)| {
+            let begun = PartFile::create(path).with_context(|| path.display().to_string())?;
+            parts.push((path, begun));
+            let Some((_, part)) = parts.last_mut() else { return Ok(()) };
+            part.write_all(bytes).with_context(|| format!("{}: cannot be written", path.display()))?;
+            part.sync().with_context(|| path.display().to_string())
         });
-        let named = written.and_then(|()| {
-            self.files.iter().zip(&parts).try_for_each(|((path, _), part)| {
-                std::fs::rename(part, path).with_context(|| format!("{}: cannot be written", path.display()))
-            })
-        });
-        if named.is_err() {
-            // Those that were never begun are not there; there is nothing to say about it.
-            parts.iter().for_each(|part| drop(std::fs::remove_file(part)));
+        if written.is_err() {
+            parts.into_iter().for_each(|(_, part)| part.discard());
+            return written;
         }
-        named
+        parts.into_iter().try_for_each(|(path, part)| part.publish().with_context(|| path.display().to_string()))
     }
-}
-
-/// `path` with `.part` at its end.
-fn part_of(path: &Path) -> PathBuf {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    part.into()
 }
 
 /// Refuses a name that does not say PNG, and a file that is to be written twice.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use sonotap::pipeline::capture;
-use sonotap::pipeline::live::LiveReport;
+use sonotap::pipeline::live::{DeadlineReport, LiveReport};
 use sonotap::pipeline::player::Played;
 use sonotap::pipeline::stats::Summary;
 
@@ -27,6 +27,8 @@ pub struct RunReport {
     pub capture: CaptureReport,
     /// Of the camera, where there is one.
     pub camera: Option<capture::CaptureReport>,
+    /// What became of the deadline.
+    pub deadline: DeadlineReport,
     /// Of the live path.
     pub live: LiveReport,
     /// Frames that the recording left out because its writer was busy.
@@ -48,15 +50,15 @@ pub struct CaptureReport {
     pub played: u64,
     /// Not taken before the next came.
     pub displaced: u64,
-    /// Left out because all frames were held.
-    pub pool_empty: u64,
+    /// Left out because all memory for frames was in use.
+    pub no_buffer: u64,
     /// Left out because the source was late.
     pub late: u64,
 }
 
 impl From<Played> for CaptureReport {
     fn from(p: Played) -> Self {
-        Self { played: p.played, displaced: p.displaced, pool_empty: p.pool_empty, late: p.late }
+        Self { played: p.played, displaced: p.displaced, no_buffer: p.no_buffer, late: p.late }
     }
 }
 
@@ -84,7 +86,7 @@ impl fmt::Display for RunReport {
             "dropped  {} display busy, {} past deadline, {} no buffer, {} source late; {} recording, {} looks skipped",
             self.capture.displaced + live.drops.display_busy,
             live.drops.past_deadline,
-            self.capture.pool_empty,
+            self.capture.no_buffer,
             self.capture.late,
             self.recording_dropped,
             live.drops.model_busy
@@ -94,6 +96,19 @@ impl fmt::Display for RunReport {
             write!(f, "{} pictures skipped, {} damaged; ", c.skipped, c.damaged)?;
             writeln!(f, "longest time without {:.0} ms, last {:.0} ms", c.outage_max_ms, c.outage_last_ms)?;
         }
+        let d = &self.deadline;
+        writeln!(
+            f,
+            "deadline {} late under LIVE, {} late and said so, {} of which nobody said when they were shown",
+            d.late_under_live, d.late_said, d.unconfirmed
+        )?;
+        if let Some(w) = d.worst {
+            writeln!(
+                f,
+                "oldest   {:.1} ms at the glass: {:.1} to the display thread, {:.1} prepare, {:.1} draw, {:.1} to the glass",
+                w.age, w.to_display_thread, w.prepare, w.draw, w.to_glass
+            )?;
+        }
         let s = live.shown;
         writeln!(
             f,
@@ -101,14 +116,30 @@ impl fmt::Display for RunReport {
             s.exact, s.carried, s.stale, s.hidden, s.lost
         )?;
         writeln!(f, "{:<26}{:>7}{:>9}{:>9}{:>9}{:>9}{:>9}", "ms", "n", "p50", "p95", "p99", "p99.9", "max")?;
-        row(f, &format!("frame age (limit {:.1})", live.deadline_ms), &live.frame_age)?;
+        let (deadline, age) = (&self.deadline, &self.deadline.age_at_glass_ms);
+        if age.count > 0 {
+            writeln!(
+                f,
+                "{:<26}{:>7}{:>9.2}{:>9}{:>9.2}{:>9.2}{:>9.2}",
+                format!("age at the glass ({:.1})", deadline.limit_ms),
+                age.count,
+                age.p50,
+                "",
+                age.p99,
+                age.p999,
+                age.max
+            )?;
+        }
+        row(f, "  to the display thread", &live.to_display_thread)?;
+        row(f, "  prepare", &live.prepare)?;
+        row(f, "  draw", &live.draw)?;
+        row(f, "  hand-over to glass", &live.to_glass)?;
         row(f, "tap to marker", &live.tap_to_marker)?;
         row(f, "tap to outline", &live.tap_to_mask)?;
         row(f, "look: encoder", &live.encode)?;
         row(f, "look: decoder", &live.decode)?;
         row(f, "look: all", &live.look)?;
         row(f, "motion and carrying", &live.motion)?;
-        row(f, "draw and present", &live.draw)?;
         let since = |t: Option<f64>| t.map_or("none".into(), |t| format!("{t:.0} ms"));
         let (frame, mask) = (since(self.first_frame_ms), since(self.first_mask_ms));
         write!(f, "\nfrom start: first frame {frame}, first outline {mask}")?;
@@ -130,7 +161,7 @@ impl RunReport {
         let past = self.live.drops.past_deadline;
         let is_late = past > self.live.frames;
         let late = is_late.then(|| {
-            let limit = self.live.deadline_ms;
+            let limit = self.deadline.limit_ms;
             format!("most frames were older than {limit:.1} ms before they could be shown: give a longer --deadline-ms")
         });
         let missed = self.steps_missed;

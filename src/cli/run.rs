@@ -1,7 +1,7 @@
 //! `sonotap run`, and the demonstration when no command is given.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -9,34 +9,34 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sonotap::display::Presented;
 use sonotap::engine::EngineConfig;
-use sonotap::engine::cine::CineRing;
+use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
 use sonotap::heat::HeatWatch;
 use sonotap::input::script::Script;
 use sonotap::model::look::{LookOptions, Looker};
-use sonotap::model::sam::Loaded;
+use sonotap::model::sam::TractSam;
 use sonotap::overlay::LayoutConfig;
 use sonotap::pipeline::capture::CaptureConfig;
 use sonotap::pipeline::live::{Live, LiveConfig};
 use sonotap::pipeline::player::PlayConfig;
-use sonotap::profile::Profile;
+use sonotap::profile::{ModelProfile, Profile};
 use sonotap::scene::Overlay;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::source::SourceDescription;
 use sonotap::source::camera::Patience;
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::Nanos;
 
 use super::device;
 use super::displays::{self, Displays, Wanted};
 use super::feed::Feed;
-use super::output::{Files, png_of, say, say_json};
+use super::output::{Files, message, png_of, say, say_json};
+use super::rehearse::rehearse;
 use super::report::{ObjectReport, RunReport};
 use super::service::Service;
 use super::sheet::Sheet;
+use super::source::Opened;
 use super::stage::{Playing, Stage, stop_flag};
 use super::{RunArguments, assets, source};
 
-/// Frames beyond the cine ring: one being filled, in the slot, on the screen, at the model, and on the ways between.
-const FRAMES_ON_THE_WAY: usize = 6;
 /// Length of a run whose source has no end of its own, where nobody can close it and nobody said how long.
 const ENDLESS_SECONDS: f64 = 10.0;
 /// Length of the demonstration without a window, and of its recording with one.
@@ -47,6 +47,7 @@ const DEMO_FOLDER: &str = "sonotap-out";
 const FPS: RangeInclusive<f64> = 0.1..=1000.0;
 const DEADLINE_MS: RangeInclusive<f64> = 0.1..=60_000.0;
 const SECONDS: RangeInclusive<f64> = 0.01..=86_400.0;
+const FLIP_HZ: RangeInclusive<f64> = 1.0..=1000.0;
 
 /// Plays the bundled cine with the bundled gesture; leaves a GIF, a contact sheet and the figures.
 pub fn demo() -> Result<()> {
@@ -77,6 +78,7 @@ pub fn demo() -> Result<()> {
         size: None,
         dpi: None,
         mirror: false,
+        flip_hz: None,
         seed: 1,
         json: false,
     };
@@ -99,8 +101,14 @@ pub fn demo() -> Result<()> {
 /// Plays a source as the arguments say.
 pub fn run(arguments: &RunArguments) -> Result<()> {
     let plan = Plan::new(arguments)?;
-    if device::is_only_asked(arguments, &plan.profile)? {
-        return Ok(());
+    if arguments.print_config {
+        return say(plan.profile.to_toml().trim_end());
+    }
+    if arguments.check_config {
+        let [width, height] = plan.profile.display.size;
+        rehearse(&plan.profile, plan.screen_of((width, height), displays::DPI, false)?)?;
+        let path = arguments.config.as_deref().unwrap_or(Path::new(""));
+        return say(format!("{}: good", path.display()));
     }
     let report = play(arguments, plan, None, None)?;
     match arguments.json {
@@ -121,6 +129,7 @@ struct Plan {
     deadline: Option<Nanos>,
     period: Option<Nanos>,
     seconds: Option<f64>,
+    flip_hz: Option<f64>,
     wanted: Wanted,
     script: Option<Script>,
 }
@@ -136,30 +145,38 @@ impl Plan {
             profile,
             period: fps.map(|fps| Nanos::from_secs_f64(1.0 / fps)),
             seconds: within("--seconds", arguments.seconds, SECONDS)?,
+            flip_hz: within("--flip-hz", arguments.flip_hz, FLIP_HZ)?,
             wanted,
             script: arguments.taps.as_deref().map(Script::load).transpose()?,
         })
     }
 
     /// How a camera is captured.
-    fn capture(&self, cine_bytes: usize) -> CaptureConfig {
+    fn capture(&self) -> CaptureConfig {
         let mut patience = Patience::default();
         if let Some(camera) = &self.profile.camera {
             patience.stall = Nanos::from_secs_f64(camera.stall_ms / 1e3);
             patience.retry = Nanos::from_secs_f64(camera.retry_ms / 1e3);
         }
-        CaptureConfig { patience, annotation: self.profile.annotation(), cine_bytes }
+        CaptureConfig { patience, annotation: self.profile.annotation() }
     }
 
-    /// The screen, with nothing on it yet.
+    /// The screen of a display, with nothing on it yet.
     fn screen(&self, displays: &mut Displays, pictures: &SourceDescription) -> Result<Screen> {
         let is_window = displays.is_window();
-        let main = displays.main();
+        let (size, dpi) = (displays.main().size(), displays.main().dpi());
+        let mut screen = self.screen_of(size, dpi, is_window)?;
+        screen.warm_up(pictures.width, pictures.height, pictures.format);
+        Ok(screen)
+    }
+
+    /// A screen of that size, display px, whose display says `dpi`.
+    fn screen_of(&self, size: (u32, u32), dpi: f32, is_window: bool) -> Result<Screen> {
         let profile = &self.profile;
         let layout = LayoutConfig { handedness: profile.handedness(), ..LayoutConfig::default() };
-        let dpi = profile.display.dpi.unwrap_or(main.dpi());
+        let dpi = profile.display.dpi.unwrap_or(dpi);
         let config = ScreenConfig {
-            size: main.size(),
+            size,
             dpi,
             layout,
             is_mirrored: profile.image.mirror,
@@ -170,44 +187,40 @@ impl Plan {
                 None => Pointer::Gloves,
             },
         };
-        let mut screen = Screen::new(config).context("--size, --dpi")?;
-        screen.warm_up(pictures.width, pictures.height, pictures.format);
-        Ok(screen)
+        Screen::new(config).context("--size, --dpi")
     }
 }
 
 fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option<&mut Sheet>) -> Result<RunReport> {
     let began = Instant::now();
     let is_stopped = stop_flag()?;
-    let opened = source::open(arguments.source.as_deref(), &plan.profile, plan.period, arguments.seed)?;
+    let opened = open_source(arguments, &plan, &is_stopped)?;
     let pictures = opened.pictures.clone();
     if let Some(script) = &plan.script {
         script.check_against(pictures.width, pictures.height)?;
     }
-    let mut displays = Displays::open(&plan.profile)?;
+    let mut displays = Displays::open(&plan.profile, plan.flip_hz)?;
     let screen = plan.screen(&mut displays, &pictures)?;
-    let nothing = Presented { frame: FrameId(0), captured: Nanos(0), presented: Nanos(0) };
-    displays.main().present(screen.canvas(), &nothing)?;
-    let loaded = load_unless_stopped(plan.profile.model.folder.clone(), &is_stopped)?;
+    displays.main().present(screen.canvas(), &Presented::default(), &mut || true)?;
+    let model = plan.profile.model.clone();
+    let loaded = unless_stopped("loader", &is_stopped, move || assets::load_model(&model))?;
     let size = displays.main().size();
     displays.begin_recordings(&plan.wanted, size)?;
 
     let is_still = pictures.frames == Some(1);
     let period = plan.period.or(pictures.frame_period).unwrap_or(EngineConfig::default().period);
     let engine = EngineConfig { period, ..EngineConfig::default() };
-    let cine_bytes = engine.cine_bytes;
-    let frame_bytes = pictures.width as usize * pictures.height as usize * pictures.format.bytes();
-    let pool_frames = CineRing::capacity_for(engine.cine_bytes, frame_bytes) + FRAMES_ON_THE_WAY;
-    let looker = Looker::new(Box::new(loaded.segmenter), LookOptions::default());
-    let live = Live::start(looker, LiveConfig { engine, deadline: plan.deadline })?;
+    let display = displays.main().timing();
+    let config = LiveConfig { engine, deadline: plan.deadline, display };
+    let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;
     let has_no_end = opened.is_endless || is_still && !arguments.is_looped;
     // A device runs until it is told to stop, whether somebody looks or not.
     let is_device = arguments.config.is_some();
     let seconds = plan.seconds.or((has_no_end && !is_closable && !is_device).then_some(ENDLESS_SECONDS));
-    let play = PlayConfig { period, is_looped, pool_frames };
-    let feed = Feed::start(opened.origin, play, plan.capture(cine_bytes), &live)?;
+    let play = PlayConfig { period, is_looped };
+    let feed = Feed::start(opened.origin, play, plan.capture(), &live)?;
     let mut stage = Stage {
         presented: live.clock().now(),
         live,
@@ -237,6 +250,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
         first_mask_ms: first_ms[1],
         capture: capture.into(),
         camera,
+        deadline: live.report().deadline,
         live: live.report(),
         recording_dropped,
         recording_failed: failure.map(|e| e.to_string()),
@@ -246,21 +260,46 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
     })
 }
 
-/// Loads the model; a request to stop is heard meanwhile, since a slow machine needs long for it.
-fn load_unless_stopped(folder: Option<PathBuf>, is_stopped: &AtomicBool) -> Result<Loaded> {
+/// Opens the source where a request to stop is heard: a large file, a slow disk or a pipe may take as long as they like.
+fn open_source(arguments: &RunArguments, plan: &Plan, is_stopped: &AtomicBool) -> Result<Opened> {
+    let (spec, profile, period, seed) = (arguments.source.clone(), plan.profile.clone(), plan.period, arguments.seed);
+    unless_stopped("opener", is_stopped, move || source::open(spec.as_deref(), &profile, period, seed))
+}
+
+/// Does something on a thread of its own, and hears a request to stop meanwhile.
+fn unless_stopped<T: Send + 'static>(
+    name: &str,
+    is_stopped: &AtomicBool,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (give, take) = mpsc::channel();
     std::thread::Builder::new()
-        .name("loader".into())
+        .name(name.into())
         // Nobody hears it when the run was stopped.
-        .spawn(move || drop(give.send(assets::load_model(folder.as_deref()))))
-        .context("no thread to load the model with")?;
+        .spawn(move || drop(give.send(work())))
+        .with_context(|| format!("no thread for the {name}"))?;
     loop {
         match take.recv_timeout(Duration::from_millis(20)) {
-            Ok(loaded) if !is_stopped.load(Ordering::Acquire) => return loaded,
+            Ok(done) if !is_stopped.load(Ordering::Acquire) => return done,
             Err(RecvTimeoutError::Timeout) if !is_stopped.load(Ordering::Acquire) => {}
-            Err(RecvTimeoutError::Disconnected) => bail!("the model's loading panicked"),
+            Err(RecvTimeoutError::Disconnected) => bail!("the {name} panicked"),
             Ok(_) | Err(RecvTimeoutError::Timeout) => bail!("stopped before the first frame"),
         }
+    }
+}
+
+/// What looks: the model that is loaded, and the same loaded again whenever its thread has died.
+fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult<Looker> + Send {
+    let mut first = Some(first);
+    move || {
+        let segmenter = match first.take() {
+            Some(segmenter) => segmenter,
+            None => {
+                let loaded = assets::load_model(&model);
+                loaded.map_err(|e| Error::new(ErrorKind::Model, message(&e)))?.segmenter
+            }
+        };
+        Ok(Looker::new(Box::new(segmenter), LookOptions::default()))
     }
 }
 
@@ -278,6 +317,12 @@ fn objects(live: &Live) -> Vec<ObjectReport> {
         area_px: o.measurements.map(|m| m.area_px),
     };
     live.engine().scene().objects.iter().map(of).collect()
+}
+
+/// Refuses a time that is none.
+#[cfg(feature = "kms")]
+pub fn check_seconds(seconds: f64) -> Result<()> {
+    within("--seconds", Some(seconds), 0.0..=*SECONDS.end()).map(drop)
 }
 
 fn within(name: &str, value: Option<f64>, range: RangeInclusive<f64>) -> Result<Option<f64>> {

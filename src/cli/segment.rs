@@ -15,6 +15,7 @@ use sonotap::measure::{Measurements, measure};
 use sonotap::model::ModelSpec;
 use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
 use sonotap::overlay::still::{Caption, still};
+use sonotap::profile::ModelProfile;
 use sonotap::prompt::Polarity;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::{FrameSource, Next, images};
@@ -34,7 +35,7 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     check_prompts(&prompts, &frame)?;
     let previous_mask = arguments.prev.as_deref().map(|path| mask_of_size(path, &frame)).transpose()?;
     let options = LookOptions { target_crop: !arguments.whole_frame, ..LookOptions::default() };
-    let model = assets::load_model(arguments.model.as_deref())?;
+    let model = assets::load_model(&ModelProfile { folder: arguments.model.clone(), pin: None })?;
     let mut looker = Looker::new(Box::new(model.segmenter), options);
     prompts.previous = previous_mask.map(|mask| previous(&mask, &frame, looker.spec()));
     let (mut looks, began) = (Vec::new(), Instant::now());
@@ -48,8 +49,8 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     check_candidate(arguments.candidate, look)?;
     let mut outline = Outline::default();
     Tracer::new(ISLAND_PX2_MIN).trace(grid, &mut outline);
-    let measured = measure(&outline, frame.scale.as_ref());
-    let mask = grid.to_bitmap(frame.width, frame.height);
+    let measured = measure(&outline, frame.scale().as_ref());
+    let mask = grid.to_bitmap(frame.width(), frame.height());
     let mut files = Files::default();
     if let Some(path) = out {
         files.add(path, png_of_mask(&mask)?);
@@ -88,7 +89,7 @@ fn prompts(arguments: &SegmentArguments) -> Result<LookPrompts> {
 }
 
 fn check_prompts(prompts: &LookPrompts, frame: &Frame) -> Result<()> {
-    let (w, h) = (frame.width, frame.height);
+    let (w, h) = (frame.width(), frame.height());
     for (p, _) in &prompts.clicks {
         if !frame.contains(*p) {
             bail!("--point: expected 0 <= x < {w}, 0 <= y < {h}, got {},{}", p.x, p.y);
@@ -145,8 +146,8 @@ fn open(path: &Path) -> Result<(Frame, Option<String>)> {
     if source.next_into(&mut frame)? == Next::End {
         bail!("{}: expected at least one frame, got none", path.display());
     }
-    if !frame.region.content.is_segmentable() {
-        bail!("{}: expected a B-mode image, got {:?}", path.display(), frame.region.content);
+    if !frame.region().content.is_segmentable() {
+        bail!("{}: expected a B-mode image, got {:?}", path.display(), frame.region().content);
     }
     let refused = source.scale_refused().map(str::to_owned);
     Ok((frame, refused))
@@ -165,9 +166,9 @@ fn is_dicom(path: &Path) -> bool {
 /// A mask image of the size of the frame.
 fn mask_of_size(path: &Path, frame: &Frame) -> Result<Frame> {
     let mask = images::load_still(path).context("--prev")?;
-    let (w, h) = (frame.width, frame.height);
-    if (mask.width, mask.height) != (w, h) {
-        bail!("--prev: {}: expected the image's size {w}x{h}, got {}x{}", path.display(), mask.width, mask.height);
+    let (w, h) = (frame.width(), frame.height());
+    if (mask.width(), mask.height()) != (w, h) {
+        bail!("--prev: {}: expected the image's size {w}x{h}, got {}x{}", path.display(), mask.width(), mask.height());
     }
     if !(0..h).any(|y| (0..w).any(|x| is_inside(&mask, x, y))) {
         bail!("--prev: {}: expected something brighter than 127, got nothing", path.display());
@@ -181,10 +182,10 @@ fn is_inside(mask: &Frame, x: u32, y: u32) -> bool {
 
 /// A mask image as the grid that the model takes: each cell's share of inside pixels, as a logit of -8 to 8.
 fn previous(mask: &Frame, frame: &Frame, spec: ModelSpec) -> LogitGrid {
-    let mut grid = LogitGrid::background(spec.mask_cells, ModelView::new(frame.region.rect, spec.side));
+    let mut grid = LogitGrid::background(spec.mask_cells, ModelView::new(frame.region().rect, spec.side));
     let mut counts = vec![(0u32, 0u32); spec.mask_cells * spec.mask_cells];
-    for y in 0..mask.height {
-        for x in 0..mask.width {
+    for y in 0..mask.height() {
+        for x in 0..mask.width() {
             let p = grid.view().to_model(Point::new(x as f32 + 0.5, y as f32 + 0.5));
             let at = |v: f32| (v / grid.cell()) as usize;
             if p.x >= 0.0 && p.y >= 0.0 && at(p.x) < spec.mask_cells && at(p.y) < spec.mask_cells {
@@ -223,7 +224,7 @@ impl Answer<'_> {
             })
         });
         json!({
-            "width": self.frame.width, "height": self.frame.height,
+            "width": self.frame.width(), "height": self.frame.height(),
             "score": self.look.score().map(|s| s.get()),
             "candidates": self.look.candidates(),
             "clicks_contradicted_before_correction": self.look.contradicted(),
@@ -244,7 +245,7 @@ impl Answer<'_> {
         let score = self.look.score().map_or("-".into(), |s| format!("{:.2}", s.get()));
         let mut lines = vec![
             format!("score     {score} (the model's estimate of its IoU)"),
-            format!("mask      {} px of {}x{}", self.mask.area_px(), self.frame.width, self.frame.height),
+            format!("mask      {} px of {}x{}", self.mask.area_px(), self.frame.width(), self.frame.height()),
         ];
         if let Some(m) = &self.measured {
             lines.push(format!(

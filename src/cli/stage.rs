@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sonotap::display::{Key, Presence, Presented};
+use sonotap::display::{Key, Presence, Presentation, Presented};
 use sonotap::heat::HeatWatch;
 use sonotap::input::Contact;
 use sonotap::input::script::{Script, ScriptAction};
-use sonotap::pipeline::live::Live;
+use sonotap::pipeline::live::{Live, View};
 use sonotap::scene::Mode;
 use sonotap::screen::Screen;
 use sonotap::session::Command;
@@ -134,18 +134,22 @@ impl Stage<'_> {
         if let Some(radius) = self.screen.marker_radius_px() {
             self.live.set_marker_radius_px(radius);
         }
-        let Some(view) = self.live.poll() else { return self.show_again() };
-        let (frame, captured) = (view.frame.id, view.frame.captured);
-        let is_drawn = view.scene.objects.iter().any(|o| o.overlay.is_drawn());
-        let canvas = self.screen.draw(view.frame, view.scene);
-        if !self.live.is_in_time() {
-            return Ok(());
-        }
+        let Some(View { frame, scene, ticket }) = self.live.poll() else { return self.show_again() };
+        let is_drawn = scene.objects.iter().any(|o| o.overlay.is_drawn());
+        let canvas = self.screen.draw(frame, scene);
         let presented = self.live.clock().now();
         let is_kept = self.kept.is_none_or(|k| elapsed < k);
-        self.displays.present(canvas, &Presented { frame, captured, presented }, is_kept)?;
-        let is_new_frame = frame != self.live.on_screen();
-        self.live.presented();
+        let shown = Presented { frame: ticket.frame(), captured: ticket.captured(), presented };
+        let live = &mut self.live;
+        let presentation = self.displays.present(canvas, &shown, is_kept, &mut || live.hand_over(&ticket))?;
+        let is_new_frame = ticket.frame() != self.live.on_screen();
+        match presentation {
+            Presentation::Lit(light) => self.live.presented(ticket, light),
+            Presentation::Withheld | Presentation::Away => {
+                self.live.withheld(ticket);
+                return Ok(());
+            }
+        }
         self.service.presented(is_new_frame);
         (self.presented, self.is_resized) = (presented, false);
         let since_start = self.began.elapsed().as_secs_f64() * 1e3;
@@ -174,9 +178,9 @@ impl Stage<'_> {
             _ => return Ok(()),
         }
         self.presented = now;
-        let (frame, captured) = on_screen.map_or((FrameId(0), now), |f| (f.id, f.captured));
+        let (frame, captured) = on_screen.map_or((FrameId(0), now), |f| (f.id(), f.captured()));
         let shown = Presented { frame, captured, presented: now };
-        self.displays.main().present(self.screen.canvas(), &shown)?;
+        self.displays.main().present(self.screen.canvas(), &shown, &mut || true)?;
         self.service.presented(false);
         Ok(())
     }

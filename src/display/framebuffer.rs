@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use super::console::Console;
 use super::surface::{Bits, PixelLayout, Surface};
-use super::{Display, Presence, Presented};
+use super::{Display, Presence, Presentation, Presented};
 use crate::error::{Error, ErrorKind, Result};
+use crate::glass::Light;
 use crate::input::Contact;
 use crate::input::touch::Turn;
 use crate::overlay::Canvas;
@@ -164,9 +165,18 @@ impl Display for Framebuffer {
         self.dpi
     }
 
-    fn present(&mut self, canvas: &Canvas, _shown: &Presented) -> Result<()> {
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        _shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
         self.surface.write(canvas, &mut self.memory);
-        self.put()
+        if !is_in_time() {
+            return Ok(Presentation::Withheld);
+        }
+        self.put()?;
+        Ok(Presentation::Lit(Light::Now))
     }
 
     fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {

@@ -7,7 +7,8 @@ use gif::{DisposalMethod, Encoder, Frame, Repeat};
 
 use super::Presented;
 use super::palette::{Palette, UNCHANGED};
-use super::sink::{Fate, PartFile, Sink, cannot_write};
+use super::sink::{Fate, Sink};
+use crate::durable::{PartFile, cannot_write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Nanos;
 
@@ -144,7 +145,7 @@ impl Sink for GifFile {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.flush_waiting(self.delay_before)?;
-        self.encoder.into_inner().map_err(cannot_write)?.finish()
+        self.encoder.into_inner().map_err(cannot_write)?.publish()
     }
 }
 

@@ -18,8 +18,9 @@ use drm::control::{Device as ControlDevice, Event, Mode, PageFlipFlags, connecto
 use super::console::Console;
 use super::framebuffer::dpi_of;
 use super::surface::{PixelLayout, Surface};
-use super::{Display, Presence, Presented};
+use super::{Display, Presence, Presentation, Presented};
 use crate::error::{Error, ErrorKind, Result};
+use crate::glass::{DisplayTiming, Light};
 use crate::input::Contact;
 use crate::input::touch::Turn;
 use crate::overlay::Canvas;
@@ -30,6 +31,8 @@ const DPI: f32 = 133.0;
 /// Longest wait for a flip; a screen that was unplugged never says that it is done.
 const FLIP_MAX: Duration = Duration::from_millis(100);
 const FLIP_LOOK: Duration = Duration::from_micros(500);
+/// A flip may be stamped so long before it was asked for: the stamp is that of the beginning of the blanking.
+const STAMP_SLACK: Duration = Duration::from_millis(2);
 /// Cards that are looked at when none is named.
 const CARDS: u32 = 8;
 
@@ -157,8 +160,8 @@ impl Kms {
         self.card.set_crtc(self.crtc, Some(shown), (0, 0), &[self.connector], Some(self.mode))
     }
 
-    /// Shows the buffer that was drawn and waits until it is scanned out.
-    fn show(&mut self) -> io::Result<()> {
+    /// Shows the buffer that was drawn and waits until it is scanned out; how long ago that was.
+    fn show(&mut self) -> io::Result<Nanos> {
         let next = self.scanouts[self.back].handle;
         match self.card.page_flip(self.crtc, next, PageFlipFlags::EVENT, None) {
             Ok(()) => self.is_flipping = true,
@@ -168,24 +171,34 @@ impl Kms {
             }
             Err(e) => return Err(e),
         }
-        self.await_flip();
+        let lit_ago = self.await_flip();
         self.back = 1 - self.back;
-        Ok(())
+        Ok(lit_ago)
     }
 
-    fn await_flip(&mut self) {
+    /// How long ago the flip was, by the kernel's stamp where it gives a credible one.
+    fn await_flip(&mut self) -> Nanos {
         let begin = Instant::now();
+        let mut lit_ago = Nanos(0);
         while self.is_flipping && begin.elapsed() < FLIP_MAX {
             match self.card.receive_events() {
-                Ok(events) => self.is_flipping &= !events.into_iter().any(|e| matches!(e, Event::PageFlip(_))),
+                Ok(events) => {
+                    for event in events {
+                        if let Event::PageFlip(flip) = event {
+                            lit_ago = age_of(flip.duration, begin.elapsed());
+                            self.is_flipping = false;
+                        }
+                    }
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(FLIP_LOOK),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     log::warn!("{}: {e}", self.place);
-                    return;
+                    break;
                 }
             }
         }
+        lit_ago
     }
 }
 
@@ -209,6 +222,30 @@ fn screen_of(card: &Card) -> Result<(connector::Info, crtc::Handle)> {
     Err(Error::new(ErrorKind::Unavailable, "expected a screen that is connected, got none"))
 }
 
+/// Age of an event that the kernel stamped on its monotonic clock. A stamp that is ahead of now, or from before this flip
+/// was asked for, `waited` ago, is of another clock or another flip: the event's own time counts then.
+fn age_of(stamp: Duration, waited: Duration) -> Nanos {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
+    credible(now, stamp, waited)
+}
+
+fn credible(now: Duration, stamp: Duration, waited: Duration) -> Nanos {
+    let age = now.checked_sub(stamp).filter(|age| *age <= waited + STAMP_SLACK).unwrap_or_default();
+    Nanos(age.as_nanos() as u64)
+}
+
+/// From one refresh to the next: the pixels of a whole picture, blanking included, at the pixel clock (kHz).
+fn refresh_of(mode: &Mode) -> Option<Nanos> {
+    let (clock_khz, total) = (u64::from(mode.clock()), mode.hsync().2 as u64 * mode.vsync().2 as u64);
+    match (clock_khz * 1_000, mode.vrefresh()) {
+        (0, 0) => None,
+        (hz, _) if hz > 0 && total > 0 => Some(Nanos(total * 1_000_000_000 / hz)),
+        (_, 0) => None,
+        (_, refresh) => Some(Nanos(1_000_000_000 / u64::from(refresh))),
+    }
+}
+
 fn nothing(place: &str, what: &str) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{place}: expected {what}, got none"))
 }
@@ -222,20 +259,32 @@ impl Display for Kms {
         self.dpi
     }
 
-    fn present(&mut self, canvas: &Canvas, _shown: &Presented) -> Result<()> {
+    fn timing(&self) -> DisplayTiming {
+        refresh_of(&self.mode).map_or(DisplayTiming::OnReturn, |period| DisplayTiming::AtRefresh { period })
+    }
+
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        _shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
         self.await_flip();
         self.draw(canvas);
+        if !is_in_time() {
+            return Ok(Presentation::Withheld);
+        }
         match self.show() {
-            Ok(()) => {
+            Ok(lit_ago) => {
                 self.is_refused_told = false;
-                Ok(())
+                Ok(Presentation::Lit(Light::Ago(lit_ago)))
             }
             // Another console is in front; the picture comes back with ours.
             Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EBUSY)) => {
                 if !std::mem::replace(&mut self.is_refused_told, true) {
                     log::warn!("{}: the screen is not ours at present: {e}", self.place);
                 }
-                Ok(())
+                Ok(Presentation::Away)
             }
             Err(e) => Err(Error::caused(ErrorKind::Io, format!("{}: the picture cannot be shown: {e}", self.place), e)),
         }
@@ -270,6 +319,15 @@ impl Drop for Kms {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stamp_of_another_clock_or_flip_is_not_believed() {
+        let ms = Duration::from_millis;
+        for (stamp, waited, expected_ms) in [(995, 20, 5), (1_001, 20, 0), (500, 20, 0), (980, 20, 20), (0, 20, 0)] {
+            let age = credible(ms(1_000), ms(stamp), ms(waited));
+            assert_eq!(age, Nanos::from_ms(expected_ms), "stamped at {stamp} ms");
+        }
+    }
 
     #[test]
     fn what_is_no_card_is_refused_with_its_name() {

@@ -9,7 +9,7 @@
 //! | `kms.rs`, `framebuffer.rs` | a screen without a window system: DRM/KMS, or `/dev/fb0` (feature `kms`) |
 //! | `surface.rs`, `console.rs` | pixels of such a screen; the text console beneath it |
 //! | `touched.rs` | a screen with a touch panel on it (feature `touch`) |
-//! | `tee.rs` | one display that is looked at, others that get the same pictures |
+//! | `flip.rs` | a simulated screen: shows nothing, at the beat of one |
 //!
 //! A display belongs to the thread that presents. It shows what it is given as it is: what may be drawn, and in which
 //! style, has been decided before.
@@ -20,12 +20,13 @@
 //! use sonotap::units::{FrameId, Nanos};
 //! let mut display = NullDisplay::new(320, 240);
 //! let shown = Presented { frame: FrameId(1), captured: Nanos::from_ms(0), presented: Nanos::from_ms(33) };
-//! display.present(&Canvas::new(320, 240), &shown).unwrap();
+//! display.present(&Canvas::new(320, 240), &shown, &mut || true).unwrap();
 //! assert_eq!(display.last(), Some(shown));
 //! ```
 
 #[cfg(feature = "kms")]
 mod console;
+mod flip;
 #[cfg(feature = "kms")]
 pub mod framebuffer;
 mod gif_file;
@@ -36,27 +37,27 @@ mod png_folder;
 pub mod record;
 mod sink;
 pub mod surface;
-mod tee;
 #[cfg(feature = "touch")]
 mod touched;
 #[cfg(feature = "window")]
 pub mod window;
 mod y4m_file;
 
+pub use flip::FlipDisplay;
 pub use record::Recorder;
-pub use tee::Tee;
 #[cfg(feature = "touch")]
 pub use touched::Touched;
 #[cfg(feature = "window")]
 pub use window::Window;
 
 use crate::error::Result;
+use crate::glass::{DisplayTiming, Light};
 use crate::input::Contact;
 use crate::overlay::Canvas;
 use crate::units::{FrameId, Nanos};
 
 /// Which frame a picture shows, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presented {
     /// The frame.
     pub frame: FrameId,
@@ -64,6 +65,17 @@ pub struct Presented {
     pub captured: Nanos,
     /// When it is presented, monotonic.
     pub presented: Nanos,
+}
+
+/// What became of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presentation {
+    /// It is at the glass, since then.
+    Lit(Light),
+    /// It would have come too late and was not shown.
+    Withheld,
+    /// The screen shows another program's pictures at present.
+    Away,
 }
 
 /// Whether the operator still looks.
@@ -98,8 +110,21 @@ pub trait Display {
     /// Display px per inch, for sizes in millimetres on the screen; 96 where the device does not say.
     fn dpi(&self) -> f32;
 
+    /// How pictures come to the glass.
+    fn timing(&self) -> DisplayTiming {
+        DisplayTiming::OnReturn
+    }
+
     /// Shows a picture. A canvas of another size is cut, or padded with black, at the right and the bottom.
-    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()>;
+    ///
+    /// When the picture is ready, and as late as possible before it is shown, `is_in_time` is asked; if it says no, the
+    /// picture before stays.
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation>;
 
     /// Appends the touches since the last call to `out`; `now` is their time and `shown` the frame on the screen.
     fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence>;
@@ -145,10 +170,18 @@ impl Display for NullDisplay {
         96.0
     }
 
-    fn present(&mut self, _canvas: &Canvas, shown: &Presented) -> Result<()> {
+    fn present(
+        &mut self,
+        _canvas: &Canvas,
+        shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        if !is_in_time() {
+            return Ok(Presentation::Withheld);
+        }
         self.presented += 1;
         self.last = Some(*shown);
-        Ok(())
+        Ok(Presentation::Lit(Light::Now))
     }
 
     fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {
@@ -201,7 +234,7 @@ mod tests {
         let canvas = Canvas::new(8, 8);
         for id in 1..=3 {
             let shown = Presented { frame: FrameId(id), captured: Nanos(id), presented: Nanos(id + 5) };
-            display.present(&canvas, &shown).unwrap();
+            display.present(&canvas, &shown, &mut || true).unwrap();
         }
         assert_eq!((display.presented(), display.last().map(|l| l.frame)), (3, Some(FrameId(3))));
     }

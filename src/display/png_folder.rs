@@ -8,7 +8,8 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::Presented;
-use super::sink::{Fate, Sink, cannot_write, part_of};
+use super::sink::{Fate, Sink};
+use crate::durable::{cannot_write, part_of, publish, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) struct PngFolder {
@@ -51,7 +52,7 @@ impl Sink for PngFolder {
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Up)
             .write_image(&self.rgb, self.size.0, self.size.1, ExtendedColorType::Rgb8)
             .map_err(cannot_write)?;
-        file.flush().map_err(cannot_write)?;
+        file.into_inner().map_err(|e| cannot_write(e.into_error()))?.sync_all().map_err(cannot_write)?;
         writeln!(self.table, "{name},{},{},{}", shown.frame.0, shown.captured.0, shown.presented.0)
             .map_err(cannot_write)?;
         Ok(Fate::Written)
@@ -59,7 +60,9 @@ impl Sink for PngFolder {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.table.flush().map_err(cannot_write)?;
-        std::fs::rename(&self.part, &self.path).map_err(cannot_write)
+        self.table.get_ref().sync_all().map_err(cannot_write)?;
+        sync_folder(&self.part)?;
+        publish(&self.part, &self.path)
     }
 }
 

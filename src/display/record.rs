@@ -6,11 +6,11 @@
 //! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures a second, repeated or left out to follow the real time; the last of a 1/30 s is kept |
 //! | else | a folder of PNGs, lossless, and `frames.csv` | one file a picture, the times in the table |
 //!
-//! Until [`Display::finish`] the recording is called `*.part`; it gets its own name when it is whole. A recorder that is
+//! Until [`Recorder::finish`] the recording is called `*.part`; it gets its own name when it is whole. A recorder that is
 //! dropped finishes by itself.
 //!
 //! ```
-//! use sonotap::display::{Display, Presented, Recorder};
+//! use sonotap::display::{Presented, Recorder};
 //! use sonotap::overlay::Canvas;
 //! use sonotap::units::{FrameId, Nanos};
 //! let folder = tempfile::tempdir().unwrap();
@@ -34,11 +34,9 @@ use super::gif_file::GifFile;
 use super::png_folder::PngFolder;
 use super::sink::{Fate, Sink};
 use super::y4m_file::Y4mFile;
-use super::{Display, Presence, Presented, copy_fitting};
+use super::{Presented, copy_fitting};
 use crate::error::{Error, ErrorKind, Result};
-use crate::input::Contact;
 use crate::overlay::Canvas;
-use crate::units::{FrameId, Nanos};
 
 /// Pictures that may wait for the writing thread; one more is dropped.
 pub const QUEUE: usize = 8;
@@ -54,10 +52,10 @@ pub struct Recorded {
     pub dropped: u64,
 }
 
-/// A display that writes to a file or folder.
+/// Writes pictures to a file or folder.
 ///
-/// Guarantees: [`Display::present`] copies the picture and returns, it never waits for the disk; memory is bounded by
-/// [`QUEUE`] pictures. Threads: one of its own, from [`Self::create`] to [`Display::finish`].
+/// Guarantees: [`Recorder::present`] copies the picture and returns, it never waits for the disk; memory is bounded by
+/// [`QUEUE`] pictures. Threads: one of its own, from [`Self::create`] to [`Recorder::finish`].
 pub struct Recorder {
     size: (u32, u32),
     place: String,
@@ -107,7 +105,7 @@ impl Recorder {
         Ok(Self { size, place, free, filled: Some(filled), writer: Some(writer), written, left_out, dropped: 0 })
     }
 
-    /// What became of the pictures so far; final after [`Display::finish`].
+    /// What became of the pictures so far; final after [`Recorder::finish`].
     pub fn counts(&self) -> Recorded {
         Recorded {
             written: self.written.load(Ordering::Relaxed),
@@ -131,20 +129,12 @@ impl Recorder {
     }
 }
 
-impl Display for Recorder {
-    fn size(&self) -> (u32, u32) {
-        self.size
-    }
-
-    fn dpi(&self) -> f32 {
-        96.0
-    }
-
+impl Recorder {
     /// Hands a copy to the writing thread, or counts a drop when [`QUEUE`] pictures wait already.
     ///
     /// # Errors
     /// When writing failed since the last call, or the recording has ended.
-    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()> {
+    pub fn present(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()> {
         let mut slot = match self.free.try_recv() {
             Ok(slot) => slot,
             Err(e) if e.is_disconnected() => return Err(self.stopped()),
@@ -161,12 +151,11 @@ impl Display for Recorder {
         }
     }
 
-    fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {
-        Ok(Presence::Open)
-    }
-
-    /// Writes what waits, closes the recording and gives it its name.
-    fn finish(&mut self) -> Result<()> {
+    /// Writes what waits, closes the recording and gives it its name. Nothing may be presented afterwards.
+    ///
+    /// # Errors
+    /// When writing failed.
+    pub fn finish(&mut self) -> Result<()> {
         let is_open = self.writer.is_some();
         let ended = self.join();
         if is_open && self.dropped > 0 {
@@ -213,8 +202,9 @@ fn write_all(
 
 #[cfg(test)]
 mod tests {
-    use super::super::sink::part_of;
     use super::*;
+    use crate::durable::part_of;
+    use crate::units::{FrameId, Nanos};
 
     fn shown(id: u64) -> Presented {
         Presented { frame: FrameId(id), captured: Nanos::from_ms(33 * id), presented: Nanos::from_ms(33 * id + 20) }
@@ -287,21 +277,6 @@ mod tests {
         recorder.present(&Canvas::new(4, 2), &shown(1)).unwrap();
         drop(open);
         assert_eq!(recorder.finish().unwrap_err().kind(), ErrorKind::Io);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_device_without_room_is_an_error_in_every_format_of_one_file() {
-        for name in ["a.gif", "a.y4m"] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join(name);
-            std::os::unix::fs::symlink("/dev/full", part_of(&path)).unwrap();
-            let mut recorder = Recorder::create(&path, 8, 6, &[]).unwrap();
-            recorder.present(&Canvas::new(8, 6), &shown(1)).unwrap();
-            let e = recorder.finish().unwrap_err();
-            assert_eq!(e.kind(), ErrorKind::Io);
-            assert!(e.to_string().contains("cannot be written") && !path.exists(), "{e}");
-        }
     }
 
     #[test]

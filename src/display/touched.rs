@@ -1,7 +1,8 @@
 //! A screen with a touch panel on it: pictures of the one, contacts of the other.
 
-use super::{Display, Key, Presence, Presented};
+use super::{Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
+use crate::glass::DisplayTiming;
 use crate::input::Contact;
 use crate::input::touch::evdev::TouchPanel;
 use crate::overlay::Canvas;
@@ -29,8 +30,17 @@ impl Display for Touched {
         self.screen.dpi()
     }
 
-    fn present(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()> {
-        self.screen.present(canvas, shown)
+    fn timing(&self) -> DisplayTiming {
+        self.screen.timing()
+    }
+
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        self.screen.present(canvas, shown, is_in_time)
     }
 
     fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {

@@ -28,9 +28,10 @@ use winit::keyboard::{Key as WinitKey, NamedKey};
 use winit::platform::pump_events::{EventLoopExtPumpEvents, PumpStatus};
 use winit::window::{Window as WinitWindow, WindowId};
 
-use super::{Display, Key, Presence, Presented, copy_fitting};
+use super::{Display, Key, Presence, Presentation, Presented, copy_fitting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Point;
+use crate::glass::Light;
 use crate::input::{Contact, Phase};
 use crate::overlay::Canvas;
 use crate::units::{FrameId, Nanos};
@@ -101,9 +102,14 @@ impl Display for Window {
         96.0 * self.app.scale_factor as f32
     }
 
-    fn present(&mut self, canvas: &Canvas, _shown: &Presented) -> Result<()> {
-        let Some(Ok(shown)) = &mut self.app.shown else { return Ok(()) };
-        shown.paint(canvas, self.app.size)
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        _shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        let Some(Ok(shown)) = &mut self.app.shown else { return Ok(Presentation::Away) };
+        shown.paint(canvas, self.app.size, is_in_time)
     }
 
     fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
@@ -150,9 +156,14 @@ impl Shown {
         Ok((Self { surface, size: PhysicalSize::new(0, 0) }, window))
     }
 
-    fn paint(&mut self, canvas: &Canvas, size: PhysicalSize<u32>) -> Result<()> {
+    fn paint(
+        &mut self,
+        canvas: &Canvas,
+        size: PhysicalSize<u32>,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
         let (Some(width), Some(height)) = (NonZeroU32::new(size.width), NonZeroU32::new(size.height)) else {
-            return Ok(());
+            return Ok(Presentation::Away);
         };
         let failed = |e: softbuffer::SoftBufferError| unavailable("the window cannot be painted", e);
         if self.size != size {
@@ -161,7 +172,11 @@ impl Shown {
         }
         let mut buffer = self.surface.buffer_mut().map_err(failed)?;
         copy_fitting(canvas.pixels(), (canvas.width(), canvas.height()), &mut buffer, (size.width, size.height));
-        buffer.present().map_err(failed)
+        if !is_in_time() {
+            return Ok(Presentation::Withheld);
+        }
+        buffer.present().map_err(failed)?;
+        Ok(Presentation::Lit(Light::Now))
     }
 }
 

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use super::Presented;
-use super::sink::{Fate, PartFile, Sink, cannot_write};
+use super::sink::{Fate, Sink};
+use crate::durable::{PartFile, cannot_write};
 use crate::error::Result;
 use crate::units::Nanos;
 
@@ -63,7 +64,7 @@ impl Sink for Y4mFile {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.write_held(u64::from(self.is_holding))?;
-        self.file.finish()
+        self.file.publish()
     }
 }
 

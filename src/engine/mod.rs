@@ -19,6 +19,7 @@ pub mod signal;
 
 use std::sync::Arc;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
@@ -35,6 +36,7 @@ use motion::{Motion, Step, StepId};
 use object::{AgeLimits, Phase, Seen, TrackedObject};
 use scenery::{Scenery, Stage};
 use signal::SignalWatch;
+pub use signal::Timeliness;
 
 /// Limits of the engine.
 #[derive(Clone, Debug)]
@@ -92,8 +94,10 @@ pub struct Engine {
     signal: SignalWatch,
     signal_state: Signal,
     model_fails: bool,
+    is_model_up: bool,
     is_hot: bool,
-    is_late: bool,
+    timeliness: Timeliness,
+    last_advanced: FrameId,
     #[allow(clippy::vec_box, reason = "the boxes go round between threads and are never unpacked")]
     spare: Vec<Box<LookJob>>,
     scenery: Scenery,
@@ -119,8 +123,10 @@ impl Engine {
             signal: SignalWatch::new(config.period),
             signal_state: Signal::Missing,
             model_fails: false,
+            is_model_up: true,
             is_hot: false,
-            is_late: false,
+            timeliness: Timeliness::InTime,
+            last_advanced: FrameId(0),
             spare: (0..LookJob::IN_ROUND).map(|_| Box::default()).collect(),
             scenery: Scenery::new(),
             is_changed: true,
@@ -139,9 +145,9 @@ impl Engine {
         self.shown.as_ref()
     }
 
-    /// An object.
-    pub fn object(&self, object: ObjectId) -> &TrackedObject {
-        &self.objects[object.index()]
+    /// An object; `None` for a number that is none of the [`ObjectId::MAX`].
+    pub fn object(&self, object: ObjectId) -> Option<&TrackedObject> {
+        self.objects.get(object.index())
     }
 
     /// Number of the operator's last edit.
@@ -160,9 +166,9 @@ impl Engine {
         self.is_hot = is_hot;
     }
 
-    /// Says whether frames are shown later than they may be.
-    pub fn set_late(&mut self, is_late: bool) {
-        self.is_late = is_late;
+    /// Says whether frames come to the glass in time, which the scene tells the operator from its next frame on.
+    pub fn set_timeliness(&mut self, timeliness: Timeliness) {
+        self.timeliness = timeliness;
     }
 
     /// Whether the screen follows the newest frame.
@@ -171,20 +177,29 @@ impl Engine {
     }
 
     /// Takes a newer live frame; whether it is the one to be shown now (not while frozen).
-    pub fn advance(&mut self, frame: Arc<Frame>, now: Nanos) -> bool {
-        if self.session.mode() != Mode::Live {
-            self.signal.arrived_unseen(frame.captured);
-            return false;
+    ///
+    /// # Errors
+    /// `Argument` for a frame without pixels, or whose number is not above that of the frame before: an outline of the one
+    /// could be taken for one of the other. Nothing changes then.
+    pub fn advance(&mut self, frame: Arc<Frame>, now: Nanos) -> Result<bool> {
+        if frame.id() <= self.last_advanced || frame.pixels().is_empty() {
+            let (got, last, bytes) = (frame.id(), self.last_advanced, frame.pixels().len());
+            let expected = format!("frame: expected a number above {last} and pixels");
+            return Err(Error::new(ErrorKind::Argument, format!("{expected}, got {got} with {bytes} bytes")));
         }
-        let captured = frame.captured;
-        let bytes = frame.pixels.len();
+        self.last_advanced = frame.id();
+        // A stamp ahead of now would keep a signal good that has stopped.
+        let captured = frame.captured().min(now);
+        if self.session.mode() != Mode::Live {
+            self.signal.arrived_unseen(captured);
+            return Ok(false);
+        }
         let cine_bytes = self.config.cine_bytes;
-        let ring = self.ring.get_or_insert_with(|| CineRing::new(CineRing::capacity_for(cine_bytes, bytes)));
-        ring.push(frame.clone());
+        self.ring.get_or_insert_with(|| CineRing::new(cine_bytes)).push(frame.clone());
         let is_new = self.show(frame) != Step::Repeated;
         self.signal.arrived(captured, is_new);
         self.note_signal(now);
-        true
+        Ok(true)
     }
 
     /// Obeys a command. Places in it are of the frame it names as shown, and are mapped to the one shown now.
@@ -225,11 +240,9 @@ impl Engine {
     }
 
     /// Notes the passing of time, and whether the model's thread is there.
-    pub fn tick(&mut self, now: Nanos, is_model_alive: bool) {
-        if !is_model_alive && !self.model_fails {
-            self.model_fails = true;
-            self.is_changed = true;
-        }
+    pub fn tick(&mut self, now: Nanos, is_model_up: bool) {
+        self.is_changed |= self.is_model_up != is_model_up;
+        self.is_model_up = is_model_up;
         self.note_signal(now);
         let is_live = self.session.mode() == Mode::Live;
         if is_live && self.shown.is_some() && self.signal.without_picture(now) > self.config.signal_lost_after {
@@ -298,6 +311,14 @@ impl Engine {
         }
     }
 
+    /// The model's thread died and there is a new one: what the old one was asked is asked anew.
+    pub fn model_restarted(&mut self) {
+        self.in_flight = [None; ObjectId::MAX];
+        self.last_asked = None;
+        self.spare.resize_with(LookJob::IN_ROUND, Box::default);
+        self.is_changed = true;
+    }
+
     /// Takes an answer.
     pub fn answered(&mut self, job: Box<LookJob>) {
         if let Some(frame) = job.frame.clone() {
@@ -339,7 +360,8 @@ impl Engine {
             age: &self.config.age,
             signal: self.signal_state,
             live_tick: self.signal.tick(),
-            model_fails: self.model_fails,
+            model_fails: self.model_fails || !self.is_model_up,
+            is_model_up: self.is_model_up,
             is_hot: self.is_hot,
         };
         self.scenery.fill(&stage, now);
@@ -347,15 +369,14 @@ impl Engine {
         Some((frame, self.scenery.scene()))
     }
 
+    /// The shown frame, and the scene as it was last made.
+    pub fn composed(&self) -> Option<(&Arc<Frame>, &Scene)> {
+        Some((self.shown.as_ref()?, self.scenery.scene()))
+    }
+
     /// The scene as it was last made.
     pub fn scene(&self) -> &Scene {
         self.scenery.scene()
-    }
-
-    /// Capture time of the frame, when it is shown live.
-    pub fn live_capture_time(&self, frame: FrameId) -> Option<Nanos> {
-        let is_live = self.session.mode() == Mode::Live;
-        self.shown.as_ref().filter(|f| is_live && f.id == frame).map(|f| f.captured)
     }
 
     /// The operator's edit that every drawn outline obeys; `None` while an object waits for its outline.
@@ -519,10 +540,12 @@ impl Engine {
 
     fn note_signal(&mut self, now: Nanos) {
         let state = match self.signal.state(now) {
-            Signal::Good if self.is_late => Signal::Late,
+            Signal::Good => self.timeliness.signal(),
             state => state,
         };
-        self.is_changed |= state != self.signal_state;
+        // One late frame is said with the next; drawing it again for that would make the next one late as well.
+        let is_told_with_next = state.allows_outlines() && self.signal_state.allows_outlines();
+        self.is_changed |= state != self.signal_state && !is_told_with_next;
         self.signal_state = state;
     }
 
@@ -547,5 +570,6 @@ fn carried(prompt: &Prompt, object: &TrackedObject, flow: &FlowField) -> Option<
 
 /// A carried click may have left the image by a little; the model is asked at the edge.
 fn within(bounds: &Rect<Image>, p: Point<Image>) -> Point<Image> {
-    Point::new(p.x.clamp(bounds.x0 + 0.5, bounds.x1 - 0.5), p.y.clamp(bounds.y0 + 0.5, bounds.y1 - 0.5))
+    let inside = |v: f32, low: f32, high: f32| v.min(high - 0.5).max(low + 0.5);
+    Point::new(inside(p.x, bounds.x0, bounds.x1), inside(p.y, bounds.y0, bounds.y1))
 }

@@ -24,6 +24,7 @@ pub(super) struct Stage<'a> {
     pub signal: Signal,
     pub live_tick: u64,
     pub model_fails: bool,
+    pub is_model_up: bool,
     pub is_hot: bool,
 }
 
@@ -139,7 +140,8 @@ fn overlay(stage: &Stage<'_>, object: ObjectId, now: Nanos) -> Overlay {
     match overlay {
         Overlay::Lost(_) => overlay,
         _ if stage.session.held_away() => Overlay::Hidden(HiddenReason::HeldAway),
-        _ if is_live && stage.signal != Signal::Good => Overlay::Hidden(HiddenReason::NoSignal),
+        _ if is_live && !stage.signal.allows_outlines() => Overlay::Hidden(HiddenReason::NoSignal),
+        _ if !stage.is_model_up => Overlay::Hidden(HiddenReason::ModelFailed),
         _ if !frame.region.content.is_segmentable() => Overlay::Hidden(HiddenReason::NotBMode),
         _ => overlay,
     }

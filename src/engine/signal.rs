@@ -6,6 +6,29 @@ use crate::units::Nanos;
 /// Frame periods without a new picture until the signal counts as missing.
 const PERIODS: u64 = 3;
 
+/// Whether live frames come to the glass within their deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timeliness {
+    /// They do.
+    #[default]
+    InTime,
+    /// The last one did not.
+    Delayed,
+    /// Several in a row did not, or none can.
+    TooSlow,
+}
+
+impl Timeliness {
+    /// The signal that the screen states, where pictures come.
+    pub fn signal(self) -> Signal {
+        match self {
+            Self::InTime => Signal::Good,
+            Self::Delayed => Signal::Delayed,
+            Self::TooSlow => Signal::Late,
+        }
+    }
+}
+
 /// Watches arrivals. The same picture again is an arrival, but no new picture.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalWatch {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::clicks::noc;
 use super::components::Components;
 use super::dataset::{Dataset, DatasetRow, Unusable};
+use crate::engine::object::TrackedObject;
 use crate::engine::{Engine, EngineConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
@@ -135,8 +136,7 @@ impl Cine {
 
     fn push(&mut self, mut frame: Frame, truth: Bitmap) {
         let index = self.frames.len() as u64;
-        frame.id = FrameId(index + 1);
-        frame.captured = Nanos(index * PERIOD.0);
+        frame.stamp(FrameId(index + 1), Nanos(index * PERIOD.0));
         self.frames.push(Arc::new(frame));
         self.truths.push(truth);
     }
@@ -153,7 +153,7 @@ pub fn follow(cine: &Cine, looker: &mut Looker) -> Result<CineRow> {
     let (mut iou_by_frame, mut drawn, mut lost) = (Vec::new(), Vec::new(), None);
     for (i, frame) in cine.frames.iter().enumerate() {
         let now = frame.captured;
-        engine.advance(frame.clone(), now);
+        engine.advance(frame.clone(), now)?;
         if i == 0 {
             let click = Command::Click { at: cine.tap, polarity: Some(Polarity::Positive), shown: frame.id };
             engine.command(click, now);
@@ -173,7 +173,8 @@ pub fn follow(cine: &Cine, looker: &mut Looker) -> Result<CineRow> {
         if i == 0 {
             continue;
         }
-        let mask = engine.object(ObjectId(0)).carried().filter(|_| overlay.is_some_and(Overlay::is_drawn));
+        let carried = engine.object(ObjectId(0)).and_then(TrackedObject::carried);
+        let mask = carried.filter(|_| overlay.is_some_and(Overlay::is_drawn));
         let truth = &cine.truths[i];
         iou_by_frame.push(mask.map_or(0.0, |m| m.to_bitmap(truth.width(), truth.height()).iou(truth)));
         drawn.push(mask.is_some());

@@ -13,6 +13,7 @@
 pub mod correct;
 pub mod look;
 pub mod manifest;
+pub mod pin;
 pub mod postprocess;
 pub mod preprocess;
 pub mod sam;

@@ -125,10 +125,7 @@ pub fn picture(seed: u64) -> Frame {
             pixels.push(grey.clamp(0, 255) as u8);
         }
     }
-    let mut frame = Frame::default();
-    frame.reshape(width, height, PixelFormat::Grey8);
-    frame.pixels = pixels;
-    frame
+    Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).expect("a pixel a place")
 }
 
 /// Case `case`, in model px; `first` are the logits that the third builds on.

@@ -6,7 +6,7 @@ use crate::overlay::canvas::Canvas;
 use crate::overlay::layout::{Control, Layout};
 use crate::overlay::text::Typeface;
 use crate::overlay::theme::Theme;
-use crate::scene::{FillLevel, Mode, Scene, Signal, Tool};
+use crate::scene::{FillLevel, Mode, Scene, Tool};
 
 /// All that the controls' looks depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +32,7 @@ impl Look {
             can_redo: scene.can_redo,
             can_clear: scene.objects.iter().any(|o| !o.markers.is_empty()),
             has_cine: scene.cine.is_some(),
-            is_signal_good: scene.mode != Mode::Live || scene.signal == Signal::Good,
+            is_signal_good: scene.mode != Mode::Live || scene.signal.allows_outlines(),
             pressed,
         }
     }

@@ -12,7 +12,7 @@ use crate::overlay::outline::{LineColours, OutlinePainter, style_of};
 use crate::overlay::panel;
 use crate::overlay::text::Typeface;
 use crate::overlay::theme::Theme;
-use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene, Signal};
+use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene};
 use crate::units::Score;
 
 /// Below this score an outline carries the words "add a point", unless the view says otherwise.
@@ -88,7 +88,7 @@ impl Hud {
         panel::track(&mut painter, layout, scene);
 
         let mut painter = Painter::new(canvas, &self.clip);
-        if scene.mode == Mode::Live && scene.signal != Signal::Good {
+        if scene.mode == Mode::Live && !scene.signal.allows_outlines() {
             banner(&mut painter, &faces.large, panel::signal_words(scene.signal));
         }
         if is_outline_shown {
@@ -106,7 +106,7 @@ impl Hud {
 
 /// Whether outlines, marks and measurements of the scene belong on this frame: it is theirs, and pictures come.
 fn may_show_outlines(scene: &Scene, frame: &Frame) -> bool {
-    scene.belongs_to(frame) && (scene.mode != Mode::Live || scene.signal == Signal::Good)
+    scene.belongs_to(frame) && (scene.mode != Mode::Live || scene.signal.allows_outlines())
 }
 
 /// The letters for this layout, made anew only when its pitch or picture changes.

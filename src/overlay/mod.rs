@@ -23,6 +23,7 @@ pub mod layout;
 mod marks;
 pub mod outline;
 mod panel;
+mod sign;
 pub mod still;
 pub mod text;
 pub mod theme;
@@ -31,6 +32,7 @@ pub use blend::KeepOut;
 pub use canvas::Canvas;
 pub use hud::{Hud, HudView};
 pub use layout::{Control, Handedness, Layout, LayoutConfig};
+pub use sign::sign;
 
 /// Puts pictures side by side, `columns` to a row, each row as high as its highest, each column as wide as its widest.
 ///

@@ -124,7 +124,8 @@ fn badge(
         return x + width + 2 * pad;
     }
     if scene.signal != Signal::Good {
-        face.draw(painter, x, y, words, theme.alarm);
+        let colour = if scene.signal == Signal::Delayed { theme.cue } else { theme.alarm };
+        face.draw(painter, x, y, words, colour);
         return x + width;
     }
     let radius = cap as f32 * 0.62;
@@ -159,6 +160,7 @@ pub(super) fn signal_words(signal: Signal) -> &'static str {
         Signal::Good => "",
         Signal::Missing => "NO SIGNAL",
         Signal::Repeating => "NO NEW IMAGE",
+        Signal::Delayed => "DELAYED",
         Signal::Late => "TOO SLOW",
     }
 }

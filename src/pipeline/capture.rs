@@ -9,18 +9,16 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde::Serialize;
 
+use super::capture_time::{AGE_MAX, CaptureTime};
 use super::clock::Clock;
-use super::latest::Latest;
-use crate::engine::cine::CineRing;
+use super::entry::{Entered, FrameInput};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Frame, FramePool};
+use crate::frame::Frame;
 use crate::source::camera::{Annotation, Camera, Fault, Grabbed, Patience, Recovery, Step};
-use crate::units::{FrameId, Nanos};
+use crate::units::Nanos;
 
 /// Longest wait in the driver: how late a request to stop may be heard.
 const READ_MAX: Nanos = Nanos::from_ms(50);
-/// Frames beyond the cine ring: one being filled, in the slot, on the screen, at the model, and on the ways between.
-const FRAMES_ON_THE_WAY: usize = 6;
 
 /// How to capture.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,8 +27,6 @@ pub struct CaptureConfig {
     pub patience: Patience,
     /// What is known of the pictures beforehand.
     pub annotation: Annotation,
-    /// Memory of the engine's cine ring, whose frames stay in use.
-    pub cine_bytes: usize,
 }
 
 #[derive(Default)]
@@ -39,7 +35,6 @@ struct Counters {
     skipped: AtomicU64,
     damaged: AtomicU64,
     displaced: AtomicU64,
-    pool_empty: AtomicU64,
     opened: AtomicU64,
     stalled: AtomicU64,
     failed: AtomicU64,
@@ -61,8 +56,8 @@ pub struct CaptureReport {
     pub damaged: u64,
     /// Frames that nobody took before the next one came.
     pub displaced: u64,
-    /// Pictures left out because all frames of the pool were held.
-    pub pool_empty: u64,
+    /// Pictures left out because all memory for frames was in use.
+    pub no_buffer: u64,
     /// Times that the device was opened.
     pub opened: u64,
     /// Streams given up for silence.
@@ -82,29 +77,25 @@ pub struct CaptureReport {
 /// A camera being captured on a thread of its own; dropping it stops it.
 pub struct Capture {
     counters: Arc<Counters>,
+    input: FrameInput,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Capture {
-    /// Starts to capture into `slot`. A camera that is not there is waited for.
+    /// Starts to capture into `input`. A camera that is not there is waited for.
     ///
     /// # Errors
     /// `Unavailable` when no thread can be had.
-    pub fn start(
-        camera: Box<dyn Camera>,
-        config: CaptureConfig,
-        clock: Clock,
-        slot: Latest<Arc<Frame>>,
-    ) -> Result<Self> {
+    pub fn start(camera: Box<dyn Camera>, config: CaptureConfig, input: FrameInput) -> Result<Self> {
         let counters = Arc::new(Counters::default());
         let (stop, stopped) = bounded(0);
-        let shared = counters.clone();
+        let (shared, door) = (counters.clone(), input.clone());
         let thread = std::thread::Builder::new()
             .name("capture".into())
-            .spawn(move || Capturing::new(camera, config, clock, slot, &shared, stopped).run())
+            .spawn(move || Capturing::new(camera, config, door, &shared, stopped).run())
             .map_err(|e| Error::caused(ErrorKind::Unavailable, "no thread for the camera", e))?;
-        Ok(Self { counters, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { counters, input, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What was done so far.
@@ -116,7 +107,7 @@ impl Capture {
             skipped: count(&c.skipped),
             damaged: count(&c.damaged),
             displaced: count(&c.displaced),
-            pool_empty: count(&c.pool_empty),
+            no_buffer: self.input.report().no_buffer,
             opened: count(&c.opened),
             stalled: count(&c.stalled),
             failed: count(&c.failed),
@@ -165,16 +156,13 @@ impl Drop for Capture {
 struct Capturing<'a> {
     camera: Box<dyn Camera>,
     config: CaptureConfig,
+    input: FrameInput,
     clock: Clock,
-    slot: Latest<Arc<Frame>>,
     counters: &'a Counters,
     stopped: Receiver<()>,
     recovery: Recovery,
-    pool: Option<FramePool>,
-    /// For pictures that no frame of the pool is free for, so that the driver's buffers come back.
+    /// For pictures that no frame is free for, so that the driver's buffers come back.
     spill: Frame,
-    id: FrameId,
-    last_captured: Nanos,
     last_refusal: String,
 }
 
@@ -182,24 +170,20 @@ impl<'a> Capturing<'a> {
     fn new(
         camera: Box<dyn Camera>,
         config: CaptureConfig,
-        clock: Clock,
-        slot: Latest<Arc<Frame>>,
+        input: FrameInput,
         counters: &'a Counters,
         stopped: Receiver<()>,
     ) -> Self {
-        let recovery = Recovery::new(config.patience, clock.now());
+        let clock = input.clock().clone();
         Self {
             camera,
             config,
-            clock,
-            slot,
+            input,
             counters,
             stopped,
-            recovery,
-            pool: None,
+            recovery: Recovery::new(config.patience, clock.now()),
+            clock,
             spill: Frame::default(),
-            id: FrameId(0),
-            last_captured: Nanos(0),
             last_refusal: String::new(),
         }
     }
@@ -236,55 +220,45 @@ impl<'a> Capturing<'a> {
             }
             Err(e) => {
                 self.camera.close();
-                // The same reason several times a second would fill the log.
-                let why = e.to_string();
-                if why != self.last_refusal {
-                    log::warn!("{why}");
-                    self.last_refusal = why;
-                }
+                self.tell(e.to_string());
                 self.recovery.open_failed(self.clock.now());
             }
         }
     }
 
     fn read(&mut self, patience: Nanos) {
-        let (camera, patience) = (&mut self.camera, Duration::from(patience));
-        let id = FrameId(self.id.0 + 1);
-        let mut grabbed = Grabbed::Nothing;
-        let mut stamp = |frame: &mut Frame, clock: &Clock, annotation: &Annotation, after: Nanos| {
-            grabbed = camera.newest(frame, patience);
-            let Grabbed::Picture { age, .. } = grabbed else { return Err(()) };
-            annotation.apply(frame);
-            frame.id = id;
-            // A driver whose time stands still or runs backwards must not make a new frame older than the last.
-            frame.captured = clock.now().since(age).max(after);
-            Ok(())
-        };
-        let (clock, annotation, after) = (&self.clock, &self.config.annotation, self.last_captured);
-        let frame = match &mut self.pool {
-            Some(pool) => pool.fill(|frame| stamp(frame, clock, annotation, after)),
-            None => {
-                let mut first = Frame::default();
-                let filled = stamp(&mut first, clock, annotation, after);
-                let frames = CineRing::capacity_for(self.config.cine_bytes, first.pixels.len()) + FRAMES_ON_THE_WAY;
-                filled.ok().map(|()| {
-                    self.pool = Some(FramePool::new(frames));
-                    Ok(Arc::new(first))
-                })
+        let patience = Duration::from(patience);
+        let grabbed = match self.input.lease() {
+            None => self.camera.newest(&mut self.spill, patience),
+            Some(mut frame) => {
+                let grabbed = self.camera.newest(&mut frame, patience);
+                if let Grabbed::Picture { age, .. } = grabbed {
+                    let annotated = self.config.annotation.apply(&mut frame);
+                    self.count(annotated.and_then(|()| frame.enter(CaptureTime::Ago(age.min(AGE_MAX)), None)));
+                }
+                grabbed
             }
         };
-        let frame = match frame {
-            None if self.pool.is_some() => {
-                // Nothing is shown of it: whoever holds all frames has enough to do.
-                let _ = stamp(&mut self.spill, clock, annotation, after);
-                None
-            }
-            frame => frame.and_then(Result::ok),
-        };
-        self.note(grabbed, frame);
+        self.note(grabbed);
     }
 
-    fn note(&mut self, grabbed: Grabbed, frame: Option<Arc<Frame>>) {
+    fn count(&mut self, entered: Result<Entered>) {
+        let counter = match entered {
+            Ok(Entered::Taken { .. }) => &self.counters.delivered,
+            Ok(Entered::Displaced { .. }) => {
+                self.counters.displaced.fetch_add(1, Ordering::Relaxed);
+                &self.counters.delivered
+            }
+            Ok(Entered::NoBuffer) => return,
+            Err(e) => {
+                self.tell(e.to_string());
+                &self.counters.damaged
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn note(&mut self, grabbed: Grabbed) {
         let (now, counters) = (self.clock.now(), self.counters);
         let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
         match grabbed {
@@ -294,10 +268,6 @@ impl<'a> Capturing<'a> {
                     counters.outage_last_ns.store(outage.0, Ordering::Relaxed);
                     counters.outage_max_ns.fetch_max(outage.0, Ordering::Relaxed);
                     log::info!("camera: pictures come, after {:.0} ms without", outage.as_ms());
-                }
-                match frame {
-                    Some(frame) => self.put(frame),
-                    None => drop(add(&counters.pool_empty, 1)),
                 }
             }
             Grabbed::Damaged { pictures } => {
@@ -313,11 +283,11 @@ impl<'a> Capturing<'a> {
         counters.is_streaming.store(self.recovery.is_streaming(), Ordering::Relaxed);
     }
 
-    fn put(&mut self, frame: Arc<Frame>) {
-        (self.id, self.last_captured) = (frame.id, frame.captured);
-        self.counters.delivered.fetch_add(1, Ordering::Relaxed);
-        if self.slot.put(frame).is_some() {
-            self.counters.displaced.fetch_add(1, Ordering::Relaxed);
+    /// Warns, once for the same reason: several times a second would fill the log.
+    fn tell(&mut self, why: String) {
+        if why != self.last_refusal {
+            log::warn!("{why}");
+            self.last_refusal = why;
         }
     }
 
@@ -344,9 +314,9 @@ mod tests {
     use super::*;
     use crate::frame::{ImageRegion, PixelFormat, PixelScale, RegionContent, ScaleSource};
     use crate::geometry::Rect;
-    use crate::pipeline::latest::Wake;
+    use crate::pipeline::latest::{Latest, Wake};
     use crate::source::camera::{CameraFormat, Colours, PictureLayout};
-    use crate::units::Millimetres;
+    use crate::units::{FrameId, Millimetres};
     use std::sync::Mutex;
 
     /// What a scripted device does, one act a call; after the last it hears the end through its channel.
@@ -393,7 +363,7 @@ mod tests {
                         continue;
                     }
                     Some(Act::Picture { size, age, skipped }) => {
-                        frame.reshape(size.0, size.1, PixelFormat::Grey8);
+                        frame.reshape(size.0, size.1, PixelFormat::Grey8).unwrap();
                         Grabbed::Picture { age, skipped }
                     }
                     Some(Act::Damaged(pictures)) => Grabbed::Damaged { pictures },
@@ -429,7 +399,8 @@ mod tests {
         let acts = Vec::from(acts).into_iter();
         let camera = Scripted { acts, refusals, hand, log: log.clone(), over };
         let slot = Latest::new(Wake::default());
-        let capture = Capture::start(Box::new(camera), config, clock, slot.clone()).unwrap();
+        let input = FrameInput::new(slot.clone(), clock, 1 << 20);
+        let capture = Capture::start(Box::new(camera), config, input).unwrap();
         heard.recv().unwrap();
         let report = capture.report();
         assert!(!capture.has_ended());
@@ -492,10 +463,11 @@ mod tests {
 
     #[test]
     fn scale_and_region_are_only_for_the_size_they_were_written_for() {
-        let region = ImageRegion { rect: Rect::new(1.0, 0.0, 7.0, 4.0), content: RegionContent::BMode };
+        let region = ImageRegion { rect: Rect::new(4.0, 0.0, 20.0, 16.0), content: RegionContent::BMode };
         let scale = PixelScale::new(Millimetres(0.1), Millimetres(0.1), ScaleSource::Profile);
-        let annotation = Annotation { size: (8, 4), region: Some(region), scale };
-        let right = play(&[PICTURE], annotation).last.unwrap();
+        let annotation = Annotation { size: (24, 16), region: Some(region), scale };
+        let picture = Act::Picture { size: (24, 16), age: Nanos(0), skipped: 0 };
+        let right = play(&[picture], annotation).last.unwrap();
         assert_eq!((right.region, right.scale), (region, scale));
         let other = Act::Picture { size: (8, 6), age: Nanos(0), skipped: 0 };
         let wrong = play(&[PICTURE, other], annotation).last.unwrap();
@@ -512,9 +484,9 @@ mod tests {
         let camera = Scripted { acts, refusals: 0, hand: hand.clone(), log, over };
         let slot: Latest<Arc<Frame>> = Latest::new(Wake::default());
         let (_stop, stopped) = bounded(0);
-        let clock = Clock::set_by(hand);
+        let input = FrameInput::new(slot.clone(), Clock::set_by(hand), 0);
         let mut capturing =
-            Capturing::new(Box::new(camera), CaptureConfig::default(), clock, slot.clone(), &counters, stopped);
+            Capturing::new(Box::new(camera), CaptureConfig::default(), input.clone(), &counters, stopped);
         capturing.open();
         let held: Vec<_> = (0..40)
             .filter_map(|_| {
@@ -522,7 +494,7 @@ mod tests {
                 slot.take()
             })
             .collect();
-        let left_out = counters.pool_empty.load(Ordering::Relaxed);
+        let left_out = input.report().no_buffer;
         assert!(left_out > 0 && held.len() as u64 + left_out == 40, "{} held, {left_out} left out", held.len());
     }
 }

@@ -1,52 +1,64 @@
-//! The live path put together: push frames and commands, poll what to draw, say when it is on the screen.
+//! The live path put together: push frames and commands, poll what to draw, say when it was at the glass.
 //!
 //! ```no_run
-//! use std::sync::Arc;
-//! use sonotap::frame::{Frame, PixelFormat};
+//! use sonotap::frame::{Picture, PixelFormat};
 //! use sonotap::geometry::Point;
-//! use sonotap::model::look::{LookOptions, Looker};
-//! use sonotap::pipeline::live::{Live, LiveConfig};
+//! use sonotap::pipeline::capture_time::CaptureTime;
+//! use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
 //! use sonotap::session::Command;
 //!
-//! let model = sonotap::model::sam::load("models/student".as_ref())?;
-//! let mut live = Live::start(Looker::new(model, LookOptions::default()), LiveConfig::default())?;
+//! let mut live = Live::open("models/student", LiveConfig::default())?;
 //! let input = live.input();
 //! let pixels = vec![0; 640 * 480];
-//! let frame = Frame::from_pixels(640, 480, PixelFormat::Grey8, pixels).expect("640 x 480 pixels");
-//! input.put(Arc::new(frame));
+//! input.push(&Picture::dense(640, 480, PixelFormat::Grey8, &pixels), CaptureTime::Now, None)?;
 //! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
 //! live.command(tap, live.clock().now());
-//! if let Some(view) = live.poll() {
-//!     println!("{} objects on frame {}", view.scene.objects.len(), view.frame.id);
+//! if let Some(View { frame, scene, ticket }) = live.poll() {
+//!     println!("{} objects on frame {}", scene.objects.len(), frame.id());
+//!     // Draw it here. Then, as the picture is handed to the display:
+//!     if live.hand_over(&ticket) {
+//!         live.presented(ticket, Light::Now);
+//!     } else {
+//!         live.withheld(ticket);
+//!     }
 //! }
 //! # Ok::<(), sonotap::error::Error>(())
 //! ```
 
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::clock::Clock;
+use super::entry::FrameInput;
+use super::figures::{Figures, FrameTimes};
 use super::latest::{Latest, Wake};
 use super::pace::{Pace, Pacer};
-use super::stats::{Drops, Histogram, Shown, Summary};
-use super::worker::{Looks, Worker};
-use crate::engine::{Engine, EngineConfig};
+use super::stats::Shown;
+use super::worker::{Health, Looks, Supply, Worker};
+use crate::engine::{Engine, EngineConfig, Timeliness};
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::model::look::Looker;
-use crate::scene::{Overlay, Scene};
+use crate::glass::DisplayTiming;
+use crate::model::look::{LookOptions, Looker};
+use crate::model::sam;
+use crate::scene::{Mode, Scene, Signal};
 use crate::session::Command;
 use crate::units::{FrameId, Nanos, Revision};
+
+pub use super::figures::{DeadlineReport, FrameTrace, LiveReport};
+pub use crate::glass::Light;
 
 /// Limits of the live path.
 #[derive(Clone, Debug, Default)]
 pub struct LiveConfig {
     /// Of the engine.
     pub engine: EngineConfig,
-    /// Greatest age of a frame at display; one frame period when `None`.
+    /// Greatest age of a live frame when it first is at the glass; one frame period when `None`.
     pub deadline: Option<Nanos>,
+    /// How the display brings pictures to the glass.
+    pub display: DisplayTiming,
 }
 
 /// A frame to be drawn now, with its scene.
@@ -55,11 +67,60 @@ pub struct View<'a> {
     pub frame: &'a Arc<Frame>,
     /// What to draw over it.
     pub scene: &'a Scene,
+    /// To be given back: [`Live::presented`] or [`Live::withheld`].
+    pub ticket: Ticket,
+}
+
+/// Stands for one picture on its way to the glass, and knows when it must be there.
+///
+/// A ticket that is not given back, or too late, counts as a late frame: the screen then says so, and after three of them
+/// that it is too slow, without outlines.
+#[must_use = "a frame of which nobody says when it was at the glass counts as late"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket {
+    serial: u64,
+    frame: FrameId,
+    captured: Nanos,
+    due: Option<Nanos>,
+}
+
+impl Ticket {
+    /// The frame.
+    pub fn frame(&self) -> FrameId {
+        self.frame
+    }
+
+    /// When it was captured, on the live path's clock.
+    pub fn captured(&self) -> Nanos {
+        self.captured
+    }
+
+    /// When it must be at the glass; `None` for a frame that is not live, or was there before.
+    pub fn due(&self) -> Option<Nanos> {
+        self.due
+    }
 }
 
 struct Waiting {
+    taken: Nanos,
     asked: Option<Nanos>,
     until: Option<Nanos>,
+}
+
+/// A picture that was given out and is not at the glass yet.
+struct Pending {
+    serial: u64,
+    frame: FrameId,
+    is_new: bool,
+    due: Option<Nanos>,
+    /// Its time is over and nobody has said anything; it has been taken for late.
+    is_expired: bool,
+    times: FrameTimes,
+    /// The scene said LIVE, without a word of lateness.
+    is_live_said: bool,
+    shown: Shown,
+    revision: Revision,
+    drawn: Option<Revision>,
 }
 
 struct Tap {
@@ -68,69 +129,66 @@ struct Tap {
     is_marked: bool,
 }
 
-/// Figures of a run so far.
-#[derive(Default)]
-struct Figures {
-    frame_age: Histogram,
-    tap_to_marker: Histogram,
-    tap_to_mask: Histogram,
-    motion: Histogram,
-    draw: Histogram,
-    encode: Histogram,
-    decode: Histogram,
-    look: Histogram,
-    shown: Shown,
-    drops: Drops,
-    frames: u64,
-    redraws: u64,
-}
-
 /// The live path. Owned by the display thread; frames come through [`Live::input`] from any thread.
 ///
-/// Guarantees: [`Live::poll`] never waits for the model; a frame older than the deadline is never given out for the
-/// first time, and [`Live::is_in_time`] tells when one grew too old while it was drawn, but where no frame can be shown in time:
-/// then they are shown late, without outlines, as [`Signal::Late`](crate::scene::Signal::Late); after warm-up nothing here
-/// allocates per frame.
+/// Guarantees: [`Live::poll`] never waits for the model. A live frame that cannot be at the glass within its deadline is not
+/// given out, or refused at [`Live::hand_over`], and counts as dropped. One that was late nevertheless is counted, and from
+/// the next picture on the scene says it ([`Signal::Delayed`], outlines stay; after three in a row [`Signal::Late`], without
+/// outlines) until one is in time. Where no frame can be shown in time, frames are shown late as [`Signal::Late`]. After
+/// warm-up nothing here allocates per frame.
 pub struct Live<W = Worker> {
     engine: Engine,
     worker: W,
     frames: Latest<Arc<Frame>>,
+    input: FrameInput,
     clock: Clock,
     pacer: Pacer,
     waiting: Option<Waiting>,
-    drawing: Option<(Nanos, FrameId)>,
-    last_presented: FrameId,
+    /// Oldest first.
+    pending: VecDeque<Pending>,
+    serials: u64,
+    last_lit: FrameId,
+    last_dropped: FrameId,
     taps: Vec<Tap>,
     figures: Figures,
     is_eased: bool,
-    /// When the first frame came that was not shown, nor any after it.
+    is_model_up: bool,
+    /// When the first frame came that was not at the glass, nor any after it.
     unshown_since: Option<Nanos>,
-    /// No frame can be shown in time; they are shown late, and said to be.
-    is_late: bool,
+    timeliness: Timeliness,
+    /// Frames in a row that were at the glass after their deadline.
+    late_run: u32,
 }
 
-/// Frame periods beyond the deadline without a frame that could be shown, until the screen says that it is late.
+/// Frame periods beyond the deadline without a frame that could be shown, until the screen says that it is too slow.
 const PERIODS_UNSHOWN: u64 = 3;
+/// Late frames in a row until the screen says that it is too slow.
+const LATE_RUN_MAX: u32 = 3;
+/// Pictures that may be on their way to the glass.
+const PENDING_MAX: usize = 8;
+/// How long after its time a picture may still be reported.
+const REPORT_GRACE: Nanos = Nanos::from_ms(20);
 
 /// Taps whose first marker or mask is still to be timed.
 const TAPS_TIMED_MAX: usize = 32;
 
 impl Live {
-    /// Starts the model's thread.
+    /// Loads the model of a folder, with all its checks, and starts its thread. A model that fails is loaded again.
     ///
     /// # Errors
-    /// `Unavailable` when no thread can be had.
-    pub fn start(looker: Looker, config: LiveConfig) -> Result<Self> {
-        Self::start_on(looker, config, Clock::monotonic())
+    /// Those of [`sam::load`]; `Unavailable` when no thread can be had.
+    pub fn open(model: impl Into<PathBuf>, config: LiveConfig) -> Result<Self> {
+        let folder: PathBuf = model.into();
+        Self::start(move || Ok(Looker::new(sam::load(&folder)?, LookOptions::default())), config)
     }
 
-    /// The same on a given clock, which must be the one that stamps the frames.
+    /// Starts the model's thread. `supply` makes what looks: once here, and again each time that the thread has died.
     ///
     /// # Errors
-    /// `Unavailable` when no thread can be had.
-    pub fn start_on(looker: Looker, config: LiveConfig, clock: Clock) -> Result<Self> {
-        let wake = Wake::default();
-        let worker = Worker::start(looker, clock.clone(), wake.clone())?;
+    /// Those of `supply`; `Unavailable` when no thread can be had.
+    pub fn start(supply: impl FnMut() -> Result<Looker> + Send + 'static, config: LiveConfig) -> Result<Self> {
+        let (clock, wake) = (Clock::monotonic(), Wake::default());
+        let worker = Worker::start(Box::new(supply) as Supply, clock.clone(), wake.clone())?;
         Ok(Self::with(worker, wake, config, clock))
     }
 }
@@ -139,34 +197,37 @@ impl<W: Looks> Live<W> {
     /// A live path whose questions `worker` answers; it rings `wake` when it has an answer.
     pub fn with(worker: W, wake: Wake, config: LiveConfig, clock: Clock) -> Self {
         let deadline = config.deadline.unwrap_or(config.engine.period);
+        let mut pacer = Pacer::new(deadline, config.engine.period);
+        pacer.set_display(config.display);
+        let frames = Latest::new(wake);
         Self {
-            pacer: Pacer::new(deadline, config.engine.period),
+            pacer,
+            input: FrameInput::new(frames.clone(), clock.clone(), config.engine.cine_bytes),
             engine: Engine::new(config.engine),
             worker,
-            frames: Latest::new(wake),
+            frames,
             clock,
             waiting: None,
-            drawing: None,
-            last_presented: FrameId(0),
+            pending: VecDeque::with_capacity(PENDING_MAX),
+            serials: 0,
+            last_lit: FrameId(0),
+            last_dropped: FrameId(0),
             taps: Vec::with_capacity(TAPS_TIMED_MAX),
             figures: Figures::default(),
             is_eased: false,
+            is_model_up: true,
             unshown_since: None,
-            is_late: false,
+            timeliness: Timeliness::InTime,
+            late_run: 0,
         }
     }
 
-    /// Who answers.
-    pub fn worker_mut(&mut self) -> &mut W {
-        &mut self.worker
+    /// Where frames come in, from any thread; handing one over never waits for the display or the model.
+    pub fn input(&self) -> FrameInput {
+        self.input.clone()
     }
 
-    /// The slot for the newest frame; putting one in never blocks.
-    pub fn input(&self) -> Latest<Arc<Frame>> {
-        self.frames.clone()
-    }
-
-    /// The clock that stamps frames and times.
+    /// The clock of all times here.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -193,9 +254,9 @@ impl<W: Looks> Live<W> {
         self.waiting.is_none() && self.frames.is_empty()
     }
 
-    /// The frame that the operator sees: what a touch-down belongs to.
+    /// The frame that the operator sees: what a touch-down belongs to. 0 before the first.
     pub fn on_screen(&self) -> FrameId {
-        self.last_presented
+        self.last_lit
     }
 
     /// Obeys a command of the operator, given at `at` (the time of touch-down).
@@ -221,13 +282,15 @@ impl<W: Looks> Live<W> {
     /// Takes what has come in and gives out what is to be drawn now, if anything is.
     pub fn poll(&mut self) -> Option<View<'_>> {
         let now = self.clock.now();
+        self.expire(now);
+        self.look_after_worker(now);
         self.take_answers();
         let is_new = match self.frames.take() {
             Some(frame) => self.arrived(frame, now),
             None => self.waiting.is_some(),
         };
         self.note_late(now);
-        self.engine.tick(now, self.worker.is_alive());
+        self.engine.tick(now, self.is_model_up);
         if self.engine.is_still_unasked() {
             self.ask();
         }
@@ -235,12 +298,166 @@ impl<W: Looks> Live<W> {
         if !is_due && (is_new || !self.engine.is_changed()) {
             return None;
         }
-        self.waiting = None;
+        let taken = self.waiting.take().map_or(now, |w| w.taken);
+        // A frame that was left out is not drawn for another reason either, unless it is frozen.
+        let is_left_out = self.engine.is_live() && self.engine.shown().is_some_and(|f| f.id() == self.last_dropped);
+        if is_left_out && self.timeliness != Timeliness::TooSlow { None } else { self.give_out(taken) }
+    }
+
+    fn give_out(&mut self, taken: Nanos) -> Option<View<'_>> {
         let now = self.clock.now();
-        let shown = self.engine.shown()?.id;
-        self.drawing = Some((now, shown));
+        let (revision, is_live) = (self.engine.revision(), self.engine.is_live());
+        self.serials += 1;
         let (frame, scene) = self.engine.compose(now)?;
-        Some(View { frame, scene })
+        let (id, captured) = (frame.id(), frame.captured());
+        let is_new = id != self.last_lit && self.pending.iter().all(|p| p.frame != id);
+        let due = (is_live && is_new).then(|| captured + self.pacer.deadline());
+        let mut shown = Shown::default();
+        scene.objects.iter().for_each(|o| shown.count(o.overlay));
+        let is_live_said = scene.mode == Mode::Live && scene.signal == Signal::Good;
+        let drawn = self.engine.drawn_revision();
+        let times = FrameTimes { captured, taken, composed: now, handed: now, lit: now };
+        let serial = self.serials;
+        self.pending.push_back(Pending {
+            serial,
+            frame: id,
+            is_new,
+            due,
+            is_expired: false,
+            times,
+            is_live_said,
+            shown,
+            revision,
+            drawn,
+        });
+        let ticket = Ticket { serial, frame: id, captured, due };
+        let (frame, scene) = self.engine.composed()?;
+        Some(View { frame, scene, ticket })
+    }
+
+    /// To be asked when a picture is drawn and about to be handed to the display, as late as possible: whether it will be at
+    /// the glass in time. If not, it must not be shown, and the ticket goes to [`Live::withheld`].
+    pub fn hand_over(&mut self, ticket: &Ticket) -> bool {
+        let now = self.clock.now();
+        let Some(pending) = self.pending.iter_mut().find(|p| p.serial == ticket.serial) else { return false };
+        pending.times.handed = now;
+        ticket.due.is_none() || self.timeliness == Timeliness::TooSlow || self.pacer.can_make(now, ticket.captured)
+    }
+
+    /// Says that the picture was not shown; one that had a time counts as dropped past its deadline.
+    pub fn withheld(&mut self, ticket: Ticket) {
+        if self.take_pending(&ticket).is_some_and(|p| p.due.is_some()) {
+            self.dropped(ticket.frame);
+        }
+    }
+
+    /// Says when the picture was at the glass.
+    pub fn presented(&mut self, ticket: Ticket, light: Light) {
+        let now = self.clock.now();
+        let Some(mut pending) = self.take_pending(&ticket) else { return };
+        let lit = match light {
+            Light::Now => now,
+            Light::Ago(span) => now.since(span),
+            Light::At(time) => time.min(now),
+        };
+        let times = &mut pending.times;
+        times.lit = lit.max(times.handed);
+        self.figures.draw.record(times.handed.since(times.composed));
+        self.figures.to_glass.record(times.lit.since(times.handed));
+        self.pacer.drew(times.handed.since(times.composed));
+        self.pacer.lit(times.handed, times.lit);
+        if pending.is_new {
+            self.at_glass(&pending);
+        } else {
+            self.figures.redraws += 1;
+        }
+        self.time_taps(&pending);
+    }
+
+    /// A frame is at the glass for the first time.
+    fn at_glass(&mut self, pending: &Pending) {
+        self.last_lit = pending.frame;
+        self.figures.frames += 1;
+        self.figures.shown.add(&pending.shown);
+        self.unshown_since = None;
+        let Some(due) = pending.due else { return };
+        self.figures.follow(pending.times);
+        if pending.times.lit <= due {
+            (self.timeliness, self.late_run) = (Timeliness::InTime, 0);
+            return;
+        }
+        match pending.is_live_said {
+            true => self.figures.late_under_live += 1,
+            false => self.figures.late_said += 1,
+        }
+        if !pending.is_expired {
+            self.was_late();
+        }
+    }
+
+    fn was_late(&mut self) {
+        self.late_run += 1;
+        if self.late_run >= LATE_RUN_MAX {
+            self.too_slow();
+        } else if self.timeliness == Timeliness::InTime {
+            self.timeliness = Timeliness::Delayed;
+        }
+    }
+
+    fn too_slow(&mut self) {
+        if self.timeliness != Timeliness::TooSlow {
+            self.timeliness = Timeliness::TooSlow;
+            log::warn!("frames are not at the glass within their deadline of {} ms", self.pacer.deadline().as_ms());
+        }
+    }
+
+    fn time_taps(&mut self, pending: &Pending) {
+        let (figures, lit) = (&mut self.figures, pending.times.lit);
+        self.taps.retain_mut(|tap| {
+            if !tap.is_marked && pending.revision >= tap.revision {
+                tap.is_marked = true;
+                figures.tap_to_marker.record(lit.since(tap.at));
+            }
+            let is_answered = pending.drawn.is_some_and(|r| r >= tap.revision);
+            if is_answered {
+                figures.tap_to_mask.record(lit.since(tap.at));
+            }
+            !is_answered
+        });
+    }
+
+    fn take_pending(&mut self, ticket: &Ticket) -> Option<Pending> {
+        let at = self.pending.iter().position(|p| p.serial == ticket.serial)?;
+        self.pending.remove(at)
+    }
+
+    /// Pictures of which nobody said in time when they were at the glass count as late.
+    fn expire(&mut self, now: Nanos) {
+        let mut late = 0;
+        for pending in &mut self.pending {
+            if !pending.is_expired && pending.due.is_some_and(|due| now > due + REPORT_GRACE) {
+                pending.is_expired = true;
+                late += 1;
+            }
+        }
+        (0..late).for_each(|_| self.was_late());
+        if self.pending.len() == PENDING_MAX {
+            let oldest = self.pending.pop_front();
+            self.figures.unconfirmed += u64::from(oldest.is_some_and(|p| p.due.is_some()));
+        }
+    }
+
+    /// A thread that has died is started again; what it was asked is forgotten and asked anew.
+    fn look_after_worker(&mut self, now: Nanos) {
+        match self.worker.health(now) {
+            Health::Up => self.is_model_up = true,
+            Health::Down => self.is_model_up = false,
+            Health::Restarted => {
+                self.is_model_up = true;
+                self.figures.worker_restarts += 1;
+                self.engine.model_restarted();
+            }
+        }
     }
 
     /// Sleeps until there may be something to poll, at most `longest`.
@@ -249,79 +466,9 @@ impl<W: Looks> Live<W> {
         self.frames.wake().sleep(left.map_or(longest, |l| l.min(longest)));
     }
 
-    /// Whether what [`Live::poll`] gave out may still be presented, now that it is drawn: a live frame that has become older
-    /// than its deadline meanwhile may not, and counts as dropped.
-    pub fn is_in_time(&mut self) -> bool {
-        let Some((_, frame)) = self.drawing else { return false };
-        let captured = self.engine.live_capture_time(frame).filter(|_| frame != self.last_presented && !self.is_late);
-        let is_late = captured.is_some_and(|c| self.clock.now().since(c) > self.pacer.deadline());
-        if is_late {
-            self.drawing = None;
-            self.figures.drops.past_deadline += 1;
-        }
-        !is_late
-    }
-
-    /// Says that what [`Live::poll`] gave out is on the screen now.
-    pub fn presented(&mut self) {
-        let now = self.clock.now();
-        let Some((began, frame)) = self.drawing.take() else { return };
-        let figures = &mut self.figures;
-        figures.draw.record(now.since(began));
-        self.pacer.drew(now.since(began));
-        let scene = self.engine.scene();
-        if frame != self.last_presented {
-            self.last_presented = frame;
-            figures.frames += 1;
-            self.unshown_since = None;
-            if let Some(captured) = self.engine.live_capture_time(frame) {
-                figures.frame_age.record(now.since(captured));
-                self.is_late &= now.since(captured) > self.pacer.deadline();
-            }
-            for object in &scene.objects {
-                match object.overlay {
-                    Overlay::Exact => figures.shown.exact += 1,
-                    Overlay::Carried { .. } => figures.shown.carried += 1,
-                    Overlay::Stale { .. } => figures.shown.stale += 1,
-                    Overlay::Hidden(_) => figures.shown.hidden += 1,
-                    Overlay::Lost(_) => figures.shown.lost += 1,
-                }
-            }
-        } else {
-            figures.redraws += 1;
-        }
-        let drawn = self.engine.drawn_revision();
-        self.taps.retain_mut(|tap| {
-            if !tap.is_marked {
-                tap.is_marked = true;
-                figures.tap_to_marker.record(now.since(tap.at));
-            }
-            let is_answered = drawn.is_some_and(|r| r >= tap.revision);
-            if is_answered {
-                figures.tap_to_mask.record(now.since(tap.at));
-            }
-            !is_answered
-        });
-    }
-
     /// The figures so far.
     pub fn report(&self) -> LiveReport {
-        let f = &self.figures;
-        LiveReport {
-            frames: f.frames,
-            redraws: f.redraws,
-            deadline_ms: self.pacer.deadline().as_ms(),
-            drops: f.drops,
-            shown: f.shown,
-            frame_age: f.frame_age.summary(),
-            tap_to_marker: f.tap_to_marker.summary(),
-            tap_to_mask: f.tap_to_mask.summary(),
-            motion: f.motion.summary(),
-            draw: f.draw.summary(),
-            encode: f.encode.summary(),
-            decode: f.decode.summary(),
-            look: f.look.summary(),
-        }
+        self.figures.report(self.pacer.deadline())
     }
 
     fn arrived(&mut self, frame: Arc<Frame>, now: Nanos) -> bool {
@@ -330,18 +477,23 @@ impl<W: Looks> Live<W> {
             self.figures.drops.display_busy += 1;
         }
         self.unshown_since.get_or_insert(now);
-        if self.pacer.decide(now, frame.captured, None) == Pace::Drop && !self.is_late {
-            self.figures.drops.past_deadline += 1;
+        let is_late = self.pacer.decide(now, frame.captured(), None) == Pace::Drop;
+        if is_late && self.timeliness != Timeliness::TooSlow && self.engine.is_live() {
+            self.dropped(frame.id());
             return false;
         }
-        let is_shown = self.engine.advance(frame, now);
+        let is_shown = self.engine.advance(frame, now).unwrap_or_else(|e| {
+            self.figures.refused += 1;
+            log::error!("{e}");
+            false
+        });
         self.figures.motion.record(self.clock.now().since(now));
         if is_shown {
             let is_turn = !self.is_eased || self.figures.motion.count().is_multiple_of(2);
             let asked = if is_turn { self.ask() } else { None };
             // One that took the place of another is shown at once: where frames come faster than expected, each would displace
             // the one before it and none be shown.
-            self.waiting = Some(Waiting { asked: asked.filter(|_| !has_displaced), until: None });
+            self.waiting = Some(Waiting { taken: now, asked: asked.filter(|_| !has_displaced), until: None });
         }
         is_shown
     }
@@ -349,36 +501,52 @@ impl<W: Looks> Live<W> {
     /// Finds out that frames come and none can be shown in time.
     fn note_late(&mut self, now: Nanos) {
         if !self.engine.is_live() {
-            (self.unshown_since, self.is_late) = (None, false);
+            (self.unshown_since, self.timeliness, self.late_run) = (None, Timeliness::InTime, 0);
         }
         let limit = self.pacer.deadline() + Nanos(PERIODS_UNSHOWN * self.pacer.period().0);
-        if self.unshown_since.is_some_and(|t| now.since(t) > limit) && !self.is_late {
-            self.is_late = true;
-            log::warn!("no frame can be drawn within its deadline of {} ms: shown late", self.pacer.deadline().as_ms());
+        if self.unshown_since.is_some_and(|t| now.since(t) > limit) {
+            self.too_slow();
         }
-        self.engine.set_late(self.is_late);
+        // A picture whose time is over and that is still on its way is late, whoever will say so.
+        let is_overdue = self.pending.iter().any(|p| p.due.is_some_and(|due| now > due));
+        let timeliness = match self.timeliness {
+            Timeliness::InTime if is_overdue => Timeliness::Delayed,
+            known => known,
+        };
+        self.engine.set_timeliness(timeliness);
     }
 
     fn is_due(&mut self) -> bool {
-        let Some(captured) = self.engine.shown().map(|f| f.captured) else { return false };
+        let Some((id, captured)) = self.engine.shown().map(|f| (f.id(), f.captured())) else { return false };
         let Some(waiting) = self.waiting.as_mut() else { return false };
-        if self.engine.is_exact() {
-            return true;
-        }
         let now = self.clock.now();
-        if let Some(until) = waiting.until {
-            return now >= until;
-        }
-        match self.pacer.decide(now, captured, waiting.asked) {
+        let is_over = waiting.until.is_some_and(|until| now >= until) || self.engine.is_exact();
+        match self.pacer.decide(now, captured, waiting.asked.filter(|_| !is_over)) {
+            Pace::Show => true,
             Pace::WaitUntil(until) => {
-                waiting.until = Some(until);
+                waiting.until.get_or_insert(until);
                 false
             }
-            Pace::Show | Pace::Drop => true,
+            Pace::Drop if self.timeliness == Timeliness::TooSlow || !self.engine.is_live() => true,
+            Pace::Drop => {
+                self.waiting = None;
+                self.dropped(id);
+                false
+            }
+        }
+    }
+
+    fn dropped(&mut self, frame: FrameId) {
+        if self.last_dropped != frame {
+            self.figures.drops.past_deadline += 1;
+            self.last_dropped = frame;
         }
     }
 
     fn ask(&mut self) -> Option<Nanos> {
+        if !self.is_model_up {
+            return None;
+        }
         let now = self.clock.now();
         let job = self.engine.ask(now)?;
         if let Some(displaced) = self.worker.ask(job) {
@@ -399,35 +567,4 @@ impl<W: Looks> Live<W> {
             self.engine.answered(job);
         }
     }
-}
-
-/// Figures of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct LiveReport {
-    /// Different frames shown.
-    pub frames: u64,
-    /// Times that a frame was drawn again because something else changed.
-    pub redraws: u64,
-    /// Greatest age allowed at display.
-    pub deadline_ms: f64,
-    /// Frames and looks that were left out.
-    pub drops: Drops,
-    /// How outlines were shown.
-    pub shown: Shown,
-    /// From capture to the end of its presentation.
-    pub frame_age: Summary,
-    /// From touch-down to the marker on the screen.
-    pub tap_to_marker: Summary,
-    /// From touch-down to an outline that obeys it on the screen.
-    pub tap_to_mask: Summary,
-    /// Motion and carrying, a frame.
-    pub motion: Summary,
-    /// Drawing and presenting, a frame.
-    pub draw: Summary,
-    /// Encoder, a look.
-    pub encode: Summary,
-    /// All decodes, a look.
-    pub decode: Summary,
-    /// A look from begin to end.
-    pub look: Summary,
 }

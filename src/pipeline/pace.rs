@@ -1,5 +1,9 @@
 //! Shall a frame be shown now, wait for its own mask, or be dropped: the bound on latency, as a pure decision.
+//!
+//! The bound is on the light at the glass. A frame is worth drawing while, drawn as fast as it ever was lately, the display
+//! can still bring it to the glass within its deadline; it waits for its mask no longer than a slow drawing would allow.
 
+use crate::glass::{DisplayTiming, Glass};
 use crate::units::Nanos;
 
 /// What to do with a frame that the display side has taken.
@@ -9,16 +13,20 @@ pub enum Pace {
     Show,
     /// Its own mask may come in time, before the next frame; look again when it has come, or at this time.
     WaitUntil(Nanos),
-    /// It is older than its deadline: a newer one will be shown instead.
+    /// It cannot be at the glass within its deadline: a newer one will be shown instead.
     Drop,
 }
 
-/// Decides by the deadline, by what drawing takes and by how long looks take.
+/// Decides by the deadline, by what drawing takes, by what the display takes, and by how long looks take.
 #[derive(Clone, Copy, Debug)]
 pub struct Pacer {
     deadline: Nanos,
     period: Nanos,
+    glass: Glass,
+    /// What drawing takes when it is slow.
     draw_ns: f64,
+    /// And when it is fast.
+    draw_least_ns: f64,
     look_ns: Option<f64>,
 }
 
@@ -28,12 +36,13 @@ const NEWEST: f64 = 1.0 / 8.0;
 const USABLE: f64 = 0.9;
 
 impl Pacer {
-    /// A pacer for frames that may be `deadline` old when shown, and come once a `period`.
+    /// A pacer for frames that may be `deadline` old when they are at the glass, and come once a `period`.
     pub fn new(deadline: Nanos, period: Nanos) -> Self {
-        Self { deadline, period, draw_ns: 5e6, look_ns: None }
+        let glass = Glass::new(DisplayTiming::default());
+        Self { deadline, period, glass, draw_ns: 5e6, draw_least_ns: 0.0, look_ns: None }
     }
 
-    /// Greatest age at display.
+    /// Greatest age at the glass.
     pub fn deadline(&self) -> Nanos {
         self.deadline
     }
@@ -43,15 +52,27 @@ impl Pacer {
         self.period
     }
 
-    /// Changes the greatest age at display.
-    pub fn set_deadline(&mut self, deadline: Nanos) {
-        self.deadline = deadline;
+    /// What is known of the display.
+    pub fn glass(&self) -> &Glass {
+        &self.glass
     }
 
-    /// Notes what drawing and presenting a frame took. A longer one counts at once, shorter ones slowly.
+    /// Another display, of which nothing but its kind is known.
+    pub fn set_display(&mut self, timing: DisplayTiming) {
+        self.glass = Glass::new(timing);
+    }
+
+    /// Notes what drawing a frame took, up to its hand-over. A longer one counts at once, shorter ones slowly.
     pub fn drew(&mut self, span: Nanos) {
         let span = span.0 as f64;
-        self.draw_ns = if span > self.draw_ns { span } else { self.draw_ns + (span - self.draw_ns) * NEWEST };
+        let slowly = |known: f64| known + (span - known) * NEWEST;
+        self.draw_ns = span.max(slowly(self.draw_ns));
+        self.draw_least_ns = span.min(slowly(self.draw_least_ns));
+    }
+
+    /// Notes when a picture handed over to the display was at the glass.
+    pub fn lit(&mut self, handed: Nanos, light: Nanos) {
+        self.glass.lit(handed, light);
     }
 
     /// Notes what a look took from request to answer.
@@ -60,16 +81,22 @@ impl Pacer {
         self.look_ns = Some(self.look_ns.map_or(span, |m| m + (span - m) * NEWEST));
     }
 
+    /// Whether a picture of a frame captured at `captured` that is handed over at `now` will be at the glass in time.
+    pub fn can_make(&self, now: Nanos, captured: Nanos) -> bool {
+        self.glass.light_for(now) <= captured + self.deadline
+    }
+
     /// What to do at `now` with a frame captured at `captured`, whose look was asked for at `asked` (if it was).
     pub fn decide(&self, now: Nanos, captured: Nanos, asked: Option<Nanos>) -> Pace {
-        let age = now.since(captured);
-        if age > self.deadline {
+        if !self.can_make(now + Nanos(self.draw_least_ns as u64), captured) {
             return Pace::Drop;
         }
         let (Some(asked), Some(look_ns)) = (asked, self.look_ns) else { return Pace::Show };
+        let draw = Nanos(self.draw_ns as u64);
         // A frame that waited until the next one comes would never be shown, nor would that one.
-        let budget = (self.deadline.min(self.period).0 as f64 * USABLE - self.draw_ns).max(0.0);
-        let until = captured + Nanos(budget as u64);
+        let usable = Nanos((self.deadline.min(self.period).0 as f64 * USABLE) as u64);
+        let latest = (captured + usable).min(self.glass.handed_for(captured + self.deadline));
+        let until = latest.since(draw);
         let expected = asked + Nanos(look_ns as u64);
         if now < until && expected <= until { Pace::WaitUntil(until) } else { Pace::Show }
     }
@@ -95,7 +122,35 @@ mod tests {
     #[test]
     fn a_frame_older_than_its_deadline_is_dropped() {
         assert_eq!(pacer(None).decide(ms(134), ms(100), None), Pace::Drop);
-        assert_eq!(pacer(None).decide(ms(133), ms(100), None), Pace::Show);
+        assert_eq!(pacer(None).decide(ms(132), ms(100), None), Pace::Show);
+    }
+
+    #[test]
+    fn a_frame_that_the_next_refresh_would_show_too_late_is_dropped() {
+        let mut p = pacer(None);
+        p.set_display(DisplayTiming::AtRefresh { period: ms(20) });
+        p.lit(ms(95), ms(100));
+        // Refreshes at 120, 140, 160; a frame of 101 must be at the glass by 134.
+        assert_eq!(p.decide(ms(118), ms(101), None), Pace::Show, "the refresh of 120 shows it");
+        assert_eq!(p.decide(ms(120), ms(101), None), Pace::Drop, "the next is at 140");
+        assert!(p.can_make(ms(119), ms(101)) && !p.can_make(ms(120), ms(101)));
+    }
+
+    #[test]
+    fn a_wait_ends_before_the_last_refresh_within_the_deadline() {
+        let mut p = pacer(Some(8));
+        p.set_display(DisplayTiming::AtRefresh { period: ms(20) });
+        p.lit(ms(95), ms(100));
+        let Pace::WaitUntil(until) = p.decide(ms(102), ms(101), Some(ms(102))) else { panic!("does not wait") };
+        assert!(until + ms(5) <= ms(119), "{until:?}: drawn after the hand-over for the refresh of 120");
+    }
+
+    #[test]
+    fn one_slow_drawing_does_not_drop_the_frames_after_it() {
+        let mut p = pacer(None);
+        (0..9).for_each(|_| p.drew(ms(4)));
+        p.drew(ms(60));
+        assert_eq!(p.decide(ms(101), ms(100), None), Pace::Show);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The thread that plays a source as if it came from the probe.
 //!
-//! A frame is prepared before it is due, stamped with its number and the time when it is due, and put into the slot.
+//! A frame is prepared before it is due and handed over when it is.
 //! A source that cannot keep up leaves frames out; it is never waited for by anybody.
 
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::capture_time::CaptureTime;
 use super::clock::Clock;
-use super::latest::Latest;
+use super::entry::{Entered, FrameInput, Lease};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Frame, FramePool};
 use crate::source::{FrameSource, Next};
-use crate::units::{FrameId, Nanos};
+use crate::units::Nanos;
 
 /// How to play.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,14 +24,12 @@ pub struct PlayConfig {
     pub period: Nanos,
     /// Whether the source starts again when it ends.
     pub is_looped: bool,
-    /// Frames in the pool: those of the cine ring and those on their way.
-    pub pool_frames: usize,
 }
 
 #[derive(Default)]
 struct Counters {
     played: AtomicU64,
-    pool_empty: AtomicU64,
+    no_buffer: AtomicU64,
     late: AtomicU64,
     displaced: AtomicU64,
     ended: AtomicBool,
@@ -42,8 +40,8 @@ struct Counters {
 pub struct Played {
     /// Frames put into the slot.
     pub played: u64,
-    /// Frames left out because all frames of the pool were held.
-    pub pool_empty: u64,
+    /// Frames left out because all memory for frames was in use.
+    pub no_buffer: u64,
     /// Frames left out because the source was a period late.
     pub late: u64,
     /// Frames that nobody took before the next one came.
@@ -60,16 +58,11 @@ pub struct Player {
 }
 
 impl Player {
-    /// Starts to play `source` into `slot`.
+    /// Starts to play `source` into `input`.
     ///
     /// # Errors
     /// `Argument` for a period of zero; `Unavailable` when no thread can be had.
-    pub fn start(
-        source: Box<dyn FrameSource>,
-        config: PlayConfig,
-        clock: Clock,
-        slot: Latest<Arc<Frame>>,
-    ) -> Result<Self> {
+    pub fn start(source: Box<dyn FrameSource>, config: PlayConfig, input: FrameInput) -> Result<Self> {
         if config.period.0 == 0 {
             return Err(Error::new(ErrorKind::Argument, "a source cannot be played with a frame period of 0"));
         }
@@ -79,7 +72,8 @@ impl Player {
         let thread = std::thread::Builder::new()
             .name("player".into())
             .spawn(move || {
-                let outcome = Play { source, config, clock, slot, counters: &shared, stopped }.run();
+                let outcome =
+                    Play { source, config, clock: input.clock().clone(), input, counters: &shared, stopped }.run();
                 shared.ended.store(true, Ordering::Release);
                 outcome
             })
@@ -92,7 +86,7 @@ impl Player {
         let c = &self.counters;
         Played {
             played: c.played.load(Ordering::Relaxed),
-            pool_empty: c.pool_empty.load(Ordering::Relaxed),
+            no_buffer: c.no_buffer.load(Ordering::Relaxed),
             late: c.late.load(Ordering::Relaxed),
             displaced: c.displaced.load(Ordering::Relaxed),
             has_ended: c.ended.load(Ordering::Acquire),
@@ -125,69 +119,51 @@ impl Drop for Player {
 struct Play<'a> {
     source: Box<dyn FrameSource>,
     config: PlayConfig,
+    input: FrameInput,
     clock: Clock,
-    slot: Latest<Arc<Frame>>,
     counters: &'a Counters,
     stopped: Receiver<()>,
 }
 
-enum Filled {
-    Stamped,
-    Ended,
-    Stopped,
-}
-
 impl Play<'_> {
     fn run(mut self) -> Result<()> {
-        let mut pool = FramePool::new(self.config.pool_frames.max(3));
         let mut due = self.clock.now();
-        let mut id = FrameId(0);
         loop {
-            let mut filled = Filled::Ended;
-            let frame = pool.fill(|frame| {
-                filled = self.fill(frame, due, FrameId(id.0 + 1))?;
-                Ok::<_, Error>(())
-            });
-            match frame {
+            let frame = match self.input.lease() {
                 None => {
-                    self.counters.pool_empty.fetch_add(1, Ordering::Relaxed);
-                    if self.is_stopped_by(due) {
-                        return Ok(());
-                    }
+                    self.counters.no_buffer.fetch_add(1, Ordering::Relaxed);
+                    None
                 }
-                Some(frame) => {
-                    let frame = frame?;
-                    match filled {
-                        Filled::Ended | Filled::Stopped => return Ok(()),
-                        Filled::Stamped => {}
-                    }
-                    id = frame.id;
-                    self.counters.played.fetch_add(1, Ordering::Relaxed);
-                    if self.slot.put(frame).is_some() {
-                        self.counters.displaced.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                Some(mut frame) => match self.fill(&mut frame)? {
+                    Next::Filled => Some(frame),
+                    Next::End => return Ok(()),
+                },
+            };
+            if self.is_stopped_by(due) {
+                return Ok(());
+            }
+            if let Some(frame) = frame {
+                let entered = frame.enter(CaptureTime::Now, None)?;
+                self.counters.played.fetch_add(1, Ordering::Relaxed);
+                let is_displaced = matches!(entered, Entered::Displaced { .. });
+                self.counters.displaced.fetch_add(u64::from(is_displaced), Ordering::Relaxed);
             }
             due = self.next_due(due);
         }
     }
 
-    fn fill(&mut self, frame: &mut Frame, due: Nanos, id: FrameId) -> Result<Filled> {
-        if self.source.next_into(frame)? == Next::End {
-            if !self.config.is_looped {
-                return Ok(Filled::Ended);
-            }
-            self.source.rewind();
-            if self.source.next_into(frame)? == Next::End {
-                return Err(Error::new(ErrorKind::Format, "the source has no frames"));
-            }
+    fn fill(&mut self, frame: &mut Lease) -> Result<Next> {
+        if self.source.next_into(frame)? == Next::Filled {
+            return Ok(Next::Filled);
         }
-        if self.is_stopped_by(due) {
-            return Ok(Filled::Stopped);
+        if !self.config.is_looped {
+            return Ok(Next::End);
         }
-        frame.id = id;
-        frame.captured = self.clock.now();
-        Ok(Filled::Stamped)
+        self.source.rewind();
+        match self.source.next_into(frame)? {
+            Next::Filled => Ok(Next::Filled),
+            Next::End => Err(Error::new(ErrorKind::Format, "the source has no frames")),
+        }
     }
 
     /// Sleeps until `due`; whether the player was stopped meanwhile.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::scene::Overlay;
 use crate::units::Nanos;
 
 const SUB_BITS: u32 = 5;
@@ -98,12 +99,8 @@ pub struct Summary {
 pub struct Drops {
     /// A newer frame came before the display side took this one.
     pub display_busy: u64,
-    /// The frame was older than its deadline when the display side took it, or when it was drawn.
+    /// The frame could not be at the glass within its deadline, when the display side took it or when it was drawn.
     pub past_deadline: u64,
-    /// All frames of the pool were held.
-    pub pool_empty: u64,
-    /// The capture side was late by a whole period and left the frame out.
-    pub capture_late: u64,
     /// A newer frame came before the model took this one; the outline was carried over it.
     pub model_busy: u64,
 }
@@ -121,6 +118,28 @@ pub struct Shown {
     pub hidden: u64,
     /// Given up.
     pub lost: u64,
+}
+
+impl Shown {
+    /// Counts one object.
+    pub fn count(&mut self, overlay: Overlay) {
+        match overlay {
+            Overlay::Exact => self.exact += 1,
+            Overlay::Carried { .. } => self.carried += 1,
+            Overlay::Stale { .. } => self.stale += 1,
+            Overlay::Hidden(_) => self.hidden += 1,
+            Overlay::Lost(_) => self.lost += 1,
+        }
+    }
+
+    /// Adds those of another frame.
+    pub fn add(&mut self, other: &Self) {
+        self.exact += other.exact;
+        self.carried += other.carried;
+        self.stale += other.stale;
+        self.hidden += other.hidden;
+        self.lost += other.lost;
+    }
 }
 
 fn bucket(steps: u64) -> usize {

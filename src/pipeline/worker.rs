@@ -1,8 +1,10 @@
-//! The thread that looks: takes the newest job, answers it, and takes the next.
+//! The thread that looks: takes the newest job, answers it, and takes the next. A thread that dies is started again.
 //!
 //! Jobs are boxes that go round: engine, slot, worker, engine. Their number is fixed by the engine, so the way back never
 //! holds more than that.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,9 +15,30 @@ use super::latest::{Latest, Wake};
 use crate::engine::job::LookJob;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::look::Looker;
+use crate::units::Nanos;
 
 /// How long a stop waits for the look in hand.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// From one start of the thread to the next, when it keeps dying.
+const RESTART_EVERY: Nanos = Nanos::from_ms(500);
+/// A look that takes longer never comes to an end: its thread is left to itself.
+const STUCK: Nanos = Nanos::from_ms(60_000);
+/// Threads that may be left to themselves: each holds a model.
+const STUCK_MAX: u32 = 2;
+
+/// Makes what looks: at the start, and again when the thread has died.
+pub type Supply = Box<dyn FnMut() -> Result<Looker> + Send>;
+
+/// Whether there is anybody to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// There is.
+    Up,
+    /// There is nobody at present.
+    Down,
+    /// There is again, since now: jobs that were handed over before will not come back.
+    Restarted,
+}
 
 /// Who answers jobs: a thread, or a test that says how long a look takes.
 pub trait Looks {
@@ -25,84 +48,167 @@ pub trait Looks {
     /// The next answered job.
     fn answer(&mut self) -> Option<Box<LookJob>>;
 
-    /// Whether there is anybody to answer.
-    fn is_alive(&self) -> bool;
+    /// Whether there is anybody to answer; sees to it that there will be.
+    fn health(&mut self, _now: Nanos) -> Health {
+        Health::Up
+    }
 }
 
 /// A model at work on a thread of its own. Dropping it lets a look in hand come to its end for at most 0.3 s.
 pub struct Worker {
+    supply: Arc<Mutex<Supply>>,
+    clock: Clock,
+    wake: Wake,
+    running: Option<Running>,
+    begun: Nanos,
+    is_up: bool,
+    stuck: u32,
+}
+
+/// One life of the thread.
+struct Running {
     jobs: Latest<Option<Box<LookJob>>>,
     answers: Receiver<Box<LookJob>>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
+    is_ready: Arc<AtomicBool>,
+    /// When the look in hand began; 0 when there is none.
+    looking_since: Arc<AtomicU64>,
 }
 
 impl Worker {
     /// Starts the thread; `wake` is rung whenever an answer is ready.
     ///
     /// # Errors
-    /// `Unavailable` when no thread can be had.
-    pub fn start(mut looker: Looker, clock: Clock, wake: Wake) -> Result<Self> {
+    /// Those of `supply`; `Unavailable` when no thread can be had.
+    pub fn start(mut supply: Supply, clock: Clock, wake: Wake) -> Result<Self> {
+        let looker = supply()?;
+        let begun = clock.now();
+        let mut worker =
+            Self { supply: Arc::new(Mutex::new(supply)), clock, wake, running: None, begun, is_up: true, stuck: 0 };
+        worker.running = Some(worker.run(Some(looker))?);
+        Ok(worker)
+    }
+
+    /// A thread that looks with `looker`, or with what it is supplied with.
+    fn run(&self, looker: Option<Looker>) -> Result<Running> {
         let jobs: Latest<Option<Box<LookJob>>> = Latest::new(Wake::default());
         let (give, answers) = bounded(LookJob::IN_ROUND);
-        let inbox = jobs.clone();
+        let is_ready = Arc::new(AtomicBool::new(looker.is_some()));
+        let looking_since = Arc::new(AtomicU64::new(0));
+        let work = Work {
+            clock: self.clock.clone(),
+            jobs: jobs.clone(),
+            answers: give,
+            wake: self.wake.clone(),
+            looking_since: looking_since.clone(),
+        };
+        let (supply, ready) = (self.supply.clone(), is_ready.clone());
         let thread = std::thread::Builder::new()
             .name("segmenter".into())
-            .spawn(move || work(&mut looker, &clock, &inbox, &give, &wake))
+            .spawn(move || {
+                let supplied = looker.map_or_else(|| supply.lock().unwrap_or_else(PoisonError::into_inner)(), Ok);
+                match supplied {
+                    Ok(mut looker) => {
+                        ready.store(true, Ordering::Release);
+                        work.wake.wake();
+                        work.run(&mut looker);
+                    }
+                    Err(e) => log::error!("model: {e}"),
+                }
+            })
             .map_err(|e| Error::caused(ErrorKind::Unavailable, "no thread for the model", e))?;
-        Ok(Self { jobs, answers, thread: Some(thread) })
-    }
-}
-
-impl Looks for Worker {
-    fn ask(&mut self, job: Box<LookJob>) -> Option<Box<LookJob>> {
-        self.jobs.put(Some(job)).flatten()
+        Ok(Running { jobs, answers, thread, is_ready, looking_since })
     }
 
-    fn answer(&mut self) -> Option<Box<LookJob>> {
-        self.answers.try_recv().ok()
-    }
-
-    fn is_alive(&self) -> bool {
-        self.thread.as_ref().is_some_and(|t| !t.is_finished())
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.jobs.put(None);
-        let Some(thread) = self.thread.take() else { return };
-        let begin = Instant::now();
-        while !thread.is_finished() {
-            if begin.elapsed() > PATIENCE {
-                return log::warn!("the model is still looking and is left to itself");
-            }
-            std::thread::sleep(Duration::from_millis(1));
+    /// Lets go of a thread that has died, or never will.
+    fn bury(&mut self, now: Nanos) {
+        let Some(running) = &self.running else { return };
+        let since = running.looking_since.load(Ordering::Acquire);
+        let is_stuck = since > 0 && now.since(Nanos(since)) > STUCK;
+        if !running.thread.is_finished() && !is_stuck {
+            return;
         }
-        if thread.join().is_err() {
+        let Some(running) = self.running.take() else { return };
+        self.is_up = false;
+        if !running.thread.is_finished() {
+            self.stuck += 1;
+            log::error!("the model has been looking for {} s and is left to itself", STUCK.as_secs());
+        } else if running.thread.join().is_err() {
             log::error!("the model's thread panicked");
         }
     }
 }
 
-fn work(
-    looker: &mut Looker,
-    clock: &Clock,
-    jobs: &Latest<Option<Box<LookJob>>>,
-    answers: &Sender<Box<LookJob>>,
-    wake: &Wake,
-) {
-    loop {
-        let Some(next) = jobs.take() else {
-            jobs.wake().sleep(Duration::from_secs(1));
-            continue;
-        };
-        let Some(mut job) = next else { return };
-        job.begun = clock.now();
-        job.answer(looker);
-        job.ended = clock.now();
-        if answers.try_send(job).is_err() {
-            return;
+impl Looks for Worker {
+    fn ask(&mut self, job: Box<LookJob>) -> Option<Box<LookJob>> {
+        match &self.running {
+            Some(running) => running.jobs.put(Some(job)).flatten(),
+            None => Some(job),
         }
-        wake.wake();
+    }
+
+    fn answer(&mut self) -> Option<Box<LookJob>> {
+        self.running.as_ref()?.answers.try_recv().ok()
+    }
+
+    fn health(&mut self, now: Nanos) -> Health {
+        self.bury(now);
+        let may_start = now.since(self.begun) >= RESTART_EVERY && self.stuck <= STUCK_MAX;
+        if self.running.is_none() && may_start {
+            self.begun = now;
+            self.running = self.run(None).map_err(|e| log::error!("{e}")).ok();
+        }
+        let is_ready = self.running.as_ref().is_some_and(|r| r.is_ready.load(Ordering::Acquire));
+        match (std::mem::replace(&mut self.is_up, is_ready), is_ready) {
+            (true, true) => Health::Up,
+            (false, true) => Health::Restarted,
+            (_, false) => Health::Down,
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        running.jobs.put(None);
+        let begin = Instant::now();
+        while !running.thread.is_finished() {
+            if begin.elapsed() > PATIENCE {
+                return log::warn!("the model is still looking and is left to itself");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if running.thread.join().is_err() {
+            log::error!("the model's thread panicked");
+        }
+    }
+}
+
+struct Work {
+    clock: Clock,
+    jobs: Latest<Option<Box<LookJob>>>,
+    answers: Sender<Box<LookJob>>,
+    wake: Wake,
+    looking_since: Arc<AtomicU64>,
+}
+
+impl Work {
+    fn run(&self, looker: &mut Looker) {
+        loop {
+            let Some(next) = self.jobs.take() else {
+                self.jobs.wake().sleep(Duration::from_secs(1));
+                continue;
+            };
+            let Some(mut job) = next else { return };
+            job.begun = self.clock.now();
+            self.looking_since.store(job.begun.0.max(1), Ordering::Release);
+            job.answer(looker);
+            self.looking_since.store(0, Ordering::Release);
+            job.ended = self.clock.now();
+            if self.answers.try_send(job).is_err() {
+                return;
+            }
+            self.wake.wake();
+        }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use super::{CameraProfile, DisplayProfile, HeatProfile, ImageProfile, Profile, TouchProfile};
+use super::{CameraProfile, DisplayProfile, HeatProfile, ImageProfile, Profile, TouchProfile, rect_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{ImageRegion, RegionContent, check_region};
+use crate::geometry::Rect;
+use crate::model::pin::is_pin;
 
 impl Profile {
     /// What is wrong with it.
@@ -18,6 +21,9 @@ impl Profile {
         check_display(&self.display)?;
         if let Some(touch) = &self.touch {
             check_touch(touch)?;
+        }
+        if let Some(pin) = self.model.pin.as_deref().filter(|pin| !is_pin(pin)) {
+            return Err(wrong(format!("model.pin: expected 64 hexadecimal digits, got {pin:?}")));
         }
         if let Some(ms) = self.live.deadline_ms {
             within("live.deadline-ms", ms, 0.1..=60_000.0)?;
@@ -59,6 +65,9 @@ fn check_image(image: &ImageProfile, size: Option<[u32; 2]>) -> Result<()> {
             let got = list(&region);
             return Err(wrong(format!("image.region: expected it within [0, 0, {width}, {height}], got {got}")));
         }
+        let bounds = Rect::new(0.0, 0.0, width as f32, height as f32);
+        let region = ImageRegion { rect: rect_of(region), content: RegionContent::Unknown };
+        check_region(&region, &bounds).map_err(|e| wrong(format!("image.{e}")))?;
     }
     for (i, rect) in image.keep_outs.iter().enumerate() {
         check_rect(&format!("image.keep-outs[{i}]"), *rect)?;

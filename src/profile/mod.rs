@@ -247,6 +247,8 @@ impl Default for TouchProfile {
 pub struct ModelProfile {
     /// Its folder; the bundled one by default.
     pub folder: Option<PathBuf>,
+    /// The only model that is taken there: the SHA-256 of its manifest, as `sonotap model verify` prints it.
+    pub pin: Option<String>,
 }
 
 /// The live path.

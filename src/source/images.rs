@@ -100,7 +100,7 @@ impl FrameSource for ImagesSource {
         let Some(pixels) = self.frames.get(from..from + self.frame_bytes) else {
             return Ok(Next::End);
         };
-        frame.reshape(self.description.width, self.description.height, self.description.format);
+        frame.reshape(self.description.width, self.description.height, self.description.format)?;
         frame.pixels.copy_from_slice(pixels);
         self.next += 1;
         Ok(Next::Filled)

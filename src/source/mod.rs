@@ -44,7 +44,7 @@ pub trait FrameSource: Send {
     fn description(&self) -> &SourceDescription;
 
     /// Writes the next picture into `frame` with [`Frame::reshape`], and sets its scale and region where they are known.
-    /// `id` and `captured` are left alone. After warm-up it allocates nothing.
+    /// Its number and time are left alone. After warm-up it allocates nothing.
     fn next_into(&mut self, frame: &mut Frame) -> Result<Next>;
 
     /// Starts again with the first picture.

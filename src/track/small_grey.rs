@@ -45,12 +45,7 @@ impl SmallGrey {
     /// Becomes the small picture of the frame's image region (of the whole frame when the region lies outside it).
     /// A frame without pixels gives one black pixel. Allocates only when sizes grow.
     pub fn fill_from(&mut self, frame: &Frame) {
-        let row_bytes = frame.width as usize * frame.format.bytes();
-        let is_whole = frame.width > 0
-            && frame.height > 0
-            && frame.stride >= row_bytes
-            && frame.pixels.len() >= frame.stride * (frame.height as usize - 1) + row_bytes;
-        if !is_whole {
+        if frame.pixels().is_empty() {
             self.view = ModelView::new(Rect::new(0.0, 0.0, 1.0, 1.0), self.side);
             (self.cols, self.rows) = (1, 1);
             self.pixels.clear();
@@ -284,8 +279,8 @@ mod tests {
             (640, 480, (900.0, 900.0, 950.0, 950.0), PixelFormat::Grey8),
         ] {
             let mut frame = Frame::default();
-            frame.reshape(w, h, format);
-            let (stride, bytes) = (frame.stride, format.bytes());
+            frame.reshape(w, h, format).unwrap();
+            let (stride, bytes) = (w as usize * format.bytes(), format.bytes());
             for (i, p) in frame.pixels.iter_mut().enumerate() {
                 *p = ((i % stride / bytes) * 255 / w as usize) as u8;
             }
@@ -304,10 +299,6 @@ mod tests {
     fn frames_without_pixels_or_of_one_pixel_are_no_fault() {
         let mut small = SmallGrey::new(256);
         small.fill_from(&Frame::default());
-        assert_eq!(small.pixels(), [0]);
-        let mut lying = Frame::from_pixels(8, 8, PixelFormat::Grey8, vec![9; 64]).unwrap();
-        lying.height = 100;
-        small.fill_from(&lying);
         assert_eq!(small.pixels(), [0]);
         small.fill_from(&Frame::from_pixels(1, 1, PixelFormat::Grey8, vec![7]).unwrap());
         assert!(small.pixels().iter().all(|&p| p == 7));

@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use sonotap::engine::EngineConfig;
 use sonotap::error::{Error, ErrorKind, Result};
-use sonotap::frame::Frame;
+use sonotap::frame::{Frame, Picture};
 use sonotap::geometry::{ModelView, Point};
+use sonotap::glass::DisplayTiming;
 use sonotap::mask::Bitmap;
 use sonotap::model::look::{LookOptions, Looker};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
+use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
 use sonotap::prompt::Polarity;
 use sonotap::scene::Scene;
 use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
@@ -142,6 +144,13 @@ pub struct Shot {
     pub mask_frame: Option<FrameId>,
 }
 
+/// Hands a frame over as a host does, region and scale beside the pixels.
+pub fn push<W: sonotap::pipeline::worker::Looks>(live: &Live<W>, frame: &Frame, time: CaptureTime) {
+    let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
+    let picture = Picture { scale: frame.scale(), region: Some(frame.region()), ..picture };
+    live.input().push(&picture, time, None).expect("a whole frame of now");
+}
+
 /// The world. One step is one millisecond.
 pub struct World {
     hand: Arc<AtomicU64>,
@@ -154,7 +163,6 @@ pub struct World {
     /// Of the camera.
     pub period: Nanos,
     next_due: Nanos,
-    next_id: u64,
     pictures: Vec<u64>,
     frame: Frame,
     pub shots: Vec<Shot>,
@@ -171,7 +179,12 @@ impl World {
         let looker = Looker::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
         let worker = SlowLooker::new(looker, clock.clone(), look);
         let engine = EngineConfig { period, ..EngineConfig::default() };
-        let live = Live::with(worker, Wake::default(), LiveConfig { engine, deadline }, clock);
+        let live = Live::with(
+            worker,
+            Wake::default(),
+            LiveConfig { engine, deadline, display: DisplayTiming::OnReturn },
+            clock,
+        );
         Self {
             hand,
             live,
@@ -182,7 +195,6 @@ impl World {
             draw: Nanos::from_ms(4),
             period,
             next_due: Nanos(0),
-            next_id: 1,
             pictures: vec![0],
             frame: Frame::default(),
             shots: Vec::new(),
@@ -229,22 +241,20 @@ impl World {
         let last = *self.pictures.last().unwrap();
         let picture = if self.is_source_repeating { last } else { last + 1 };
         self.phantom.render_at(picture, &mut self.frame);
-        self.frame.id = FrameId(self.next_id);
-        self.frame.captured = self.now();
-        self.next_id += 1;
         self.pictures.push(picture);
-        self.live.input().put(Arc::new(self.frame.clone()));
+        push(&self.live, &self.frame, CaptureTime::Now);
     }
 
     fn show(&mut self) {
-        let Some(view) = self.live.poll() else { return };
-        let (scene, captured) = (view.scene.clone(), view.frame.captured);
+        let Some(View { frame, scene, ticket }) = self.live.poll() else { return };
+        let (scene, captured) = (scene.clone(), frame.captured());
         self.pass(self.draw);
-        if !self.live.is_in_time() {
-            return;
+        if !self.live.hand_over(&ticket) {
+            return self.live.withheld(ticket);
         }
-        self.live.presented();
-        let mask_frame = self.live.engine().object(sonotap::units::ObjectId(0)).provenance().map(|p| p.frame);
+        self.live.presented(ticket, Light::Now);
+        let object = self.live.engine().object(sonotap::units::ObjectId(0));
+        let mask_frame = object.and_then(|o| o.provenance()).map(|p| p.frame);
         let picture = self.picture_of(scene.frame);
         self.shots.push(Shot { at: self.now(), captured, picture, scene, mask_frame });
     }

@@ -45,8 +45,4 @@ impl Looks for SlowLooker {
         }
         Some(job)
     }
-
-    fn is_alive(&self) -> bool {
-        true
-    }
 }

@@ -178,7 +178,7 @@ pub fn convert(layout: &PictureLayout, bytes: &[u8], ink: Ink, frame: &mut Frame
         let message = format!("camera: expected {need} bytes for {format} {w}x{h}, got {got}");
         return Err(Error::new(ErrorKind::Format, message));
     }
-    frame.reshape(layout.width, layout.height, layout.frame_format(ink));
+    frame.reshape(layout.width, layout.height, layout.frame_format(ink))?;
     if layout.format == CameraFormat::Mjpg {
         return decode_jpeg(layout, bytes, frame);
     }
@@ -187,7 +187,7 @@ pub fn convert(layout: &PictureLayout, bytes: &[u8], ink: Ink, frame: &mut Frame
     let chroma = Chroma::new(layout.colours);
     let width = layout.width as usize;
     let planes = layout.stride * layout.height as usize;
-    for (y, out) in frame.pixels.chunks_exact_mut(frame.stride.max(1)).enumerate() {
+    for (y, out) in frame.pixels.chunks_exact_mut(layout.width as usize * frame.format.bytes()).enumerate() {
         let start = y * layout.stride;
         let row = &bytes[start..start + layout.format.row_bytes(layout.width)];
         match (layout.format, is_colour) {

@@ -75,10 +75,17 @@ pub struct Annotation {
 
 impl Annotation {
     /// Sets region and scale of a frame of the size that this was written for; leaves others alone.
-    pub fn apply(&self, frame: &mut Frame) {
-        if (frame.width, frame.height) == self.size {
-            frame.scale = self.scale;
-            frame.region = self.region.unwrap_or(frame.region);
+    ///
+    /// # Errors
+    /// `Argument` when the region cannot be one of such a frame; nothing is set then.
+    pub fn apply(&self, frame: &mut Frame) -> Result<()> {
+        if (frame.width(), frame.height()) != self.size {
+            return Ok(());
         }
+        if let Some(region) = self.region {
+            frame.set_region(region)?;
+        }
+        frame.set_scale(self.scale);
+        Ok(())
     }
 }

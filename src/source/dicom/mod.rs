@@ -113,7 +113,7 @@ impl FrameSource for DicomSource {
         let Some(pixels) = self.frames.get(from..from + self.frame_bytes) else {
             return Ok(Next::End);
         };
-        frame.reshape(self.description.width, self.description.height, self.description.format);
+        frame.reshape(self.description.width, self.description.height, self.description.format)?;
         frame.pixels.copy_from_slice(pixels);
         frame.region = self.region;
         frame.scale = self.scale.as_ref().ok().copied();

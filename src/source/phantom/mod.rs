@@ -279,11 +279,16 @@ impl Phantom {
         self.loop_frames
     }
 
-    /// Renders any frame; `id` and `captured` are left alone.
+    /// Renders any frame; its number and time are left alone.
     pub fn render_at(&mut self, index: u64, frame: &mut Frame) {
-        frame.reshape(self.config.width, self.config.height, PixelFormat::Grey8);
-        frame.scale = Some(self.plane.scale());
-        frame.region = ImageRegion { rect: self.plane.region(), content: RegionContent::BMode };
+        let shaped = frame.reshape(self.config.width, self.config.height, PixelFormat::Grey8);
+        shaped.expect("the size was checked when the phantom was made");
+        let content = RegionContent::BMode;
+        // On a picture of a few pixels the sector is narrower than a region may be.
+        let is_seen = frame.set_region(ImageRegion { rect: self.plane.region(), content }).is_ok();
+        frame.region.rect = if is_seen { frame.region.rect } else { frame.bounds() };
+        frame.region.content = content;
+        frame.set_scale(Some(self.plane.scale()));
         let span = self.span(index);
         let grid = if span.is_lifted {
             self.renderer.air(index)

@@ -6,5 +6,8 @@ for kind in fbdev drm; do
     wait $pid
     is "exit status" $? eq 0
     echo "frames $(figure frames) shown, $(figure delivered) captured, $(figure displaced) displaced"
-    sed -n '/"frame_age"/,/}/p; /"draw": {/,/}/p; /"drops"/,/}/p' /tmp/report
+    sed -n '/"deadline": {/,/^  }/p; /"draw": {/,/}/p; /"to_glass": {/,/}/p; /"drops"/,/}/p' /tmp/report
+    # By the kernel's own stamps of its flips, on DRM. What was late has been said with the next picture.
+    is "frames late under LIVE" "$(figure late_under_live)" le "${LATE_MAX:-2}"
+    is "frames of which nobody said when they were shown" "$(figure unconfirmed)" eq 0
 done

@@ -22,7 +22,7 @@ for kind in fbdev drm; do
     STOP_MS=4000
     stop
     echo "frames $(figure frames), taps $(sed -n '/"tap_to_mask"/,/}/s/^ *"count": \([0-9]*\).*/\1/p' /tmp/report)"
-    sed -n '/"frame_age"/,/}/p; /"camera"/,/}/p; /"drops"/,/}/p' /tmp/report
+    sed -n '/"deadline": {/,/^  }/p; /"camera"/,/}/p; /"drops"/,/}/p' /tmp/report
     is "taps answered" "$(sed -n '/"tap_to_mask"/,/}/s/^ *"count": \([0-9]*\).*/\1/p' /tmp/report)" ge 1
     # Nothing but the console's cursor.
     host shot "$kind-after" "any<300"

@@ -13,5 +13,5 @@ for n in 1 2 3 4 5 6 7 8; do sleep 0.3; host shot "live-outline-$n" $on_it; done
 stop
 echo "frames $(figure frames), carried $(figure carried), exact $(figure exact), hidden $(figure hidden), stale $(figure stale)"
 is "frames with an outline" "$(($(figure carried) + $(figure exact)))" ge 10
-for of in tap_to_mask look frame_age; do echo "$of"; sed -n "/\"$of\": {/,/}/p" /tmp/report; done
+for of in tap_to_mask look age_at_glass_ms; do echo "$of"; sed -n "/\"$of\": {/,/}/p" /tmp/report; done
 kill $scanner

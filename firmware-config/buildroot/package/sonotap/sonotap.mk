@@ -26,6 +26,10 @@ SONOTAP_POST_INSTALL_TARGET_HOOKS += SONOTAP_INSTALL_FILES
 define SONOTAP_INSTALL_INIT_SYSTEMD
 	$(INSTALL) -D -m 0644 $(@D)/firmware-config/systemd/sonotap.service \
 		$(TARGET_DIR)/usr/lib/systemd/system/sonotap.service
+	$(INSTALL) -D -m 0644 $(@D)/firmware-config/systemd/sonotap-failed.service \
+		$(TARGET_DIR)/usr/lib/systemd/system/sonotap-failed.service
+	$(INSTALL) -D -m 0644 $(@D)/firmware-config/sysusers.d/sonotap.conf \
+		$(TARGET_DIR)/usr/lib/sysusers.d/sonotap.conf
 	$(INSTALL) -D -m 0644 $(@D)/firmware-config/tmpfiles.d/sonotap.conf \
 		$(TARGET_DIR)/usr/lib/tmpfiles.d/sonotap.conf
 endef

@@ -1,0 +1,108 @@
+//! A display that shows nothing, at the beat of a screen: what a run with a flipping screen is like, at a desk.
+
+use std::time::{Duration, Instant};
+
+use super::{Display, NullDisplay, Presence, Presentation, Presented};
+use crate::error::{Error, ErrorKind, Result};
+use crate::glass::{DisplayTiming, Light};
+use crate::input::Contact;
+use crate::overlay::Canvas;
+use crate::units::{FrameId, Nanos};
+
+/// Refreshes a second.
+const HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
+/// A picture is taken at a refresh when it was handed over so long before it.
+const LATCH: Duration = Duration::from_micros(200);
+
+/// A simulated screen: [`Display::present`] returns at the refresh that would bring the picture to the glass.
+#[derive(Clone, Debug)]
+pub struct FlipDisplay {
+    null: NullDisplay,
+    began: Instant,
+    period: Duration,
+}
+
+impl FlipDisplay {
+    /// A screen of that size, display px, with so many refreshes a second.
+    ///
+    /// # Errors
+    /// `Argument` for a rate that no screen has.
+    pub fn new(width: u32, height: u32, hz: f64) -> Result<Self> {
+        if !HZ.contains(&hz) {
+            let context = format!("expected {} to {} refreshes a second, got {hz}", HZ.start(), HZ.end());
+            return Err(Error::new(ErrorKind::Argument, context));
+        }
+        let null = NullDisplay::new(width, height);
+        Ok(Self { null, began: Instant::now(), period: Duration::from_secs_f64(1.0 / hz) })
+    }
+
+    /// The refresh at which a picture handed over at `handed` comes to the glass.
+    fn refresh_after(&self, handed: Instant) -> Instant {
+        let since = (handed + LATCH).duration_since(self.began).as_nanos();
+        let count = since.div_ceil(self.period.as_nanos());
+        self.began + Duration::from_nanos(u64::try_from(count * self.period.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Display for FlipDisplay {
+    fn size(&self) -> (u32, u32) {
+        self.null.size()
+    }
+
+    fn dpi(&self) -> f32 {
+        self.null.dpi()
+    }
+
+    fn timing(&self) -> DisplayTiming {
+        DisplayTiming::AtRefresh { period: Nanos(self.period.as_nanos() as u64) }
+    }
+
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        if !is_in_time() {
+            return Ok(Presentation::Withheld);
+        }
+        let refresh = self.refresh_after(Instant::now());
+        self.null.present(canvas, shown, &mut || true)?;
+        std::thread::sleep(refresh.saturating_duration_since(Instant::now()));
+        let ago = Instant::now().saturating_duration_since(refresh);
+        Ok(Presentation::Lit(Light::Ago(Nanos(ago.as_nanos() as u64))))
+    }
+
+    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+        self.null.contacts(now, shown, out)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn light_comes_at_the_refresh_after_the_hand_over() {
+        let display = FlipDisplay::new(8, 8, 50.0).unwrap();
+        for (handed_us, refresh_ms) in [(0, 20), (19_700, 20), (19_900, 40), (20_000, 40), (399_000, 400)] {
+            let handed = display.began + Duration::from_micros(handed_us);
+            assert_eq!(display.refresh_after(handed), display.began + Duration::from_millis(refresh_ms), "{handed_us}");
+        }
+        assert!(FlipDisplay::new(8, 8, 0.0).is_err() && FlipDisplay::new(8, 8, f64::NAN).is_err());
+    }
+
+    #[test]
+    fn a_picture_that_is_late_is_not_shown() {
+        let mut display = FlipDisplay::new(8, 8, 500.0).unwrap();
+        let (canvas, shown) = (Canvas::new(8, 8), Presented::default());
+        assert_eq!(display.present(&canvas, &shown, &mut || false).unwrap(), Presentation::Withheld);
+        assert_eq!(display.null.presented(), 0);
+        assert!(matches!(display.present(&canvas, &shown, &mut || true).unwrap(), Presentation::Lit(Light::Ago(_))));
+        assert_eq!(display.null.presented(), 1);
+    }
+}

@@ -1,0 +1,213 @@
+//! When a picture that is handed to the display now will be at the glass.
+//!
+//! A display that waits for its refresh shows a picture at the next point of a grid after the hand-over, some refreshes
+//! later where it queues pictures. Phase and queue are learned from the times that it reports.
+
+use crate::units::Nanos;
+
+/// How a display brings a picture to the glass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DisplayTiming {
+    /// When the call that presents it returns: a framebuffer, a window whose compositor says nothing, a recording.
+    #[default]
+    OnReturn,
+    /// At a refresh, once a period.
+    AtRefresh {
+        /// From one refresh to the next.
+        period: Nanos,
+    },
+}
+
+/// When a picture was at the glass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Light {
+    /// Now.
+    Now,
+    /// So long ago: what a display knows that stamps its refreshes.
+    Ago(Nanos),
+    /// On the live path's clock.
+    At(Nanos),
+}
+
+/// From the hand-over to the earliest refresh that can still show the picture.
+const LATCH: Nanos = Nanos(1_000_000);
+/// Hand-overs that the queue's depth and the steadiness of the grid are learned from.
+const RECENT: usize = 8;
+/// Of a period: a grid whose points are further off, in the median of the recent ones, is none.
+const OFF_GRID: u64 = 8;
+/// Weight of the newest delay where there is no grid; a longer one counts at once.
+const NEWEST: f64 = 1.0 / 8.0;
+
+/// Predicts the time of light at the glass.
+#[derive(Clone, Copy, Debug)]
+pub struct Glass {
+    timing: DisplayTiming,
+    last_light: Option<Nanos>,
+    /// Hand-over to light, where there is no grid.
+    delay_ns: f64,
+    /// Refreshes beyond the first possible one, of the recent hand-overs.
+    waited: [u64; RECENT],
+    /// Distance from the grid.
+    off: [u64; RECENT],
+    count: usize,
+}
+
+impl Glass {
+    /// A display of which nothing but its kind is known.
+    pub fn new(timing: DisplayTiming) -> Self {
+        let delay_ns = match timing {
+            DisplayTiming::OnReturn => 0.0,
+            DisplayTiming::AtRefresh { period } => (period + LATCH).0 as f64,
+        };
+        Self { timing, last_light: None, delay_ns, waited: [0; RECENT], off: [0; RECENT], count: 0 }
+    }
+
+    /// What kind of display it is.
+    pub fn timing(&self) -> DisplayTiming {
+        self.timing
+    }
+
+    /// When a picture that is handed over at `handed` will be at the glass.
+    pub fn light_for(&self, handed: Nanos) -> Nanos {
+        match self.grid() {
+            Some((period, last)) => first_refresh(period, last, handed) + Nanos(self.queued() * period.0),
+            None => handed + Nanos(self.delay_ns as u64),
+        }
+    }
+
+    /// The latest hand-over whose picture is at the glass by `light`.
+    pub fn handed_for(&self, light: Nanos) -> Nanos {
+        match self.grid() {
+            Some((period, last)) => {
+                let refresh = on_grid(period, last, light, i128::div_euclid);
+                refresh.since(Nanos(self.queued() * period.0)).since(LATCH)
+            }
+            None => light.since(Nanos(self.delay_ns as u64)),
+        }
+    }
+
+    /// Learns that a picture handed over at `handed` was at the glass at `light`.
+    pub fn lit(&mut self, handed: Nanos, light: Nanos) {
+        let delay = light.since(handed).0 as f64;
+        let longer = delay > self.delay_ns;
+        self.delay_ns = if longer { delay } else { self.delay_ns + (delay - self.delay_ns) * NEWEST };
+        if let (DisplayTiming::AtRefresh { period }, Some(last)) = (self.timing, self.last_light) {
+            let first = first_refresh(period, last, handed);
+            let at = self.count % RECENT;
+            self.waited[at] = (light.since(first).0 + period.0 / 2) / period.0;
+            let phase = (i128::from(light.0) - i128::from(last.0)).rem_euclid(i128::from(period.0)) as u64;
+            self.off[at] = phase.min(period.0 - phase);
+            self.count += 1;
+        }
+        self.last_light = Some(light);
+    }
+
+    /// Period and a point of the grid, when the display keeps to one.
+    fn grid(&self) -> Option<(Nanos, Nanos)> {
+        let DisplayTiming::AtRefresh { period } = self.timing else { return None };
+        let known = self.count.min(RECENT);
+        let mut off = self.off;
+        let off = &mut off[..known];
+        off.sort_unstable();
+        let is_steady = off.get(known / 2).is_none_or(|&median| median <= period.0 / OFF_GRID);
+        self.last_light.filter(|_| is_steady).map(|last| (period, last))
+    }
+
+    /// Refreshes that every recent picture waited beyond the first possible one.
+    fn queued(&self) -> u64 {
+        self.waited[..self.count.min(RECENT)].iter().copied().min().unwrap_or(0)
+    }
+}
+
+/// The first refresh that can show a picture handed over at `handed`.
+fn first_refresh(period: Nanos, last: Nanos, handed: Nanos) -> Nanos {
+    on_grid(period, last, handed + LATCH, |span, period| -(-span).div_euclid(period))
+}
+
+/// A point of the grid through `point`, so many periods from there as `count` makes of the span to `time`.
+fn on_grid(period: Nanos, point: Nanos, time: Nanos, count: fn(i128, i128) -> i128) -> Nanos {
+    let (span, period) = (i128::from(time.0) - i128::from(point.0), i128::from(period.0));
+    Nanos(u64::try_from(i128::from(point.0) + count(span, period) * period).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const US: u64 = 1_000;
+
+    /// Pictures handed over at those times to a display with that many refreshes of queue.
+    fn learned(period: Nanos, phase: Nanos, queue: u64, handed: impl IntoIterator<Item = Nanos>) -> Glass {
+        let mut glass = Glass::new(DisplayTiming::AtRefresh { period });
+        for at in handed {
+            glass.lit(at, truth(period, phase, queue, at));
+        }
+        glass
+    }
+
+    fn truth(period: Nanos, phase: Nanos, queue: u64, handed: Nanos) -> Nanos {
+        first_refresh(period, phase, handed) + Nanos(queue * period.0)
+    }
+
+    proptest! {
+        #[test]
+        fn phase_and_queue_of_a_refreshing_display_are_learned(
+            hz in prop::sample::select(vec![24.0, 30.0, 50.0, 59.94, 60.0, 120.0]),
+            phase in 0u64..40_000,
+            queue in 0u64..3,
+            gaps in prop::collection::vec(5_000u64..80_000, 10..40),
+            at in 0u64..200_000,
+        ) {
+            let (period, phase) = (Nanos::from_secs_f64(1.0 / hz), Nanos(phase * US));
+            let mut now = Nanos(50_000 * US);
+            let times: Vec<Nanos> = gaps.iter().map(|g| { now = now + Nanos(g * US); now }).collect();
+            let glass = learned(period, phase, queue, times);
+            let handed = now + Nanos(at * US);
+            prop_assert_eq!(glass.light_for(handed), truth(period, phase, queue, handed));
+            let light = handed + Nanos(200_000 * US);
+            let latest = glass.handed_for(light);
+            prop_assert!(truth(period, phase, queue, latest) <= light);
+            prop_assert!(truth(period, phase, queue, latest + Nanos(1)) > light, "an earlier hand-over than needed");
+        }
+    }
+
+    #[test]
+    fn a_missed_refresh_is_no_queue() {
+        let period = Nanos(16_666 * US);
+        let mut glass = learned(period, Nanos(0), 0, (1..8).map(|n| Nanos(n * 33_333 * US)));
+        let handed = Nanos(300_000 * US);
+        glass.lit(handed, truth(period, Nanos(0), 3, handed));
+        let next = Nanos(400_000 * US);
+        assert_eq!(glass.light_for(next), truth(period, Nanos(0), 0, next));
+    }
+
+    #[test]
+    fn before_the_first_refresh_is_seen_the_worst_is_expected() {
+        let glass = Glass::new(DisplayTiming::AtRefresh { period: Nanos(20_000 * US) });
+        assert_eq!(glass.light_for(Nanos(5)), Nanos(5) + Nanos(20_000 * US) + LATCH);
+    }
+
+    #[test]
+    fn a_display_that_keeps_to_no_grid_is_known_by_its_delay() {
+        let mut glass = Glass::new(DisplayTiming::AtRefresh { period: Nanos(16_666 * US) });
+        for n in 1..40 {
+            let handed = Nanos((n * 33_333 + n * n * 2_711 % 12_000) * US);
+            glass.lit(handed, handed + Nanos((3_000 + n * 211 % 700) * US));
+        }
+        let light = glass.light_for(Nanos(9_000_000 * US));
+        let delay_us = light.since(Nanos(9_000_000 * US)).0 / US;
+        assert!((3_000..=3_800).contains(&delay_us), "{delay_us} us");
+    }
+
+    #[test]
+    fn where_nothing_is_said_the_longest_recent_delay_counts() {
+        let mut glass = Glass::new(DisplayTiming::OnReturn);
+        for delay in [2_000, 2_000, 9_000, 2_000] {
+            glass.lit(Nanos(0), Nanos(delay * US));
+        }
+        let delay_us = glass.light_for(Nanos(0)).0 / US;
+        assert!((8_000..9_000).contains(&delay_us), "{delay_us} us");
+        assert_eq!(glass.handed_for(glass.light_for(Nanos(77))), Nanos(77));
+    }
+}
