@@ -226,6 +226,13 @@ impl Frame {
         Ok(())
     }
 
+    /// Gives back memory that a much larger picture needed before.
+    pub(crate) fn trim(&mut self) {
+        if self.pixels.capacity() > 2 * self.pixels.len() {
+            self.pixels.shrink_to_fit();
+        }
+    }
+
     /// Becomes empty; the pixel buffer is kept for the next picture.
     pub fn clear(&mut self) {
         self.pixels.clear();
@@ -381,11 +388,13 @@ pub fn luma(r: u8, g: u8, b: u8) -> u8 {
 
 /// Most frames of a pool.
 const POOL_FRAMES_MAX: usize = 1_024;
+/// Frames that a pool has in any case, so that large ones which are still held do not keep smaller ones out.
+pub const POOL_FRAMES_MIN: usize = 8;
 
 /// Frames that are filled, shared, and come back by themselves, within a bound in bytes that also holds when frames grow.
 ///
-/// Guarantees: the buffers of all frames together exceed `bytes_max` by at most the frame that is being filled; once
-/// frames keep their size, taking one allocates nothing.
+/// Guarantees: the buffers of all frames together exceed `bytes_max` by at most the frame that is being filled, but where
+/// [`POOL_FRAMES_MIN`] frames are more; once frames keep their size, taking one allocates nothing.
 #[derive(Debug, Default)]
 pub struct FramePool {
     frames: Vec<Arc<Frame>>,
@@ -398,7 +407,7 @@ impl FramePool {
         Self { frames: Vec::with_capacity(64), next: 0 }
     }
 
-    /// A frame that nobody else holds; `None` when all are held and another of the size of the last would exceed `bytes_max`.
+    /// A frame that nobody else holds; `None` when all are held and another of the size of the last would exceed the bound.
     /// It belongs to the pool again after [`FramePool::give`].
     pub fn take(&mut self, bytes_max: usize) -> Option<Arc<Frame>> {
         let n = self.frames.len();
@@ -410,7 +419,8 @@ impl FramePool {
             }
         }
         let last_bytes = self.frames.last().map_or(0, |f| f.pixels.capacity());
-        (n < POOL_FRAMES_MAX && self.bytes() + last_bytes <= bytes_max).then(Arc::default)
+        let has_room = n < POOL_FRAMES_MAX && self.bytes() + last_bytes <= bytes_max;
+        (has_room || n < POOL_FRAMES_MIN).then(Arc::default)
     }
 
     /// Takes a frame in, which may be held elsewhere as well; frames that nobody holds make room for it.
@@ -450,11 +460,11 @@ mod tests {
     #[test]
     fn pool_hands_out_only_frames_that_nobody_holds() {
         let mut pool = FramePool::new();
-        let held: Vec<_> = std::iter::from_fn(|| take(&mut pool, 10, 200)).collect();
-        assert_eq!(held.len(), 2, "frames of 100 bytes in 200");
+        let held: Vec<_> = std::iter::from_fn(|| take(&mut pool, 10, 1_200)).collect();
+        assert_eq!(held.len(), 12, "frames of 100 bytes in 1,200");
         let places: Vec<_> = held.iter().map(Arc::as_ptr).collect();
         drop(held);
-        let again = take(&mut pool, 10, 200).unwrap();
+        let again = take(&mut pool, 10, 1_200).unwrap();
         assert!(places.contains(&Arc::as_ptr(&again)), "a free frame was left and another one made");
     }
 
@@ -467,9 +477,11 @@ mod tests {
                 assert!(pool.bytes() <= 4_000, "{} bytes with frames of {edge} px", pool.bytes());
             }
         }
-        let held = take(&mut pool, 60, 4_000).unwrap();
-        assert!(take(&mut pool, 60, 4_000).is_none(), "a second frame of 3,600 bytes in 4,000");
+        let held: Vec<_> = std::iter::from_fn(|| take(&mut pool, 60, 4_000)).collect();
+        assert_eq!(held.len(), POOL_FRAMES_MIN, "frames of 3,600 bytes in 4,000");
         drop(held);
+        drop(take(&mut pool, 5, 4_000));
+        assert!(pool.bytes() <= 4_000, "{} bytes are kept", pool.bytes());
     }
 
     #[test]

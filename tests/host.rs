@@ -243,8 +243,12 @@ fn a_model_that_panics_is_started_again_and_its_outline_comes_back() {
     let panics_left = Arc::new(AtomicUsize::new(0));
     let (shared, supplied) = (panics_left.clone(), Arc::new(AtomicUsize::new(0)));
     let counted = supplied.clone();
+    let (go_on, told) = std::sync::mpsc::channel();
     let supply = move || {
-        counted.fetch_add(1, Ordering::AcqRel);
+        // The second one is loaded when the first's death has been seen.
+        if counted.fetch_add(1, Ordering::AcqRel) > 0 {
+            told.recv().unwrap();
+        }
         let model = Fragile { inner: DarkRegion::new(Arc::default()), panics_left: shared.clone() };
         Ok(Looker::new(Box::new(model), LookOptions::default()))
     };
@@ -282,6 +286,7 @@ fn a_model_that_panics_is_started_again_and_its_outline_comes_back() {
     until("hidden, with the reason", &mut |overlay, notice| {
         overlay == Some(Overlay::Hidden(HiddenReason::ModelFailed)) && notice == Some(Notice::ModelFailed)
     });
+    go_on.send(()).unwrap();
     until("outlined again", &mut |overlay, _| overlay.is_some_and(Overlay::is_drawn));
     assert_eq!((live.report().worker_restarts, supplied.load(Ordering::Acquire)), (1, 2));
 }

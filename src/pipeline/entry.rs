@@ -71,7 +71,7 @@ struct State {
 ///
 /// Guarantees: a frame that comes out is whole, its number is new, its time is not ahead of the clock nor before that of
 /// the frame before it; memory of all frames stays within the cine ring's bytes and [`FRAMES_ON_THE_WAY`] frames of the
-/// newest size; once frames keep their size, handing one over allocates nothing.
+/// newest size, but for the few that a pool has in any case; once frames keep their size, handing one over allocates nothing.
 #[derive(Clone)]
 pub struct FrameInput {
     state: Arc<Mutex<State>>,
@@ -181,6 +181,7 @@ impl Lease {
         };
         let id = FrameId(state.last.0 + 1);
         self.stamp(id, captured);
+        self.trim();
         self.host_number = host_number;
         state.last = id;
         state.frame_bytes = self.pixels().len();
@@ -207,7 +208,7 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::PixelFormat;
+    use crate::frame::{POOL_FRAMES_MIN, PixelFormat};
     use crate::pipeline::latest::Wake;
     use crate::units::Nanos;
     use std::sync::atomic::AtomicU64;
@@ -259,7 +260,7 @@ mod tests {
             }
             assert!(held.len() < 20, "memory for frames has no bound");
         };
-        assert_eq!((outcome, held.len()), (Entered::NoBuffer, FRAMES_ON_THE_WAY));
+        assert_eq!((outcome, held.len()), (Entered::NoBuffer, POOL_FRAMES_MIN));
         held.clear();
         input.push(&picture, CaptureTime::Now, None).unwrap();
         assert!(matches!(input.push(&picture, CaptureTime::Now, None).unwrap(), Entered::Displaced { .. }));
