@@ -37,6 +37,8 @@ struct Device {
     is_source_running: bool,
     next_due: Nanos,
     next_id: u64,
+    /// What a picture needs to the glass, beyond all expectation.
+    draw: Nanos,
 }
 
 impl Device {
@@ -59,6 +61,7 @@ impl Device {
             is_source_running: true,
             next_due: Nanos(0),
             next_id: 1,
+            draw: Nanos(0),
         }
     }
 
@@ -76,6 +79,7 @@ impl Device {
             if let Some(View { frame, scene, ticket }) = self.live.poll() {
                 self.screen.draw(frame, scene);
                 self.scene = scene.clone();
+                self.hand.fetch_add(self.draw.0, Ordering::AcqRel);
                 self.live.presented(ticket, Light::Now);
             }
             self.hand.fetch_add(1_000_000, Ordering::AcqRel);
@@ -165,6 +169,30 @@ fn live_frozen_and_without_a_signal() {
     assert_eq!(device.scene.signal, Signal::Missing);
     assert!(!device.overlay().unwrap().is_drawn(), "{:?}", device.overlay());
     device.keep("no-signal");
+}
+
+#[test]
+fn a_late_picture_is_said_with_the_next() {
+    let mut device = Device::new(vec![], 50);
+    device.run(300);
+    device.tap_structure();
+    device.run(700);
+    device.draw = Nanos::from_ms(40);
+    device.run(34);
+    device.draw = Nanos(0);
+    while device.scene.signal == Signal::Good && device.now() < Nanos::from_ms(1_500) {
+        device.run(1);
+    }
+    assert_eq!(device.scene.signal, Signal::Delayed);
+    assert!(device.overlay().unwrap().is_drawn(), "{:?}", device.overlay());
+    device.keep("delayed");
+    device.run(40);
+    assert_eq!(device.scene.signal, Signal::Good);
+}
+
+#[test]
+fn a_service_that_has_failed_says_so() {
+    keep("failed", &sonotap::overlay::sign((800, 480), "SONOTAP HAS FAILED"));
 }
 
 #[test]

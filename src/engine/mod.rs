@@ -202,6 +202,12 @@ impl Engine {
         Ok(true)
     }
 
+    /// Notes a live frame that comes too late to be shown: the signal is there.
+    pub fn skipped(&mut self, frame: &Frame, now: Nanos) {
+        self.last_advanced = self.last_advanced.max(frame.id());
+        self.signal.arrived_unseen(frame.captured().min(now));
+    }
+
     /// Obeys a command. Places in it are of the frame it names as shown, and are mapped to the one shown now.
     pub fn command(&mut self, command: Command, now: Nanos) {
         let Some(command) = self.mapped(command) else {

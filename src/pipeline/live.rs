@@ -480,6 +480,7 @@ impl<W: Looks> Live<W> {
         let is_late = self.pacer.decide(now, frame.captured(), None) == Pace::Drop;
         if is_late && self.timeliness != Timeliness::TooSlow && self.engine.is_live() {
             self.dropped(frame.id());
+            self.engine.skipped(&frame, now);
             return false;
         }
         let is_shown = self.engine.advance(frame, now).unwrap_or_else(|e| {
