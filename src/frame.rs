@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::geometry::{Image, Point, Rect};
+use crate::region::Regions;
 use crate::units::{FrameId, Millimetres, Nanos};
 
 /// How a pixel is stored.
@@ -81,10 +82,18 @@ impl PixelScale {
 pub enum RegionContent {
     /// Greyscale tissue image.
     BMode,
-    /// Colour flow over tissue.
+    /// Colour flow over tissue, in a picture that cannot tell the two apart.
     ColourDoppler,
-    /// A trace over time: spectral Doppler, M-mode, ECG.
+    /// Tissue in grey with coloured flow over part of it: outlined and measured where it is grey.
+    BModeWithColour,
+    /// A trace over time of no known kind, such as an ECG.
     Trace,
+    /// Spectral Doppler.
+    Spectrum,
+    /// M-mode.
+    MMode,
+    /// The scanner's own bars and graphics.
+    Furniture,
     /// Nobody said. Outlined, but with no scale.
     #[default]
     Unknown,
@@ -93,7 +102,21 @@ pub enum RegionContent {
 impl RegionContent {
     /// Whether an outline there means anything.
     pub fn is_segmentable(self) -> bool {
-        matches!(self, Self::BMode | Self::Unknown)
+        matches!(self, Self::BMode | Self::BModeWithColour | Self::Unknown)
+    }
+
+    /// A few words for the screen and for errors.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::BMode => "a B-mode image",
+            Self::ColourDoppler => "colour Doppler",
+            Self::BModeWithColour => "B-mode with colour flow",
+            Self::Trace => "a trace",
+            Self::Spectrum => "a Doppler spectrum",
+            Self::MMode => "an M-mode trace",
+            Self::Furniture => "the scanner's own graphics",
+            Self::Unknown => "an image of unknown kind",
+        }
     }
 }
 
@@ -125,8 +148,10 @@ pub struct Frame {
     pub pixels: Vec<u8>,
     /// Size of a pixel, when somebody says.
     pub scale: Option<PixelScale>,
-    /// Where the patient is shown; the whole frame when nobody says.
+    /// Where the patient is shown; the whole frame when nobody says. With several regions all tissue together.
     pub region: ImageRegion,
+    /// The regions one by one, where somebody tells them apart; [`Frame::parts`] is never empty.
+    pub regions: Regions,
 }
 
 impl Frame {
@@ -139,6 +164,7 @@ impl Frame {
         self.pixels.resize(self.stride * height as usize, 0);
         self.scale = None;
         self.region = ImageRegion { rect: self.bounds(), content: RegionContent::Unknown };
+        self.regions = Regions::default();
     }
 
     /// A frame of dense rows from its pixels; `None` when their number does not fit the size.

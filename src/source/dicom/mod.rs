@@ -8,7 +8,8 @@
 //! and for everything else the error says what was expected. No value of a patient's element is ever read, kept or put
 //! into an error; a parser's own message, which may quote one, is not passed on.
 //!
-//! The picture's region and scale come from the Sequence of Ultrasound Regions alone, and only where it fits the picture.
+//! The picture's regions and their scales come from the Sequence of Ultrasound Regions alone, and only where it fits the
+//! picture. A prompt belongs to the topmost of them under it ([`crate::region`]).
 
 mod jpeg;
 mod layout;
@@ -24,8 +25,10 @@ use dicom_object::InMemDicomObject;
 
 use self::layout::FileLayout;
 use self::pixels::PixelModule;
+use self::regions::RegionReading;
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Frame, ImageRegion, PixelScale};
+use crate::frame::{Frame, PixelFormat};
+use crate::geometry::{Image, Rect};
 use crate::source::{FrameSource, Next, SourceDescription};
 use crate::units::Nanos;
 
@@ -59,8 +62,7 @@ pub struct DicomSource {
     frames: Vec<u8>,
     frame_bytes: usize,
     next: usize,
-    region: ImageRegion,
-    scale: Result<PixelScale, String>,
+    reading: RegionReading,
 }
 
 impl DicomSource {
@@ -83,7 +85,8 @@ impl DicomSource {
         let object = read_header(file, &layout)?;
         check_class(&object)?;
         let module = PixelModule::read(&object)?;
-        let reading = regions::read(&object, module.columns, module.rows);
+        let has_colour = module.format() == PixelFormat::Rgb8;
+        let reading = regions::read(&object, module.columns, module.rows, has_colour);
         let frames = module.decode(file, &layout)?;
         let (width, height) = (module.columns, module.rows);
         let name = match module.frames {
@@ -94,12 +97,18 @@ impl DicomSource {
         let frame_period = frame_period(&object);
         let description = SourceDescription { name, width, height, format, frame_period, frames: Some(module.frames) };
         let frame_bytes = module.frame_bytes();
-        Ok(Self { description, frames, frame_bytes, next: 0, region: reading.region, scale: reading.scale })
+        Ok(Self { description, frames, frame_bytes, next: 0, reading })
     }
 
-    /// Why the frames have no scale; `None` when they have one.
+    /// Why no region of the frames has a scale; `None` when one has.
     pub fn scale_refused(&self) -> Option<&str> {
-        self.scale.as_ref().err().map(String::as_str)
+        let has_scale = self.reading.regions.iter().any(|r| r.scale.is_some());
+        self.reading.refused.first().filter(|_| !has_scale).map(|(_, why)| why.as_str())
+    }
+
+    /// Why the region with these bounds has no scale; `None` when it has one.
+    pub fn scale_refused_in(&self, region: &Rect<Image>) -> Option<&str> {
+        self.reading.refused.iter().find(|(rect, _)| rect == region).map(|(_, why)| why.as_str())
     }
 }
 
@@ -115,8 +124,7 @@ impl FrameSource for DicomSource {
         };
         frame.reshape(self.description.width, self.description.height, self.description.format);
         frame.pixels.copy_from_slice(pixels);
-        frame.region = self.region;
-        frame.scale = self.scale.as_ref().ok().copied();
+        frame.set_regions(self.reading.regions);
         self.next += 1;
         Ok(Next::Filled)
     }
