@@ -124,9 +124,8 @@ impl Regions {
         let mut list = Self { len: regions.len(), ..Self::default() };
         list.list.get_mut(..regions.len())?.copy_from_slice(regions);
         let area = |r: &FrameRegion| r.rect.width() * r.rect.height();
-        list.list[..regions.len()].sort_by(|a, b| {
-            a.is_low_priority.cmp(&b.is_low_priority).then(area(a).total_cmp(&area(b)))
-        });
+        list.list[..regions.len()]
+            .sort_by(|a, b| a.is_low_priority.cmp(&b.is_low_priority).then(area(a).total_cmp(&area(b))));
         Some(list)
     }
 
@@ -135,6 +134,12 @@ impl Regions {
         let mut one = Self { len: 1, ..Self::default() };
         one.list[0] = FrameRegion { rect: region.rect, content: region.content, ..FrameRegion::default() };
         one
+    }
+
+    /// The same regions without any scale.
+    pub fn without_scales(mut self) -> Self {
+        self.list.iter_mut().for_each(|r| r.scale = None);
+        self
     }
 
     /// The topmost region at a place.
@@ -215,7 +220,7 @@ impl Frame {
     }
 
     /// Lists the regions, and sets region and scale to what they come to: all tissue together, and a scale only where
-    /// every tissue region has the same one; without tissue the whole frame, as what lies on top.
+    /// every tissue region has the same one; without tissue what lies on top.
     pub fn set_regions(&mut self, regions: Regions) {
         let mut tissue = regions.iter().filter(|r| r.content.is_segmentable());
         if let (Some(rect), Some(first)) = (regions.tissue(), tissue.next()) {
@@ -225,8 +230,8 @@ impl Frame {
             let content = if is_alike { first.content } else { RegionContent::BMode };
             self.region = ImageRegion { rect, content };
         } else if let Some(first) = regions.first() {
-            self.scale = None;
-            self.region = ImageRegion { rect: self.bounds(), content: first.content };
+            self.scale = first.scale;
+            self.region = ImageRegion { rect: first.rect, content: first.content };
         }
         self.regions = regions;
     }

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use sonotap::frame::{ImageRegion, RegionContent};
-use sonotap::region::{FrameRegion, Misplaced, Regions};
 use sonotap::geometry::{Point, Rect};
 use sonotap::prompt::{Polarity, PromptShape};
+use sonotap::region::{FrameRegion, Misplaced, Regions};
 use sonotap::scene::{FillLevel, LostReason, Mode, Notice, Tool};
 use sonotap::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
 use sonotap::units::{FrameId, Nanos, ObjectId};
@@ -191,15 +191,16 @@ fn other_pictures_than_b_mode_take_no_prompts() {
 
 #[test]
 fn prompts_of_one_object_stay_in_the_region_where_it_began() {
-    let part = |x0, x1, y1, content| FrameRegion {
-        rect: Rect::new(x0, 0.0, x1, y1),
-        content,
-        ..FrameRegion::default()
-    };
+    let part =
+        |x0, x1, y1, content| FrameRegion { rect: Rect::new(x0, 0.0, x1, y1), content, ..FrameRegion::default() };
     let screen = [
         part(0.0, 300.0, 400.0, RegionContent::BMode),
         part(300.0, 600.0, 400.0, RegionContent::BMode),
-        FrameRegion { rect: Rect::new(0.0, 400.0, 600.0, 500.0), content: RegionContent::MMode, ..FrameRegion::default() },
+        FrameRegion {
+            rect: Rect::new(0.0, 400.0, 600.0, 500.0),
+            content: RegionContent::MMode,
+            ..FrameRegion::default()
+        },
     ];
     let mut at = situation();
     at.regions = Regions::new(&screen).unwrap();

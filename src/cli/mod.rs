@@ -212,8 +212,11 @@ pub struct RunArguments {
 /// Arguments of `segment`.
 #[derive(Args)]
 pub struct SegmentArguments {
-    /// PNG, JPEG, GIF or DICOM; of several frames the first.
+    /// PNG, JPEG, GIF or DICOM.
     pub image: PathBuf,
+    /// Which frame of a DICOM cine, from 1; by default the first.
+    #[arg(long, value_name = "N")]
+    pub frame: Option<usize>,
     /// A click "x,y" in image px, or "x,y,-" for one that the structure does not hold; may be given more than once.
     #[arg(long = "point", value_name = "X,Y[,-]", allow_hyphen_values = true)]
     pub points: Vec<String>,

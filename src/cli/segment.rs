@@ -31,7 +31,7 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     let mut prompts = prompts(arguments)?;
     let (out, overlay) = (arguments.out.as_deref(), arguments.overlay.as_deref());
     check_png_paths(&[("--out", out), ("--overlay", overlay)])?;
-    let opened = open(&arguments.image)?;
+    let opened = open(&arguments.image, arguments.frame)?;
     let frame = &opened.frame;
     check_prompts(&prompts, frame)?;
     let previous_mask = arguments.prev.as_deref().map(|path| mask_of_size(path, frame)).transpose()?;
@@ -171,7 +171,7 @@ fn numbers(parts: &[&str]) -> Option<Vec<f32>> {
     parts.iter().map(|p| p.parse::<f32>().ok().filter(|v| v.is_finite())).collect()
 }
 
-/// The image, or the first frame of several; and the file it is of, which knows why regions have no scale.
+/// The image, or one frame of several; and the file it is of, which knows why regions have no scale.
 struct Opened {
     frame: Frame,
     source: Option<DicomSource>,
@@ -184,16 +184,28 @@ impl Opened {
     }
 }
 
-fn open(path: &Path) -> Result<Opened> {
+fn open(path: &Path, number: Option<usize>) -> Result<Opened> {
     if !path.is_file() {
         let got = if path.exists() { "a folder" } else { "none" };
         bail!("{}: expected an image file, got {got}", path.display());
     }
     if !is_dicom(path) {
+        if let Some(n) = number.filter(|n| *n != 1) {
+            bail!("--frame: expected 1 for a picture, got {n}");
+        }
         return Ok(Opened { frame: images::load_still(path)?, source: None });
     }
     let mut source = DicomSource::open(path)?;
     let mut frame = Frame::default();
+    let count = source.description().frames.unwrap_or(1);
+    let chosen = number.unwrap_or(1);
+    if chosen == 0 {
+        bail!("--frame: expected 1 to {count}, got 0");
+    }
+    source.seek(chosen - 1).with_context(|| match count {
+        1 => path.display().to_string(),
+        n => format!("{}: --frame chooses another of {n}", path.display()),
+    })?;
     if source.next_into(&mut frame)? == Next::End {
         bail!("{}: expected at least one frame, got none", path.display());
     }
@@ -203,9 +215,10 @@ fn open(path: &Path) -> Result<Opened> {
     Ok(Opened { frame, source: Some(source) })
 }
 
-/// Whether a file is named or marked as DICOM; one without an ending, as on a DICOM medium, is taken for one.
+/// Whether a file is named or marked as DICOM; whatever is not named as a picture, as on a DICOM medium, is taken for one.
 fn is_dicom(path: &Path) -> bool {
-    let is_named = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("dcm") || e.eq_ignore_ascii_case("dicom"));
+    let is_named =
+        path.extension().is_none_or(|e| !["png", "jpg", "jpeg", "gif"].iter().any(|p| e.eq_ignore_ascii_case(p)));
     let is_marked = || {
         let mut head = [0; 132];
         File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && head.ends_with(b"DICM")

@@ -8,6 +8,7 @@
 //! | `metrics.rs` `distance.rs` `components.rs` | Dice, boundary distances, the distance transform, connected components |
 //! | `runner.rs` | rows on threads, stoppable |
 //! | `cine.rs` | one tap, then the live path's tracker |
+//! | `truth.rs` | what a mask file says is inside |
 //! | `statistics.rs` `summary.rs` | rows to means, cluster bootstrap, calibration |
 //! | `report/` `compare.rs` | `report.json`, `report.html`, two reports side by side |
 //!
@@ -26,3 +27,4 @@ pub mod report;
 pub mod runner;
 pub mod statistics;
 pub mod summary;
+pub mod truth;

@@ -29,6 +29,15 @@ pub struct RegionReading {
     pub refused: Vec<(Rect<Image>, String)>,
 }
 
+impl RegionReading {
+    /// Takes every scale away, for a reason.
+    pub fn withdraw_scales(&mut self, reason: &str) {
+        self.regions = self.regions.without_scales();
+        let tissue = self.regions.iter().filter(|r| r.content.is_segmentable());
+        self.refused = tissue.map(|r| (r.rect, reason.to_owned())).collect();
+    }
+}
+
 /// Reads the sequence of a picture of `columns` x `rows` px; `has_colour` tells whether grey and flow can be told apart.
 pub fn read(object: &InMemDicomObject, columns: u32, rows: u32, has_colour: bool) -> RegionReading {
     let whole = Rect::new(0.0, 0.0, columns as f32, rows as f32);
