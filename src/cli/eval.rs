@@ -113,11 +113,9 @@ fn check_measured(report: &Report) -> Result<()> {
     let has_figures =
         |set: &str| report.rows.iter().any(|r| r.data == set) || report.cines.iter().any(|c| c.data == set);
     let is_over = |set: &DataRecord| report.run.is_complete && (set.done > 0 || set.masks == 0);
-    for set in report.data.iter().filter(|s| is_over(s) && !has_figures(&s.name)) {
-        let name = &set.name;
-        bail!("{name}: nothing was measured: {}", reasons(report.unusable.iter().filter(|u| u.data == *name)));
-    }
-    Ok(())
+    let Some(set) = report.data.iter().find(|s| is_over(s) && !has_figures(&s.name)) else { return Ok(()) };
+    let name = &set.name;
+    bail!("{name}: nothing was measured: {}", reasons(report.unusable.iter().filter(|u| u.data == *name)))
 }
 
 /// The first reasons why rows cannot be used.

@@ -4,6 +4,7 @@ mod assets;
 mod bench;
 #[cfg(feature = "v4l2")]
 mod cameras;
+mod data;
 mod device;
 mod displays;
 mod doctor;
@@ -83,6 +84,9 @@ enum Command {
     Quantize(QuantizeArguments),
     /// Time a quantized encoder on this processor, one thread.
     Bench(BenchArguments),
+    /// Work with data sets.
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Look at a model folder.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -312,6 +316,19 @@ pub struct TrainArguments {
 }
 
 #[derive(Subcommand)]
+enum DataCommand {
+    /// Make a set of another layout one that eval and train read.
+    Import {
+        /// coco, yolo, voc or medsam.
+        kind: String,
+        /// The set.
+        dir: PathBuf,
+        /// New folder.
+        out: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
 enum ModelCommand {
     /// Check files, digests, shapes and self-test of a model folder.
     Verify {
@@ -342,6 +359,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Quantize(a)) => quantize::quantize(&a),
         Some(Command::Bench(a)) => bench::bench(&a),
+        Some(Command::Data(DataCommand::Import { kind, dir, out })) => data::import_set(&kind, &dir, &out),
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
         #[cfg(feature = "v4l2")]
         Some(Command::Cameras { json }) => cameras::cameras(json),

@@ -433,7 +433,7 @@ impl Engine {
             PromptShape::Box(rect) => regions.of_box(&rect),
         };
         let former = self.homes[object.index()].filter(|h| regions.contains(h));
-        let mut found = self.session.prompts().active(object).map(|p| of_prompt(&p)).filter_map(Result::ok);
+        let mut found = self.session.prompts().active(object).map(of_prompt).filter_map(Result::ok);
         match (former, found.next()) {
             (_, Some(first)) if found.all(|r| r == first) => Some(first),
             (former, first) => former.or(first),

@@ -45,6 +45,22 @@ impl Values {
     }
 }
 
+/// The label of every pixel: the index of an indexed picture, the level of a grey one.
+///
+/// # Errors
+/// Why there are none.
+pub(super) fn labels_of(path: &Path) -> Result<(Vec<u32>, (u32, u32)), String> {
+    if let Some((width, height, indices)) = indices_of(path)? {
+        return Ok((indices.iter().map(|v| u32::from(*v)).collect(), (width, height)));
+    }
+    let frame = load_still(path).map_err(|e| super::dataset::chain(&e))?;
+    let size = (frame.width, frame.height);
+    match frame.format {
+        PixelFormat::Grey8 => Ok((frame.pixels.iter().map(|v| u32::from(*v)).collect(), size)),
+        PixelFormat::Rgb8 => Err("expected an indexed or grey picture of labels, got colours".to_owned()),
+    }
+}
+
 /// Reads a mask; `value` names the class that is inside, as a number or as `#rrggbb`.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub fn of_frames(
     parts.extend(starts.last().map(|&last| last..n));
     match parts.len() {
         // No picture begins as it should: the first fragments are what there is.
-        0 if frames == 1 => Ok(vec![0..n]),
+        0 if frames == 1 => Ok(std::iter::once(0..n).collect()),
         0 => Ok(each(frames)),
         _ => Ok(parts.into_iter().take(frames).collect()),
     }

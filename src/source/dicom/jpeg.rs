@@ -46,7 +46,8 @@ pub fn decode(mut coded: Vec<u8>, header: &Header, size: [u32; 2], samples: usiz
         header.components.iter().for_each(|c| coded[c.at + 2] = 0);
     }
     let mut decoder = Decoder::new(coded.as_slice());
-    decoder.set_color_transform(if samples == 1 { ColorTransform::Grayscale } else { ColorTransform::None });
+    // For this decoder "RGB" means samples as they are, and "None" planes.
+    decoder.set_color_transform(if samples == 1 { ColorTransform::Grayscale } else { ColorTransform::RGB });
     let corrupt = |e| Error::caused(ErrorKind::Format, "JPEG: corrupt or cut short", e);
     let bytes = decoder.decode().map_err(corrupt)?;
     let is_wide = header.precision > 8;

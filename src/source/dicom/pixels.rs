@@ -51,6 +51,8 @@ pub struct PixelModule {
     sample_bytes: usize,
     /// Bits to the right of a native sample.
     shift: u32,
+    /// Bits of a colour sample below the eight that are kept.
+    below: u32,
     /// Grey of every value of a sample, where that is not the value itself.
     tone: Option<Vec<u8>>,
 }
@@ -120,14 +122,15 @@ impl PixelModule {
             let message = format!("Samples per Pixel {}: expected [{n}], got {samples}", tags::SAMPLES_PER_PIXEL);
             return Err(unsupported(message));
         }
-        if samples == 3 && (depth.stored != 8 || depth.is_signed) {
-            return Err(unsupported(format!("expected unsigned colour of 8 bits, got {} bits", depth.stored)));
+        if samples == 3 && (depth.stored < 8 || depth.is_signed) {
+            return Err(unsupported(format!("expected unsigned colour of 8 to 16 bits, got {} bits", depth.stored)));
         }
         let is_planar = number(object, tags::PLANAR_CONFIGURATION)?.unwrap_or(0) == 1;
         let is_grey = photometric == Photometric::Monochrome;
         let tone = is_grey.then(|| depth.tone(object, is_inverted)).flatten();
         let (sample_bytes, shift) = (depth.allocated as usize / 8, depth.high + 1 - depth.stored);
-        Ok(Self { columns, rows, frames, photometric, samples, is_planar, sample_bytes, shift, tone })
+        let below = if samples == 3 { depth.stored - 8 } else { 0 };
+        Ok(Self { columns, rows, frames, photometric, samples, is_planar, sample_bytes, shift, below, tone })
     }
 
     /// How decoded pixels are stored.
@@ -265,6 +268,12 @@ impl PixelModule {
             _ => return Err(Error::new(ErrorKind::Format, "expected a frame, got none")),
         };
         let is_native = matches!(frames, Frames::Native { .. });
+        let samples = match samples {
+            wide if wide.is_wide && self.samples == 3 => {
+                Samples { bytes: narrowed(&wide.bytes, self.below), is_wide: false, coding: wide.coding }
+            }
+            other => other,
+        };
         match &self.photometric {
             Photometric::Monochrome => Ok(self.grey(samples, if is_native { self.shift } else { 0 })),
             Photometric::Palette(palette) => Ok(palette.colours(&samples.bytes, samples.is_wide)),
@@ -283,7 +292,7 @@ impl PixelModule {
         }
         let narrow = match self.sample_bytes {
             1 => stored,
-            _ => stored.chunks_exact(2).map(|w| (u16::from_le_bytes([w[0], w[1]]) >> self.shift) as u8).collect(),
+            _ => narrowed(&stored, self.shift + self.below),
         };
         let bytes = match (&self.photometric, self.is_planar) {
             (Photometric::Ybr422, _) => unpaired(&narrow),
@@ -311,6 +320,11 @@ impl PixelModule {
             }
         }
     }
+}
+
+/// The upper part of samples of two bytes.
+fn narrowed(wide: &[u8], shift: u32) -> Vec<u8> {
+    wide.chunks_exact(2).map(|w| (u16::from_le_bytes([w[0], w[1]]) >> shift) as u8).collect()
 }
 
 /// Most bytes of a compressed frame.

@@ -26,13 +26,19 @@ pub fn decode(coded: &[u8], pixels: usize, samples: usize, sample_bytes: usize) 
         Ok(plane)
     };
     let planes = (0..expected).map(plane).collect::<Result<Vec<_>>>()?;
-    let bytes = match (samples, sample_bytes) {
-        (1, 1) => planes.into_iter().next().unwrap_or_default(),
-        (1, _) => (0..pixels).flat_map(|i| [planes[1][i], planes[0][i]]).collect(),
-        // Of wide colour, which has no more than 8 bits, the lower bytes.
-        _ => interleaved(&planes.into_iter().skip(sample_bytes - 1).step_by(sample_bytes).collect::<Vec<_>>().concat()),
+    let bytes = match sample_bytes {
+        1 if samples == 1 => planes.concat(),
+        1 => interleaved(&planes.concat()),
+        _ => {
+            let pair = |sample: usize, i: usize| [planes[2 * sample + 1][i], planes[2 * sample][i]];
+            let mut bytes = Vec::with_capacity(2 * pixels * samples);
+            for i in 0..pixels {
+                (0..samples).for_each(|sample| bytes.extend(pair(sample, i)));
+            }
+            bytes
+        }
     };
-    Ok(Samples { bytes, is_wide: samples == 1 && sample_bytes == 2, coding: Coding::Unsaid })
+    Ok(Samples { bytes, is_wide: sample_bytes == 2, coding: Coding::Unsaid })
 }
 
 /// PackBits until `out` has `len` bytes; the number that is missing when the segment ends before.

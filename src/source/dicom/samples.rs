@@ -173,7 +173,7 @@ mod tests {
 
     /// Speckle on black with a coloured corner.
     fn picture() -> Vec<[u8; 3]> {
-        let speckle = |i: usize| if i % 3 == 0 { 0 } else { (i * 97 % 251) as u8 };
+        let speckle = |i: usize| if i.is_multiple_of(3) { 0 } else { (i * 97 % 251) as u8 };
         (0..4096).map(|i| if i < 64 { [200, 30, 40] } else { [speckle(i); 3] }).collect()
     }
 
