@@ -125,7 +125,7 @@ fn what_has_no_objects_or_a_folder_that_is_there_is_refused() {
     let out = place.folder.path().join("out");
     let e = import(Kind::Yolo, &place.folder.path().join("set"), &out).unwrap_err();
     assert!(e.to_string().contains("a box without an outline"), "{e}");
-    for (kind, what) in [(Kind::Voc, "JPEGImages"), (Kind::Medsam, "gts"), (Kind::Coco, ".json")] {
+    for (kind, what) in [(Kind::Voc, "JPEGImages"), (Kind::Medsam, "no objects"), (Kind::Coco, ".json")] {
         let e = import(kind, &place.folder.path().join("set"), &out).unwrap_err();
         assert!(e.to_string().contains(what), "{e}");
     }

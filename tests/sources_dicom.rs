@@ -416,7 +416,7 @@ fn headers_that_cannot_be_are_refused_with_what_was_expected() {
         ("expected 12 bytes for 1 frames of 4x3 px, got 10", |f| f.bytes(&[0; 10]), ErrorKind::Format),
         ("Bits Stored (0028,0101): expected 2 to 8, got 12", |f| f.word(tags::BITS_STORED, 12), ErrorKind::Unsupported),
         (
-            "Bits Allocated (0028,0100): expected [8, 16], got 1",
+            "Bits Allocated (0028,0100): expected [8, 16, 32], got 1",
             |f| f.word(tags::BITS_ALLOCATED, 1),
             ErrorKind::Unsupported,
         ),

@@ -215,13 +215,15 @@ fn open(path: &Path, number: Option<usize>) -> Result<Opened> {
     Ok(Opened { frame, source: Some(source) })
 }
 
-/// Whether a file is named or marked as DICOM; whatever is not named as a picture, as on a DICOM medium, is taken for one.
+/// Whether a file is named or marked as DICOM; one without an ending, as on a DICOM medium, is taken for one, and so is one
+/// that begins with an element of group 0002 or 0008, as files without a preamble do.
 fn is_dicom(path: &Path) -> bool {
-    let is_named =
-        path.extension().is_none_or(|e| !["png", "jpg", "jpeg", "gif"].iter().any(|p| e.eq_ignore_ascii_case(p)));
+    let is_named = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("dcm") || e.eq_ignore_ascii_case("dicom"));
     let is_marked = || {
-        let mut head = [0; 132];
-        File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && head.ends_with(b"DICM")
+        let mut head = Vec::new();
+        let read = File::open(path).and_then(|f| f.take(132).read_to_end(&mut head));
+        let begins = matches!(head[..], [2 | 8, 0, _, 0 | 1, ..] | [0, 2 | 8, 0 | 1, _, ..]);
+        read.is_ok() && (head.get(128..) == Some(b"DICM") || begins)
     };
     is_named || is_marked()
 }

@@ -89,6 +89,8 @@ fn decode_j2k(coded: &[u8], size: [u32; 2], samples: usize) -> Result<Samples> {
         let ([w, h], [gw, gh], n) = (size, stated.0, stated.1);
         return Err(corrupt(format!("expected {w}x{h} px of {samples} samples, got {gw}x{gh} px of {n}")));
     }
+    // Boxes around it say nothing that the file does not, and not all that are written are lawful.
+    let coded = codestream(coded).unwrap_or(coded);
     let settings = DecodeSettings { resolve_palette_indices: false, strict: true, target_resolution: None };
     // The decoder is young: what it does not foresee is a damaged frame here.
     let decoded = std::panic::catch_unwind(|| {

@@ -114,7 +114,22 @@ pub fn walk(store: &Store, wanted: &[Tag]) -> Result<FileLayout> {
                 let message = format!("expected at most {HEADER_BYTES_MAX} bytes that describe the image, got more");
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
-            walk.store.read(at..walk.at, &mut header)?;
+            let value = walk.at - element.length as usize..walk.at;
+            match dictionary_vr(element.tag) {
+                // An archive that did not know the element: it is written as what it is, so that it is read as that.
+                vr if element.is_unknown && element.length != UNDEFINED && !matches!(vr, VR::UN | VR::SQ) => {
+                    let order = |n: u16| if walk.is_big { n.to_be_bytes() } else { n.to_le_bytes() };
+                    header.extend([order(element.tag.group()), order(element.tag.element()), vr.to_bytes()].concat());
+                    let length = element.length;
+                    match u16::try_from(length) {
+                        Ok(short) if has_short_length(vr) => header.extend(order(short)),
+                        _ if walk.is_big => header.extend([&[0, 0][..], &length.to_be_bytes()].concat()),
+                        _ => header.extend([&[0, 0][..], &length.to_le_bytes()].concat()),
+                    }
+                    walk.store.read(value, &mut header)?;
+                }
+                _ => walk.store.read(at..walk.at, &mut header)?,
+            }
         }
     }
     Err(Error::new(ErrorKind::Format, "expected Pixel Data (7FE0,0010), got none: no image, or the file is truncated"))
@@ -393,6 +408,9 @@ fn is_vr(letters: &[u8]) -> bool {
 fn dictionary_vr(tag: Tag) -> VR {
     match StandardDataDictionary.by_tag(tag).map(|entry| entry.vr()) {
         Some(VirtualVr::Exact(vr)) => vr,
+        // Of those that are read none is negative.
+        Some(VirtualVr::Xs) => VR::US,
+        Some(VirtualVr::Lt) => VR::OW,
         _ => VR::UN,
     }
 }

@@ -63,7 +63,7 @@ const CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 const OTHERS: [&str; 15] =
     ["CT", "MR", "PT", "NM", "CR", "DX", "MG", "XA", "RF", "PX", "IO", "OPT", "SM", "RTIMAGE", "OP"];
 /// Everything that is read of a file beside its pixels.
-const WANTED: [Tag; 28] = [
+const WANTED: [Tag; 31] = [
     tags::SOP_CLASS_UID,
     tags::MODALITY,
     tags::ROWS,
@@ -82,6 +82,9 @@ const WANTED: [Tag; 28] = [
     tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
     tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
     tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
     tags::RESCALE_SLOPE,
     tags::RESCALE_INTERCEPT,
     tags::WINDOW_CENTER,

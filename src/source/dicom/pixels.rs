@@ -13,7 +13,8 @@ use super::layout::{EXPLICIT_VR_BIG_ENDIAN, FileLayout, StoredPixels};
 use super::palette::Palette;
 use super::rle;
 use super::samples::{
-    Coding, Samples, contradicted, interleaved, looks_interleaved, looks_planar, shown, to_rgb, unpaired,
+    Coding, Samples, contradicted, interleaved, looks_by_pixel, looks_interleaved, looks_planar, shown, to_rgb,
+    unpaired,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
@@ -53,6 +54,8 @@ pub struct PixelModule {
     shift: u32,
     /// Bits of a colour sample below the eight that are kept.
     below: u32,
+    /// Where samples have four bytes: bits below the sixteen that are kept.
+    quartered: Option<u32>,
     /// Grey of every value of a sample, where that is not the value itself.
     tone: Option<Vec<u8>>,
 }
@@ -115,6 +118,8 @@ impl PixelModule {
             }
         };
         let depth = Depth::read(object)?;
+        let quartered = (depth.allocated == 32).then(|| depth.high + 1 - depth.stored.min(16));
+        let depth = if quartered.is_some() { depth.halved() } else { depth };
         let samples = number(object, tags::SAMPLES_PER_PIXEL)?.unwrap_or(1) as usize;
         let (photometric, is_inverted) = Photometric::read(object, samples)?;
         if samples != photometric.samples() {
@@ -130,7 +135,7 @@ impl PixelModule {
         let tone = is_grey.then(|| depth.tone(object, is_inverted)).flatten();
         let (sample_bytes, shift) = (depth.allocated as usize / 8, depth.high + 1 - depth.stored);
         let below = if samples == 3 { depth.stored - 8 } else { 0 };
-        Ok(Self { columns, rows, frames, photometric, samples, is_planar, sample_bytes, shift, below, tone })
+        Ok(Self { columns, rows, frames, photometric, samples, is_planar, sample_bytes, shift, below, quartered, tone })
     }
 
     /// How decoded pixels are stored.
@@ -176,10 +181,15 @@ impl PixelModule {
         }
     }
 
+    /// Bytes of a sample as it is stored.
+    fn stored_bytes(&self) -> usize {
+        if self.quartered.is_some() { 4 } else { self.sample_bytes }
+    }
+
     /// Bytes of a native frame as it is labelled.
     fn native_bytes(&self) -> usize {
         let samples = if self.photometric == Photometric::Ybr422 { 2 } else { self.samples };
-        self.pixels() * samples * self.sample_bytes
+        self.pixels() * samples * self.stored_bytes()
     }
 
     fn find_native(&self, layout: &FileLayout, bytes: &Range<usize>) -> Result<Frames> {
@@ -249,6 +259,9 @@ impl PixelModule {
                 let frame = if *form == NativeForm::Labelled { self.native_bytes() } else { 3 * self.pixels() };
                 let is_swapped = *is_words && layout.transfer_syntax == EXPLICIT_VR_BIG_ENDIAN;
                 read_native(layout, bytes, index * frame, frame, is_swapped, &mut stored)?;
+                if let Some(shift) = self.quartered {
+                    stored = halves(&stored, shift, is_swapped);
+                }
                 self.native(stored, *form)?
             }
             (StoredPixels::Encapsulated { fragments, .. }, Frames::Encapsulated(parts)) => {
@@ -261,7 +274,9 @@ impl PixelModule {
                     layout.store.read(fragment.clone(), &mut stored)?;
                 }
                 match coded::syntax(&layout.transfer_syntax)? {
-                    Syntax::Rle => rle::decode(&stored, self.pixels(), self.samples, self.sample_bytes)?,
+                    Syntax::Rle => {
+                        rle::decode(&stored, self.pixels(), self.samples, self.stored_bytes(), self.quartered)?
+                    }
                     _ => coded::decode(stored, [self.columns, self.rows], self.samples)?,
                 }
             }
@@ -298,7 +313,7 @@ impl PixelModule {
             (Photometric::Ybr422, _) => unpaired(&narrow),
             // The label of the order is wrong where the samples show the other one.
             (_, true) => match interleaved(&narrow) {
-                by_plane if shown(&by_plane).is_none() && shown(&narrow).is_some() => narrow,
+                by_plane if looks_by_pixel(&narrow, &by_plane) => narrow,
                 by_plane => by_plane,
             },
             (_, false) if looks_planar(&narrow) => interleaved(&narrow),
@@ -320,6 +335,15 @@ impl PixelModule {
             }
         }
     }
+}
+
+/// Sixteen bits of samples of four bytes, whose upper half comes first where a big endian file's words were swapped.
+fn halves(stored: &[u8], shift: u32, is_upper_first: bool) -> Vec<u8> {
+    let number = |w: &[u8]| match is_upper_first {
+        true => u32::from_le_bytes([w[2], w[3], w[0], w[1]]),
+        false => u32::from_le_bytes([w[0], w[1], w[2], w[3]]),
+    };
+    stored.chunks_exact(4).flat_map(|w| ((number(w) >> shift) as u16).to_le_bytes()).collect()
 }
 
 /// The upper part of samples of two bytes.
@@ -364,9 +388,12 @@ struct Depth {
 impl Depth {
     fn read(object: &InMemDicomObject) -> Result<Self> {
         let allocated = match number(object, tags::BITS_ALLOCATED)? {
-            Some(n @ (8 | 16)) => n,
+            Some(n @ (8 | 16 | 32)) => n,
             Some(n) => {
-                return Err(unsupported(format!("Bits Allocated {}: expected [8, 16], got {n}", tags::BITS_ALLOCATED)));
+                return Err(unsupported(format!(
+                    "Bits Allocated {}: expected [8, 16, 32], got {n}",
+                    tags::BITS_ALLOCATED
+                )));
             }
             None => return Err(missing(tags::BITS_ALLOCATED, "Bits Allocated")),
         };
@@ -392,6 +419,12 @@ impl Depth {
             }
         };
         Ok(Self { allocated, stored, high, is_signed })
+    }
+
+    /// Of samples of four bytes only the upper two that are stored are kept, or the lower two where they hold no more.
+    fn halved(self) -> Self {
+        let stored = self.stored.min(16);
+        Self { allocated: 16, stored, high: stored - 1, is_signed: self.is_signed }
     }
 
     /// Grey of every value: by the window where the samples have more than 8 bits and the file has one, else by their full

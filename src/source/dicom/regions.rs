@@ -69,7 +69,7 @@ pub fn read(object: &InMemDicomObject, columns: u32, rows: u32, has_colour: bool
     for region in regions.iter().filter(|r| !is_part_of_another(r, &regions)) {
         // Of bars and traces without a place there is nothing to keep prompts from.
         let Ok(rect) = region.rect(columns, rows) else { continue };
-        let scale = region.scale(&rect).and_then(|s| same_as_flow(s, region, &regions));
+        let scale = region.scale(&rect).and_then(|s| same_as_others(s, region, &regions));
         if let (true, Err(reason)) = (region.is_image(), &scale) {
             without.push((rect, reason.clone()));
         }
@@ -118,15 +118,20 @@ fn is_part_of_another(region: &Region, all: &[Region]) -> bool {
     }
 }
 
-/// The scale of a tissue image, unless flow over it says that the pixels are of another size.
-fn same_as_flow(scale: PixelScale, region: &Region, all: &[Region]) -> Result<PixelScale, String> {
+/// The scale of an image, unless flow over a tissue image, or another image in the very same place, says that the pixels are
+/// of another size.
+fn same_as_others(scale: PixelScale, region: &Region, all: &[Region]) -> Result<PixelScale, String> {
     let differs = |a: f32, b: f32| (a - b).abs() > SCALE_TOLERANCE * a.max(b);
-    for flow in all.iter().filter(|r| r.shows == Shows::Flow && region.shows == Shows::Tissue && r.overlaps(region)) {
-        let [Some(x_cm), Some(y_cm)] = flow.deltas_cm else { continue };
+    let is_here = |r: &Region| match (r.shows, region.shows) {
+        (Shows::Flow, Shows::Tissue) => r.overlaps(region),
+        _ => r.is_image() && r.corners == region.corners,
+    };
+    for other in all.iter().filter(|r| is_here(r)) {
+        let [Some(x_cm), Some(y_cm)] = other.deltas_cm else { continue };
         let (x, y) = scale.mm_per_px();
-        let is_length = flow.units == [Some(UNIT_CENTIMETRE); 2];
+        let is_length = other.units == [Some(UNIT_CENTIMETRE); 2];
         if is_length && (differs(x, 10.0 * x_cm.abs() as f32) || differs(y, 10.0 * y_cm.abs() as f32)) {
-            return Err("tissue and the colour flow over it are of different scales".to_owned());
+            return Err("regions in the same place are of different scales".to_owned());
         }
     }
     Ok(scale)

@@ -3,11 +3,17 @@
 use super::samples::{Coding, Samples, interleaved};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Decodes a frame of so many pixels.
+/// Decodes a frame of so many pixels; of samples of four bytes sixteen bits are kept, `quartered` being those below.
 ///
 /// # Errors
 /// `Format` when it is corrupt or ends early.
-pub fn decode(coded: &[u8], pixels: usize, samples: usize, sample_bytes: usize) -> Result<Samples> {
+pub fn decode(
+    coded: &[u8],
+    pixels: usize,
+    samples: usize,
+    sample_bytes: usize,
+    quartered: Option<u32>,
+) -> Result<Samples> {
     let corrupt = |what: String| Error::new(ErrorKind::Format, format!("RLE: {what}"));
     let word = |i: usize| {
         let b = coded.get(4 * i..4 * i + 4).ok_or_else(|| corrupt(format!("a header of {} bytes", coded.len())))?;
@@ -29,16 +35,22 @@ pub fn decode(coded: &[u8], pixels: usize, samples: usize, sample_bytes: usize) 
     let bytes = match sample_bytes {
         1 if samples == 1 => planes.concat(),
         1 => interleaved(&planes.concat()),
+        // Most significant first, however many.
         _ => {
-            let pair = |sample: usize, i: usize| [planes[2 * sample + 1][i], planes[2 * sample][i]];
+            let number = |sample: usize, i: usize| {
+                planes[sample_bytes * sample..][..sample_bytes]
+                    .iter()
+                    .fold(0u32, |n, plane| n << 8 | u32::from(plane[i]))
+            };
             let mut bytes = Vec::with_capacity(2 * pixels * samples);
             for i in 0..pixels {
-                (0..samples).for_each(|sample| bytes.extend(pair(sample, i)));
+                (0..samples)
+                    .for_each(|s| bytes.extend(((number(s, i) >> quartered.unwrap_or(0)) as u16).to_le_bytes()));
             }
             bytes
         }
     };
-    Ok(Samples { bytes, is_wide: sample_bytes == 2, coding: Coding::Unsaid })
+    Ok(Samples { bytes, is_wide: sample_bytes > 1, coding: Coding::Unsaid })
 }
 
 /// PackBits until `out` has `len` bytes; the number that is missing when the segment ends before.

@@ -89,6 +89,14 @@ pub fn looks_planar(pixels: &[u8]) -> bool {
         || share(&|i| near(128, pixels[n + i]) && near(128, pixels[2 * n + i]))
 }
 
+/// Whether samples that are labelled as stored by plane show that they are stored by pixel: nearly every one is grey so, and
+/// hardly one by plane.
+pub fn looks_by_pixel(stored: &[u8], by_plane: &[u8]) -> bool {
+    let [rgb, ycc] = grey_shares(stored);
+    let [plane_rgb, plane_ycc] = grey_shares(by_plane);
+    rgb.max(ycc) > 0.9 && plane_rgb.max(plane_ycc) < CLEAR
+}
+
 /// Whether bytes that are labelled one sample a pixel are three of each (`step` 3), or wide ones (`step` 2).
 pub fn looks_interleaved(bytes: &[u8], step: usize) -> bool {
     let groups = || bytes.chunks_exact(step).filter(|g| g.iter().any(|v| *v != 0)).take(EVIDENCE_PIXELS);
@@ -200,6 +208,7 @@ mod tests {
         let planes: Vec<u8> = (0..3).flat_map(|c| rgb.iter().skip(c).step_by(3).copied()).collect();
         assert!(looks_planar(&planes) && !looks_planar(&rgb));
         assert_eq!(interleaved(&planes), rgb);
+        assert!(looks_by_pixel(&rgb, &interleaved(&rgb)) && !looks_by_pixel(&planes, &rgb));
         let grey: Vec<u8> = picture().iter().map(|p| p[0]).collect();
         let wide: Vec<u8> = grey.iter().flat_map(|v| [*v, v >> 4]).collect();
         assert!(looks_interleaved(&rgb, 3) && !looks_interleaved(&grey, 3));
