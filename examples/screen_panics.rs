@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     let mut canvas = Canvas::new(width, height);
     canvas.pixels_mut().fill(COLOUR);
     let shown = Presented { frame: FrameId(1), captured: Nanos::from_ms(0), presented: Nanos::from_ms(0) };
-    display.present(&canvas, &shown)?;
+    display.present(&canvas, &shown, &mut || true)?;
     println!("drawn");
     std::io::stdin().read_line(&mut String::new())?;
     panic!("the panic that was asked for, with the screen taken");

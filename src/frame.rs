@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Image, Point, Rect};
+use crate::region::{FrameRegion, REGIONS_MAX, Regions};
 use crate::units::{FrameId, Millimetres, Nanos};
 
 /// How a pixel is stored.
@@ -82,10 +83,18 @@ impl PixelScale {
 pub enum RegionContent {
     /// Greyscale tissue image.
     BMode,
-    /// Colour flow over tissue.
+    /// Colour flow over tissue, in a picture that cannot tell the two apart.
     ColourDoppler,
-    /// A trace over time: spectral Doppler, M-mode, ECG.
+    /// Tissue in grey with coloured flow over part of it: outlined and measured where it is grey.
+    BModeWithColour,
+    /// A trace over time of no known kind, such as an ECG.
     Trace,
+    /// Spectral Doppler.
+    Spectrum,
+    /// M-mode.
+    MMode,
+    /// The scanner's own bars and graphics.
+    Furniture,
     /// Nobody said. Outlined, but with no scale.
     #[default]
     Unknown,
@@ -94,7 +103,21 @@ pub enum RegionContent {
 impl RegionContent {
     /// Whether an outline there means anything.
     pub fn is_segmentable(self) -> bool {
-        matches!(self, Self::BMode | Self::Unknown)
+        matches!(self, Self::BMode | Self::BModeWithColour | Self::Unknown)
+    }
+
+    /// A few words for the screen and for errors.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::BMode => "a B-mode image",
+            Self::ColourDoppler => "colour Doppler",
+            Self::BModeWithColour => "B-mode with colour flow",
+            Self::Trace => "a trace",
+            Self::Spectrum => "a Doppler spectrum",
+            Self::MMode => "an M-mode trace",
+            Self::Furniture => "the scanner's own graphics",
+            Self::Unknown => "an image of unknown kind",
+        }
     }
 }
 
@@ -111,7 +134,7 @@ pub struct ImageRegion {
 pub const EDGE_PX_MAX: u32 = 16_384;
 /// Most bytes of a frame's pixels.
 pub const FRAME_BYTES_MAX: usize = 128 << 20;
-/// Shortest edge of an image region, px; the whole edge of a frame that is shorter.
+/// Shortest edge of an image region that may be outlined, px; the whole edge of a frame that is shorter.
 pub const REGION_EDGE_PX_MIN: f32 = 8.0;
 
 /// A picture as a host has it in memory: rows of `stride` bytes. Nothing of it has been checked.
@@ -131,12 +154,23 @@ pub struct Picture<'a> {
     pub scale: Option<PixelScale>,
     /// Where the patient is shown; the whole picture when `None`.
     pub region: Option<ImageRegion>,
+    /// The regions one by one, each with its own scale, where there are several; then `scale` and `region` are not read.
+    pub regions: &'a [FrameRegion],
 }
 
 impl<'a> Picture<'a> {
     /// A picture of dense rows, without scale and region.
     pub fn dense(width: u32, height: u32, format: PixelFormat, pixels: &'a [u8]) -> Self {
-        Self { width, height, stride: width as usize * format.bytes(), format, pixels, scale: None, region: None }
+        Self {
+            width,
+            height,
+            stride: width as usize * format.bytes(),
+            format,
+            pixels,
+            scale: None,
+            region: None,
+            regions: &[],
+        }
     }
 }
 
@@ -155,7 +189,10 @@ pub struct Frame {
     pub(crate) format: PixelFormat,
     pub(crate) pixels: Vec<u8>,
     pub(crate) scale: Option<PixelScale>,
+    /// All tissue together.
     pub(crate) region: ImageRegion,
+    /// One by one, where somebody tells them apart; [`Frame::parts`] is never empty.
+    pub(crate) regions: Regions,
 }
 
 impl Frame {
@@ -189,7 +226,7 @@ impl Frame {
     /// # Errors
     /// As [`Frame::new`].
     pub fn copy_from(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Picture { width, height, stride, format, pixels, scale, region } = *picture;
+        let Picture { width, height, stride, format, pixels, scale, region, regions } = *picture;
         frame_bytes(width, height, format)?;
         let row_bytes = width as usize * format.bytes();
         let needed = stride.checked_mul(height as usize - 1).and_then(|rows| rows.checked_add(row_bytes));
@@ -205,11 +242,15 @@ impl Frame {
         if let Some(region) = &region {
             check_region(region, &bounds)?;
         }
+        let listed = listed(regions, &bounds)?;
         self.reshape(width, height, format)?;
         let rows = self.pixels.chunks_exact_mut(row_bytes);
         rows.zip(pixels.chunks(stride)).for_each(|(to, from)| to.copy_from_slice(&from[..row_bytes]));
         self.scale = scale;
         self.region = region.unwrap_or(self.region);
+        if let Some(listed) = listed {
+            self.list_regions(listed);
+        }
         Ok(())
     }
 
@@ -223,6 +264,7 @@ impl Frame {
         self.pixels.resize(bytes, 0);
         self.scale = None;
         self.region = ImageRegion { rect: self.bounds(), content: RegionContent::Unknown };
+        self.regions = Regions::default();
         Ok(())
     }
 
@@ -307,6 +349,19 @@ impl Frame {
     pub fn set_region(&mut self, region: ImageRegion) -> Result<()> {
         check_region(&region, &self.bounds())?;
         self.region = region;
+        self.regions = Regions::default();
+        Ok(())
+    }
+
+    /// Lists the regions, and sets region and scale to what they come to: all tissue together, and a scale only where
+    /// every tissue region has the same one; without tissue what lies on top.
+    ///
+    /// # Errors
+    /// `Argument` when one of them does not lie within the frame, or tissue is narrower than [`REGION_EDGE_PX_MIN`].
+    pub fn set_regions(&mut self, regions: Regions) -> Result<()> {
+        if let Some(listed) = listed(&regions, &self.bounds())? {
+            self.list_regions(listed);
+        }
         Ok(())
     }
 
@@ -367,14 +422,25 @@ pub fn frame_bytes(width: u32, height: u32, format: PixelFormat) -> Result<usize
 pub fn check_region(region: &ImageRegion, bounds: &Rect<Image>) -> Result<()> {
     let Rect { x0, y0, x1, y1, .. } = region.rect;
     let is_inside = x0 >= bounds.x0 && y0 >= bounds.y0 && x1 <= bounds.x1 && y1 <= bounds.y1;
-    let is_wide = |span: f32, whole: f32| span >= REGION_EDGE_PX_MIN.min(whole);
+    // What cannot be outlined may be a strip of a few pixels.
+    let least = if region.content.is_segmentable() { REGION_EDGE_PX_MIN } else { 1.0 };
+    let is_wide = |span: f32, whole: f32| span >= least.min(whole);
     if is_inside && is_wide(x1 - x0, bounds.width()) && is_wide(y1 - y0, bounds.height()) {
         return Ok(());
     }
     Err(refused(format!(
-        "region: expected edges of at least {REGION_EDGE_PX_MIN} px within [0, 0, {}, {}], got [{x0}, {y0}, {x1}, {y1}]",
+        "region: expected edges of at least {least} px within [0, 0, {}, {}], got [{x0}, {y0}, {x1}, {y1}]",
         bounds.x1, bounds.y1
     )))
+}
+
+/// A host's regions in order, each checked; `None` when there are none.
+fn listed(regions: &[FrameRegion], bounds: &Rect<Image>) -> Result<Option<Regions>> {
+    for region in regions {
+        check_region(&ImageRegion { rect: region.rect, content: region.content }, bounds)?;
+    }
+    let too_many = || refused(format!("regions: expected at most {REGIONS_MAX}, got {}", regions.len()));
+    (!regions.is_empty()).then(|| Regions::new(regions).ok_or_else(too_many)).transpose()
 }
 
 fn refused(context: String) -> Error {

@@ -49,6 +49,7 @@ pub mod pipeline;
 pub mod profile;
 pub mod prompt;
 pub mod quantize;
+pub mod region;
 pub mod scene;
 pub mod screen;
 pub mod session;

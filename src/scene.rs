@@ -5,6 +5,7 @@ use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::measure::Measurements;
 use crate::prompt::{Polarity, PromptId};
+use crate::region::{Misplaced, Unmeasured};
 use crate::units::{FrameId, Nanos, ObjectId, Score};
 
 /// Score below which the operator is asked for another point.
@@ -167,6 +168,10 @@ pub enum Notice {
     FrameGone,
     /// The picture is not B-mode.
     NotBMode,
+    /// The prompt belongs to no tissue region, or to another one than its object.
+    Misplaced(Misplaced),
+    /// The outline is not measured in millimetres, although there is a scale.
+    Unmeasured(ObjectId, Unmeasured),
     /// The model fails.
     ModelFailed,
 }

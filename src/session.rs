@@ -8,12 +8,13 @@
 //!
 //! | tap | what it does |
 //! |---|---|
-//! | picture is not B-mode, or outside the image region | refused with a notice |
+//! | picture is not B-mode, or outside its image regions, or on a trace, a spectrum, graphics | refused with a notice |
 //! | on the only marker, a positive click, of the active object | shows the next outline; after the last one removes the click |
 //! | on another marker of the active object | removes it |
 //! | on a marker of another object, unless the tap excludes | makes that object the active one, changes no prompt |
 //! | active object is lost, tap includes | begins it anew with this click; its old prompts can be brought back by undo |
 //! | active object is lost or empty, tap excludes | refused with a notice: there is nothing to exclude from |
+//! | in another image region than the active object's | refused with a notice |
 //! | anywhere else | adds a click to the active object |
 //!
 //! A drag puts a box on the active object in place of its former box, its clicks stay; a lost object begins anew with it.
@@ -27,15 +28,18 @@
 //! ```
 //! use sonotap::frame::{ImageRegion, RegionContent};
 //! use sonotap::geometry::{Point, Rect};
+//! use sonotap::region::Regions;
 //! use sonotap::session::{Command, Outcome, RingView, Session, SessionConfig, Situation};
 //! use sonotap::units::{FrameId, Nanos, ObjectId};
 //!
 //! let mut session = Session::new(SessionConfig::default());
+//! let image = ImageRegion { rect: Rect::new(0.0, 0.0, 640.0, 480.0), content: RegionContent::BMode };
 //! let situation = Situation {
 //!     now: Nanos::from_ms(500),
 //!     shown: FrameId(15),
 //!     ring: RingView { len: 15, shown: 0 },
-//!     region: ImageRegion { rect: Rect::new(0.0, 0.0, 640.0, 480.0), content: RegionContent::BMode },
+//!     regions: Regions::one(image),
+//!     homes: [None; ObjectId::MAX],
 //!     marker_radius_px: 12.0,
 //!     lost: [None; ObjectId::MAX],
 //! };
@@ -43,9 +47,9 @@
 //! assert_eq!(session.apply(tap, &situation), Outcome::Started(ObjectId(0)));
 //! ```
 
-use crate::frame::ImageRegion;
 use crate::geometry::{Image, Point, Rect};
 use crate::prompt::{Polarity, Prompt, PromptError, PromptId, PromptSet, PromptShape};
+use crate::region::{FrameRegion, Misplaced, Regions};
 use crate::scene::{FillLevel, LostReason, Mode, Notice, Tool};
 use crate::units::{FrameId, Nanos, ObjectId};
 
@@ -137,8 +141,10 @@ pub struct Situation {
     pub shown: FrameId,
     /// The frames that can be reviewed.
     pub ring: RingView,
-    /// Where that frame shows the patient, and how.
-    pub region: ImageRegion,
+    /// Where that frame shows what.
+    pub regions: Regions,
+    /// The region of each object.
+    pub homes: [Option<Rect<Image>>; ObjectId::MAX],
     /// How far from a marker a tap still meets it, image px.
     pub marker_radius_px: f32,
     /// Which objects were given up, and why.
@@ -241,7 +247,10 @@ impl Session {
                 Outcome::Changed
             }
             Command::HoldAway(is_held) => change(&mut self.is_held_away, is_held),
-            Command::RubberBand(rect) => change(&mut self.rubber_band, rect.and_then(|r| r.intersect(&at.region.rect))),
+            Command::RubberBand(rect) => {
+                let band = rect.zip(at.regions.tissue()).and_then(|(r, tissue)| r.intersect(&tissue));
+                change(&mut self.rubber_band, band)
+            }
             Command::NextCandidate => self.next_candidate(at),
         };
         match outcome {
@@ -345,12 +354,10 @@ impl Session {
     }
 
     fn tap(&mut self, place: Point<Image>, polarity: Option<Polarity>, shown: FrameId, at: &Situation) -> Outcome {
-        if !at.region.content.is_segmentable() {
-            return Outcome::Refused(Notice::NotBMode);
-        }
-        if !at.region.rect.contains(place) {
-            return Outcome::Refused(Notice::OutsideImage);
-        }
+        let region = match at.regions.of_click(place) {
+            Ok(region) => region,
+            Err(why) => return Outcome::Refused(refusal(why, at)),
+        };
         let polarity = polarity.unwrap_or(match self.tool {
             Tool::Include => Polarity::Positive,
             Tool::Exclude => Polarity::Negative,
@@ -361,29 +368,36 @@ impl Session {
                 self.last_touched = Some(shown);
                 self.tap_marker(id)
             }
-            None => self.put(PromptShape::Click { at: place, polarity }, shown, at),
+            None => self.put(PromptShape::Click { at: place, polarity }, &region, shown, at),
         }
     }
 
     fn drag(&mut self, rect: Rect<Image>, shown: FrameId, at: &Situation) -> Outcome {
         self.rubber_band = None;
-        if !at.region.content.is_segmentable() {
+        if at.regions.tissue().is_none() {
             return Outcome::Refused(Notice::NotBMode);
         }
         if rect.width() < BOX_SIDE_MIN_PX || rect.height() < BOX_SIDE_MIN_PX {
             return Outcome::Unchanged;
         }
-        match rect.intersect(&at.region.rect) {
-            Some(inside) => self.put(PromptShape::Box(inside), shown, at),
+        let region = match at.regions.of_box(&rect) {
+            Ok(region) => region,
+            Err(why) => return Outcome::Refused(refusal(why, at)),
+        };
+        match rect.intersect(&region.rect) {
+            Some(inside) => self.put(PromptShape::Box(inside), &region, shown, at),
             None => Outcome::Refused(Notice::OutsideImage),
         }
     }
 
     /// Adds a prompt to the active object, or begins it with it.
-    fn put(&mut self, shape: PromptShape, shown: FrameId, at: &Situation) -> Outcome {
+    fn put(&mut self, shape: PromptShape, region: &FrameRegion, shown: FrameId, at: &Situation) -> Outcome {
         let object = self.active;
         let lost = at.lost(object);
         let begins = lost.is_some() || self.prompts.is_empty(object);
+        if !begins && at.homes[object.index()].is_some_and(|home| home != region.rect) {
+            return Outcome::Refused(Notice::Misplaced(Misplaced::Across));
+        }
         let added = if begins { self.prompts.restart(object, shape) } else { self.prompts.add(object, shape) };
         match (added, lost) {
             (Ok(_), _) => {
@@ -505,6 +519,15 @@ impl Session {
                 *index = (*index).min(len - 1);
             }
         }
+    }
+}
+
+/// What is said of a misplaced prompt.
+fn refusal(why: Misplaced, at: &Situation) -> Notice {
+    match why {
+        _ if at.regions.tissue().is_none() => Notice::NotBMode,
+        Misplaced::Outside => Notice::OutsideImage,
+        why => Notice::Misplaced(why),
     }
 }
 

@@ -105,7 +105,8 @@ fn numbers_that_a_host_uses_again_never_make_an_outline_exact_on_another_frame()
 
 #[test]
 fn a_source_that_stops_is_no_signal_whatever_clock_its_stamps_are_of() {
-    let clocks: [(&str, fn(Nanos, Nanos) -> CaptureTime); 5] = [
+    type Stamp = fn(Nanos, Nanos) -> CaptureTime;
+    let clocks: [(&str, Stamp); 5] = [
         ("handed over", |_, _| CaptureTime::Now),
         ("live", |now, _| CaptureTime::Live(now)),
         ("since boot", |_, t| CaptureTime::Host(t + Nanos::from_ms(987_654_321))),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use sonotap::frame::{ImageRegion, RegionContent};
 use sonotap::geometry::{Point, Rect};
 use sonotap::prompt::{Polarity, PromptShape};
+use sonotap::region::{FrameRegion, Misplaced, Regions};
 use sonotap::scene::{FillLevel, LostReason, Mode, Notice, Tool};
 use sonotap::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
 use sonotap::units::{FrameId, Nanos, ObjectId};
@@ -17,10 +18,15 @@ fn situation() -> Situation {
         now: Nanos::from_ms(1000),
         shown: FrameId(50),
         ring: RingView { len: 20, shown: 0 },
-        region: ImageRegion { rect: Rect::new(100.0, 50.0, 500.0, 450.0), content: RegionContent::BMode },
+        regions: image(RegionContent::BMode),
+        homes: [None; ObjectId::MAX],
         marker_radius_px: RADIUS,
         lost: [None; ObjectId::MAX],
     }
+}
+
+fn image(content: RegionContent) -> Regions {
+    Regions::one(ImageRegion { rect: Rect::new(100.0, 50.0, 500.0, 450.0), content })
 }
 
 fn session() -> Session {
@@ -177,10 +183,39 @@ fn other_pictures_than_b_mode_take_no_prompts() {
         (RegionContent::ColourDoppler, Outcome::Refused(Notice::NotBMode)),
         (RegionContent::Trace, Outcome::Refused(Notice::NotBMode)),
     ] {
-        at.region.content = content;
+        at.regions = image(content);
         assert_eq!(session().apply(tap(200.0, 200.0), &at), outcome, "{content:?}");
         assert_eq!(session().apply(drag(200.0, 200.0, 250.0, 250.0), &at), outcome, "{content:?}");
     }
+}
+
+#[test]
+fn prompts_of_one_object_stay_in_the_region_where_it_began() {
+    let part =
+        |x0, x1, y1, content| FrameRegion { rect: Rect::new(x0, 0.0, x1, y1), content, ..FrameRegion::default() };
+    let screen = [
+        part(0.0, 300.0, 400.0, RegionContent::BMode),
+        part(300.0, 600.0, 400.0, RegionContent::BMode),
+        FrameRegion {
+            rect: Rect::new(0.0, 400.0, 600.0, 500.0),
+            content: RegionContent::MMode,
+            ..FrameRegion::default()
+        },
+    ];
+    let mut at = situation();
+    at.regions = Regions::new(&screen).unwrap();
+    let mut s = session();
+    assert_eq!(s.apply(tap(100.0, 100.0), &at), Outcome::Started(A));
+    at.homes[0] = Some(screen[0].rect);
+    let misplaced = |why| Outcome::Refused(Notice::Misplaced(why));
+    assert_eq!(s.apply(tap(400.0, 100.0), &at), misplaced(Misplaced::Across));
+    assert_eq!(s.apply(drag(400.0, 100.0, 500.0, 200.0), &at), misplaced(Misplaced::Across));
+    assert_eq!(s.apply(drag(250.0, 100.0, 350.0, 200.0), &at), misplaced(Misplaced::Across));
+    assert_eq!(s.apply(tap(100.0, 450.0), &at), misplaced(Misplaced::NotTissue(RegionContent::MMode)));
+    assert_eq!(s.apply(tap(100.0, 550.0), &at), Outcome::Refused(Notice::OutsideImage));
+    assert_eq!(prompts(&s, A), "+100,100");
+    s.apply(Command::NewObject, &at);
+    assert_eq!(s.apply(tap(400.0, 100.0), &at), Outcome::Started(ObjectId(1)), "the second image of a dual one");
 }
 
 #[test]
@@ -370,10 +405,10 @@ proptest! {
             prop_assert!(s.active_object().index() < ObjectId::MAX);
             for prompt in (0..ObjectId::MAX as u8).flat_map(|o| s.prompts().active(ObjectId(o))) {
                 let anchor = prompt.shape.anchor();
-                prop_assert!(at.region.rect.contains(anchor), "{:?} lies outside the image", prompt);
+                prop_assert!(at.regions[0].rect.contains(anchor), "{:?} lies outside the image", prompt);
             }
             if let Some(band) = s.rubber_band() {
-                prop_assert!(band.intersect(&at.region.rect) == Some(band));
+                prop_assert!(band.intersect(&at.regions[0].rect) == Some(band));
             }
             if let Outcome::Refused(notice) = outcome {
                 prop_assert_eq!(s.notice(at.now), Some(notice));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sonotap::error::{Error, ErrorKind};
 use sonotap::eval::cine::{Cine, CineRow, follow};
-use sonotap::eval::compare::{Comparison, compare};
+use sonotap::eval::compare::{self, Comparison, compare};
 use sonotap::eval::dataset::{Dataset, DatasetOptions, ObjectChoice, Unusable};
 use sonotap::eval::protocol::{LookKind, Protocol, Questions};
 use sonotap::eval::record::{Row, SCHEMA};
@@ -37,6 +37,8 @@ const PROGRESS_EVERY_S: f64 = 5.0;
 const CINE_SEEDS: [u64; 2] = [11, 12];
 /// Frames of a phantom cine after the first.
 const CINE_FRAMES: usize = 90;
+/// Reasons that are told in an error; the report has them all.
+const REASONS_TOLD: usize = 5;
 /// Most clicks that can be asked for.
 const CLICKS_MAX: usize = sonotap::model::look::MAX_CLICKS;
 
@@ -46,6 +48,9 @@ struct Settings {
     schema: String,
     model: ModelRecord,
     data: Vec<(String, String)>,
+    /// Digest of every image and mask of the items: pictures may change while a run is stopped.
+    #[serde(default)]
+    pictures: String,
     run: RunRecord,
 }
 
@@ -100,7 +105,24 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
         let (done, all) = (kept.len(), plan.items.len());
         eprintln!("stopped after {done} of {all} masks; left in {place}: a report of those; --resume goes on");
     }
-    Ok(())
+    check_measured(&report)
+}
+
+/// Fails when a set was asked and gave nothing to measure: an empty table is no result.
+fn check_measured(report: &Report) -> Result<()> {
+    let has_figures =
+        |set: &str| report.rows.iter().any(|r| r.data == set) || report.cines.iter().any(|c| c.data == set);
+    let is_over = |set: &DataRecord| report.run.is_complete && (set.done > 0 || set.masks == 0);
+    let Some(set) = report.data.iter().find(|s| is_over(s) && !has_figures(&s.name)) else { return Ok(()) };
+    let name = &set.name;
+    bail!("{name}: nothing was measured: {}", reasons(report.unusable.iter().filter(|u| u.data == *name)))
+}
+
+/// The first reasons why rows cannot be used.
+fn reasons<'a>(unusable: impl Iterator<Item = &'a Unusable>) -> String {
+    let lines: Vec<String> =
+        unusable.take(REASONS_TOLD).map(|u| format!("row {} ({}): {}", u.row, u.file, u.reason)).collect();
+    if lines.is_empty() { "no row is there".to_owned() } else { lines.join("; ") }
 }
 
 /// What `--json` prints; the whole is in the report.
@@ -162,8 +184,8 @@ impl Plan {
             false => sets.iter().flat_map(|s| runner::items(s, objects, a.limit, a.seed)).collect(),
         };
         if items.is_empty() && !protocols.is_empty() {
-            let all = sets.iter().flat_map(|s| &s.unusable).count();
-            bail!("expected rows that can be used, got none ({all} rows cannot)");
+            let all: Vec<&Unusable> = sets.iter().flat_map(|s| &s.unusable).collect();
+            bail!("expected rows that can be used, got none ({} cannot): {}", all.len(), reasons(all.into_iter()));
         }
         let model = a.model.clone().map_or_else(|| assets::find(assets::MODEL), Ok)?;
         let run = RunRecord {
@@ -177,10 +199,20 @@ impl Plan {
             is_complete: false,
         };
         let data = sets.iter().map(|s| (s.name.clone(), s.digest.clone())).collect();
-        let settings = Settings { schema: SCHEMA.to_owned(), model: model_record(&model)?, data, run };
+        let pictures = digest_of_pictures(&items);
+        let settings = Settings { schema: SCHEMA.to_owned(), model: model_record(&model)?, data, pictures, run };
         let questions = Questions { protocols, looks, max_clicks: a.max_clicks, seed: a.seed };
         Ok(Self { folder, model, sets, items, questions, with_cines, jobs: a.jobs, settings })
     }
+}
+
+/// SHA-256 over the files of all items, in their order; one that cannot be read counts as none.
+fn digest_of_pictures(items: &[Item]) -> String {
+    let mut all = Sha256::new();
+    for path in items.iter().flat_map(|i| [&i.row.image, &i.row.mask]) {
+        all.update(Sha256::digest(std::fs::read(path).unwrap_or_default()));
+    }
+    all.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn model_record(folder: &Path) -> Result<ModelRecord> {
@@ -411,6 +443,7 @@ fn compare_files(first: &Path, second: &Path, arguments: &EvalArguments) -> Resu
         Ok(report)
     };
     let (first, second) = (read(first)?, read(second)?);
+    compare::check(&first, &second).context("--compare")?;
     let comparisons = compare(&first, &second, arguments.seed);
     if comparisons.is_empty() {
         bail!("expected reports that share objects, protocols and looks, got two without");

@@ -4,6 +4,7 @@ mod assets;
 mod bench;
 #[cfg(feature = "v4l2")]
 mod cameras;
+mod data;
 mod device;
 mod displays;
 mod doctor;
@@ -84,6 +85,9 @@ enum Command {
     Quantize(QuantizeArguments),
     /// Time a quantized encoder on this processor, one thread.
     Bench(BenchArguments),
+    /// Work with data sets.
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Look at a model folder.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -222,8 +226,11 @@ pub struct RunArguments {
 /// Arguments of `segment`.
 #[derive(Args)]
 pub struct SegmentArguments {
-    /// PNG, JPEG, GIF or DICOM; of several frames the first.
+    /// PNG, JPEG, GIF or DICOM.
     pub image: PathBuf,
+    /// Which frame of a DICOM cine, from 1; by default the first.
+    #[arg(long, value_name = "N")]
+    pub frame: Option<usize>,
     /// A click "x,y" in image px, or "x,y,-" for one that the structure does not hold; may be given more than once.
     #[arg(long = "point", value_name = "X,Y[,-]", allow_hyphen_values = true)]
     pub points: Vec<String>,
@@ -319,6 +326,19 @@ pub struct TrainArguments {
 }
 
 #[derive(Subcommand)]
+enum DataCommand {
+    /// Make a set of another layout one that eval and train read.
+    Import {
+        /// coco, yolo, voc or medsam.
+        kind: String,
+        /// The set.
+        dir: PathBuf,
+        /// New folder.
+        out: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
 enum ModelCommand {
     /// Check files, digests, shapes and self-test of a model folder.
     Verify {
@@ -349,6 +369,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Quantize(a)) => quantize::quantize(&a),
         Some(Command::Bench(a)) => bench::bench(&a),
+        Some(Command::Data(DataCommand::Import { kind, dir, out })) => data::import_set(&kind, &dir, &out),
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
         #[cfg(feature = "v4l2")]
         Some(Command::Cameras { json }) => cameras::cameras(json),

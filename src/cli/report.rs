@@ -41,6 +41,8 @@ pub struct RunReport {
     pub objects: Vec<ObjectReport>,
     /// Why no millimetres are shown, where a scale was offered and refused.
     pub scale_refused: Option<String>,
+    /// Frames that are missing or damaged, and were passed over.
+    pub frames_damaged: usize,
 }
 
 /// Of the capture side.
@@ -147,6 +149,9 @@ impl fmt::Display for RunReport {
             let score = o.score.map_or("-".into(), |s| format!("{s:.2}"));
             let area = o.area_px.map_or("-".into(), |a| format!("{a:.0} px²"));
             write!(f, "\nobject {}: {}, score {score}, area {area}", o.object, o.overlay)?;
+        }
+        if self.frames_damaged > 0 {
+            write!(f, "\ndamaged frames: {} are missing or damaged and were passed over", self.frames_damaged)?;
         }
         if let Some(why) = &self.scale_refused {
             write!(f, "\nno millimetres: {why}")?;

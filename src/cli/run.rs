@@ -257,6 +257,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
         steps_missed: playing.map_or(0, |p| p.script.len() - p.done),
         objects: objects(&live),
         scale_refused: opened.scale_refused,
+        frames_damaged: opened.damaged.load(Ordering::Relaxed),
     })
 }
 

@@ -17,6 +17,7 @@ use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, Looker, Object
 use sonotap::overlay::still::{Caption, still};
 use sonotap::profile::ModelProfile;
 use sonotap::prompt::Polarity;
+use sonotap::region::{FrameRegion, Misplaced, Unmeasured};
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::{FrameSource, Next, images};
 
@@ -31,15 +32,19 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     let mut prompts = prompts(arguments)?;
     let (out, overlay) = (arguments.out.as_deref(), arguments.overlay.as_deref());
     check_png_paths(&[("--out", out), ("--overlay", overlay)])?;
-    let (frame, scale_refused) = open(&arguments.image)?;
-    check_prompts(&prompts, &frame)?;
-    let previous_mask = arguments.prev.as_deref().map(|path| mask_of_size(path, &frame)).transpose()?;
+    let opened = open(&arguments.image, arguments.frame)?;
+    let frame = &opened.frame;
+    check_prompts(&prompts, frame)?;
+    let previous_mask = arguments.prev.as_deref().map(|path| mask_of_size(path, frame)).transpose()?;
+    let home = home(&prompts, previous_mask.as_ref(), frame)?;
+    prompts.region = Some(home.rect);
+    prompts.boxed = prompts.boxed.and_then(|b| b.intersect(&home.rect));
     let options = LookOptions { target_crop: !arguments.whole_frame, ..LookOptions::default() };
     let model = assets::load_model(&ModelProfile { folder: arguments.model.clone(), pin: None })?;
     let mut looker = Looker::new(Box::new(model.segmenter), options);
-    prompts.previous = previous_mask.map(|mask| previous(&mask, &frame, looker.spec()));
+    prompts.previous = previous_mask.map(|mask| previous(&mask, &home.rect, looker.spec()));
     let (mut looks, began) = (Vec::new(), Instant::now());
-    looker.look(&frame, std::slice::from_ref(&prompts), &mut looks)?;
+    looker.look(frame, std::slice::from_ref(&prompts), &mut looks)?;
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
     let Some(look) = looks.first() else { bail!("the model gave no answer") };
     let Some(grid) = look.mask() else {
@@ -49,7 +54,9 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     check_candidate(arguments.candidate, look)?;
     let mut outline = Outline::default();
     Tracer::new(ISLAND_PX2_MIN).trace(grid, &mut outline);
-    let measured = measure(&outline, frame.scale().as_ref());
+    let scale = frame.scale_for(&home, &outline, grid);
+    let measured = measure(&outline, scale.ok().flatten().as_ref());
+    let scale_refused = scale.err().map(Unmeasured::label).map(str::to_owned).or_else(|| opened.scale_refused(&home));
     let mask = grid.to_bitmap(frame.width(), frame.height());
     let mut files = Files::default();
     if let Some(path) = out {
@@ -57,10 +64,10 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     }
     if let Some(path) = overlay {
         let caption = Caption { score: look.score(), measurements: measured };
-        files.add(path, png_of(&still(&frame, &outline, &prompts.clicks, prompts.boxed, &caption)?)?);
+        files.add(path, png_of(&still(frame, &outline, &prompts.clicks, prompts.boxed, &caption)?)?);
     }
     files.write()?;
-    let answer = Answer { frame: &frame, look, mask: &mask, outline: &outline, measured, took_ms, scale_refused };
+    let answer = Answer { frame, home, look, mask: &mask, outline: &outline, measured, took_ms, scale_refused };
     match arguments.json {
         true => say_json(&answer.as_json()),
         false => say(answer.lines().join("\n")),
@@ -107,6 +114,39 @@ fn check_prompts(prompts: &LookPrompts, frame: &Frame) -> Result<()> {
     Ok(())
 }
 
+/// The image region that the prompts are in, or the previous mask where there are none.
+fn home(prompts: &LookPrompts, previous: Option<&Frame>, frame: &Frame) -> Result<FrameRegion> {
+    for &(p, polarity) in &prompts.clicks {
+        match frame.region_of([p], None) {
+            Err(Misplaced::OnColour) if polarity == Polarity::Negative => {}
+            Err(why) => bail!("--point {},{}: {why}", p.x, p.y),
+            Ok(_) => {}
+        }
+    }
+    let parts = frame.parts();
+    if let Some(b) = &prompts.boxed {
+        let named = |why| anyhow::anyhow!("--box {},{},{},{}: {why}", b.x0, b.y0, b.x1, b.y1);
+        parts.of_box(b).map_err(named)?;
+    }
+    let clicks = prompts.clicks.iter().map(|&(p, _)| p);
+    let of_prompts = parts.of_prompts(clicks, prompts.boxed.as_ref());
+    let home = match of_prompts.map_err(|why| anyhow::anyhow!("--point, --box: {why}"))? {
+        Some(home) => Some(home),
+        None => previous
+            .and_then(bounds_of_mask)
+            .map(|b| parts.of_box(&b).map_err(|why| anyhow::anyhow!("--prev: {why}")))
+            .transpose()?,
+    };
+    home.context("nothing to outline")
+}
+
+/// The rectangle around what a mask image has inside.
+fn bounds_of_mask(mask: &Frame) -> Option<Rect<Image>> {
+    let places = (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y)));
+    let cell = |(x, y): (u32, u32)| Rect::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0);
+    places.filter(|&(x, y)| is_inside(mask, x, y)).map(cell).reduce(|a, b| a.union(&b))
+}
+
 fn parse_point(text: &str) -> Result<(Point<Image>, Polarity)> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
     let polarity = match parts.get(2).copied() {
@@ -132,33 +172,59 @@ fn numbers(parts: &[&str]) -> Option<Vec<f32>> {
     parts.iter().map(|p| p.parse::<f32>().ok().filter(|v| v.is_finite())).collect()
 }
 
-/// The image, or the first frame of several; and why its scale is not used, if it offers one.
-fn open(path: &Path) -> Result<(Frame, Option<String>)> {
+/// The image, or one frame of several; and the file it is of, which knows why regions have no scale.
+struct Opened {
+    frame: Frame,
+    source: Option<DicomSource>,
+}
+
+impl Opened {
+    fn scale_refused(&self, home: &FrameRegion) -> Option<String> {
+        let source = self.source.as_ref().filter(|_| home.scale.is_none())?;
+        source.scale_refused_in(&home.rect).map(str::to_owned)
+    }
+}
+
+fn open(path: &Path, number: Option<usize>) -> Result<Opened> {
     if !path.is_file() {
         let got = if path.exists() { "a folder" } else { "none" };
         bail!("{}: expected an image file, got {got}", path.display());
     }
     if !is_dicom(path) {
-        return Ok((images::load_still(path)?, None));
+        if let Some(n) = number.filter(|n| *n != 1) {
+            bail!("--frame: expected 1 for a picture, got {n}");
+        }
+        return Ok(Opened { frame: images::load_still(path)?, source: None });
     }
     let mut source = DicomSource::open(path)?;
     let mut frame = Frame::default();
+    let count = source.description().frames.unwrap_or(1);
+    let chosen = number.unwrap_or(1);
+    if chosen == 0 {
+        bail!("--frame: expected 1 to {count}, got 0");
+    }
+    source.seek(chosen - 1).with_context(|| match count {
+        1 => path.display().to_string(),
+        n => format!("{}: --frame chooses another of {n}", path.display()),
+    })?;
     if source.next_into(&mut frame)? == Next::End {
         bail!("{}: expected at least one frame, got none", path.display());
     }
     if !frame.region().content.is_segmentable() {
-        bail!("{}: expected a B-mode image, got {:?}", path.display(), frame.region().content);
+        bail!("{}: expected a B-mode image, got {}", path.display(), frame.region().content.label());
     }
-    let refused = source.scale_refused().map(str::to_owned);
-    Ok((frame, refused))
+    Ok(Opened { frame, source: Some(source) })
 }
 
-/// Whether a file is named or marked as DICOM; one without an ending, as on a DICOM medium, is taken for one.
+/// Whether a file is named or marked as DICOM; one without an ending, as on a DICOM medium, is taken for one, and so is one
+/// that begins with an element of group 0002 or 0008, as files without a preamble do.
 fn is_dicom(path: &Path) -> bool {
     let is_named = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("dcm") || e.eq_ignore_ascii_case("dicom"));
     let is_marked = || {
-        let mut head = [0; 132];
-        File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && head.ends_with(b"DICM")
+        let mut head = Vec::new();
+        let read = File::open(path).and_then(|f| f.take(132).read_to_end(&mut head));
+        let begins = matches!(head[..], [2 | 8, 0, _, 0 | 1, ..] | [0, 2 | 8, 0 | 1, _, ..]);
+        read.is_ok() && (head.get(128..) == Some(b"DICM") || begins)
     };
     is_named || is_marked()
 }
@@ -181,8 +247,8 @@ fn is_inside(mask: &Frame, x: u32, y: u32) -> bool {
 }
 
 /// A mask image as the grid that the model takes: each cell's share of inside pixels, as a logit of -8 to 8.
-fn previous(mask: &Frame, frame: &Frame, spec: ModelSpec) -> LogitGrid {
-    let mut grid = LogitGrid::background(spec.mask_cells, ModelView::new(frame.region().rect, spec.side));
+fn previous(mask: &Frame, region: &Rect<Image>, spec: ModelSpec) -> LogitGrid {
+    let mut grid = LogitGrid::background(spec.mask_cells, ModelView::new(*region, spec.side));
     let mut counts = vec![(0u32, 0u32); spec.mask_cells * spec.mask_cells];
     for y in 0..mask.height() {
         for x in 0..mask.width() {
@@ -201,9 +267,20 @@ fn previous(mask: &Frame, frame: &Frame, spec: ModelSpec) -> LogitGrid {
     grid
 }
 
+/// A region with its bounds (x0, y0, x1, y1) in px and the size of its pixels.
+fn region_json(region: &FrameRegion) -> Value {
+    let Rect { x0, y0, x1, y1, .. } = region.rect;
+    json!({
+        "bounds_px": [x0, y0, x1, y1],
+        "shows": region.content.label(),
+        "mm_per_px": region.scale.map(|s| [s.mm_per_px().0, s.mm_per_px().1]),
+    })
+}
+
 /// What is known after a look.
 struct Answer<'a> {
     frame: &'a Frame,
+    home: FrameRegion,
     look: &'a ObjectLook,
     mask: &'a Bitmap,
     outline: &'a Outline,
@@ -234,6 +311,8 @@ impl Answer<'_> {
             "longest_px": measured.map(|m| m.longest_px),
             "perpendicular_px": measured.map(|m| m.perpendicular_px),
             "metric": metric,
+            "region": region_json(&self.home),
+            "regions": self.frame.parts().iter().map(region_json).collect::<Vec<_>>(),
             "scale_refused": self.scale_refused,
             "look_ms": self.took_ms,
             "outline": rings,
@@ -261,6 +340,12 @@ impl Answer<'_> {
                     mm.source.label()
                 )
             }));
+        }
+        let parts = self.frame.parts().len();
+        if parts > 1 {
+            let Rect { x0, y0, x1, y1, .. } = self.home.rect;
+            let what = self.home.content.label();
+            lines.push(format!("region    {what} at {x0},{y0} to {x1},{y1}, one of {parts} of the picture"));
         }
         if let n @ 2.. = self.look.candidates() {
             lines.push(format!("          {n} candidates for a lone click: --candidate 1 shows the next"));

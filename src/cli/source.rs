@@ -1,6 +1,8 @@
 //! The `--source` argument, or the camera of a profile.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use anyhow::{Result, bail};
 use sonotap::profile::{CameraProfile, Profile};
@@ -30,6 +32,8 @@ pub struct Opened {
     pub scale_refused: Option<String>,
     /// Whether it goes on for ever by itself.
     pub is_endless: bool,
+    /// Counts frames that are missing or damaged and are passed over.
+    pub damaged: Arc<AtomicUsize>,
 }
 
 const KINDS: &str = "dicom:FILE, images:PATH, phantom:PRESET or camera:DEVICE";
@@ -53,11 +57,25 @@ pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Nanos>, seed: 
     }
     Ok(match kind {
         "dicom" => {
-            let source = DicomSource::open(Path::new(what))?;
+            let mut source = DicomSource::open(Path::new(what))?;
+            let is_cine = source.description().frames != Some(1);
+            match (period, source.timing_refused().filter(|_| is_cine)) {
+                (None, Some(why)) => bail!("{what}: {why}; --fps N plays it"),
+                (Some(_), _) => source.ignore_intervals(),
+                (None, None) => {}
+            }
             let scale_refused = source.scale_refused().map(str::to_owned);
-            played(Box::new(source), scale_refused, false)
+            let damaged = source.damaged();
+            Opened { damaged, ..played(Box::new(source), scale_refused, false) }
         }
-        "images" => played(Box::new(ImagesSource::open(Path::new(what))?), None, false),
+        "images" => {
+            let mut source = ImagesSource::open(Path::new(what))?;
+            if period.is_some() {
+                source.ignore_intervals();
+            }
+            let damaged = source.damaged();
+            Opened { damaged, ..played(Box::new(source), None, false) }
+        }
         "phantom" => {
             let preset: Preset = what.parse()?;
             let natural = PhantomConfig::default();
@@ -74,7 +92,7 @@ pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Nanos>, seed: 
 
 fn played(source: Box<dyn FrameSource>, scale_refused: Option<String>, is_endless: bool) -> Opened {
     let pictures = source.description().clone();
-    Opened { origin: Origin::Played(source), pictures, scale_refused, is_endless }
+    Opened { origin: Origin::Played(source), pictures, scale_refused, is_endless, damaged: Arc::default() }
 }
 
 #[cfg(feature = "v4l2")]
@@ -90,7 +108,7 @@ fn open_camera(camera: &CameraProfile) -> Result<Opened> {
         frames: None,
     };
     let origin = Origin::Camera(Box::new(V4l2Camera::new(camera)));
-    Ok(Opened { origin, pictures, scale_refused: None, is_endless: true })
+    Ok(Opened { origin, pictures, scale_refused: None, is_endless: true, damaged: Arc::default() })
 }
 
 #[cfg(not(feature = "v4l2"))]

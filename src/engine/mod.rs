@@ -23,7 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
-use crate::prompt::{Prompt, PromptShape};
+use crate::prompt::{Polarity, Prompt, PromptShape};
+use crate::region::{FrameRegion, Misplaced};
 use crate::scene::{CinePlace, HiddenReason, LostReason, Mode, Notice, Overlay, Scene, Signal};
 use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
 use crate::track::carry::DriftLimits;
@@ -84,6 +85,8 @@ pub struct Engine {
     session: Session,
     motion: Motion,
     objects: [TrackedObject; ObjectId::MAX],
+    /// The region that each object's prompts are in.
+    homes: [Option<FrameRegion>; ObjectId::MAX],
     asked: [Asked; ObjectId::MAX],
     in_flight: [Option<Revision>; ObjectId::MAX],
     is_rough: [bool; ObjectId::MAX],
@@ -113,6 +116,7 @@ impl Engine {
         Self {
             session: Session::new(config.session),
             objects: std::array::from_fn(|_| object()),
+            homes: [None; ObjectId::MAX],
             asked: [Asked::default(); ObjectId::MAX],
             in_flight: [None; ObjectId::MAX],
             is_rough: [false; ObjectId::MAX],
@@ -215,6 +219,11 @@ impl Engine {
             self.is_changed = true;
             return;
         };
+        if self.is_on_colour(&command) {
+            self.session.notify(Notice::Misplaced(Misplaced::OnColour), now);
+            self.is_changed = true;
+            return;
+        }
         let Some(situation) = self.situation(now) else { return };
         let outcome = self.session.apply(command, &situation);
         self.is_changed |= outcome != Outcome::Unchanged;
@@ -242,6 +251,7 @@ impl Engine {
         }
         self.known = [self.revision(); ObjectId::MAX];
         self.is_rough = [false; ObjectId::MAX];
+        self.homes = [None; ObjectId::MAX];
         self.is_changed = true;
     }
 
@@ -363,6 +373,7 @@ impl Engine {
             cine,
             session: &self.session,
             objects: &self.objects,
+            homes: &self.homes,
             age: &self.config.age,
             signal: self.signal_state,
             live_tick: self.signal.tick(),
@@ -397,15 +408,16 @@ impl Engine {
     }
 
     fn show(&mut self, frame: Arc<Frame>) -> Step {
-        let is_same_scale = self.shown.as_ref().is_none_or(|f| f.scale == frame.scale && f.region == frame.region);
+        let is_same = |f: &Arc<Frame>| (f.scale, f.region, f.regions) == (frame.scale, frame.region, frame.regions);
+        let is_same_scale = self.shown.as_ref().is_none_or(is_same);
         let step = self.motion.advance(&frame);
         match step {
             Step::Begun if self.shown.is_some() => self.lose_all(LostReason::SceneCut),
             Step::Cut => self.lose_all(LostReason::SceneCut),
             Step::Moved(_) if !is_same_scale => self.lose_all(LostReason::SceneCut),
             Step::Moved(_) => {
-                for object in &mut self.objects {
-                    object.follow(&mut self.motion, &frame.region.rect);
+                for (object, home) in self.objects.iter_mut().zip(&self.homes) {
+                    object.follow(&mut self.motion, &home.map_or(frame.region.rect, |h| h.rect));
                 }
                 let (flow, objects) = (self.motion.latest_flow(), &self.objects);
                 self.session.carry_each(|prompt| carried(prompt, &objects[prompt.object.index()], flow));
@@ -433,8 +445,34 @@ impl Engine {
             if revision != self.known[i] {
                 self.known[i] = revision;
                 self.is_rough[i] = false;
+                self.homes[i] = self.home_of(object);
                 self.objects[i].prompted(self.session.prompts().is_empty(object));
             }
+        }
+    }
+
+    /// The region of an object's prompts. Carried ones may have left it by a little: then it is the former one, else that
+    /// of the first prompt that is in one.
+    fn home_of(&self, object: ObjectId) -> Option<FrameRegion> {
+        let regions = self.shown.as_ref()?.parts();
+        let of_prompt = |prompt: &Prompt| match prompt.shape {
+            PromptShape::Click { at, .. } => regions.of_click(at),
+            PromptShape::Box(rect) => regions.of_box(&rect),
+        };
+        let former = self.homes[object.index()].filter(|h| regions.contains(h));
+        let mut found = self.session.prompts().active(object).map(of_prompt).filter_map(Result::ok);
+        match (former, found.next()) {
+            (_, Some(first)) if found.all(|r| r == first) => Some(first),
+            (former, first) => former.or(first),
+        }
+    }
+
+    /// Whether a positive click is on a coloured pixel, which is flow and not tissue.
+    fn is_on_colour(&self, command: &Command) -> bool {
+        match (command, &self.shown) {
+            (Command::Click { polarity: Some(Polarity::Negative), .. }, _) => false,
+            (Command::Click { at, .. }, Some(frame)) => frame.region_of([*at], None) == Err(Misplaced::OnColour),
+            _ => false,
         }
     }
 
@@ -449,7 +487,9 @@ impl Engine {
         out.clicks.clear();
         out.boxed = None;
         out.candidate = prompts.candidate(object);
-        let bounds = self.shown.as_ref().map(|f| f.region.rect).unwrap_or_default();
+        let whole = self.shown.as_ref().map(|f| f.region.rect).unwrap_or_default();
+        let bounds = self.homes[object.index()].map_or(whole, |h| h.rect);
+        out.region = Some(bounds);
         let mut count = 0;
         for prompt in prompts.active(object) {
             count += 1;
@@ -535,7 +575,8 @@ impl Engine {
             now,
             shown: frame.id,
             ring: RingView { len: ring.len(), shown: ring.len().saturating_sub(1 + index) },
-            region: frame.region,
+            regions: frame.parts(),
+            homes: self.homes.map(|home| home.map(|h| h.rect)),
             marker_radius_px: self.config.marker_radius_px,
             lost: std::array::from_fn(|i| match self.objects[i].phase() {
                 Phase::Lost(reason) => Some(reason),

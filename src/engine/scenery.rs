@@ -5,6 +5,7 @@ use crate::contour::{Outline, Tracer};
 use crate::frame::Frame;
 use crate::measure::Measurer;
 use crate::prompt::PromptShape;
+use crate::region::{FrameRegion, Unmeasured};
 use crate::scene::{
     CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal, Tool,
 };
@@ -20,6 +21,7 @@ pub(super) struct Stage<'a> {
     pub cine: Option<CinePlace>,
     pub session: &'a Session,
     pub objects: &'a [TrackedObject; ObjectId::MAX],
+    pub homes: &'a [Option<FrameRegion>; ObjectId::MAX],
     pub age: &'a AgeLimits,
     pub signal: Signal,
     pub live_tick: u64,
@@ -34,6 +36,7 @@ pub(super) struct Scenery {
     spare: Vec<ObjectScene>,
     tracer: Tracer,
     measurer: Measurer,
+    unmeasured: [Option<Unmeasured>; ObjectId::MAX],
 }
 
 impl Scenery {
@@ -58,6 +61,7 @@ impl Scenery {
             spare: Vec::new(),
             tracer: Tracer::new(ISLAND_PX2_MIN),
             measurer: Measurer::default(),
+            unmeasured: [None; ObjectId::MAX],
         }
     }
 
@@ -90,7 +94,7 @@ impl Scenery {
                 self.scene.objects.push(entry);
             }
         }
-        self.scene.notice = notice(stage, &self.scene, now);
+        self.scene.notice = notice(stage, &self.scene, &self.unmeasured, now);
     }
 
     fn fill_object(&mut self, stage: &Stage<'_>, object: ObjectId, now: Nanos, out: &mut ObjectScene) {
@@ -103,7 +107,10 @@ impl Scenery {
         out.measurements = None;
         if let (true, Some(grid)) = (out.overlay.is_drawn(), tracked.carried()) {
             self.tracer.trace(grid, &mut out.outline);
-            out.measurements = self.measurer.measure(&out.outline, stage.frame.scale.as_ref());
+            let home = stage.homes[object.index()].or_else(|| stage.frame.parts().first().copied()).unwrap_or_default();
+            let scale = stage.frame.scale_for(&home, &out.outline, grid);
+            self.unmeasured[object.index()] = scale.err();
+            out.measurements = self.measurer.measure(&out.outline, scale.ok().flatten().as_ref());
         }
         out.markers.clear();
         if !matches!(out.overlay, Overlay::Lost(_) | Overlay::Hidden(HiddenReason::HeldAway)) {
@@ -147,13 +154,22 @@ fn overlay(stage: &Stage<'_>, object: ObjectId, now: Nanos) -> Overlay {
     }
 }
 
-fn notice(stage: &Stage<'_>, scene: &Scene, now: Nanos) -> Option<Notice> {
+fn notice(
+    stage: &Stage<'_>,
+    scene: &Scene,
+    unmeasured: &[Option<Unmeasured>; ObjectId::MAX],
+    now: Nanos,
+) -> Option<Notice> {
     let lost = |o: &ObjectScene| match o.overlay {
         Overlay::Lost(reason) => Some(Notice::TapAgain(o.object, reason)),
         _ => None,
     };
     let is_low = |s: Option<Score>| s.is_some_and(|s| s.get() < SCORE_LOW);
     let is_unsure = |o: &&ObjectScene| o.overlay.is_drawn() && is_low(o.score);
+    let is_unmeasured = |o: &ObjectScene| {
+        let why = unmeasured[o.object.index()].filter(|_| o.overlay.is_drawn())?;
+        Some(Notice::Unmeasured(o.object, why))
+    };
     if stage.model_fails {
         return Some(Notice::ModelFailed);
     }
@@ -164,6 +180,7 @@ fn notice(stage: &Stage<'_>, scene: &Scene, now: Nanos) -> Option<Notice> {
         .session
         .notice(now)
         .or_else(|| scene.objects.iter().rev().find_map(lost))
+        .or_else(|| scene.objects.iter().rev().find_map(is_unmeasured))
         .or_else(|| scene.objects.iter().rev().find(is_unsure).map(|o| Notice::AddPoint(o.object)))
         .or_else(|| scene.objects.is_empty().then_some(Notice::TapToStart))
 }

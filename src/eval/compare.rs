@@ -8,6 +8,7 @@ use super::record::Row;
 use super::report::Report;
 use super::statistics::{Paired, paired_bootstrap};
 use super::summary::RESAMPLES;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Prompts after which two reports are compared, beside the last.
 const AT: [usize; 3] = [1, 3, 5];
@@ -31,7 +32,39 @@ pub struct Comparison {
     pub paired: Paired,
 }
 
-/// All that both reports hold.
+/// Whether two reports can be set side by side: possible figures, and the same rows of the same data.
+///
+/// # Errors
+/// `Format` for a figure that cannot be; `Argument` when sets of one name have other digests or splits.
+pub fn check(first: &Report, second: &Report) -> Result<()> {
+    for (which, report) in [("first", first), ("second", second)] {
+        for row in &report.rows {
+            for step in row.answers.iter().flat_map(|a| &a.steps) {
+                let shares = [Some(step.iou), Some(step.dice), step.oracle_iou];
+                if let Some(wrong) = shares.into_iter().flatten().find(|v| !(0.0..=1.0).contains(v)) {
+                    let (data, number) = (&row.data, row.row);
+                    let message =
+                        format!("{which} report: {data} row {number}: expected IoU and Dice of 0 to 1, got {wrong}");
+                    return Err(Error::new(ErrorKind::Format, message));
+                }
+            }
+        }
+    }
+    if first.run.split != second.run.split {
+        let (a, b) = (&first.run.split, &second.run.split);
+        return Err(Error::new(ErrorKind::Argument, format!("expected reports of one split, got {a:?} and {b:?}")));
+    }
+    for set in &first.data {
+        if let Some(other) = second.data.iter().find(|o| o.name == set.name && o.digest != set.digest) {
+            let (name, a, b) = (&set.name, &set.digest, &other.digest);
+            let message = format!("{name}: expected the same data in both reports, got digests {a:.12} and {b:.12}");
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+    }
+    Ok(())
+}
+
+/// All that both reports hold; [`check`] says whether that means anything.
 pub fn compare(first: &Report, second: &Report, seed: u64) -> Vec<Comparison> {
     let key = |r: &Row| (r.data.clone(), r.image.clone(), r.mask.clone(), r.component);
     let others: BTreeMap<_, &Row> = second.rows.iter().map(|r| (key(r), r)).collect();

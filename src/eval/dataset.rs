@@ -5,11 +5,13 @@
 //! [`Unusable`] with its line and reason. Paths lead nowhere outside the folder.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::truth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::mask::Bitmap;
@@ -17,8 +19,9 @@ use crate::source::images::load_still;
 
 /// The file that describes a set.
 pub const MANIFEST: &str = "manifest.csv";
-/// A mask is inside where brighter than this.
-const INSIDE_ABOVE: u8 = 127;
+/// Most bytes of a manifest, and most lines.
+const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+const LINES_MAX: usize = 1 << 20;
 
 /// Which components of a mask are objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub struct DatasetRow {
     pub frame: Option<u64>,
     /// Size that the manifest states.
     pub size: Option<(u32, u32)>,
+    /// Which value of the mask is inside, for masks of several classes.
+    pub value: Option<String>,
 }
 
 /// An image and the true mask, of one size, with something inside.
@@ -144,27 +149,33 @@ impl Dataset {
     }
 
     fn read_manifest(&mut self, path: &Path) -> Result<()> {
-        let bytes = std::fs::read(path).map_err(|e| unreadable(path, e))?;
+        let wrong = |what: String| Error::new(ErrorKind::Format, format!("{}: {what}", path.display()));
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(|e| unreadable(path, e))?;
+        file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| unreadable(path, e))?;
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(wrong(format!("expected at most {MANIFEST_BYTES_MAX} bytes, got more")));
+        }
         self.digest = hex(&Sha256::digest(&bytes));
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text);
-        let wrong = |what: String| Error::new(ErrorKind::Format, format!("{}: {what}", path.display()));
-        let header = reader.headers().map_err(|e| wrong(e.to_string()))?.clone();
+        // Line by line: a stray quote costs its own line and not all that follow.
+        let mut lines = text.split(|b| *b == b'\n').take(LINES_MAX).enumerate().map(|(i, l)| (i + 1, l.trim_ascii()));
+        let first = lines.next().map_or(&b""[..], |(_, line)| line);
+        let header = record_of(first).map_err(wrong)?;
         let columns: BTreeMap<String, usize> = header.iter().enumerate().map(|(i, h)| (h.to_owned(), i)).collect();
         if !(columns.contains_key("image") && columns.contains_key("mask")) {
             let got: Vec<&str> = header.iter().collect();
             return Err(wrong(format!("expected columns image and mask, got {}", got.join(", "))));
         }
-        let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for (i, record) in reader.records().enumerate() {
-            let record = match record {
+        let mut seen: BTreeMap<(PathBuf, PathBuf, Option<String>), usize> = BTreeMap::new();
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
+            let record = match record_of(line) {
                 Ok(record) => record,
-                Err(e) => {
-                    self.tell(i + 2, "", e.to_string());
+                Err(why) => {
+                    self.tell(number, "", why);
                     continue;
                 }
             };
-            let number = record.position().map_or(i + 2, |p| p.line() as usize);
             let cell = |name: &str| columns.get(name).and_then(|&c| record.get(c)).unwrap_or("");
             let file = cell("mask").to_owned();
             if record.len() != header.len() {
@@ -173,7 +184,7 @@ impl Dataset {
             }
             match row_of(&self.folder, number, cell) {
                 Err(reason) => self.tell(number, &file, reason),
-                Ok(row) => match seen.entry((row.image_name.clone(), row.mask_name.clone())) {
+                Ok(row) => match seen.entry((row.image.clone(), row.mask.clone(), row.value.clone())) {
                     std::collections::btree_map::Entry::Occupied(first) => {
                         self.tell(number, &file, format!("repeats row {}", first.get()));
                     }
@@ -265,23 +276,15 @@ impl DatasetRow {
     /// # Errors
     /// Why the row cannot be used.
     pub fn load(&self) -> Result<Pair, String> {
-        let read = |what: &str, path: &Path| load_still(path).map_err(|e| format!("{what}: {}", chain(&e)));
-        let image = read("image", &self.image)?;
-        let mask = read("mask", &self.mask)?;
+        let image = load_still(&self.image).map_err(|e| format!("image: {}", chain(&e)))?;
+        let truth = truth::read(&self.mask, self.value.as_deref()).map_err(|why| format!("mask: {why}"))?;
         let got = (image.width, image.height);
         if let Some(size) = self.size.filter(|s| *s != got) {
             return Err(format!("expected an image of {}x{} px, got {}x{}", size.0, size.1, got.0, got.1));
         }
-        if (mask.width, mask.height) != got {
-            let (w, h) = (mask.width, mask.height);
+        if (truth.width(), truth.height()) != got {
+            let (w, h) = (truth.width(), truth.height());
             return Err(format!("expected a mask of the image's size {}x{} px, got {w}x{h}", got.0, got.1));
-        }
-        let mut truth = Bitmap::new(mask.width, mask.height);
-        for (x, y) in (0..mask.height).flat_map(|y| (0..mask.width).map(move |x| (x, y))) {
-            truth.set(x, y, mask.grey(x, y) > INSIDE_ABOVE);
-        }
-        if truth.area_px() == 0 {
-            return Err(format!("expected a mask with pixels above {INSIDE_ABOVE}, got none"));
         }
         Ok(Pair { image, truth })
     }
@@ -290,15 +293,25 @@ impl DatasetRow {
 fn row_of<'a>(folder: &Path, number: usize, cell: impl Fn(&str) -> &'a str) -> Result<DatasetRow, String> {
     let file = |name: &str| -> Result<PathBuf, String> {
         let written = cell(name);
-        let path = Path::new(written);
         if written.is_empty() {
             return Err(format!("{name}: expected a file name, got nothing"));
         }
+        // As Windows writes it, unless a file has such a name.
+        let slashed = written.replace('\\', "/");
+        let path = Path::new(if folder.join(written).is_file() { written } else { &slashed });
         if !path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
             return Err(format!("{name}: expected a path within the set's folder, got {written:?}"));
         }
-        let path = folder.join(path);
-        if path.is_file() { Ok(path) } else { Err(format!("{name}: expected a file {written:?}, got none")) }
+        let path: PathBuf = folder.join(path.components().filter(|c| *c != Component::CurDir).collect::<PathBuf>());
+        if !path.is_file() {
+            return Err(format!("{name}: expected a file {written:?}, got none"));
+        }
+        let is_inside = path.canonicalize().ok().zip(folder.canonicalize().ok()).is_some_and(|(p, f)| p.starts_with(f));
+        if is_inside {
+            Ok(path)
+        } else {
+            Err(format!("{name}: {written:?} is a link that leads out of the set's folder"))
+        }
     };
     let positive = |name: &str| -> Result<Option<f64>, String> {
         let written = cell(name);
@@ -334,7 +347,22 @@ fn row_of<'a>(folder: &Path, number: usize, cell: impl Fn(&str) -> &'a str) -> R
         sequence: Some(text("sequence")).filter(|s| !s.is_empty()),
         frame: whole("frame")?,
         size: edge("width")?.zip(edge("height")?),
+        value: Some(text("value")).filter(|v| !v.is_empty()),
     })
+}
+
+/// The fields of one line.
+fn record_of(line: &[u8]) -> Result<csv::StringRecord, String> {
+    if line.iter().filter(|b| **b == b'"').count() % 2 == 1 {
+        return Err("expected every quote to be closed on its line, got one that is not".to_owned());
+    }
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(line);
+    let mut record = csv::StringRecord::new();
+    match reader.read_record(&mut record) {
+        Ok(true) => Ok(record),
+        Ok(false) => Ok(csv::StringRecord::new()),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
 fn stem(name: &str) -> &str {
@@ -350,7 +378,7 @@ fn unreadable(path: &Path, cause: std::io::Error) -> Error {
 }
 
 /// An error and what caused it.
-fn chain(error: &Error) -> String {
+pub(super) fn chain(error: &Error) -> String {
     let cause = std::error::Error::source(error).map_or(String::new(), |c| format!(": {c}"));
     format!("{error}{cause}")
 }

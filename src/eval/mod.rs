@@ -8,6 +8,8 @@
 //! | `metrics.rs` `distance.rs` `components.rs` | Dice, boundary distances, the distance transform, connected components |
 //! | `runner.rs` | rows on threads, stoppable |
 //! | `cine.rs` | one tap, then the live path's tracker |
+//! | `import/` | sets of other layouts, made such a set |
+//! | `truth.rs` | what a mask file says is inside |
 //! | `statistics.rs` `summary.rs` | rows to means, cluster bootstrap, calibration |
 //! | `report/` `compare.rs` | `report.json`, `report.html`, two reports side by side |
 //!
@@ -19,6 +21,7 @@ pub mod compare;
 pub mod components;
 pub mod dataset;
 pub mod distance;
+pub mod import;
 pub mod metrics;
 pub mod protocol;
 pub mod record;
@@ -26,3 +29,4 @@ pub mod report;
 pub mod runner;
 pub mod statistics;
 pub mod summary;
+pub mod truth;

@@ -1,6 +1,7 @@
 //! One look at a frame for up to four objects: views, decodes and the rules of interactive use, in their order.
 //!
-//! 1. *View.* The whole image region, until every object has an outline. Then a target crop (`views.rs`), which
+//! 1. *View.* The whole image region that the object's prompts are in (objects of different regions are looked at one
+//!    region after the other), until every object has an outline. Then a target crop (`views.rs`), which
 //!    moves only when an object or a click nears its edge, so that a look at a live frame costs one encode. A first tap
 //!    costs two: the mask of the whole region says where to look closer, and is the previous mask of the closer look. A
 //!    mask that reaches the edge of its crop is followed once within the look.
@@ -43,6 +44,8 @@ pub struct LookPrompts {
     pub previous: Option<LogitGrid>,
     /// Whether the previous mask only says where to look and is not shown to the model, so that the answer does not lean on it.
     pub is_independent: bool,
+    /// The image region that it belongs to; `None` for the one that its prompts are in.
+    pub region: Option<Rect<Image>>,
     /// For a lone click: which of its candidates, 0 the best predicted; counted on from the last to the first.
     pub candidate: u8,
 }
@@ -174,8 +177,29 @@ struct Chosen {
 /// What a look is about.
 struct Task<'a> {
     frame: &'a Frame,
-    bounds: Rect<Image>,
     objects: &'a [LookPrompts],
+    /// The region of each object.
+    homes: [Rect<Image>; ObjectId::MAX],
+    /// The region that is looked at.
+    bounds: Rect<Image>,
+}
+
+impl Task<'_> {
+    /// Whether an object is in the region that is looked at.
+    fn is_here(&self, object: usize) -> bool {
+        self.homes[object] == self.bounds
+    }
+
+    /// Turns to each region that holds objects.
+    fn regions(&mut self, mut look: impl FnMut(&Self) -> Result<()>) -> Result<()> {
+        for i in 0..self.objects.len() {
+            if !self.homes[..i].contains(&self.homes[i]) {
+                self.bounds = self.homes[i];
+                look(self)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Looks at frames through a model. Keeps the view from look to look, and all buffers.
@@ -184,7 +208,8 @@ pub struct Looker {
     options: LookOptions,
     spec: ModelSpec,
     encoded: Option<(FrameKey, ModelView)>,
-    crop: Option<Rect<Image>>,
+    /// The last crop of each region, by the region's bounds.
+    crops: [Option<(Rect<Image>, Rect<Image>)>; ObjectId::MAX],
     prompts: ModelPrompts,
     decoded: Decoded,
     decoded_first: Decoded,
@@ -200,7 +225,7 @@ impl Looker {
             segmenter,
             options,
             encoded: None,
-            crop: None,
+            crops: [None; ObjectId::MAX],
             prompts: ModelPrompts::default(),
             decoded: Decoded::default(),
             decoded_first: Decoded::default(),
@@ -222,7 +247,7 @@ impl Looker {
     /// Forgets the view and the encoded frame: for another source, another exam, another image.
     pub fn forget_view(&mut self) {
         self.encoded = None;
-        self.crop = None;
+        self.crops = [None; ObjectId::MAX];
     }
 
     /// Puts other rules in force from the next look on.
@@ -232,7 +257,20 @@ impl Looker {
 
     /// Forgets where objects were looked at, but not the encoded frame: for another object of the same image.
     pub fn forget_objects(&mut self) {
-        self.crop = None;
+        self.crops = [None; ObjectId::MAX];
+    }
+
+    fn crop(&self, bounds: &Rect<Image>) -> Option<&Rect<Image>> {
+        self.crops.iter().flatten().find(|(of, _)| of == bounds).map(|(_, crop)| crop)
+    }
+
+    fn keep_crop(&mut self, bounds: Rect<Image>, crop: Rect<Image>) {
+        let is_its = |kept: &&mut Option<(Rect<Image>, Rect<Image>)>| kept.is_none_or(|(of, _)| of == bounds);
+        match self.crops.iter_mut().find(is_its) {
+            Some(kept) => *kept = Some((bounds, crop)),
+            // Of regions that are gone.
+            None => self.crops = [Some((bounds, crop)), None, None, None],
+        }
     }
 
     /// All masks of the last decode, in the view in which they were made; the one shown as clicks corrected it. For an
@@ -254,16 +292,18 @@ impl Looker {
     ///
     /// # Errors
     /// `Argument`: more than [`ObjectId::MAX`] objects or [`MAX_CLICKS`] clicks, an object with no prompt at all, a
-    /// prompt outside the frame, a frame of no size. `Model`: an output of other size than the model's own statement.
+    /// prompt outside the frame or in no region that shows tissue, prompts of one object in different regions, a frame of
+    /// no size. `Model`: an output of other size than the model's own statement.
     /// And the model's own errors. After an error `out` is of no use.
     pub fn look(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
-        let (task, mut report) = self.begin(frame, objects, out)?;
-        if !self.options.target_crop {
-            self.pass(&task, &task.bounds, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
-        } else if !objects.is_empty() {
-            let crop = self.first_answers(&task, out, &mut report)?;
-            self.follow_once(&task, &crop, out, &mut report)?;
-        }
+        let (mut task, mut report) = self.begin(frame, objects, out)?;
+        task.regions(|task| {
+            if !self.options.target_crop {
+                return self.pass(task, &task.bounds, &[Feed::Given; ObjectId::MAX], out, &mut report);
+            }
+            let crop = self.first_answers(task, out, &mut report)?;
+            self.follow_once(task, &crop, out, &mut report)
+        })?;
         Ok(report)
     }
 
@@ -278,9 +318,9 @@ impl Looker {
         objects: &[LookPrompts],
         out: &mut Vec<ObjectLook>,
     ) -> Result<LookReport> {
-        let (task, mut report) = self.begin(frame, objects, out)?;
-        self.look_at_all(&task, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
-        self.crop = None;
+        let (mut task, mut report) = self.begin(frame, objects, out)?;
+        task.regions(|task| self.look_at_all(task, &[Feed::Given; ObjectId::MAX], out, &mut report).map(drop))?;
+        self.forget_objects();
         Ok(report)
     }
 
@@ -292,7 +332,8 @@ impl Looker {
         out: &mut Vec<ObjectLook>,
     ) -> Result<(Task<'a>, LookReport)> {
         check(frame, objects)?;
-        let task = Task { frame, bounds: bounds(frame, objects), objects };
+        let homes = homes(frame, objects)?;
+        let task = Task { frame, objects, homes, bounds: homes[0] };
         let view = ModelView::new(task.bounds, self.spec.side);
         self.prepare(objects.len(), view, out);
         if frame.id == FrameId(0) {
@@ -319,14 +360,16 @@ impl Looker {
     /// Answers for every object, in the closer view where one is due; gives the crop of that view.
     fn first_answers(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<Rect<Image>> {
         let mut feeds = [Feed::Skip; ObjectId::MAX];
-        for (feed, _) in feeds.iter_mut().zip(task.objects).filter(|(_, object)| outline_bounds(object).is_none()) {
-            *feed = Feed::Given;
+        for (i, feed) in feeds.iter_mut().enumerate().take(task.objects.len()) {
+            if task.is_here(i) && outline_bounds(&task.objects[i]).is_none() {
+                *feed = Feed::Given;
+            }
         }
         let crop = if feeds.contains(&Feed::Given) {
             self.look_at_all(task, &feeds, out, report)?
         } else {
             let target = target(task, out).unwrap_or(task.bounds);
-            views::follow(self.crop.as_ref(), &target, &task.bounds)
+            views::follow(self.crop(&task.bounds), &target, &task.bounds)
         };
         for (feed, answer) in feeds.iter_mut().zip(out.iter()) {
             *feed = match feed {
@@ -336,7 +379,7 @@ impl Looker {
             };
         }
         self.pass(task, &crop, &feeds, out, report)?;
-        self.crop = Some(crop);
+        self.keep_crop(task.bounds, crop);
         Ok(crop)
     }
 
@@ -370,11 +413,11 @@ impl Looker {
         }
         let wider = crop_around(&target, &task.bounds);
         self.pass(task, &wider, &feeds, out, report)?;
-        self.crop = Some(wider);
+        self.keep_crop(task.bounds, wider);
         Ok(())
     }
 
-    /// Encodes the crop if it is not there already, and decodes the objects that are not skipped.
+    /// Encodes the crop if it is not there already, and decodes the objects of the region that are not skipped.
     fn pass(
         &mut self,
         task: &Task,
@@ -384,8 +427,9 @@ impl Looker {
         report: &mut LookReport,
     ) -> Result<()> {
         let view = ModelView::new(*crop, self.spec.side);
-        for ((object, answer), feed) in task.objects.iter().zip(out).zip(feeds) {
+        for (i, ((object, answer), feed)) in task.objects.iter().zip(out).zip(feeds).enumerate() {
             let previous = match feed {
+                _ if !task.is_here(i) => continue,
                 Feed::Skip => continue,
                 Feed::Given if object.is_independent => None,
                 Feed::Given => object.previous.as_ref().filter(|p| p.inside_bounds().is_some()),
@@ -563,10 +607,10 @@ fn outline_bounds(object: &LookPrompts) -> Option<Rect<Image>> {
     object.previous.as_ref().and_then(LogitGrid::inside_bounds)
 }
 
-/// The rectangle around outlines and prompts of all objects that have an outline, within the bounds.
+/// The rectangle around outlines and prompts of all objects of the region that have an outline, within the bounds.
 fn target(task: &Task, out: &[ObjectLook]) -> Option<Rect<Image>> {
     let mut target: Option<Rect<Image>> = None;
-    for (object, answer) in task.objects.iter().zip(out) {
+    for (_, (object, answer)) in task.objects.iter().zip(out).enumerate().filter(|(i, _)| task.is_here(*i)) {
         let answered = answer.mask().and_then(LogitGrid::inside_bounds);
         let Some(outline) = answered.or_else(|| outline_bounds(object)) else { continue };
         let prompts = object.clicks.iter().map(|&(at, _)| Rect::between(at, at)).chain(object.boxed);
@@ -576,20 +620,22 @@ fn target(task: &Task, out: &[ObjectLook]) -> Option<Rect<Image>> {
     target.map(|t| t.intersect(&task.bounds).unwrap_or(task.bounds))
 }
 
-/// The image region, grown over what is prompted outside it.
-fn bounds(frame: &Frame, objects: &[LookPrompts]) -> Rect<Image> {
+/// The image region of each object: the one it names, else that of its clicks and box, else that of its outline.
+fn homes(frame: &Frame, objects: &[LookPrompts]) -> Result<[Rect<Image>; ObjectId::MAX]> {
     let whole = frame.bounds();
-    let mut bounds = frame.region.rect.intersect(&whole).unwrap_or(whole);
-    for object in objects {
-        for &(at, _) in &object.clicks {
-            let (x, y) = (at.x.floor(), at.y.floor());
-            bounds = bounds.union(&Rect::new(x, y, x + 1.0, y + 1.0));
-        }
-        if let Some(boxed) = object.boxed.and_then(|b| b.intersect(&whole)) {
-            bounds = bounds.union(&boxed);
-        }
+    let mut homes = [frame.region.rect.intersect(&whole).unwrap_or(whole); ObjectId::MAX];
+    for (i, (object, home)) in objects.iter().zip(&mut homes).enumerate() {
+        let misplaced = |why| Error::new(ErrorKind::Argument, format!("object {i}: {why}"));
+        let clicks = object.clicks.iter().map(|&(at, _)| at);
+        let of_prompts = || frame.region_of(clicks, object.boxed.as_ref()).map_err(misplaced);
+        let of_outline = || outline_bounds(object).and_then(|b| frame.parts().of_box(&b).ok());
+        let region = match object.region {
+            Some(region) => Some(region),
+            None => of_prompts()?.or_else(of_outline).map(|r| r.rect),
+        };
+        *home = region.and_then(|r| r.intersect(&whole)).unwrap_or(*home);
     }
-    bounds
+    Ok(homes)
 }
 
 fn check(frame: &Frame, objects: &[LookPrompts]) -> Result<()> {

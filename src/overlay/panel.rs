@@ -8,6 +8,7 @@ use crate::overlay::layout::Layout;
 use crate::overlay::marks::glyph;
 use crate::overlay::text::Typeface;
 use crate::overlay::theme::Theme;
+use crate::region::Misplaced;
 use crate::scene::{HiddenReason, Mode, Notice, ObjectScene, Overlay, Scene, Signal};
 use crate::units::{Millimetres, Nanos, ObjectId};
 
@@ -36,6 +37,10 @@ pub(super) fn notice_words(notice: Notice) -> (Option<ObjectId>, &'static str, &
         Notice::ObjectsFull => (None, "All objects are in use", ""),
         Notice::FrameGone => (None, "That frame is gone: tap again", ""),
         Notice::NotBMode => (None, "Not a B-mode image: not outlined", ""),
+        Notice::Misplaced(Misplaced::NotTissue(content)) => (None, content.label(), "Not outlined"),
+        Notice::Misplaced(Misplaced::Across) => (None, "Two images: use a new object", ""),
+        Notice::Misplaced(why) => (None, why.label(), "Not outlined"),
+        Notice::Unmeasured(object, why) => (Some(object), why.label(), "No mm"),
         Notice::ModelFailed => (None, "The model failed: no outline", ""),
     }
 }

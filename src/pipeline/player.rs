@@ -148,7 +148,7 @@ impl Play<'_> {
                 let is_displaced = matches!(entered, Entered::Displaced { .. });
                 self.counters.displaced.fetch_add(u64::from(is_displaced), Ordering::Relaxed);
             }
-            due = self.next_due(due);
+            due = self.next_due(due, self.source.interval().filter(|i| i.0 > 0).unwrap_or(self.config.period));
         }
     }
 
@@ -172,10 +172,10 @@ impl Play<'_> {
         !matches!(self.stopped.recv_timeout(left), Err(crossbeam_channel::RecvTimeoutError::Timeout))
     }
 
-    fn next_due(&self, due: Nanos) -> Nanos {
-        let next = due + self.config.period;
-        let late = self.clock.now().since(next).0 / self.config.period.0;
+    fn next_due(&self, due: Nanos, interval: Nanos) -> Nanos {
+        let next = due + interval;
+        let late = self.clock.now().since(next).0 / interval.0;
         self.counters.late.fetch_add(late, Ordering::Relaxed);
-        next + Nanos(late * self.config.period.0)
+        next + Nanos(late * interval.0)
     }
 }

@@ -1,29 +1,45 @@
 //! Pictures of no particular origin as a source of frames: a folder of PNG and JPEG files, a GIF, or a single picture.
 //!
-//! All frames are decoded at once, so that playing them copies and allocates nothing. Bounds: files of 512 MiB, sides of
-//! 8192 px, 20 000 frames, 512 MiB of decoded frames. Nobody says how large a pixel is, so the frames have no scale, and
-//! nobody says what they show, so their region is the whole frame.
+//! Pictures are decoded as they are needed, and kept when all of them take no more than 64 MiB; bounds are those of
+//! `PLATFORM.md`. Nobody says how large a pixel is, so the frames have no scale, and nobody says what they show, so their
+//! region is the whole frame.
+//!
+//! Every picture is turned upright as its EXIF orientation says, before anything else: coordinates, masks, overlays and
+//! sizes are those of the upright picture, wherever a picture is read ([`load_still`] is the only way in).
 //!
 //! Grey pictures stay [`PixelFormat::Grey8`], all others are [`PixelFormat::Rgb8`]; where a folder holds both, all become
 //! RGB. Transparent pixels are laid over black; 16-bit samples keep their upper half.
 
 use std::cmp::Ordering;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
-use image::codecs::gif::GifDecoder;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat};
+use crate::source::dicom::store::open_regular;
 use crate::source::{FrameSource, Next, SourceDescription};
 use crate::units::Nanos;
 
-const FILE_BYTES_MAX: u64 = 512 << 20;
-const DECODED_BYTES_MAX: usize = 512 << 20;
+/// Most bytes of a file.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Most bytes of a picture as its file stores it, and most pixels.
+const DECODED_BYTES_MAX: u64 = 96 << 20;
+const PIXELS_MAX: u64 = 24 << 20;
 const SIDE_MAX: u32 = 8192;
 const FRAMES_MAX: usize = 20_000;
+/// Decoded pictures that are kept, all together.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+/// Scans of a progressive JPEG, and most pixels times scans: small files can ask for minutes.
+const SCANS_MAX: usize = 64;
+const SCAN_WORK_MAX: u64 = 1 << 28;
+/// Delays of a GIF that differ by less are even.
+const EVEN: Nanos = Nanos::from_ms(1);
 
 /// The frames of a folder, a GIF or a single picture.
 ///
@@ -33,60 +49,181 @@ const FRAMES_MAX: usize = 20_000;
 /// println!("{}", sweep.description().name);
 /// # Ok::<(), sonotap::error::Error>(())
 /// ```
-#[derive(Clone, Debug)]
 pub struct ImagesSource {
     description: SourceDescription,
-    frames: Vec<u8>,
-    frame_bytes: usize,
+    pictures: Pictures,
+    /// Decoded pictures by their number; empty when they are too many to be kept.
+    cache: Vec<Option<Arc<Vec<u8>>>>,
+    is_damaged: Vec<bool>,
+    damaged: Arc<AtomicUsize>,
+    /// Delays behind each frame of a GIF, where they vary.
+    delays: Vec<Nanos>,
     next: usize,
+    given: Option<usize>,
+}
+
+enum Pictures {
+    Files(Vec<PathBuf>),
+    Gif { file: Arc<[u8]>, player: Option<Box<GifPlayer>> },
 }
 
 impl ImagesSource {
-    /// Reads and decodes all pictures.
+    /// Reads the headers of all pictures and decodes the first.
     ///
     /// Of a folder, every `.png`, `.jpg` and `.jpeg` is taken, sorted by name with numbers by value (`2.png` before
     /// `10.png`), and other files are left alone. A GIF's frames are composited; its period is the mean of its delays.
     ///
     /// # Errors
-    /// `Io` when something cannot be read; `Format` when a picture is corrupt or truncated, the sizes differ or a folder
-    /// holds no picture; `Unsupported` for other kinds of file and beyond the module's bounds.
+    /// `Io` when something cannot be read; `Format` when the first picture is corrupt or truncated, the sizes differ or a
+    /// folder holds no picture; `Unsupported` for other kinds of file and beyond the bounds.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Self::open_folder(path);
         }
         let opened = match kind_of(path)? {
             Kind::Gif => Self::open_gif(path),
-            Kind::Still => {
-                decode_file(path).and_then(|picture| Strip::new().and(picture)).map(|s| s.source("image", None))
-            }
+            Kind::Still => Self::of_files("image", vec![path.to_owned()]),
         };
         opened.map_err(|e| e.within(path.display()))
     }
 
     fn open_folder(folder: &Path) -> Result<Self> {
         let paths = pictures_of(folder).map_err(|e| e.within(folder.display()))?;
-        let mut strip = Strip::new();
-        for path in &paths {
-            strip = decode_file(path).and_then(|picture| strip.and(picture)).map_err(|e| e.within(path.display()))?;
+        Self::of_files("images", paths)
+    }
+
+    /// Those of one size; damaged ones keep their place.
+    fn of_files(kind: &str, paths: Vec<PathBuf>) -> Result<Self> {
+        let is_one = paths.len() == 1;
+        let named = |e: Error, path: &Path| if is_one { e } else { e.within(path.display()) };
+        let (mut size, mut format) = (None, PixelFormat::Grey8);
+        let mut is_damaged = vec![false; paths.len()];
+        let mut first_error = None;
+        for (i, path) in paths.iter().enumerate() {
+            let header = match read_file(path).and_then(|bytes| header_of(&bytes)) {
+                Ok(header) => header,
+                Err(e) => {
+                    is_damaged[i] = true;
+                    first_error = first_error.or_else(|| Some(named(e, path)));
+                    continue;
+                }
+            };
+            let (w, h) = *size.get_or_insert(header.0);
+            if header.0 != (w, h) {
+                let (gw, gh) = header.0;
+                let message = format!("expected {w}x{h} px as the first picture has, got {gw}x{gh}");
+                return Err(named(Error::new(ErrorKind::Format, message), path));
+            }
+            if header.1 == PixelFormat::Rgb8 {
+                format = PixelFormat::Rgb8;
+            }
         }
-        Ok(strip.source("images", None))
+        let Some(size) = size else {
+            return Err(first_error.unwrap_or_else(|| Error::new(ErrorKind::Format, "expected pictures, got none")));
+        };
+        let mut source = Self::new(kind, size, format, None, Pictures::Files(paths), is_damaged);
+        source.check_first()?;
+        Ok(source)
     }
 
     fn open_gif(path: &Path) -> Result<Self> {
-        let mut strip = Strip::new();
-        let mut delays_ms = 0.0;
-        for frame in gif_decoder(read_file(path)?)?.into_frames() {
-            let frame = frame.map_err(corrupt)?;
-            let (numerator, denominator) = frame.delay().numer_denom_ms();
-            delays_ms += f64::from(numerator) / f64::from(denominator.max(1));
-            strip = strip.and(Picture::of(DynamicImage::from(frame.into_buffer())))?;
+        let file: Arc<[u8]> = read_file(path)?.into();
+        let outline = GifOutline::read(&file)?;
+        let mean = outline.delays.iter().map(|d| d.0).sum::<u64>() / outline.delays.len() as u64;
+        let period = (mean >= Nanos::from_ms(1).0).then_some(Nanos(mean));
+        let is_even = outline.delays.iter().all(|d| d.0.abs_diff(mean) <= EVEN.0);
+        let is_damaged = vec![false; outline.delays.len()];
+        let pictures = Pictures::Gif { file, player: None };
+        let mut source = Self::new("GIF", outline.size, outline.format, period, pictures, is_damaged);
+        if !is_even && period.is_some() {
+            source.delays = outline.delays;
         }
-        if strip.count == 0 {
-            return Err(Error::new(ErrorKind::Format, "expected a GIF with frames, got none"));
+        source.check_first()?;
+        Ok(source)
+    }
+
+    fn new(
+        kind: &str,
+        (width, height): (u32, u32),
+        format: PixelFormat,
+        frame_period: Option<Nanos>,
+        pictures: Pictures,
+        is_damaged: Vec<bool>,
+    ) -> Self {
+        let count = is_damaged.len();
+        let name = match count {
+            1 => format!("{kind} {width}x{height}"),
+            n => format!("{kind} {width}x{height}, {n} frames"),
+        };
+        let frame_bytes = width as usize * height as usize * format.bytes();
+        let is_kept = count.checked_mul(frame_bytes).is_some_and(|bytes| bytes <= CACHE_BYTES_MAX);
+        Self {
+            description: SourceDescription { name, width, height, format, frame_period, frames: Some(count) },
+            pictures,
+            cache: if is_kept { vec![None; count] } else { Vec::new() },
+            damaged: Arc::new(AtomicUsize::new(is_damaged.iter().filter(|d| **d).count())),
+            is_damaged,
+            delays: Vec::new(),
+            next: 0,
+            given: None,
         }
-        strip.drop_grey_chroma();
-        let period_ms = delays_ms / strip.count as f64;
-        Ok(strip.source("GIF", (period_ms >= 1.0).then(|| Nanos::from_secs_f64(period_ms / 1000.0))))
+    }
+
+    /// Decodes the first picture whose header was read: an unusable source is refused when it is opened.
+    fn check_first(&mut self) -> Result<()> {
+        let first = self.is_damaged.iter().position(|d| !d).unwrap_or(0);
+        self.picture(first).map(drop)
+    }
+
+    /// Counts pictures found damaged so far. They are passed over.
+    pub fn damaged(&self) -> Arc<AtomicUsize> {
+        self.damaged.clone()
+    }
+
+    /// Leaves a GIF's own delays aside: every frame follows in the same time.
+    pub fn ignore_intervals(&mut self) {
+        self.delays.clear();
+    }
+
+    fn picture(&mut self, index: usize) -> Result<Arc<Vec<u8>>> {
+        if let Some(Some(kept)) = self.cache.get(index) {
+            return Ok(kept.clone());
+        }
+        let decoded = match &mut self.pictures {
+            Pictures::Files(paths) => {
+                let is_one = paths.len() == 1;
+                let named = |e: Error| if is_one { e } else { e.within(paths[index].display()) };
+                decode_file(&paths[index]).map_err(named)
+            }
+            Pictures::Gif { file, player } => gif_frame(file, player, index),
+        };
+        let expected = (self.description.width, self.description.height);
+        let checked = decoded.and_then(|picture| match picture.size == expected {
+            true => picture.as_format(self.description.format),
+            false => Err(Error::new(ErrorKind::Format, "the picture's size has changed")),
+        });
+        match checked {
+            Ok(pixels) => {
+                let pixels = Arc::new(pixels);
+                if let Some(place) = self.cache.get_mut(index) {
+                    *place = Some(pixels.clone());
+                }
+                Ok(pixels)
+            }
+            Err(e) => {
+                if !std::mem::replace(&mut self.is_damaged[index], true) {
+                    self.damaged.fetch_add(1, Memory::Relaxed);
+                    log::warn!("damaged: {e}");
+                }
+                Err(e)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for ImagesSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImagesSource").field("description", &self.description).field("next", &self.next).finish()
     }
 }
 
@@ -96,14 +233,23 @@ impl FrameSource for ImagesSource {
     }
 
     fn next_into(&mut self, frame: &mut Frame) -> Result<Next> {
-        let from = self.next * self.frame_bytes;
-        let Some(pixels) = self.frames.get(from..from + self.frame_bytes) else {
-            return Ok(Next::End);
-        };
-        frame.reshape(self.description.width, self.description.height, self.description.format)?;
-        frame.pixels.copy_from_slice(pixels);
-        self.next += 1;
-        Ok(Next::Filled)
+        while self.next < self.is_damaged.len() {
+            let index = self.next;
+            self.next += 1;
+            if self.is_damaged[index] {
+                continue;
+            }
+            let Ok(pixels) = self.picture(index) else { continue };
+            frame.reshape(self.description.width, self.description.height, self.description.format)?;
+            frame.pixels.copy_from_slice(&pixels);
+            self.given = Some(index);
+            return Ok(Next::Filled);
+        }
+        Ok(Next::End)
+    }
+
+    fn interval(&self) -> Option<Nanos> {
+        self.delays.get(self.given?).copied()
     }
 
     fn rewind(&mut self) {
@@ -111,95 +257,138 @@ impl FrameSource for ImagesSource {
     }
 }
 
-/// Reads one picture: a PNG, a JPEG, or the first frame of a GIF.
+/// Reads one picture, upright: a PNG, a JPEG, or the first frame of a GIF.
 ///
 /// # Errors
 /// As [`ImagesSource::open`].
 pub fn load_still(path: &Path) -> Result<Frame> {
-    let mut frame = Frame::default();
-    let strip = match kind_of(path)? {
-        Kind::Still => decode_file(path).and_then(|picture| Strip::new().and(picture)),
+    let picture = match kind_of(path)? {
+        Kind::Still => decode_file(path),
         Kind::Gif => first_of_gif(path),
     };
-    strip
-        .map(|s| s.source("image", None))
-        .and_then(|mut s| s.next_into(&mut frame))
-        .map_err(|e| e.within(path.display()))?;
-    Ok(frame)
+    let picture = picture.map_err(|e| e.within(path.display()))?;
+    let ((width, height), format) = (picture.size, picture.format);
+    Frame::from_pixels(width, height, format, picture.pixels).map_err(|e| e.within(path.display()))
 }
 
-fn first_of_gif(path: &Path) -> Result<Strip> {
-    let Some(frame) = gif_decoder(read_file(path)?)?.into_frames().next() else {
-        return Err(Error::new(ErrorKind::Format, "expected a GIF with frames, got none"));
-    };
-    let frame = frame.map_err(corrupt)?;
-    let mut strip = Strip::new().and(Picture::of(DynamicImage::from(frame.into_buffer())))?;
-    strip.drop_grey_chroma();
-    Ok(strip)
+fn first_of_gif(path: &Path) -> Result<Picture> {
+    let file: Arc<[u8]> = read_file(path)?.into();
+    let outline = GifOutline::read(&file)?;
+    let mut picture = gif_frame(&file, &mut None, 0)?;
+    if outline.format == PixelFormat::Grey8 {
+        picture.pixels = picture.as_format(PixelFormat::Grey8)?;
+        picture.format = PixelFormat::Grey8;
+    }
+    Ok(picture)
 }
 
-/// Frames of one size and format, one after the other.
-struct Strip {
-    size: Option<(u32, u32)>,
+/// What a GIF holds, without decoding it.
+struct GifOutline {
+    size: (u32, u32),
+    /// Grey when no palette has a colour.
     format: PixelFormat,
-    pixels: Vec<u8>,
-    count: usize,
+    delays: Vec<Nanos>,
 }
 
-impl Strip {
-    fn new() -> Self {
-        Self { size: None, format: PixelFormat::Grey8, pixels: Vec::new(), count: 0 }
+impl GifOutline {
+    fn read(file: &[u8]) -> Result<Self> {
+        let mut options = gif::DecodeOptions::new();
+        options.skip_frame_decoding(true);
+        let mut decoder = options.read_info(Cursor::new(file)).map_err(corrupt_gif)?;
+        let size = (u32::from(decoder.width()), u32::from(decoder.height()));
+        check_size(size)?;
+        let is_grey = |palette: &[u8]| palette.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+        let global = decoder.global_palette().is_none_or(is_grey);
+        let (mut delays, mut has_colour) = (Vec::new(), false);
+        while let Some(frame) = decoder.next_frame_info().map_err(corrupt_gif)? {
+            has_colour |= !frame.palette.as_ref().map_or(global, |p| is_grey(p));
+            delays.push(Nanos::from_ms(10 * u64::from(frame.delay)));
+            if delays.len() > FRAMES_MAX {
+                let message = format!("expected at most {FRAMES_MAX} frames, got more");
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+        }
+        if delays.is_empty() {
+            return Err(Error::new(ErrorKind::Format, "expected a GIF with frames, got none"));
+        }
+        Ok(Self { size, format: if has_colour { PixelFormat::Rgb8 } else { PixelFormat::Grey8 }, delays })
+    }
+}
+
+/// A GIF being played: its frames can only be had one after the other, each painted over what the one before left.
+struct GifPlayer {
+    decoder: gif::Decoder<Cursor<Arc<[u8]>>>,
+    /// RGB over black.
+    canvas: Vec<u8>,
+    size: (usize, usize),
+    /// What is to be done before the next frame: with which rectangle, and what was there before.
+    dispose: Option<(gif::DisposalMethod, [usize; 4], Vec<u8>)>,
+    at: usize,
+}
+
+impl GifPlayer {
+    fn new(file: &Arc<[u8]>) -> Result<Self> {
+        let mut options = gif::DecodeOptions::new();
+        options.set_color_output(gif::ColorOutput::RGBA);
+        if let Some(most) = std::num::NonZeroU64::new(DECODED_BYTES_MAX) {
+            options.set_memory_limit(gif::MemoryLimit::Bytes(most));
+        }
+        let decoder = options.read_info(Cursor::new(file.clone())).map_err(corrupt_gif)?;
+        let size = (usize::from(decoder.width()), usize::from(decoder.height()));
+        check_size((size.0 as u32, size.1 as u32))?;
+        Ok(Self { decoder, canvas: vec![0; 3 * size.0 * size.1], size, dispose: None, at: 0 })
     }
 
-    /// With one more picture, which makes the strip RGB if it is.
-    fn and(mut self, picture: Picture) -> Result<Self> {
-        let size = *self.size.get_or_insert(picture.size);
-        if picture.size != size {
-            let ((w, h), (gw, gh)) = (size, picture.size);
-            let message = format!("expected {w}x{h} px as the first picture has, got {gw}x{gh}");
-            return Err(Error::new(ErrorKind::Format, message));
+    /// Paints the next frame.
+    fn step(&mut self) -> Result<()> {
+        let (width, height) = self.size;
+        if let Some((method, [x0, y0, x1, y1], before)) = self.dispose.take() {
+            for (row, kept) in (y0..y1).zip(before.chunks_exact((3 * (x1 - x0)).max(1))) {
+                let line = &mut self.canvas[3 * (row * width + x0)..3 * (row * width + x1)];
+                match method {
+                    gif::DisposalMethod::Previous => line.copy_from_slice(kept),
+                    _ => line.fill(0),
+                }
+            }
         }
-        if self.count == FRAMES_MAX {
-            return Err(Error::new(ErrorKind::Unsupported, format!("expected at most {FRAMES_MAX} frames, got more")));
-        }
-        let format = if self.format == picture.format { self.format } else { PixelFormat::Rgb8 };
-        self.count += 1;
-        let total = self.count * size.0 as usize * size.1 as usize * format.bytes();
-        if total > DECODED_BYTES_MAX {
-            let message = format!("expected at most {DECODED_BYTES_MAX} bytes of decoded frames, got at least {total}");
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        if self.format != format {
-            self.pixels = tripled(&self.pixels);
-            self.format = format;
-        }
-        if picture.format == format {
-            self.pixels.extend_from_slice(&picture.pixels);
-        } else {
-            self.pixels.extend_from_slice(&tripled(&picture.pixels));
-        }
-        Ok(self)
-    }
-
-    /// Makes the strip grey if no pixel has a colour: a GIF's palette does not say whether it is grey.
-    fn drop_grey_chroma(&mut self) {
-        if self.format == PixelFormat::Rgb8 && self.pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]) {
-            self.pixels = self.pixels.iter().step_by(3).copied().collect();
-            self.format = PixelFormat::Grey8;
-        }
-    }
-
-    fn source(self, kind: &str, frame_period: Option<Nanos>) -> ImagesSource {
-        let (width, height) = self.size.unwrap_or_default();
-        let name = match self.count {
-            1 => format!("{kind} {width}x{height}"),
-            n => format!("{kind} {width}x{height}, {n} frames"),
+        let none = || Error::new(ErrorKind::Format, "expected another frame, got none");
+        let frame = self.decoder.read_next_frame().map_err(corrupt_gif)?.ok_or_else(none)?;
+        let [left, top, w, h] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
+        let rect = [left.min(width), top.min(height), (left + w).min(width), (top + h).min(height)];
+        let [x0, y0, x1, y1] = rect;
+        let lines = |canvas: &[u8]| {
+            (y0..y1).flat_map(|y| &canvas[3 * (y * width + x0)..3 * (y * width + x1)]).copied().collect()
         };
-        let description =
-            SourceDescription { name, width, height, format: self.format, frame_period, frames: Some(self.count) };
-        let frame_bytes = width as usize * height as usize * self.format.bytes();
-        ImagesSource { description, frames: self.pixels, frame_bytes, next: 0 }
+        if matches!(frame.dispose, gif::DisposalMethod::Background | gif::DisposalMethod::Previous) {
+            self.dispose = Some((frame.dispose, rect, lines(&self.canvas)));
+        }
+        for (y, row) in (y0..y1).zip(frame.buffer.chunks_exact((4 * w).max(1))) {
+            let line = &mut self.canvas[3 * (y * width + x0)..3 * (y * width + x1)];
+            for (to, from) in line.chunks_exact_mut(3).zip(row.chunks_exact(4)).filter(|(_, from)| from[3] > 0) {
+                to.copy_from_slice(&from[..3]);
+            }
+        }
+        self.at += 1;
+        Ok(())
     }
+}
+
+/// Frame `index` of a GIF.
+fn gif_frame(file: &Arc<[u8]>, player: &mut Option<Box<GifPlayer>>, index: usize) -> Result<Picture> {
+    if player.as_ref().is_none_or(|p| p.at > index) {
+        *player = Some(Box::new(GifPlayer::new(file)?));
+    }
+    let none = || Error::new(ErrorKind::Format, "expected another frame, got none");
+    let player = player.as_mut().ok_or_else(none)?;
+    while player.at <= index {
+        player.step()?;
+    }
+    let size = (player.size.0 as u32, player.size.1 as u32);
+    Ok(Picture { size, format: PixelFormat::Rgb8, pixels: player.canvas.clone() })
+}
+
+fn corrupt_gif(e: gif::DecodingError) -> Error {
+    Error::caused(ErrorKind::Format, "the picture is corrupt or truncated", e)
 }
 
 struct Picture {
@@ -212,20 +401,33 @@ impl Picture {
     fn of(decoded: DynamicImage) -> Self {
         let size = (decoded.width(), decoded.height());
         let over_black = |v: u8, alpha: u8| ((u16::from(v) * u16::from(alpha) + 127) / 255) as u8;
-        if decoded.color().has_color() {
-            let pixels = decoded.into_rgba8();
-            let pixels = pixels.pixels().flat_map(|p| [0, 1, 2].map(|i| over_black(p[i], p[3]))).collect();
-            Self { size, format: PixelFormat::Rgb8, pixels }
-        } else {
-            let pixels = decoded.into_luma_alpha8();
-            let pixels = pixels.pixels().map(|p| over_black(p[0], p[1])).collect();
-            Self { size, format: PixelFormat::Grey8, pixels }
+        let (format, pixels) = match decoded {
+            DynamicImage::ImageLuma8(grey) => (PixelFormat::Grey8, grey.into_raw()),
+            DynamicImage::ImageRgb8(rgb) => (PixelFormat::Rgb8, rgb.into_raw()),
+            other if other.color().has_color() => {
+                let rgba = other.into_rgba8();
+                (PixelFormat::Rgb8, rgba.pixels().flat_map(|p| [0, 1, 2].map(|i| over_black(p[i], p[3]))).collect())
+            }
+            other => {
+                let grey = other.into_luma_alpha8();
+                (PixelFormat::Grey8, grey.pixels().map(|p| over_black(p[0], p[1])).collect())
+            }
+        };
+        Self { size, format, pixels }
+    }
+
+    /// The pixels in a format: grey is made RGB, and RGB without colour grey.
+    fn as_format(&self, format: PixelFormat) -> Result<Vec<u8>> {
+        match (self.format, format) {
+            (a, b) if a == b => Ok(self.pixels.clone()),
+            (PixelFormat::Grey8, _) => Ok(self.pixels.iter().flat_map(|&v| [v; 3]).collect()),
+            (PixelFormat::Rgb8, _) => {
+                let is_grey = self.pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+                let coloured = || Error::new(ErrorKind::Format, "expected a grey picture, got a coloured one");
+                is_grey.then(|| self.pixels.iter().step_by(3).copied().collect()).ok_or_else(coloured)
+            }
         }
     }
-}
-
-fn tripled(grey: &[u8]) -> Vec<u8> {
-    grey.iter().flat_map(|&v| [v; 3]).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,10 +499,11 @@ fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     &digits[zeros..]
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
+/// All of a regular file.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let io = |e| Error::caused(ErrorKind::Io, "the file cannot be read", e);
     let mut bytes = Vec::new();
-    File::open(path).map_err(io)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
+    open_regular(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let message = format!("expected a file of at most {FILE_BYTES_MAX} bytes, got a larger one");
         return Err(Error::new(ErrorKind::Unsupported, message));
@@ -308,42 +511,114 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Size when upright, and format, of a picture that is within the bounds.
+fn header_of(bytes: &[u8]) -> Result<((u32, u32), PixelFormat)> {
+    let mut decoder = decoder_of(bytes)?;
+    let (width, height) = decoder.dimensions();
+    let has_colour = decoder.color_type().has_color();
+    let format = if has_colour { PixelFormat::Rgb8 } else { PixelFormat::Grey8 };
+    let size = if is_turned(orientation_of(&mut decoder)) { (height, width) } else { (width, height) };
+    Ok((size, format))
+}
+
 fn decode_file(path: &Path) -> Result<Picture> {
-    let bytes = read_file(path)?;
-    check_jpeg_ends(&bytes)?;
+    decode(&read_file(path)?)
+}
+
+fn decode(bytes: &[u8]) -> Result<Picture> {
+    let bytes = &bytes[..jpeg_end(bytes)?];
+    let mut decoder = decoder_of(bytes)?;
+    let orientation = orientation_of(&mut decoder);
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    decoded.apply_orientation(orientation);
+    Ok(Picture::of(decoded))
+}
+
+fn decoder_of(bytes: &[u8]) -> Result<impl ImageDecoder + '_> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| Error::caused(ErrorKind::Io, "the file cannot be read", e))?;
     reader.limits(limits());
-    Ok(Picture::of(reader.decode().map_err(corrupt)?))
-}
-
-/// The decoder fills up a truncated JPEG with grey; a picture that is not all there is an error here.
-fn check_jpeg_ends(bytes: &[u8]) -> Result<()> {
-    if !bytes.starts_with(&[0xFF, 0xD8]) {
-        return Ok(());
+    let decoder = reader.into_decoder().map_err(corrupt)?;
+    check_size(decoder.dimensions())?;
+    if decoder.total_bytes() > DECODED_BYTES_MAX {
+        let n = decoder.total_bytes();
+        let message = format!("expected at most {DECODED_BYTES_MAX} bytes decoded, got {n}");
+        return Err(Error::new(ErrorKind::Unsupported, message));
     }
-    let last_scan = bytes.windows(2).rposition(|w| w == [0xFF, 0xDA]);
-    if last_scan.is_some_and(|at| bytes[at..].windows(2).any(|w| w == [0xFF, 0xD9])) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Format,
-        "JPEG: expected an end of image (FF D9) after the last scan, got none: truncated",
-    ))
-}
-
-fn gif_decoder(bytes: Vec<u8>) -> Result<GifDecoder<Cursor<Vec<u8>>>> {
-    let mut decoder = GifDecoder::new(Cursor::new(bytes)).map_err(corrupt)?;
-    decoder.set_limits(limits()).map_err(corrupt)?;
     Ok(decoder)
+}
+
+/// As the EXIF chunk says; upright where there is none, or none that can be read.
+fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
+    decoder.orientation().unwrap_or(Orientation::NoTransforms)
+}
+
+fn is_turned(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+fn check_size((width, height): (u32, u32)) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(Error::new(ErrorKind::Format, format!("expected a picture with pixels, got {width}x{height}")));
+    }
+    if width > SIDE_MAX || height > SIDE_MAX || u64::from(width) * u64::from(height) > PIXELS_MAX {
+        let message = format!("expected at most {SIDE_MAX} px a side and {PIXELS_MAX} px in all, got {width}x{height}");
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    Ok(())
+}
+
+/// Where a JPEG ends, by its own markers; whatever follows, as phones append it, is no part of it. Other files end where
+/// they end. The decoder would fill up a truncated JPEG with grey; a picture that is not all there is an error here.
+fn jpeg_end(bytes: &[u8]) -> Result<usize> {
+    if !bytes.starts_with(&[0xFF, 0xD8]) {
+        return Ok(bytes.len());
+    }
+    let truncated = || {
+        let message = "JPEG: expected an end of image (FF D9) after the last scan, got none: truncated";
+        Error::new(ErrorKind::Format, message)
+    };
+    let (mut at, mut scans, mut pixels, mut is_progressive) = (2, 0, 0, false);
+    loop {
+        let &[first, marker] = bytes.get(at..at + 2).ok_or_else(truncated)? else { return Err(truncated()) };
+        match (first, marker) {
+            (0xFF, 0xD9) if scans > 0 => return Ok(at + 2),
+            // Between segments: fill bytes. Within coded samples: anything, stuffed zeros and restarts.
+            (0xFF, 0xFF) => at += 1,
+            (0xFF, 0x00 | 0x01 | 0xD0..=0xD7) => at += 2,
+            (0xFF, 0xD8 | 0xD9) => return Err(truncated()),
+            (0xFF, _) => {
+                let length = bytes.get(at + 2..at + 4).ok_or_else(truncated)?;
+                let body = at + 4;
+                if matches!(marker, 0xC0..=0xC3)
+                    && let Some(&[h0, h1, w0, w1]) = bytes.get(body + 1..body + 5)
+                {
+                    let [w, h] = [[w0, w1], [h0, h1]].map(|b| u64::from(u16::from_be_bytes(b)));
+                    (pixels, is_progressive) = (w * h, marker == 0xC2);
+                }
+                scans += usize::from(marker == 0xDA);
+                if is_progressive && (scans > SCANS_MAX || pixels * scans as u64 > SCAN_WORK_MAX) {
+                    let message =
+                        format!("JPEG: expected at most {SCANS_MAX} scans and {SCAN_WORK_MAX} px in all, got more");
+                    return Err(Error::new(ErrorKind::Unsupported, message));
+                }
+                at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+            }
+            _ if scans > 0 => {
+                at += bytes[at..].iter().position(|b| *b == 0xFF).ok_or_else(truncated)?;
+            }
+            _ => return Err(Error::new(ErrorKind::Format, "JPEG: expected a marker, got something else: corrupt")),
+        }
+    }
 }
 
 fn limits() -> Limits {
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(SIDE_MAX);
     limits.max_image_height = Some(SIDE_MAX);
-    limits.max_alloc = Some(DECODED_BYTES_MAX as u64);
+    limits.max_alloc = Some(DECODED_BYTES_MAX + (32 << 20));
     limits
 }
 

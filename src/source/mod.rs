@@ -44,8 +44,13 @@ pub trait FrameSource: Send {
     fn description(&self) -> &SourceDescription;
 
     /// Writes the next picture into `frame` with [`Frame::reshape`], and sets its scale and region where they are known.
-    /// Its number and time are left alone. After warm-up it allocates nothing.
+    /// Its number and time are left alone. A frame that is damaged is passed over and counted by the source.
     fn next_into(&mut self, frame: &mut Frame) -> Result<Next>;
+
+    /// Time from the frame given last to the next one, where the source has its own; `None` where all follow in the period.
+    fn interval(&self) -> Option<Nanos> {
+        None
+    }
 
     /// Starts again with the first picture.
     fn rewind(&mut self);

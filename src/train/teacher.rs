@@ -93,8 +93,8 @@ impl Teacher {
             Who::Folder(f) => {
                 let grey = picture.values().iter().map(|v| (v * 255.0).round() as u8).collect();
                 let side = SIDE as u32;
-                let frame = Frame::from_pixels(side, side, PixelFormat::Grey8, grey)
-                    .ok_or_else(|| Error::new(ErrorKind::Argument, "picture: expected a square one"))?;
+                let frame =
+                    Frame::from_pixels(side, side, PixelFormat::Grey8, grey).map_err(|e| e.within("picture"))?;
                 f.encode(&frame, &ModelView::new(frame.bounds(), f.spec().side))?;
                 Ok(None)
             }

@@ -1,7 +1,8 @@
 //! What one look does, against models of known make.
 
 use super::*;
-use crate::frame::PixelFormat;
+use crate::frame::{PixelFormat, RegionContent};
+use crate::region::{FrameRegion, Regions};
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 
@@ -344,14 +345,38 @@ fn a_previous_mask_with_nothing_inside_counts_as_none() {
 }
 
 #[test]
-fn clicks_beside_the_image_region_are_seen() {
+fn clicks_beside_the_image_region_are_refused() {
     let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let mut frame = frame(1);
     frame.region.rect = Rect::new(100.0, 60.0, 540.0, 420.0);
     let mut out = Vec::new();
     let clicks = [(300.0, 220.0, Polarity::Positive), (30.5, 440.0, Polarity::Negative)];
-    looker.look(&frame, &[clicked(&clicks)], &mut out).unwrap();
-    assert_eq!(*log.lock().unwrap().views[0].crop(), Rect::new(30.0, 60.0, 540.0, 441.0));
+    let e = looker.look(&frame, &[clicked(&clicks)], &mut out).unwrap_err();
+    assert!(e.to_string().contains("object 0: expected a place within an image region"), "{e}");
+    assert!(log.lock().unwrap().views.is_empty(), "it was looked at all the same");
+    looker.look(&frame, &[clicked(&clicks[..1])], &mut out).unwrap();
+    assert_eq!(*log.lock().unwrap().views[0].crop(), frame.region.rect);
+}
+
+#[test]
+fn each_object_is_looked_at_within_its_own_region() {
+    let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(160.0, 220.0, 30.0)));
+    let mut frame = frame(1);
+    let half = |x0, x1| FrameRegion {
+        rect: Rect::new(x0, 0.0, x1, 480.0),
+        content: RegionContent::BMode,
+        ..FrameRegion::default()
+    };
+    frame.set_regions(Regions::new(&[half(0.0, 320.0), half(320.0, 640.0)]).unwrap()).unwrap();
+    let mut out = Vec::new();
+    looker.first_look(&frame, &[tap(160.0, 220.0), tap(480.0, 220.0), tap(170.0, 220.0)], &mut out).unwrap();
+    let views: Vec<Rect<Image>> = log.lock().unwrap().views.iter().map(|v| *v.crop()).collect();
+    assert_eq!(views, [half(0.0, 320.0).rect, half(320.0, 640.0).rect]);
+    let is_outlined: Vec<bool> = out.iter().map(|o| o.mask().is_some()).collect();
+    assert_eq!(is_outlined, [true, false, true], "the disc is in the left image alone");
+    let both = LookPrompts { boxed: Some(Rect::new(300.0, 100.0, 340.0, 200.0)), ..LookPrompts::default() };
+    let e = looker.look(&frame, &[both], &mut out).unwrap_err();
+    assert!(e.to_string().contains("object 0: expected all of it in one image region"), "{e}");
 }
 
 #[test]

@@ -37,6 +37,18 @@ pub enum CameraFormat {
     Uyvy,
     /// A plane of luma, then one of blue and red for each two by two pixels.
     Nv12,
+    /// The same in two buffers (NV12M).
+    Nm12,
+    /// A plane of luma, then one of blue and red for each two pixels of a row.
+    Nv16,
+    /// Planes of luma, blue and red, the latter two for each two by two pixels.
+    Yu12,
+    /// As NV12 with 10 bits in the upper part of words, of which the upper byte is used.
+    P010,
+    /// Blue, green, red, and a byte that says nothing.
+    Xr24,
+    /// A byte that says nothing, red, green, blue.
+    Bx24,
     /// Red, green, blue.
     Rgb3,
     /// Blue, green, red.
@@ -47,8 +59,22 @@ pub enum CameraFormat {
 
 impl CameraFormat {
     /// All of them, in the order in which they are preferred: no decoding, then few bytes.
-    pub const ALL: [Self; 8] =
-        [Self::Grey, Self::Nv12, Self::Yuyv, Self::Uyvy, Self::Y16, Self::Rgb3, Self::Bgr3, Self::Mjpg];
+    pub const ALL: [Self; 14] = [
+        Self::Grey,
+        Self::Nv12,
+        Self::Nm12,
+        Self::Yu12,
+        Self::Nv16,
+        Self::Yuyv,
+        Self::Uyvy,
+        Self::Y16,
+        Self::P010,
+        Self::Rgb3,
+        Self::Bgr3,
+        Self::Xr24,
+        Self::Bx24,
+        Self::Mjpg,
+    ];
 
     /// Its four characters in V4L2.
     pub fn fourcc(self) -> [u8; 4] {
@@ -58,6 +84,12 @@ impl CameraFormat {
             Self::Yuyv => b"YUYV",
             Self::Uyvy => b"UYVY",
             Self::Nv12 => b"NV12",
+            Self::Nm12 => b"NM12",
+            Self::Nv16 => b"NV16",
+            Self::Yu12 => b"YU12",
+            Self::P010 => b"P010",
+            Self::Xr24 => b"XR24",
+            Self::Bx24 => b"BX24",
             Self::Rgb3 => b"RGB3",
             Self::Bgr3 => b"BGR3",
             Self::Mjpg => b"MJPG",
@@ -77,13 +109,41 @@ impl CameraFormat {
     pub fn row_bytes(self, width: u32) -> usize {
         let width = width as usize;
         match self {
-            Self::Grey | Self::Nv12 => width,
-            Self::Y16 => 2 * width,
+            Self::Grey | Self::Nv12 | Self::Nm12 | Self::Nv16 | Self::Yu12 => width,
+            Self::Y16 | Self::P010 => 2 * width,
+            Self::Xr24 | Self::Bx24 => 4 * width,
             Self::Yuyv | Self::Uyvy => 4 * width.div_ceil(2),
             Self::Rgb3 | Self::Bgr3 => 3 * width,
             Self::Mjpg => 0,
         }
     }
+
+    /// Buffers of a picture.
+    pub fn buffers(self) -> usize {
+        if self == Self::Nm12 { 2 } else { 1 }
+    }
+
+    /// Chroma planes behind the first: their number, and by how much rows and columns are fewer.
+    fn chroma(self) -> Option<ChromaPlanes> {
+        let planes = |count, row_bytes_per_pair, rows_per_row| ChromaPlanes { count, row_bytes_per_pair, rows_per_row };
+        match self {
+            Self::Nv12 | Self::Nm12 => Some(planes(1, 2, 2)),
+            Self::Nv16 => Some(planes(1, 2, 1)),
+            Self::P010 => Some(planes(1, 4, 2)),
+            Self::Yu12 => Some(planes(2, 1, 2)),
+            _ => None,
+        }
+    }
+}
+
+/// Planes of chroma.
+#[derive(Clone, Copy)]
+struct ChromaPlanes {
+    count: usize,
+    /// Bytes of a row for every two columns.
+    row_bytes_per_pair: usize,
+    /// Rows of luma that share one of chroma.
+    rows_per_row: usize,
 }
 
 /// Which levels are black and white.
@@ -138,6 +198,8 @@ pub struct PictureLayout {
     pub height: u32,
     /// Bytes from one row of the first plane to the next; never less than the pixels need.
     pub stride: usize,
+    /// Bytes from one row of a chroma plane to the next; 0 where there is none.
+    pub chroma_stride: usize,
     /// Meaning of the numbers.
     pub colours: Colours,
 }
@@ -145,18 +207,41 @@ pub struct PictureLayout {
 impl PictureLayout {
     /// A layout; a stride that is too small (drivers say 0) becomes that of dense rows.
     pub fn new(format: CameraFormat, width: u32, height: u32, stride: usize, colours: Colours) -> Self {
-        Self { format, width, height, stride: stride.max(format.row_bytes(width)), colours }
+        let stride = stride.max(format.row_bytes(width));
+        // Of planes in one buffer V4L2 gives the first one's stride; a plane of one chroma has half of it.
+        let chroma_stride = match format.chroma() {
+            Some(chroma) if chroma.count == 2 => stride.div_ceil(2),
+            Some(_) => stride,
+            None => 0,
+        };
+        Self { format, width, height, stride, chroma_stride, colours }
     }
 
-    /// Bytes that a whole picture has at least; the last row needs no padding.
+    /// With a stride of the chroma plane of its own, for planes in buffers of their own; too small a one is left.
+    pub fn with_chroma_stride(mut self, stride: usize) -> Self {
+        self.chroma_stride = self.chroma_stride.max(stride);
+        self
+    }
+
+    /// Bytes that the buffers of a whole picture have at least together; the last row needs no padding.
     pub fn bytes_min(&self) -> usize {
+        (0..self.format.buffers()).map(|i| self.buffer_bytes_min(i)).sum()
+    }
+
+    /// Bytes that a buffer has at least.
+    fn buffer_bytes_min(&self, buffer: usize) -> usize {
         let (rows, row) = (self.height as usize, self.format.row_bytes(self.width));
-        match self.format {
-            CameraFormat::Mjpg => 4,
-            CameraFormat::Nv12 => {
-                self.stride * (rows + rows.div_ceil(2)).saturating_sub(1) + 2 * (self.width as usize).div_ceil(2)
-            }
-            _ => self.stride * rows.saturating_sub(1) + row,
+        let luma = self.stride * rows.saturating_sub(1) + row;
+        let Some(chroma) = self.format.chroma() else {
+            return if self.format == CameraFormat::Mjpg { 4 } else { luma };
+        };
+        let chroma_rows = rows.div_ceil(chroma.rows_per_row) * chroma.count;
+        let chroma_row = chroma.row_bytes_per_pair * (self.width as usize).div_ceil(2);
+        let planes = self.chroma_stride * chroma_rows.saturating_sub(1) + chroma_row;
+        match (self.format.buffers(), buffer) {
+            (1, _) => self.stride * rows + planes,
+            (_, 0) => luma,
+            _ => planes,
         }
     }
 
@@ -166,18 +251,29 @@ impl PictureLayout {
     }
 }
 
+/// Writes a camera's picture of one buffer into `frame`, as [`convert_buffers`].
+///
+/// # Errors
+/// As [`convert_buffers`].
+pub fn convert(layout: &PictureLayout, bytes: &[u8], ink: Ink, frame: &mut Frame) -> Result<()> {
+    convert_buffers(layout, &[bytes], ink, frame)
+}
+
 /// Writes a camera's picture into `frame`, which is reshaped. Allocates nothing after the first frame, but for MJPG.
 ///
 /// # Errors
-/// `Format` when `bytes` are fewer than the layout needs, or are no JPEG picture of its size.
-pub fn convert(layout: &PictureLayout, bytes: &[u8], ink: Ink, frame: &mut Frame) -> Result<()> {
-    let (need, got) = (layout.bytes_min(), bytes.len());
-    if got < need {
-        let format = String::from_utf8_lossy(&layout.format.fourcc()).trim_end().to_owned();
-        let (w, h) = (layout.width, layout.height);
-        let message = format!("camera: expected {need} bytes for {format} {w}x{h}, got {got}");
-        return Err(Error::new(ErrorKind::Format, message));
+/// `Format` when there are fewer buffers, or bytes in one, than the layout needs, or no JPEG picture of its size.
+pub fn convert_buffers(layout: &PictureLayout, buffers: &[&[u8]], ink: Ink, frame: &mut Frame) -> Result<()> {
+    for i in 0..layout.format.buffers() {
+        let (need, got) = (layout.buffer_bytes_min(i), buffers.get(i).map_or(0, |b| b.len()));
+        if got < need {
+            let format = String::from_utf8_lossy(&layout.format.fourcc()).trim_end().to_owned();
+            let (w, h) = (layout.width, layout.height);
+            let message = format!("camera: expected {need} bytes for {format} {w}x{h}, got {got}");
+            return Err(Error::new(ErrorKind::Format, message));
+        }
     }
+    let bytes = buffers[0];
     frame.reshape(layout.width, layout.height, layout.frame_format(ink))?;
     if layout.format == CameraFormat::Mjpg {
         return decode_jpeg(layout, bytes, frame);
@@ -186,8 +282,11 @@ pub fn convert(layout: &PictureLayout, bytes: &[u8], ink: Ink, frame: &mut Frame
     let table = LumaTable::new(layout.colours.levels);
     let chroma = Chroma::new(layout.colours);
     let width = layout.width as usize;
-    let planes = layout.stride * layout.height as usize;
-    for (y, out) in frame.pixels.chunks_exact_mut(layout.width as usize * frame.format.bytes()).enumerate() {
+    let planes = match layout.format.buffers() {
+        1 => &bytes[(layout.stride * layout.height as usize).min(bytes.len())..],
+        _ => buffers[1],
+    };
+    for (y, out) in frame.pixels.chunks_exact_mut(width * frame.format.bytes()).enumerate() {
         let start = y * layout.stride;
         let row = &bytes[start..start + layout.format.row_bytes(layout.width)];
         match (layout.format, is_colour) {
@@ -197,11 +296,31 @@ pub fn convert(layout: &PictureLayout, bytes: &[u8], ink: Ink, frame: &mut Frame
             (CameraFormat::Uyvy, false) => packed_grey(row, 1, &table, out),
             (CameraFormat::Yuyv, true) => packed_rgb(row, [0, 1, 2, 3], &chroma, out),
             (CameraFormat::Uyvy, true) => packed_rgb(row, [1, 0, 3, 2], &chroma, out),
-            (CameraFormat::Nv12, false) => out.iter_mut().zip(row).for_each(|(o, &v)| *o = table.0[usize::from(v)]),
-            (CameraFormat::Nv12, true) => {
-                let at = planes + y / 2 * layout.stride;
-                nv12_rgb(row, &bytes[at..at + 2 * width.div_ceil(2)], &chroma, out);
+            (CameraFormat::Nv12 | CameraFormat::Nm12 | CameraFormat::Nv16 | CameraFormat::Yu12, false) => {
+                out.iter_mut().zip(row).for_each(|(o, &v)| *o = table.0[usize::from(v)]);
             }
+            (CameraFormat::P010, false) => {
+                out.iter_mut().zip(row.chunks_exact(2)).for_each(|(o, p)| *o = table.0[usize::from(p[1])]);
+            }
+            (CameraFormat::Nv12 | CameraFormat::Nm12 | CameraFormat::Nv16 | CameraFormat::P010, true) => {
+                let shared = if layout.format == CameraFormat::Nv16 { 1 } else { 2 };
+                let uv = &planes[y / shared * layout.chroma_stride..];
+                // Of words the upper bytes.
+                let (step, first) = if layout.format == CameraFormat::P010 { (2, 1) } else { (1, 0) };
+                planar_rgb(out, &chroma, |x| {
+                    let at = x / 2 * 2;
+                    [row[x * step + first], uv[at * step + first], uv[(at + 1) * step + first]]
+                });
+            }
+            (CameraFormat::Yu12, true) => {
+                let rows = (layout.height as usize).div_ceil(2);
+                let (u, v) = (y / 2 * layout.chroma_stride, (rows + y / 2) * layout.chroma_stride);
+                planar_rgb(out, &chroma, |x| [row[x], planes[u + x / 2], planes[v + x / 2]]);
+            }
+            (CameraFormat::Xr24, true) => reordered(row, [2, 1, 0], out),
+            (CameraFormat::Bx24, true) => reordered(row, [1, 2, 3], out),
+            (CameraFormat::Xr24, false) => grey_of_words(row, [2, 1, 0], out),
+            (CameraFormat::Bx24, false) => grey_of_words(row, [1, 2, 3], out),
             (CameraFormat::Rgb3, true) => out.copy_from_slice(row),
             (CameraFormat::Bgr3, true) => {
                 out.chunks_exact_mut(3).zip(row.chunks_exact(3)).for_each(|(o, p)| {
@@ -277,10 +396,24 @@ fn packed_rgb(row: &[u8], places: [usize; 4], chroma: &Chroma, out: &mut [u8]) {
     }
 }
 
-fn nv12_rgb(luma: &[u8], uv: &[u8], chroma: &Chroma, out: &mut [u8]) {
-    for (x, (o, &y)) in out.chunks_exact_mut(3).zip(luma).enumerate() {
-        let at = x / 2 * 2;
-        o.copy_from_slice(&chroma.rgb(y, uv[at], uv[at + 1]));
+/// A row whose luma and chroma `at` finds.
+fn planar_rgb(out: &mut [u8], chroma: &Chroma, at: impl Fn(usize) -> [u8; 3]) {
+    for (x, o) in out.chunks_exact_mut(3).enumerate() {
+        let [y, u, v] = at(x);
+        o.copy_from_slice(&chroma.rgb(y, u, v));
+    }
+}
+
+/// Four bytes a pixel, `places` those of red, green and blue.
+fn reordered(row: &[u8], places: [usize; 3], out: &mut [u8]) {
+    for (o, p) in out.chunks_exact_mut(3).zip(row.chunks_exact(4)) {
+        o.copy_from_slice(&places.map(|i| p[i]));
+    }
+}
+
+fn grey_of_words(row: &[u8], [red, green, blue]: [usize; 3], out: &mut [u8]) {
+    for (o, p) in out.iter_mut().zip(row.chunks_exact(4)) {
+        *o = crate::frame::luma(p[red], p[green], p[blue]);
     }
 }
 
@@ -386,7 +519,7 @@ mod tests {
         let stride = format.row_bytes(width) + padding;
         let layout = PictureLayout::new(format, width, 2, stride, colours);
         let mut row = Vec::new();
-        let mut chroma_row = Vec::new();
+        let (mut chroma_row, mut third_row) = (Vec::new(), Vec::new());
         for bar in BARS {
             let [y, u, v] = yuv(bar, colours);
             let grey = crate::frame::luma(bar[0], bar[1], bar[2]);
@@ -395,17 +528,32 @@ mod tests {
                 CameraFormat::Y16 => row.extend([7, grey, 9, grey]),
                 CameraFormat::Yuyv => row.extend([y, u, y, v]),
                 CameraFormat::Uyvy => row.extend([u, y, v, y]),
-                CameraFormat::Nv12 => {
+                CameraFormat::Nv12 | CameraFormat::Nm12 | CameraFormat::Nv16 => {
                     row.extend([y, y]);
                     chroma_row.extend([u, v]);
                 }
+                CameraFormat::P010 => {
+                    row.extend([3, y, 1, y]);
+                    chroma_row.extend([2, u, 9, v]);
+                }
+                CameraFormat::Yu12 => {
+                    row.extend([y, y]);
+                    chroma_row.push(u);
+                    third_row.push(v);
+                }
+                CameraFormat::Xr24 => row.extend([bar[2], bar[1], bar[0], 7].repeat(2)),
+                CameraFormat::Bx24 => row.extend([7, bar[0], bar[1], bar[2]].repeat(2)),
                 CameraFormat::Rgb3 => row.extend([bar, bar].concat()),
                 CameraFormat::Bgr3 => row.extend([bar[2], bar[1], bar[0], bar[2], bar[1], bar[0]]),
                 CameraFormat::Mjpg => unreachable!(),
             }
         }
         let mut bytes = Vec::new();
-        for part in [&row, &row, &chroma_row] {
+        let second = if format == CameraFormat::Nv16 { chroma_row.clone() } else { third_row.clone() };
+        let chroma_padding = if format == CameraFormat::Yu12 { padding / 2 } else { padding };
+        for (part, padding) in
+            [(&row, padding), (&row, padding), (&chroma_row, chroma_padding), (&second, chroma_padding)]
+        {
             if !part.is_empty() {
                 bytes.extend(part);
                 bytes.resize(bytes.len() + padding, 0xA5);
@@ -420,6 +568,15 @@ mod tests {
             .flat_map(|levels| [Matrix::Bt601, Matrix::Bt709].map(|matrix| Colours { levels, matrix }))
     }
 
+    /// Converts what [`stored`] gave, in as many buffers as the format has.
+    fn convert_stored(layout: &PictureLayout, bytes: &[u8], ink: Ink, frame: &mut Frame) -> Result<()> {
+        let (first, second) = bytes.split_at((layout.stride * layout.height as usize).min(bytes.len()));
+        match layout.format.buffers() {
+            1 => convert(layout, bytes, ink, frame),
+            _ => convert_buffers(layout, &[first, second], ink, frame),
+        }
+    }
+
     #[test]
     fn every_format_gives_the_colours_that_went_in() {
         let raw = CameraFormat::ALL.into_iter().filter(|f| *f != CameraFormat::Mjpg);
@@ -427,7 +584,7 @@ mod tests {
             for colours in all_colours() {
                 let (layout, bytes) = stored(format, padding, colours);
                 let mut frame = Frame::default();
-                convert(&layout, &bytes, Ink::Colour, &mut frame).unwrap();
+                convert_stored(&layout, &bytes, Ink::Colour, &mut frame).unwrap();
                 for (i, bar) in BARS.iter().flat_map(|b| [b, b]).enumerate() {
                     for y in 0..2 {
                         let row = frame.row(y);
@@ -449,7 +606,7 @@ mod tests {
             for colours in all_colours() {
                 let (layout, bytes) = stored(format, 4, colours);
                 let mut frame = Frame::default();
-                convert(&layout, &bytes, Ink::Grey, &mut frame).unwrap();
+                convert_stored(&layout, &bytes, Ink::Grey, &mut frame).unwrap();
                 assert_eq!((frame.format, frame.width, frame.height), (PixelFormat::Grey8, 12, 2));
                 let row = frame.row(1);
                 assert_eq!((row[6], row[7], row[10], row[11]), (0, 0, 255, 255), "{format:?} {colours:?}");
@@ -460,7 +617,20 @@ mod tests {
 
     #[test]
     fn a_picture_that_is_cut_short_is_refused_and_never_read_past_its_end() {
-        for format in CameraFormat::ALL.into_iter().filter(|f| *f != CameraFormat::Mjpg) {
+        let (two, bytes) = stored(CameraFormat::Nm12, 6, Colours::default());
+        let (first, second) = bytes.split_at(two.stride * 2);
+        for (a, b, is_whole) in [
+            (first, second, true),
+            (&first[1..], second, true),
+            (&first[..9], second, false),
+            (first, &second[..9], false),
+        ] {
+            for ink in [Ink::Grey, Ink::Colour] {
+                assert_eq!(convert_buffers(&two, &[a, b], ink, &mut Frame::default()).is_ok(), is_whole);
+            }
+        }
+        assert!(convert(&two, &bytes, Ink::Grey, &mut Frame::default()).is_err(), "one buffer of two");
+        for format in CameraFormat::ALL.into_iter().filter(|f| *f != CameraFormat::Mjpg && f.buffers() == 1) {
             let (layout, bytes) = stored(format, 6, Colours::default());
             for ink in [Ink::Grey, Ink::Colour] {
                 for len in 0..bytes.len() {

@@ -17,7 +17,7 @@ mod recovery;
 #[cfg(feature = "v4l2")]
 pub mod v4l2;
 
-pub use convert::{CameraFormat, Colours, Ink, Levels, Matrix, PictureLayout, convert};
+pub use convert::{CameraFormat, Colours, Ink, Levels, Matrix, PictureLayout, convert, convert_buffers};
 pub use recovery::{Fault, Patience, Recovery, Step};
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! V4L2 cameras: found by what they are, streamed through mapped buffers, newest picture only.
 //!
-//! The crate `v4l` opens devices and lists what they offer. Its streams are not used: after a timeout they queue a
-//! buffer that the driver still owns, they panic when stopping fails, and they cannot skip to the newest picture. The six
-//! calls of a stream are made here instead.
+//! The crate `v4l` opens devices and lists sizes and rates. Its streams are not used: after a timeout they queue a
+//! buffer that the driver still owns, they panic when stopping fails, they cannot skip to the newest picture, and they know
+//! no multi-planar devices. The calls of a stream are made here instead.
 //!
 //! Invariants: a buffer is read only between its DQBUF and its QBUF, and never past `bytesused` or its mapping; whatever
 //! a stream meets, dropping it stops it, unmaps every buffer and panics never.
@@ -18,22 +18,45 @@ use serde::Serialize;
 use v4l::framesize::FrameSizeEnum;
 use v4l::v4l_sys::{
     V4L2_BUF_FLAG_ERROR, V4L2_BUF_FLAG_TIMESTAMP_MASK, V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, timeval, v4l2_buffer,
-    v4l2_format, v4l2_pix_format, v4l2_requestbuffers,
+    v4l2_fmtdesc, v4l2_format, v4l2_pix_format, v4l2_pix_format_mplane, v4l2_plane, v4l2_requestbuffers,
+    v4l2_streamparm,
 };
 use v4l::v4l2::{self, vidioc};
 use v4l::video::Capture as _;
-use v4l::video::capture::Parameters;
 use v4l::{Device, FourCC, Fraction};
 
-use super::{Camera, CameraFormat, Colours, Fault, Grabbed, Ink, Levels, Matrix, PictureLayout, convert};
+use super::{Camera, CameraFormat, Colours, Fault, Grabbed, Ink, Levels, Matrix, PictureLayout, convert_buffers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::profile::CameraProfile;
 use crate::units::Nanos;
 
-const CAPTURE: u32 = 1;
 const MMAP: u32 = 1;
+/// `enum v4l2_field`: whole pictures; fields woven into each other by the driver, in three orders.
 const FIELD_NONE: u32 = 1;
+const FIELDS_WOVEN: [u32; 3] = [4, 8, 9];
+/// Most planes of a buffer (VIDEO_MAX_PLANES).
+const PLANES_MAX: usize = 8;
+/// Most formats of a device that are asked for.
+const FORMATS_MAX: u32 = 256;
+
+/// How a driver hands pictures over (`enum v4l2_buf_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    /// A picture in one buffer.
+    Single,
+    /// A picture in one or several planes, each a buffer of its own: the only way of many boards' receivers.
+    MultiPlanar,
+}
+
+impl Queue {
+    fn number(self) -> u32 {
+        match self {
+            Self::Single => 1,
+            Self::MultiPlanar => 9,
+        }
+    }
+}
 /// A time stamp that is older, or in the future, is of another clock.
 const AGE_MAX: Nanos = Nanos::from_ms(2_000);
 /// After the driver said "ready" and had nothing.
@@ -104,9 +127,29 @@ impl Drop for Mapping {
 
 /// A device that streams. The mappings are dropped before the device, which is declared after them.
 struct Stream {
-    buffers: Vec<Mapping>,
+    /// The planes of each buffer.
+    buffers: Vec<Vec<Mapping>>,
     device: Device,
+    queue: Queue,
     layout: PictureLayout,
+}
+
+/// A buffer that was taken from the driver.
+struct Taken {
+    index: u32,
+    flags: u32,
+    timestamp: timeval,
+    /// Where the picture is in each plane.
+    used: [(usize, usize); PLANES_MAX],
+}
+
+/// What a driver agreed to.
+struct Agreed {
+    size: [u32; 2],
+    pixelformat: u32,
+    field: u32,
+    strides: [usize; 2],
+    colours: Colours,
 }
 
 impl Stream {
@@ -118,26 +161,30 @@ impl Stream {
             let mut input = input as c_int;
             call(&device, vidioc::VIDIOC_S_INPUT, &mut input).map_err(io("choosing the input"))?;
         }
-        let offered: Vec<_> = device.enum_formats().map_err(io("listing formats"))?;
-        let has = |f: &&CameraFormat| offered.iter().any(|o| o.fourcc == FourCC::new(&f.fourcc()));
-        let Some(&format) = profile.formats.iter().find(has) else {
-            let there: Vec<_> = offered.iter().map(|f| f.fourcc.to_string()).collect();
+        let queue = queue_of(&device)
+            .map_err(io("asking"))?
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "expected a device that captures, got another kind"))?;
+        let offered = offered_by(&device, queue).map_err(io("listing formats"))?;
+        let Some(&format) = profile.formats.iter().find(|f| offered.contains(&f.fourcc())) else {
+            let there: Vec<_> = offered.iter().map(|f| FourCC::new(f).to_string()).collect();
             let message = format!("expected one of {:?}, got {}", profile.formats, there.join(", "));
             return Err(Error::new(ErrorKind::Unsupported, message));
         };
-        let pix = set_format(&device, format, profile.size).map_err(io("setting the format"))?;
-        let interval = Fraction::new(1_000, (profile.fps * 1e3).round() as u32);
-        if let Err(e) = device.set_params(&Parameters::new(interval)) {
+        let agreed = set_format(&device, queue, format, profile.size).map_err(io("setting the format"))?;
+        check_field(agreed.field)?;
+        if let Err(e) = set_rate(&device, queue, profile.fps) {
             log::info!("camera: the driver keeps its own rate: {e}");
         }
-        if (pix.width, pix.height) != (profile.size[0], profile.size[1]) {
+        let [width, height] = agreed.size;
+        if agreed.size != profile.size {
             let [w, h] = profile.size;
-            log::warn!("camera: expected {w}x{h}, got {}x{}; no scale, whole picture", pix.width, pix.height);
+            log::warn!("camera: expected {w}x{h}, got {width}x{height}; no scale, whole picture");
         }
-        let mut colours = colours_of(&pix);
+        let mut colours = agreed.colours;
         colours.levels = profile.levels.unwrap_or(colours.levels);
-        let layout = PictureLayout::new(format, pix.width, pix.height, pix.bytesperline as usize, colours);
-        let mut stream = Self { buffers: Vec::new(), device, layout };
+        let layout = PictureLayout::new(format, width, height, agreed.strides[0], colours);
+        let layout = if format.buffers() == 2 { layout.with_chroma_stride(agreed.strides[1]) } else { layout };
+        let mut stream = Self { buffers: Vec::new(), device, queue, layout };
         stream.map(profile.buffers).map_err(io("mapping buffers"))?;
         stream.switch(vidioc::VIDIOC_STREAMON).map_err(io("starting"))?;
         Ok(stream)
@@ -147,27 +194,41 @@ impl Stream {
     fn map(&mut self, wanted: u32) -> io::Result<()> {
         // SAFETY: plain numbers, for which zero is a value.
         let mut request: v4l2_requestbuffers = unsafe { zeroed() };
-        (request.count, request.type_, request.memory) = (wanted, CAPTURE, MMAP);
+        (request.count, request.type_, request.memory) = (wanted, self.queue.number(), MMAP);
         call(&self.device, vidioc::VIDIOC_REQBUFS, &mut request)?;
         if request.count < 2 {
             return Err(io::Error::other(format!("expected at least 2 buffers, got {}", request.count)));
         }
         for index in 0..request.count {
-            let mut buffer = blank(index);
+            let mut planes = blank_planes();
+            let mut buffer = blank(self.queue, index, &mut planes);
             call(&self.device, vidioc::VIDIOC_QUERYBUF, &mut buffer)?;
-            // SAFETY: VIDIOC_QUERYBUF of a mapped buffer has written `offset`.
-            let offset = unsafe { buffer.m.offset };
-            let bytes = buffer.length as usize;
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            let fd = self.device.handle().fd();
-            // SAFETY: a new mapping at a place of the kernel's choice, of the size and offset that the driver gave.
-            let start = unsafe {
-                v4l2::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, fd, offset as libc::off_t)?
+            let places: Vec<(libc::off_t, usize)> = match self.queue {
+                // SAFETY: VIDIOC_QUERYBUF of a mapped buffer has written `offset`.
+                Queue::Single => vec![(unsafe { buffer.m.offset } as libc::off_t, buffer.length as usize)],
+                Queue::MultiPlanar => {
+                    let count = (buffer.length as usize).min(PLANES_MAX);
+                    // SAFETY: as above, for each plane that the driver counts.
+                    let place = |p: &v4l2_plane| (unsafe { p.m.mem_offset } as libc::off_t, p.length as usize);
+                    planes[..count].iter().map(place).collect()
+                }
             };
-            self.buffers.push(Mapping { start, bytes });
+            let mut mappings = Vec::with_capacity(places.len());
+            for (offset, bytes) in places {
+                mappings.push(self.map_plane(offset, bytes)?);
+            }
+            self.buffers.push(mappings);
             self.give(index)?;
         }
         Ok(())
+    }
+
+    fn map_plane(&self, offset: libc::off_t, bytes: usize) -> io::Result<Mapping> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let fd = self.device.handle().fd();
+        // SAFETY: a new mapping at a place of the kernel's choice, of the size and offset that the driver gave.
+        let start = unsafe { v4l2::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, fd, offset)? };
+        Ok(Mapping { start, bytes })
     }
 
     fn newest(&mut self, frame: &mut Frame, ink: Ink, patience: Duration) -> io::Result<Grabbed> {
@@ -196,10 +257,14 @@ impl Stream {
             }
             return Ok(Grabbed::Damaged { pictures: damaged });
         };
-        let outcome = convert(&self.layout, self.bytes(&buffer), ink, frame);
+        let outcome = {
+            let mut planes = [&[][..]; PLANES_MAX];
+            let count = self.bytes(&buffer, &mut planes);
+            convert_buffers(&self.layout, &planes[..count], ink, frame)
+        };
         self.give(buffer.index)?;
         Ok(match outcome {
-            Ok(()) => Grabbed::Picture { age: age_of(&buffer), skipped },
+            Ok(()) => Grabbed::Picture { age: age_of(buffer.flags, &buffer.timestamp), skipped },
             Err(e) => {
                 log::debug!("{e}");
                 Grabbed::Damaged { pictures: damaged + 1 }
@@ -207,32 +272,48 @@ impl Stream {
         })
     }
 
-    /// What the driver wrote into a buffer that was taken.
-    fn bytes(&self, taken: &v4l2_buffer) -> &[u8] {
-        let Some(mapping) = self.buffers.get(taken.index as usize) else { return &[] };
-        let bytes = (taken.bytesused as usize).min(mapping.bytes);
-        // SAFETY: within one live mapping; the buffer was dequeued, so the driver does not write to it, and it is given
-        // back only through `&mut self`, after the borrow.
-        unsafe { std::slice::from_raw_parts(mapping.start.cast::<u8>(), bytes) }
+    /// What the driver wrote into the planes of a buffer that was taken; gives their number, at least one.
+    fn bytes<'a>(&'a self, taken: &Taken, out: &mut [&'a [u8]; PLANES_MAX]) -> usize {
+        let mappings = self.buffers.get(taken.index as usize).map_or(&[][..], Vec::as_slice);
+        for ((plane, mapping), (from, to)) in out.iter_mut().zip(mappings).zip(taken.used) {
+            let to = to.min(mapping.bytes);
+            let from = from.min(to);
+            // SAFETY: within one live mapping; the buffer was dequeued, so the driver does not write to it, and it is given
+            // back only through `&mut self`, after the borrow.
+            *plane = unsafe { std::slice::from_raw_parts(mapping.start.cast::<u8>().add(from), to - from) };
+        }
+        mappings.len().clamp(1, PLANES_MAX)
     }
 
     /// A filled buffer, if one waits.
-    fn take(&self) -> io::Result<Option<v4l2_buffer>> {
-        let mut buffer = blank(0);
+    fn take(&self) -> io::Result<Option<Taken>> {
+        let mut planes = blank_planes();
+        let mut buffer = blank(self.queue, 0, &mut planes);
         match call(&self.device, vidioc::VIDIOC_DQBUF, &mut buffer) {
-            Ok(()) => Ok(Some(buffer)),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(e) => Err(e),
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) => return Err(e),
         }
+        let mut used = [(0, 0); PLANES_MAX];
+        match self.queue {
+            Queue::Single => used[0] = (0, buffer.bytesused as usize),
+            Queue::MultiPlanar => {
+                for (place, plane) in used.iter_mut().zip(&planes) {
+                    *place = (plane.data_offset as usize, plane.bytesused as usize);
+                }
+            }
+        }
+        Ok(Some(Taken { index: buffer.index, flags: buffer.flags, timestamp: buffer.timestamp, used }))
     }
 
     /// Gives a buffer to the driver.
     fn give(&mut self, index: u32) -> io::Result<()> {
-        call(&self.device, vidioc::VIDIOC_QBUF, &mut blank(index))
+        let mut planes = blank_planes();
+        call(&self.device, vidioc::VIDIOC_QBUF, &mut blank(self.queue, index, &mut planes))
     }
 
     fn switch(&self, request: vidioc::_IOC_TYPE) -> io::Result<()> {
-        call(&self.device, request, &mut (CAPTURE as c_int))
+        call(&self.device, request, &mut (self.queue.number() as c_int))
     }
 }
 
@@ -249,6 +330,8 @@ impl Drop for Stream {
 trait Argument: Sized {}
 impl Argument for c_int {}
 impl Argument for v4l2_buffer {}
+impl Argument for v4l2_fmtdesc {}
+impl Argument for v4l2_streamparm {}
 impl Argument for v4l2_format {}
 impl Argument for v4l2_requestbuffers {}
 
@@ -264,54 +347,156 @@ fn call<T: Argument>(device: &Device, request: vidioc::_IOC_TYPE, argument: &mut
     }
 }
 
-fn blank(index: u32) -> v4l2_buffer {
+fn blank_planes() -> [v4l2_plane; PLANES_MAX] {
+    // SAFETY: plain numbers; zero is a value of each.
+    unsafe { zeroed() }
+}
+
+/// A buffer to ask about; of several planes it points to `planes`, which must outlive the call it is made for.
+fn blank(queue: Queue, index: u32, planes: &mut [v4l2_plane; PLANES_MAX]) -> v4l2_buffer {
     // SAFETY: plain numbers and pointers that the kernel does not follow for mapped buffers; zero is a value of each.
     let mut buffer: v4l2_buffer = unsafe { zeroed() };
-    (buffer.index, buffer.type_, buffer.memory) = (index, CAPTURE, MMAP);
+    (buffer.index, buffer.type_, buffer.memory) = (index, queue.number(), MMAP);
+    if queue == Queue::MultiPlanar {
+        buffer.m.planes = planes.as_mut_ptr();
+        buffer.length = PLANES_MAX as u32;
+    }
     buffer
 }
 
-fn set_format(device: &Device, wanted: CameraFormat, [width, height]: [u32; 2]) -> io::Result<v4l2_pix_format> {
+/// How a device hands pictures over; `None` when it captures none.
+fn queue_of(device: &Device) -> io::Result<Option<Queue>> {
+    use v4l::capability::Flags;
+    let caps = device.query_caps()?.capabilities;
+    Ok(match () {
+        () if !caps.contains(Flags::STREAMING) => None,
+        () if caps.contains(Flags::VIDEO_CAPTURE) => Some(Queue::Single),
+        () if caps.contains(Flags::VIDEO_CAPTURE_MPLANE) => Some(Queue::MultiPlanar),
+        () => None,
+    })
+}
+
+/// The formats of a device, by their four characters.
+fn offered_by(device: &Device, queue: Queue) -> io::Result<Vec<[u8; 4]>> {
+    let mut offered = Vec::new();
+    for index in 0..FORMATS_MAX {
+        // SAFETY: plain numbers; zero is a value of each.
+        let mut format: v4l2_fmtdesc = unsafe { zeroed() };
+        (format.index, format.type_) = (index, queue.number());
+        match call(device, vidioc::VIDIOC_ENUM_FMT, &mut format) {
+            Ok(()) => offered.push(format.pixelformat.to_le_bytes()),
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(offered)
+}
+
+fn set_rate(device: &Device, queue: Queue, fps: f64) -> io::Result<()> {
     // SAFETY: plain numbers; zero is a value of each.
-    let mut format: v4l2_format = unsafe { zeroed() };
-    // SAFETY: as above. A stride of 0 lets the driver choose; its old one would be kept.
-    let mut pix: v4l2_pix_format = unsafe { zeroed() };
+    let mut rate: v4l2_streamparm = unsafe { zeroed() };
+    rate.type_ = queue.number();
+    // SAFETY: for capturing the kernel reads this member of the union, which is zeroed.
+    let capture = unsafe { &mut rate.parm.capture };
+    capture.timeperframe.numerator = 1_000;
+    capture.timeperframe.denominator = (fps * 1e3).round() as u32;
+    call(device, vidioc::VIDIOC_S_PARM, &mut rate)
+}
+
+/// Fields in pictures of their own would show every second line, or two times beside each other.
+fn check_field(field: u32) -> Result<()> {
+    match field {
+        0 | FIELD_NONE => Ok(()),
+        woven if FIELDS_WOVEN.contains(&woven) => {
+            log::warn!("camera: interlaced: lines of two times are woven into each picture");
+            Ok(())
+        }
+        other => {
+            let message = format!("expected whole pictures, got fields (v4l2_field {other})");
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
+    }
+}
+
+fn set_format(device: &Device, queue: Queue, wanted: CameraFormat, [width, height]: [u32; 2]) -> io::Result<Agreed> {
+    // SAFETY: plain numbers; zero is a value of each. A stride of 0 lets the driver choose; its old one would be kept.
+    let (mut format, mut pix, mut planar): (v4l2_format, v4l2_pix_format, v4l2_pix_format_mplane) = unsafe { zeroed() };
     let pixelformat = u32::from_le_bytes(wanted.fourcc());
-    (pix.width, pix.height, pix.pixelformat, pix.field) = (width, height, pixelformat, FIELD_NONE);
-    format.type_ = CAPTURE;
-    format.fmt.pix = pix;
+    format.type_ = queue.number();
+    match queue {
+        Queue::Single => {
+            (pix.width, pix.height, pix.pixelformat, pix.field) = (width, height, pixelformat, FIELD_NONE);
+            format.fmt.pix = pix;
+        }
+        Queue::MultiPlanar => {
+            (planar.width, planar.height, planar.pixelformat) = (width, height, pixelformat);
+            (planar.field, planar.num_planes) = (FIELD_NONE, wanted.buffers() as u8);
+            format.fmt.pix_mp = planar;
+        }
+    }
     call(device, vidioc::VIDIOC_S_FMT, &mut format)?;
-    // SAFETY: for this type of buffer the kernel writes `pix`.
-    let got = unsafe { format.fmt.pix };
-    if got.pixelformat != pixelformat {
-        let there = String::from_utf8_lossy(&got.pixelformat.to_le_bytes()).into_owned();
+    let agreed = match queue {
+        // SAFETY: for this type of buffer the kernel writes `pix`.
+        Queue::Single => agreed_single(&unsafe { format.fmt.pix }),
+        // SAFETY: for this one `pix_mp`.
+        Queue::MultiPlanar => agreed_planar(&unsafe { format.fmt.pix_mp }),
+    };
+    if agreed.pixelformat != pixelformat {
+        let there = String::from_utf8_lossy(&agreed.pixelformat.to_le_bytes()).into_owned();
         return Err(io::Error::other(format!("expected {wanted:?}, got {there}")));
     }
-    Ok(got)
+    Ok(agreed)
+}
+
+fn agreed_single(pix: &v4l2_pix_format) -> Agreed {
+    Agreed {
+        size: [pix.width, pix.height],
+        pixelformat: pix.pixelformat,
+        field: pix.field,
+        strides: [pix.bytesperline as usize, 0],
+        colours: colours_of(pix),
+    }
+}
+
+fn agreed_planar(planar: &v4l2_pix_format_mplane) -> Agreed {
+    // SAFETY: both members of the union are numbers of one byte.
+    let encoding = unsafe { planar.__bindgen_anon_1.ycbcr_enc };
+    let [first, second] = [planar.plane_fmt[0], planar.plane_fmt[1]];
+    Agreed {
+        size: [planar.width, planar.height],
+        pixelformat: planar.pixelformat,
+        field: planar.field,
+        strides: [first.bytesperline as usize, second.bytesperline as usize],
+        colours: colours(planar.colorspace, u32::from(encoding), u32::from(planar.quantization)),
+    }
+}
+
+fn colours_of(pix: &v4l2_pix_format) -> Colours {
+    // SAFETY: both members of the union are 32-bit numbers.
+    let encoding = unsafe { pix.__bindgen_anon_1.ycbcr_enc };
+    colours(pix.colorspace, encoding, pix.quantization)
 }
 
 /// By the rules of V4L2: what the driver says, else what its colour space implies.
-fn colours_of(pix: &v4l2_pix_format) -> Colours {
+fn colours(colorspace: u32, encoding: u32, quantization: u32) -> Colours {
     const REC709: u32 = 3;
     const JPEG: u32 = 7;
-    // SAFETY: both members of the union are 32-bit numbers.
-    let encoding = unsafe { pix.__bindgen_anon_1.ycbcr_enc };
-    let matrix = match (encoding, pix.colorspace) {
+    let matrix = match (encoding, colorspace) {
         (2 | 4, _) | (0, REC709) => Matrix::Bt709,
         _ => Matrix::Bt601,
     };
-    let levels = match (pix.quantization, pix.colorspace) {
+    let levels = match (quantization, colorspace) {
         (1, _) | (0, JPEG) => Levels::Full,
         _ => Levels::Limited,
     };
     Colours { levels, matrix }
 }
 
-fn age_of(buffer: &v4l2_buffer) -> Nanos {
-    if buffer.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK != V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
+fn age_of(flags: u32, timestamp: &timeval) -> Nanos {
+    if flags & V4L2_BUF_FLAG_TIMESTAMP_MASK != V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
         return Nanos(0);
     }
-    age_between(&buffer.timestamp, monotonic_now())
+    age_between(timestamp, monotonic_now())
 }
 
 fn age_between(stamp: &timeval, now: Nanos) -> Nanos {
@@ -383,11 +568,11 @@ fn nodes() -> Vec<PathBuf> {
 
 /// What a device is; `None` when it does not capture pictures.
 fn describe(path: &Path) -> io::Result<Option<Listing>> {
-    use v4l::capability::Flags;
-    let caps = Device::with_path(path)?.query_caps()?;
-    if !caps.capabilities.contains(Flags::VIDEO_CAPTURE | Flags::STREAMING) {
+    let device = Device::with_path(path)?;
+    if queue_of(&device)?.is_none() {
         return Ok(None);
     }
+    let caps = device.query_caps()?;
     let (path, usb) = (path.to_owned(), usb_id(path));
     Ok(Some(Listing { path, driver: caps.driver, card: caps.card, bus: caps.bus, usb, formats: Vec::new() }))
 }
@@ -395,9 +580,11 @@ fn describe(path: &Path) -> io::Result<Option<Listing>> {
 fn formats(path: &Path) -> io::Result<Vec<FormatListing>> {
     let device = Device::with_path(path)?;
     let mut listed = Vec::new();
-    for offered in device.enum_formats()? {
+    let queue = queue_of(&device)?.unwrap_or(Queue::Single);
+    for fourcc in offered_by(&device, queue)? {
+        let offered = FourCC::new(&fourcc);
         let mut sizes = Vec::new();
-        for size in device.enum_framesizes(offered.fourcc).unwrap_or_default() {
+        for size in device.enum_framesizes(offered).unwrap_or_default() {
             // Of a range its ends: a driver that scales has thousands of sizes.
             match size.size {
                 FrameSizeEnum::Discrete(s) => sizes.push((s.width, s.height)),
@@ -407,15 +594,15 @@ fn formats(path: &Path) -> io::Result<Vec<FormatListing>> {
         sizes.sort_unstable();
         sizes.dedup();
         let sizes = sizes.into_iter().map(|(width, height)| {
-            let intervals = device.enum_frameintervals(offered.fourcc, width, height).unwrap_or_default();
+            let intervals = device.enum_frameintervals(offered, width, height).unwrap_or_default();
             let mut fps: Vec<f64> = intervals.iter().flat_map(|i| rates(&i.interval)).collect();
             fps.sort_by(|a, b| b.total_cmp(a));
             fps.dedup();
             SizeListing { width, height, fps }
         });
         let sizes = sizes.collect();
-        let is_handled = CameraFormat::from_fourcc(offered.fourcc.repr).is_some();
-        listed.push(FormatListing { fourcc: offered.fourcc.to_string(), is_handled, sizes });
+        let is_handled = CameraFormat::from_fourcc(fourcc).is_some();
+        listed.push(FormatListing { fourcc: offered.to_string(), is_handled, sizes });
     }
     Ok(listed)
 }
@@ -488,6 +675,8 @@ mod tests {
             (vidioc::VIDIOC_DQBUF, size_of::<v4l2_buffer>()),
             (vidioc::VIDIOC_QUERYBUF, size_of::<v4l2_buffer>()),
             (vidioc::VIDIOC_REQBUFS, size_of::<v4l2_requestbuffers>()),
+            (vidioc::VIDIOC_ENUM_FMT, size_of::<v4l2_fmtdesc>()),
+            (vidioc::VIDIOC_S_PARM, size_of::<v4l2_streamparm>()),
             (vidioc::VIDIOC_STREAMON, size_of::<c_int>()),
             (vidioc::VIDIOC_STREAMOFF, size_of::<c_int>()),
             (vidioc::VIDIOC_S_INPUT, size_of::<c_int>()),
@@ -548,6 +737,35 @@ mod tests {
             assert_eq!(age_between(&timeval { tv_sec: sec, tv_usec: usec }, now).as_ms(), age_ms, "{sec} {usec}");
         }
         assert!(monotonic_now() > Nanos(0) && monotonic_now() <= monotonic_now());
+    }
+
+    #[test]
+    fn a_buffer_of_several_planes_points_to_all_of_them() {
+        let mut planes = blank_planes();
+        let at = planes.as_mut_ptr();
+        let buffer = blank(Queue::MultiPlanar, 3, &mut planes);
+        // SAFETY: `blank` has written this member.
+        assert_eq!(unsafe { buffer.m.planes }, at);
+        assert_eq!((buffer.type_, buffer.index, buffer.length), (9, 3, PLANES_MAX as u32));
+        assert_eq!(blank(Queue::Single, 0, &mut planes).length, 0);
+    }
+
+    #[test]
+    fn fields_apart_are_refused_and_woven_ones_are_not() {
+        for (field, is_taken) in [
+            (0, true),
+            (1, true),
+            (2, false),
+            (3, false),
+            (4, true),
+            (5, false),
+            (6, false),
+            (7, false),
+            (8, true),
+            (9, true),
+        ] {
+            assert_eq!(check_field(field).is_ok(), is_taken, "v4l2_field {field}");
+        }
     }
 
     #[test]

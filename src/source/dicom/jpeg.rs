@@ -1,98 +1,100 @@
-//! JPEG frames (PS3.5 8.2.1), decoded only after their own header has said what the file's header announces.
+//! JPEG frames (PS3.5 8.2.1): baseline, extended and progressive of 8 bits, lossless of up to 16.
+//!
+//! A frame is decoded only after its own header has said what the file's header announces, and within a bound on its work:
+//! a progressive frame of many scans is small and takes minutes. Samples come out as they were coded, with what the frame
+//! itself says of their colour, which is worth more than the file's label: it is what the encoder did.
 
-use dicom_core::value::PixelFragmentSequence;
-use dicom_core::{DataElement, PrimitiveValue, VR};
-use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use dicom_pixeldata::PixelDecoder;
+use jpeg_decoder::{ColorTransform, Decoder};
 
+use super::samples::{Coding, Samples};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Start of image.
 pub const START: [u8; 2] = [0xFF, 0xD8];
-const LOSSLESS: [&str; 2] = [uids::JPEG_LOSSLESS, uids::JPEG_LOSSLESS_SV1];
-const LOSSY: [&str; 2] = [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT];
+/// Most scans of a frame: progressive encoders make about ten.
+const SCANS_MAX: usize = 64;
+/// Most pixels times scans of a progressive frame.
+const WORK_MAX: u64 = 1 << 27;
 
-/// Whether frames of this transfer syntax are decoded here: JPEG baseline, extended and lossless, of 8 bits.
-pub fn is_readable(uid: &str) -> bool {
-    LOSSLESS.contains(&uid) || LOSSY.contains(&uid)
+/// Start-of-frame markers (ITU-T T.81 table B.1).
+const SOF_BASELINE: u8 = 0xC0;
+const SOF_EXTENDED: u8 = 0xC1;
+const SOF_PROGRESSIVE: u8 = 0xC2;
+const SOF_LOSSLESS: u8 = 0xC3;
+const SOF_LS: u8 = 0xF7;
+
+/// How a frame is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// By cosine transform.
+    Lossy,
+    /// By prediction.
+    Lossless,
+    /// JPEG-LS, another standard with the same markers.
+    Ls,
 }
 
-/// Whether three samples of this transfer syntax come out as RGB; otherwise they come out as they were stored.
-pub fn yields_rgb(uid: &str) -> bool {
-    LOSSY.contains(&uid)
-}
-
-/// Decodes one frame to samples by pixel. `is_rgb` tells that the coded samples are RGB; a JFIF or Adobe marker in the
-/// frame that says otherwise wins, as the encoder wrote it.
+/// Decodes one frame that [`Header::read`] described.
 ///
 /// # Errors
-/// `Format` when the frame is corrupt, ends early or is not of that size; `Unsupported` when it has more than 8 bits.
-pub fn decode(uid: &str, mut coded: Vec<u8>, size: [u32; 2], samples: usize, is_rgb: bool) -> Result<Vec<u8>> {
-    let header = Header::read(&coded)?;
-    if header.precision != 8 {
-        let message = format!("JPEG: expected samples of 8 bits, got {}", header.precision);
-        return Err(Error::new(ErrorKind::Unsupported, message));
+/// `Format` when the frame is corrupt, ends early or is not of that size; `Unsupported` for more bits or work than the
+/// module says.
+pub fn decode(mut coded: Vec<u8>, header: &Header, size: [u32; 2], samples: usize) -> Result<Samples> {
+    header.check(size, samples)?;
+    if header.process() == Process::Lossless {
+        // Tables of quantization mean nothing here; encoders number them all the same, and the decoder refuses that.
+        header.components.iter().for_each(|c| coded[c.at + 2] = 0);
     }
-    if header.size != size || header.components.len() != samples {
-        let (w, h) = (size[0], size[1]);
-        let [gw, gh] = header.size;
-        let n = header.components.len();
-        let message = format!("JPEG: expected {w}x{h} px of {samples} samples, got {gw}x{gh} px of {n}");
+    let mut decoder = Decoder::new(coded.as_slice());
+    // For this decoder "RGB" means samples as they are, and "None" planes.
+    decoder.set_color_transform(if samples == 1 { ColorTransform::Grayscale } else { ColorTransform::RGB });
+    let corrupt = |e| Error::caused(ErrorKind::Format, "JPEG: corrupt or cut short", e);
+    let bytes = decoder.decode().map_err(corrupt)?;
+    let is_wide = header.precision > 8;
+    let expected = size[0] as usize * size[1] as usize * samples * (1 + usize::from(is_wide));
+    if bytes.len() != expected {
+        let message = format!("JPEG: expected {expected} bytes decoded, got {}", bytes.len());
         return Err(Error::new(ErrorKind::Format, message));
     }
-    if is_rgb && yields_rgb(uid) && !header.says_ycc {
-        name_components_rgb(&mut coded, &header);
-    }
-    let decoded = decode_checked(uid, coded, size, samples)?;
-    let expected = size[0] as usize * size[1] as usize * samples;
-    if decoded.len() != expected {
-        let message = format!("JPEG: expected {expected} bytes decoded, got {}", decoded.len());
-        return Err(Error::new(ErrorKind::Format, message));
-    }
-    Ok(decoded)
+    // Wide samples come in the machine's order, which is little endian wherever sonotap runs.
+    Ok(Samples { bytes, is_wide, coding: header.coding() })
 }
 
-fn decode_checked(uid: &str, coded: Vec<u8>, size: [u32; 2], samples: usize) -> Result<Vec<u8>> {
-    let word = |tag, v: u32| DataElement::new(tag, VR::US, PrimitiveValue::from(v as u16));
-    let (photometric, class) = (if samples == 3 { "RGB" } else { "MONOCHROME2" }, uids::ULTRASOUND_IMAGE_STORAGE);
-    let object = InMemDicomObject::from_element_iter([
-        word(tags::SAMPLES_PER_PIXEL, samples as u32),
-        DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, PrimitiveValue::from(photometric)),
-        word(tags::PLANAR_CONFIGURATION, 0),
-        word(tags::ROWS, size[1]),
-        word(tags::COLUMNS, size[0]),
-        word(tags::BITS_ALLOCATED, 8),
-        word(tags::BITS_STORED, 8),
-        word(tags::HIGH_BIT, 7),
-        word(tags::PIXEL_REPRESENTATION, 0),
-        DataElement::new(tags::PIXEL_DATA, VR::OB, PixelFragmentSequence::new_fragments(vec![coded])),
-    ]);
-    let meta = FileMetaTableBuilder::new().transfer_syntax(uid).media_storage_sop_class_uid(class);
-    let corrupt = |e: Box<dyn std::error::Error + Send + Sync>| Error::caused(ErrorKind::Format, "JPEG: corrupt", e);
-    let object = object.with_meta(meta.media_storage_sop_instance_uid("1")).map_err(|e| corrupt(Box::new(e)))?;
-    Ok(object.decode_pixel_data_frame(0).map_err(|e| corrupt(Box::new(e)))?.data().to_vec())
+/// A component of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Component {
+    name: u8,
+    /// Sampling factors, horizontal in the upper half.
+    sampling: u8,
+    /// Where its three bytes are.
+    at: usize,
 }
 
 /// What a frame's own header says (ITU-T T.81 B.2.2).
-struct Header {
+#[derive(Debug)]
+pub struct Header {
+    marker: u8,
     size: [u32; 2],
     precision: u8,
-    /// Component identifiers, with where each stands.
-    components: Vec<(u8, usize)>,
-    /// Whether a JFIF or Adobe marker says that the samples are YCbCr.
-    says_ycc: bool,
-    /// Behind the frame header.
-    end: usize,
+    components: Vec<Component>,
+    /// Whether there is a JFIF marker, which says YCbCr.
+    has_jfif: bool,
+    /// Colour transform of an Adobe marker: 0 none, 1 YCbCr.
+    adobe: Option<u8>,
+    scans: usize,
 }
 
 impl Header {
-    fn read(coded: &[u8]) -> Result<Self> {
+    /// Reads the marker segments up to the frame header, and counts scans.
+    ///
+    /// # Errors
+    /// `Format` when there is no frame header.
+    pub fn read(coded: &[u8]) -> Result<Self> {
         let early = || Error::new(ErrorKind::Format, format!("JPEG: no frame header in {} bytes", coded.len()));
         if !coded.starts_with(&START) {
             return Err(Error::new(ErrorKind::Format, "JPEG: expected a start of image (FF D8), got something else"));
         }
-        let mut says_ycc = false;
+        let (mut has_jfif, mut adobe) = (false, None);
         let mut at = 2;
         loop {
             while coded.get(at..at + 2) == Some(&[0xFF, 0xFF]) {
@@ -103,9 +105,14 @@ impl Header {
             let body = coded.get(at + 4..end).ok_or_else(early)?;
             match marker {
                 0xC4 | 0xC8 | 0xCC => {}
-                0xC0..=0xCF => return Self::of_frame(body, at + 4, says_ycc, end).ok_or_else(early),
-                0xE0 => says_ycc |= body.starts_with(b"JFIF\0"),
-                0xEE => says_ycc |= body.starts_with(b"Adobe") && body.get(11) == Some(&1),
+                0xC0..=0xCF | SOF_LS => {
+                    let header = Self::of_frame(marker, body, at + 4).ok_or_else(early)?;
+                    // Within coded samples FF is always followed by 00 or a restart marker, so FF DA begins a scan.
+                    let scans = coded[end..].windows(2).filter(|w| *w == [0xFF, 0xDA]).count();
+                    return Ok(Self { has_jfif, adobe, scans, ..header });
+                }
+                0xE0 => has_jfif |= body.starts_with(b"JFIF\0"),
+                0xEE if body.starts_with(b"Adobe") => adobe = body.get(11).copied(),
                 0xD9 | 0xDA => return Err(early()),
                 _ => {}
             }
@@ -113,36 +120,67 @@ impl Header {
         }
     }
 
-    fn of_frame(body: &[u8], body_at: usize, says_ycc: bool, end: usize) -> Option<Self> {
+    fn of_frame(marker: u8, body: &[u8], at: usize) -> Option<Self> {
         let &[precision, h0, h1, w0, w1, n, ref components @ ..] = body else { return None };
         let size = [[w0, w1], [h0, h1]].map(|b| u32::from(u16::from_be_bytes(b)));
-        let components: Vec<(u8, usize)> =
-            components.chunks_exact(3).enumerate().map(|(i, c)| (c[0], body_at + 6 + 3 * i)).collect();
-        (components.len() == usize::from(n)).then_some(Self { size, precision, components, says_ycc, end })
+        let component = |(i, c): (usize, &[u8])| Component { name: c[0], sampling: c[1], at: at + 6 + 3 * i };
+        let components: Vec<Component> = components.chunks_exact(3).enumerate().map(component).collect();
+        let is_whole = components.len() == usize::from(n);
+        is_whole.then_some(Self { marker, size, precision, components, has_jfif: false, adobe: None, scans: 0 })
     }
-}
 
-/// Renames three components to R, G and B, in the frame header and in every scan: a decoder takes 1, 2, 3 for YCbCr.
-fn name_components_rgb(coded: &mut [u8], header: &Header) {
-    let new_name = |old: u8| header.components.iter().zip(*b"RGB").find(|((id, _), _)| *id == old).map(|(_, new)| new);
-    for (&(_, at), new) in header.components.iter().zip(*b"RGB") {
-        coded[at] = new;
+    /// How the frame is coded.
+    pub fn process(&self) -> Process {
+        match self.marker {
+            SOF_LOSSLESS => Process::Lossless,
+            SOF_LS => Process::Ls,
+            _ => Process::Lossy,
+        }
     }
-    // Within coded samples FF is always followed by 00 or a restart marker, so FF DA begins a scan.
-    let mut at = header.end;
-    while at + 5 < coded.len() {
-        if coded[at..at + 2] != [0xFF, 0xDA] {
-            at += 1;
-            continue;
+
+    fn check(&self, size: [u32; 2], samples: usize) -> Result<()> {
+        let unsupported = |message: String| Err(Error::new(ErrorKind::Unsupported, message));
+        if self.size != size || self.components.len() != samples {
+            let ([w, h], [gw, gh], n) = (size, self.size, self.components.len());
+            let message = format!("JPEG: expected {w}x{h} px of {samples} samples, got {gw}x{gh} px of {n}");
+            return Err(Error::new(ErrorKind::Format, message));
         }
-        let n = usize::from(coded[at + 4]);
-        for i in 0..n {
-            if let Some(id) = coded.get_mut(at + 5 + 2 * i)
-                && let Some(new) = new_name(*id)
-            {
-                *id = new;
+        match (self.marker, self.precision) {
+            (SOF_BASELINE | SOF_EXTENDED | SOF_PROGRESSIVE, 8) | (SOF_LOSSLESS, 2..=16) => {}
+            (SOF_BASELINE | SOF_EXTENDED | SOF_PROGRESSIVE, bits) => {
+                return unsupported(format!("JPEG: expected samples of 8 bits in a lossy frame, got {bits}"));
             }
+            (SOF_LOSSLESS, bits) => return unsupported(format!("JPEG: expected 2 to 16 bits, got {bits}")),
+            (marker, _) => return unsupported(format!("JPEG: arithmetic or hierarchical coding (FF {marker:02X})")),
         }
-        at += 5 + 2 * n;
+        if self.process() == Process::Lossless && (self.is_subsampled() || self.scans > 1) {
+            return unsupported("JPEG: lossless frames of subsampled or separate components are not read".to_owned());
+        }
+        let work = u64::from(size[0]) * u64::from(size[1]) * self.scans as u64;
+        if self.scans > SCANS_MAX || (self.marker == SOF_PROGRESSIVE && work > WORK_MAX) {
+            let n = self.scans;
+            return unsupported(format!(
+                "JPEG: expected at most {SCANS_MAX} scans and {WORK_MAX} px in all, got {n} scans"
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_subsampled(&self) -> bool {
+        self.components.windows(2).any(|c| c[0].sampling != c[1].sampling)
+    }
+
+    /// What the coded samples are, by the frame itself. Chroma at half the width or height is chroma, whatever a label says.
+    fn coding(&self) -> Coding {
+        let names: Vec<u8> = self.components.iter().map(|c| c.name).collect();
+        match self.adobe {
+            _ if self.components.len() != 3 => Coding::Unsaid,
+            Some(0) => Coding::Rgb,
+            Some(1) => Coding::Ycc,
+            _ if self.is_subsampled() => Coding::Ycc,
+            _ if names == *b"RGB" => Coding::Rgb,
+            _ if self.has_jfif && self.process() == Process::Lossy => Coding::Ycc,
+            _ => Coding::Unsaid,
+        }
     }
 }

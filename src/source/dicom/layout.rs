@@ -1,30 +1,47 @@
-//! Where the parts of a DICOM file lie, found before anything of it is trusted (PS3.5 chapter 7 and annex A).
+//! Where the parts of a DICOM file lie, found before anything of it is trusted (PS3.5 chapter 7 and annex A, PS3.10).
 //!
 //! The walk holds every announced length against the bytes that are there and every sequence against a depth limit, so
-//! that what is parsed afterwards can neither ask for gigabytes nor recurse without end. The pixel data stay where they
-//! are: native ones are one range of the file, encapsulated ones a range for each fragment.
+//! that what is parsed afterwards can neither ask for gigabytes nor recurse without end. Of the elements only those that
+//! are asked for are copied, none of them a patient's. The pixel data stay where they are: native ones are one range of the
+//! file, encapsulated ones a range for each fragment.
+//!
+//! Files without preamble, without meta group or transfer syntax, and deflated ones are read; an element's own form wins
+//! over a transfer syntax that says explicit for implicit VR or the other way round.
 
+use std::io::Read as _;
 use std::ops::Range;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 
+use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sequences deeper than this are refused; ultrasound files need three levels.
 pub const DEPTH_MAX: usize = 16;
 /// More fragments of pixel data than this are refused.
-pub const FRAGMENTS_MAX: usize = 1 << 20;
+pub const FRAGMENTS_MAX: usize = 1 << 18;
+/// More elements and items than this, all levels together, are refused.
+pub const ELEMENTS_MAX: usize = 1 << 20;
+/// Most bytes of the elements that are asked for.
+pub const HEADER_BYTES_MAX: usize = 2 << 20;
+/// Most bytes that a deflated data set may hold.
+pub const INFLATED_BYTES_MAX: u64 = 96 << 20;
+/// The retired Explicit VR Big Endian, which archives still hold.
+pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
-/// The retired Explicit VR Big Endian, which archives still hold.
-pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 const UNDEFINED: u32 = u32::MAX;
 const MAGIC_AT: usize = 128;
+const META: u16 = 0x0002;
+/// Bytes that are read at once while walking.
+const WINDOW: usize = 4096;
+/// A group 0008 as any data set begins with, and those of a file without a preamble.
+const FIRST_GROUPS: [u16; 2] = [META, 0x0008];
 
-/// The pixel data, as byte ranges of the file.
+/// The pixel data, as byte ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredPixels {
     /// Not encapsulated; `is_words` when the samples are stored as 16-bit words (VR OW).
@@ -44,47 +61,76 @@ pub enum StoredPixels {
 }
 
 /// The parts of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FileLayout {
-    /// Transfer Syntax UID (0002,0010).
+    /// Transfer Syntax UID (0002,0010), or what the file was found to be.
     pub transfer_syntax: String,
-    /// Everything before the Pixel Data element, preamble included.
-    pub header: Range<usize>,
+    /// Whether the data set has explicit VRs.
+    pub is_explicit: bool,
+    /// Whether the data set is big endian.
+    pub is_big: bool,
+    /// The elements that were asked for, as they are stored.
+    pub header: Vec<u8>,
     /// The Pixel Data element (7FE0,0010).
     pub pixels: StoredPixels,
+    /// What `pixels` are ranges of.
+    pub store: Store,
 }
 
-/// Finds the parts of a whole file.
+/// Finds the parts of a file, and the elements `wanted` before its pixel data.
 ///
 /// # Errors
 /// `Format` when this is no DICOM file, an element is longer than what holds it, or there are no pixel data;
-/// `Unsupported` when the transfer syntax deflates the data set.
-pub fn walk(bytes: &[u8]) -> Result<FileLayout> {
-    if bytes.get(MAGIC_AT..MAGIC_AT + 4) != Some(b"DICM") {
-        return Err(Error::new(
-            ErrorKind::Format,
-            "expected \"DICM\" at byte 128, got something else: not a DICOM file",
-        ));
+/// `Unsupported` beyond the bounds of this module.
+pub fn walk(store: &Store, wanted: &[Tag]) -> Result<FileLayout> {
+    let mut walk = Walk {
+        store: store.clone(),
+        end: store.len(),
+        window: Vec::new(),
+        window_at: 0,
+        at: 0,
+        elements: 0,
+        is_big: false,
+        is_explicit: true,
+    };
+    walk.at = walk.first_element()?;
+    let stated = walk.file_meta()?;
+    if stated.as_deref() == Some(uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN) {
+        walk = walk.inflated()?;
     }
-    let mut walk = Walk { bytes, at: MAGIC_AT + 4, is_big: false, is_explicit: true };
-    let transfer_syntax = walk.file_meta()?;
-    match transfer_syntax.as_str() {
-        uids::IMPLICIT_VR_LITTLE_ENDIAN => walk.is_explicit = false,
-        EXPLICIT_VR_BIG_ENDIAN => walk.is_big = true,
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => {
-            let message = format!("transfer syntax {transfer_syntax} (deflated) is not supported");
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        _ => {}
-    }
-    while walk.at < bytes.len() {
+    let transfer_syntax = walk.settle(stated)?;
+    let mut header = Vec::new();
+    while walk.at < walk.end {
         let at = walk.at;
-        let element = walk.element(bytes.len())?;
+        let element = walk.element(walk.end)?;
         if element.tag == tags::PIXEL_DATA {
             let pixels = walk.pixel_data(&element)?;
-            return Ok(FileLayout { transfer_syntax, header: 0..at, pixels });
+            let (is_explicit, is_big, store) = (walk.is_explicit, walk.is_big, walk.store);
+            return Ok(FileLayout { transfer_syntax, is_explicit, is_big, header, pixels, store });
         }
-        walk.skip(&element, bytes.len(), 0)?;
+        walk.skip(&element, walk.end, 0)?;
+        if wanted.contains(&element.tag) {
+            if header.len() + (walk.at - at) > HEADER_BYTES_MAX {
+                let message = format!("expected at most {HEADER_BYTES_MAX} bytes that describe the image, got more");
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+            let value = walk.at - element.length as usize..walk.at;
+            match dictionary_vr(element.tag) {
+                // An archive that did not know the element: it is written as what it is, so that it is read as that.
+                vr if element.is_unknown && element.length != UNDEFINED && !matches!(vr, VR::UN | VR::SQ) => {
+                    let order = |n: u16| if walk.is_big { n.to_be_bytes() } else { n.to_le_bytes() };
+                    header.extend([order(element.tag.group()), order(element.tag.element()), vr.to_bytes()].concat());
+                    let length = element.length;
+                    match u16::try_from(length) {
+                        Ok(short) if has_short_length(vr) => header.extend(order(short)),
+                        _ if walk.is_big => header.extend([&[0, 0][..], &length.to_be_bytes()].concat()),
+                        _ => header.extend([&[0, 0][..], &length.to_le_bytes()].concat()),
+                    }
+                    walk.store.read(value, &mut header)?;
+                }
+                _ => walk.store.read(at..walk.at, &mut header)?,
+            }
+        }
     }
     Err(Error::new(ErrorKind::Format, "expected Pixel Data (7FE0,0010), got none: no image, or the file is truncated"))
 }
@@ -97,40 +143,77 @@ struct Element {
     length: u32,
 }
 
-struct Walk<'a> {
-    bytes: &'a [u8],
+struct Walk {
+    store: Store,
+    end: usize,
+    window: Vec<u8>,
+    window_at: usize,
     at: usize,
+    elements: usize,
     is_big: bool,
     is_explicit: bool,
 }
 
-impl Walk<'_> {
-    fn take(&mut self, n: usize, end: usize) -> Result<&[u8]> {
-        let from = self.at;
-        match from.checked_add(n) {
-            Some(to) if to <= end => {
-                self.at = to;
-                Ok(&self.bytes[from..to])
-            }
-            _ => {
-                let left = end.saturating_sub(from);
-                Err(Error::new(ErrorKind::Format, format!("expected {n} bytes at byte {from}, got {left}: truncated")))
-            }
+impl Walk {
+    /// Up to `n` bytes at a place, fewer at the end of the file.
+    fn peek(&mut self, at: usize, n: usize) -> Result<&[u8]> {
+        let to = (at + n).min(self.end);
+        let window = self.window_at..self.window_at + self.window.len();
+        if at < window.start || to > window.end {
+            let upto = (at + n.max(WINDOW)).min(self.end);
+            self.window.clear();
+            self.window_at = at;
+            self.store.read(at.min(upto)..upto, &mut self.window)?;
         }
+        let from = at.min(to) - self.window_at.min(at.min(to));
+        Ok(&self.window[from..from + to.saturating_sub(at)])
+    }
+
+    /// Where the first element is: behind the preamble, or at the beginning.
+    fn first_element(&mut self) -> Result<usize> {
+        if self.peek(MAGIC_AT, 4)? == b"DICM" {
+            return Ok(MAGIC_AT + 4);
+        }
+        let head = self.peek(0, 8)?;
+        let word = |a: u8, b: u8| [u16::from_le_bytes([a, b]), u16::from_be_bytes([a, b])];
+        let is_element = match *head {
+            [g0, g1, e0, e1, ..] if head.len() == 8 => {
+                let is_first = |i: usize| FIRST_GROUPS.contains(&word(g0, g1)[i]) && word(e0, e1)[i] <= 0x1FF;
+                is_first(0) || is_first(1)
+            }
+            _ => false,
+        };
+        if is_element {
+            return Ok(0);
+        }
+        let message = "expected \"DICM\" at byte 128 or an element of group 0002 or 0008 at byte 0, got something else: not a \
+                       DICOM file";
+        Err(Error::new(ErrorKind::Format, message))
+    }
+
+    fn take<const N: usize>(&mut self, end: usize) -> Result<[u8; N]> {
+        let from = self.at;
+        if end - from.min(end) < N {
+            let left = end.saturating_sub(from);
+            return Err(Error::new(
+                ErrorKind::Format,
+                format!("expected {N} bytes at byte {from}, got {left}: truncated"),
+            ));
+        }
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(self.peek(from, N)?);
+        self.at += N;
+        Ok(bytes)
     }
 
     fn u16(&mut self, end: usize) -> Result<u16> {
-        let is_big = self.is_big;
-        let b = self.take(2, end)?;
-        let b = [b[0], b[1]];
-        Ok(if is_big { u16::from_be_bytes(b) } else { u16::from_le_bytes(b) })
+        let b = self.take(end)?;
+        Ok(if self.is_big { u16::from_be_bytes(b) } else { u16::from_le_bytes(b) })
     }
 
     fn u32(&mut self, end: usize) -> Result<u32> {
-        let is_big = self.is_big;
-        let b = self.take(4, end)?;
-        let b = [b[0], b[1], b[2], b[3]];
-        Ok(if is_big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
+        let b = self.take(end)?;
+        Ok(if self.is_big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
     }
 
     fn tag(&mut self, end: usize) -> Result<Tag> {
@@ -139,18 +222,22 @@ impl Walk<'_> {
 
     /// The element's header; the cursor stands at its value, of which all is there unless its length is undefined.
     fn element(&mut self, end: usize) -> Result<Element> {
+        self.elements += 1;
+        if self.elements > ELEMENTS_MAX {
+            let message = format!("expected at most {ELEMENTS_MAX} elements, got more");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         let from = self.at;
         let tag = self.tag(end)?;
         let vr = if self.is_explicit && tag.group() != 0xFFFE {
-            let b = self.take(2, end)?;
-            VR::from_binary([b[0], b[1]]).unwrap_or(VR::UN)
+            VR::from_binary(self.take(end)?).unwrap_or(VR::UN)
         } else {
             dictionary_vr(tag)
         };
         let length = match (self.is_explicit && tag.group() != 0xFFFE, has_short_length(vr)) {
             (true, true) => u32::from(self.u16(end)?),
             (true, false) => {
-                self.take(2, end)?;
+                self.take::<2>(end)?;
                 self.u32(end)?
             }
             (false, _) => self.u32(end)?,
@@ -169,7 +256,7 @@ impl Walk<'_> {
     /// Puts the cursor behind the element's value.
     fn skip(&mut self, element: &Element, end: usize, depth: usize) -> Result<()> {
         if !element.is_sequence {
-            self.take(element.length as usize, end)?;
+            self.at += element.length as usize;
             return Ok(());
         }
         if depth >= DEPTH_MAX {
@@ -212,36 +299,76 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads the file meta group, which is explicit VR little endian, for its transfer syntax.
-    fn file_meta(&mut self) -> Result<String> {
-        let end = self.bytes.len();
+    /// Reads the file meta group, where there is one, for its transfer syntax; it is explicit VR little endian.
+    fn file_meta(&mut self) -> Result<Option<String>> {
         let mut found = None;
-        while self.bytes.get(self.at..self.at + 2) == Some(&[2, 0]) {
-            let element = self.element(end)?;
+        while self.peek(self.at, 2)? == META.to_le_bytes() {
+            let letters = self.peek(self.at + 4, 2)?;
+            self.is_explicit = is_vr(letters);
+            let element = self.element(self.end)?;
             let from = self.at;
-            self.skip(&element, end, 0)?;
+            self.skip(&element, self.end, 0)?;
             if element.tag == tags::TRANSFER_SYNTAX_UID {
-                let text = String::from_utf8_lossy(&self.bytes[from..self.at]);
-                found = Some(text.trim_end_matches(['\0', ' ']).to_owned());
+                let mut value = Vec::new();
+                self.store.read(from..self.at.min(from + 65), &mut value)?;
+                let uid = String::from_utf8_lossy(&value).trim_end_matches(['\0', ' ']).to_owned();
+                if uid.len() > 64 || !uid.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+                    let message = "transfer syntax (0002,0010): expected a UID, got something else";
+                    return Err(Error::new(ErrorKind::Format, message));
+                }
+                found = Some(uid).filter(|uid| !uid.is_empty());
             }
         }
-        match found {
-            Some(uid) if uid.len() <= 64 && uid.bytes().all(|b| b.is_ascii_digit() || b == b'.') => Ok(uid),
-            Some(_) => {
-                Err(Error::new(ErrorKind::Format, "transfer syntax (0002,0010): expected a UID, got something else"))
-            }
-            None => Err(Error::new(ErrorKind::Format, "expected a transfer syntax (0002,0010), got none")),
+        Ok(found)
+    }
+
+    /// The same walk over what the deflated rest of the file holds.
+    fn inflated(&mut self) -> Result<Self> {
+        let corrupt = |e| Error::caused(ErrorKind::Format, "the deflated data set is corrupt", e);
+        let mut deflated = Vec::new();
+        self.store.read(self.at..self.end, &mut deflated)?;
+        let mut inflated = Vec::new();
+        let decoder = flate2::read::DeflateDecoder::new(deflated.as_slice());
+        decoder.take(INFLATED_BYTES_MAX + 1).read_to_end(&mut inflated).map_err(corrupt)?;
+        if inflated.len() as u64 > INFLATED_BYTES_MAX {
+            let message = format!("expected at most {INFLATED_BYTES_MAX} bytes inflated, got more");
+            return Err(Error::new(ErrorKind::Unsupported, message));
         }
+        let end = inflated.len();
+        let store = Store::Memory(std::sync::Arc::new(inflated));
+        let (window, window_at, at) = (Vec::new(), 0, 0);
+        Ok(Self { store, end, window, window_at, at, elements: self.elements, is_big: false, is_explicit: true })
+    }
+
+    /// How the data set is stored: by its first element, whatever is stated.
+    fn settle(&mut self, stated: Option<String>) -> Result<String> {
+        let head = self.peek(self.at, 6)?.to_vec();
+        self.is_explicit = head.get(4..6).is_some_and(is_vr);
+        // The first group of a data set is a low even number; read the wrong way round it is 0800 or larger.
+        self.is_big = matches!(head[..], [0, low, ..] if low != 0 && self.is_explicit);
+        let is_compressed = |uid: &String| uid.starts_with("1.2.840.10008.1.2.4") || uid == uids::RLE_LOSSLESS;
+        if let Some(uid) = stated.filter(is_compressed) {
+            return Ok(uid);
+        }
+        Ok(match (self.is_explicit, self.is_big) {
+            (false, _) => uids::IMPLICIT_VR_LITTLE_ENDIAN,
+            (true, false) => uids::EXPLICIT_VR_LITTLE_ENDIAN,
+            (true, true) => EXPLICIT_VR_BIG_ENDIAN,
+        }
+        .to_owned())
     }
 
     fn pixel_data(&mut self, element: &Element) -> Result<StoredPixels> {
-        let end = self.bytes.len();
         if element.length != UNDEFINED {
             let bytes = self.at..self.at + element.length as usize;
             return Ok(StoredPixels::Native { bytes, is_words: element.is_words });
         }
-        let table = self.fragment()?.unwrap_or(end..end);
-        let offsets = self.bytes[table].chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        // Items are little endian, and the table of at most so many frames as there are fragments.
+        self.is_big = false;
+        let table = self.fragment()?.unwrap_or(self.end..self.end);
+        let mut offsets = Vec::new();
+        self.store.read(table.start..table.end.min(table.start + 4 * FRAGMENTS_MAX), &mut offsets)?;
+        let offsets = offsets.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let mut fragments = Vec::new();
         while let Some(fragment) = self.fragment()? {
             if fragments.len() == FRAGMENTS_MAX {
@@ -255,16 +382,15 @@ impl Walk<'_> {
 
     /// The next fragment of encapsulated pixel data; `None` at their end. A file may end without the delimiter.
     fn fragment(&mut self) -> Result<Option<Range<usize>>> {
-        let end = self.bytes.len();
-        if self.at == end {
+        if self.at == self.end {
             return Ok(None);
         }
-        let item = self.element(end)?;
+        let item = self.element(self.end)?;
         match item.tag {
             SEQUENCE_END => Ok(None),
             ITEM if item.length != UNDEFINED => {
                 let from = self.at;
-                self.take(item.length as usize, end)?;
+                self.at += item.length as usize;
                 Ok(Some(from..self.at))
             }
             other => {
@@ -275,9 +401,16 @@ impl Walk<'_> {
     }
 }
 
+fn is_vr(letters: &[u8]) -> bool {
+    matches!(*letters, [a, b] if VR::from_binary([a, b]).is_some())
+}
+
 fn dictionary_vr(tag: Tag) -> VR {
     match StandardDataDictionary.by_tag(tag).map(|entry| entry.vr()) {
         Some(VirtualVr::Exact(vr)) => vr,
+        // Of those that are read none is negative.
+        Some(VirtualVr::Xs) => VR::US,
+        Some(VirtualVr::Lt) => VR::OW,
         _ => VR::UN,
     }
 }
@@ -300,6 +433,10 @@ mod tests {
         bytes
     }
 
+    fn walked(bytes: &[u8]) -> Result<FileLayout> {
+        walk(&Store::of(bytes), &[])
+    }
+
     fn nested(depth: usize) -> Vec<u8> {
         let mut elements = Vec::new();
         for _ in 0..depth {
@@ -311,36 +448,65 @@ mod tests {
 
     #[test]
     fn nesting_without_end_is_refused_and_does_not_overflow_the_stack() {
-        let e = walk(&nested(1_000_000)).unwrap_err();
+        let e = walked(&nested(1_000_000)).unwrap_err();
         assert!(e.to_string().contains("deeper than 16"), "{e}");
+    }
+
+    #[test]
+    fn a_header_of_tiny_elements_is_refused_by_their_number() {
+        let element = [0x09, 0, 0x10, 0, b'L', b'O', 0, 0];
+        let e = walked(&file(&element.repeat(ELEMENTS_MAX + 1))).unwrap_err();
+        assert!(e.to_string().contains("at most 1048576 elements"), "{e}");
     }
 
     #[test]
     fn a_length_beyond_the_file_is_named_with_its_element() {
         let bytes = file(&[0x28, 0, 0x10, 0, b'O', b'B', 0, 0, 0xF0, 0xFF, 0xFF, 0x7F, 1, 2]);
-        let e = walk(&bytes).unwrap_err();
+        let e = walked(&bytes).unwrap_err();
         assert!(e.to_string().contains("(0028,0010)") && e.to_string().contains("got 2: truncated"), "{e}");
         assert_eq!(e.kind(), ErrorKind::Format);
     }
 
+    fn fragments_of(fragments: &[&[u8]]) -> Vec<u8> {
+        let mut elements = vec![0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
+        for body in fragments {
+            elements.extend([0xFE, 0xFF, 0, 0xE0]);
+            elements.extend((body.len() as u32).to_le_bytes());
+            elements.extend_from_slice(body);
+        }
+        elements.extend_from_slice(&[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
+        file(&elements)
+    }
+
     #[test]
     fn fragments_are_ranges_of_the_file() {
-        let mut elements = vec![0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
-        let item = |body: &[u8]| {
-            let mut item = vec![0xFE, 0xFF, 0, 0xE0];
-            item.extend_from_slice(&(body.len() as u32).to_le_bytes());
-            item.extend_from_slice(body);
-            item
+        let bytes = fragments_of(&[&[0, 0, 0, 0, 12, 0, 0, 0], &[1, 2, 3, 4], &[5, 6]]);
+        let StoredPixels::Encapsulated { offsets, fragments } = walked(&bytes).unwrap().pixels else {
+            panic!("not encapsulated")
         };
-        elements.extend(item(&[0, 0, 0, 0, 12, 0, 0, 0]));
-        elements.extend(item(&[1, 2, 3, 4]));
-        elements.extend(item(&[5, 6]));
-        elements.extend_from_slice(&[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
-        let bytes = file(&elements);
-        let layout = walk(&bytes).unwrap();
-        let StoredPixels::Encapsulated { offsets, fragments } = layout.pixels else { panic!("not encapsulated") };
         assert_eq!(offsets, [0, 12]);
         let parts: Vec<&[u8]> = fragments.into_iter().map(|r| &bytes[r]).collect();
         assert_eq!(parts, [&[1, 2, 3, 4][..], &[5, 6]]);
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_copied() {
+        let rows = [0x28, 0, 0x10, 0, b'U', b'S', 2, 0, 7, 0];
+        let name = [0x10, 0, 0x10, 0, b'P', b'N', 4, 0, b'D', b'o', b'e', b' '];
+        let pixels = [0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 2, 0, 0, 0, 1, 2];
+        let bytes = file(&[&name[..], &rows, &pixels].concat());
+        let layout = walk(&Store::of(&bytes), &[tags::ROWS]).unwrap();
+        assert_eq!(layout.header, rows);
+        assert!(matches!(layout.pixels, StoredPixels::Native { bytes: ref r, .. } if bytes[r.clone()] == [1, 2]));
+    }
+
+    #[test]
+    fn a_file_gives_what_its_bytes_give() {
+        let bytes = fragments_of(&[&[], &[7; 10_000], &[8; 3]]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.dcm");
+        std::fs::write(&path, &bytes).unwrap();
+        let (a, b) = (walked(&bytes).unwrap(), walk(&Store::open(&path).unwrap(), &[]).unwrap());
+        assert_eq!(a.pixels, b.pixels);
     }
 }

@@ -1,45 +1,105 @@
 //! DICOM ultrasound images and cines as a source of frames.
 //!
-//! [`DicomSource::open`] decodes all frames at once, so that playing them copies and allocates nothing. It reads Ultrasound
-//! Image and Ultrasound Multi-frame Image objects (and their retired predecessors) of 8 bits a sample: MONOCHROME1,
-//! MONOCHROME2, RGB, YBR_FULL, YBR_FULL_422 and PALETTE COLOR; uncompressed, RLE or JPEG (baseline, extended, lossless).
+//! Frames are decoded as they are needed: a still or a first frame costs one frame, a cine of any length plays, and a
+//! damaged frame costs that frame alone. Cines of up to 64 MiB decoded are kept, so that they are decoded once.
 //!
-//! Bounds: files of 512 MiB with 32 MiB before the pixel data, sides of 8192 px, 20 000 frames, 512 MiB of decoded frames. Beyond them
-//! and for everything else the error says what was expected. No value of a patient's element is ever read, kept or put
-//! into an error; a parser's own message, which may quote one, is not passed on.
+//! Read are Ultrasound Image and Ultrasound Multi-frame Image objects (and their retired predecessors), and Secondary
+//! Captures of what is not named as another modality, which have no scale: MONOCHROME1 and 2 of 2 to 16 bits, signed or
+//! not, RGB, YBR_FULL, YBR_FULL_422, YBR_RCT, YBR_ICT, PALETTE COLOR; uncompressed, deflated, RLE, JPEG (baseline,
+//! extended and progressive of 8 bits, lossless), JPEG-LS, JPEG 2000; with or without preamble, meta group and transfer
+//! syntax. Video is refused with the command that makes pictures of it.
 //!
-//! The picture's region and scale come from the Sequence of Ultrasound Regions alone, and only where it fits the picture.
+//! Bounds are those of `PLATFORM.md`. Beyond them and for everything else the error says what was expected. No value of a
+//! patient's element is ever read, kept or put into an error; a parser's own message, which may quote one, is not passed on.
+//!
+//! The picture's regions and their scales come from the Sequence of Ultrasound Regions alone, and only where it fits the
+//! picture. A prompt belongs to the topmost of them under it ([`crate::region`]).
 
+mod coded;
+mod fragments;
 mod jpeg;
+mod jpeg_ls;
 mod layout;
+mod palette;
 mod pixels;
 mod regions;
+mod rle;
+mod samples;
+pub(crate) mod store;
+mod timing;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
+use dicom_transfer_syntax_registry::entries::{
+    EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN,
+};
 
 use self::layout::FileLayout;
-use self::pixels::PixelModule;
+use self::pixels::{Frames, PixelModule};
+use self::regions::RegionReading;
+use self::store::Store;
+use self::timing::Timing;
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Frame, ImageRegion, PixelScale};
+use crate::frame::{Frame, PixelFormat};
+use crate::geometry::{Image, Rect};
 use crate::source::{FrameSource, Next, SourceDescription};
 use crate::units::Nanos;
 
-const FILE_BYTES_MAX: u64 = 512 << 20;
-const HEADER_BYTES_MAX: usize = 32 << 20;
 /// Ultrasound Image and Ultrasound Multi-frame Image, then the two retired ones that they replaced.
-const CLASSES: [&str; 4] = [
+const ULTRASOUND: [&str; 4] = [
     uids::ULTRASOUND_IMAGE_STORAGE,
     uids::ULTRASOUND_MULTI_FRAME_IMAGE_STORAGE,
     "1.2.840.10008.5.1.4.1.1.6",
     "1.2.840.10008.5.1.4.1.1.3",
 ];
-/// Frame periods outside are taken for a wrong tag, ms.
-const PERIOD_MS: std::ops::RangeInclusive<f64> = 1.0..=60_000.0;
+/// Secondary Capture, and its multi-frame kinds.
+const CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
+/// Modalities whose pictures are not ultrasound, whatever their object.
+const OTHERS: [&str; 15] =
+    ["CT", "MR", "PT", "NM", "CR", "DX", "MG", "XA", "RF", "PX", "IO", "OPT", "SM", "RTIMAGE", "OP"];
+/// Everything that is read of a file beside its pixels.
+const WANTED: [Tag; 31] = [
+    tags::SOP_CLASS_UID,
+    tags::MODALITY,
+    tags::ROWS,
+    tags::COLUMNS,
+    tags::NUMBER_OF_FRAMES,
+    tags::BITS_ALLOCATED,
+    tags::BITS_STORED,
+    tags::HIGH_BIT,
+    tags::PIXEL_REPRESENTATION,
+    tags::SAMPLES_PER_PIXEL,
+    tags::PLANAR_CONFIGURATION,
+    tags::PHOTOMETRIC_INTERPRETATION,
+    tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+    tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+    tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+    tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    tags::RESCALE_SLOPE,
+    tags::RESCALE_INTERCEPT,
+    tags::WINDOW_CENTER,
+    tags::WINDOW_WIDTH,
+    tags::SEQUENCE_OF_ULTRASOUND_REGIONS,
+    tags::FRAME_INCREMENT_POINTER,
+    tags::FRAME_TIME,
+    tags::FRAME_TIME_VECTOR,
+    tags::RECOMMENDED_DISPLAY_FRAME_RATE,
+    tags::CINE_RATE,
+];
+/// Decoded cines up to this size are kept.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+/// Damaged frames that are passed over when a file is opened.
+const DAMAGED_AT_FIRST: usize = 8;
 
 /// The frames of one DICOM file.
 ///
@@ -56,21 +116,31 @@ const PERIOD_MS: std::ops::RangeInclusive<f64> = 1.0..=60_000.0;
 #[derive(Clone, Debug)]
 pub struct DicomSource {
     description: SourceDescription,
-    frames: Vec<u8>,
-    frame_bytes: usize,
+    layout: Arc<FileLayout>,
+    module: PixelModule,
+    frames: Frames,
+    /// Decoded frames by their number; empty for cines that are too large to be kept.
+    cache: Vec<Option<Arc<Vec<u8>>>>,
+    is_damaged: Vec<bool>,
+    damaged: Arc<AtomicUsize>,
     next: usize,
-    region: ImageRegion,
-    scale: Result<PixelScale, String>,
+    /// The frame that was given last.
+    given: Option<usize>,
+    reading: RegionReading,
+    timing: Timing,
+    /// Whether frames follow in the file's own time.
+    is_paced: bool,
 }
 
 impl DicomSource {
-    /// Reads and decodes a whole file.
+    /// Reads a file's header, finds its frames and decodes the first.
     ///
     /// # Errors
-    /// `Io` when it cannot be read; `Format` when it is no DICOM file, truncated or corrupt; `Unsupported` when it is no
-    /// ultrasound image, or one that is stored in another way or is larger than the module says.
+    /// `Io` when it cannot be read; `Format` when it is no DICOM file, truncated or corrupt, or its first frames are all
+    /// damaged; `Unsupported` when it is no ultrasound image, or one that is stored in another way or is larger than the
+    /// bounds allow.
     pub fn open(path: &Path) -> Result<Self> {
-        read_file(path).and_then(|file| Self::from_bytes(&file)).map_err(|e| e.within(path.display()))
+        Store::open(path).and_then(|store| Self::of(&store)).map_err(|e| e.within(path.display()))
     }
 
     /// The same from a file's bytes.
@@ -78,28 +148,126 @@ impl DicomSource {
     /// # Errors
     /// As [`Self::open`], without `Io`.
     pub fn from_bytes(file: &[u8]) -> Result<Self> {
-        let layout = layout::walk(file)?;
-        pixels::check_transfer_syntax(&layout.transfer_syntax)?;
-        let object = read_header(file, &layout)?;
-        check_class(&object)?;
+        Self::of(&Store::of(file))
+    }
+
+    fn of(store: &Store) -> Result<Self> {
+        let layout = layout::walk(store, &WANTED)?;
+        coded::syntax(&layout.transfer_syntax)?;
+        let object = read_header(&layout)?;
+        let is_capture = check_class(&object)?;
         let module = PixelModule::read(&object)?;
-        let reading = regions::read(&object, module.columns, module.rows);
-        let frames = module.decode(file, &layout)?;
-        let (width, height) = (module.columns, module.rows);
-        let name = match module.frames {
+        let frames = module.find(&layout)?;
+        let has_colour = module.format() == PixelFormat::Rgb8;
+        let mut reading = regions::read(&object, module.columns, module.rows, has_colour);
+        if is_capture {
+            reading.withdraw_scales("a captured picture, whose pixels may have been resampled, has no scale");
+        }
+        let count = frames.count();
+        let timing = timing::read(&object, count);
+        let (width, height, format) = (module.columns, module.rows, module.format());
+        let name = match count {
             1 => format!("DICOM image {width}x{height}"),
             n => format!("DICOM cine {width}x{height}, {n} frames"),
         };
-        let format = module.format();
-        let frame_period = frame_period(&object);
-        let description = SourceDescription { name, width, height, format, frame_period, frames: Some(module.frames) };
-        let frame_bytes = module.frame_bytes();
-        Ok(Self { description, frames, frame_bytes, next: 0, region: reading.region, scale: reading.scale })
+        let frame_period = timing.period;
+        let description = SourceDescription { name, width, height, format, frame_period, frames: Some(count) };
+        let is_kept = count.checked_mul(module.frame_bytes()).is_some_and(|bytes| bytes <= CACHE_BYTES_MAX);
+        let mut source = Self {
+            description,
+            cache: if is_kept { vec![None; count] } else { Vec::new() },
+            is_damaged: vec![false; count],
+            damaged: Arc::new(AtomicUsize::new(module.frames.saturating_sub(count))),
+            layout: Arc::new(layout),
+            module,
+            frames,
+            next: 0,
+            given: None,
+            reading,
+            timing,
+            is_paced: true,
+        };
+        source.find_first()?;
+        Ok(source)
     }
 
-    /// Why the frames have no scale; `None` when they have one.
+    /// Decodes the first frame that can be, so that a file without one is refused when it is opened.
+    fn find_first(&mut self) -> Result<()> {
+        let mut first_error = None;
+        for index in 0..self.frames.count().min(DAMAGED_AT_FIRST) {
+            match self.frame(index) {
+                Ok(_) => return Ok(()),
+                Err(e) => first_error = first_error.or(Some(e)),
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// A frame's pixels, decoded now or before. A damaged one is counted and told once.
+    fn frame(&mut self, index: usize) -> Result<Arc<Vec<u8>>> {
+        if let Some(Some(kept)) = self.cache.get(index) {
+            return Ok(kept.clone());
+        }
+        match self.module.decode(&self.layout, &self.frames, index) {
+            Ok(pixels) => {
+                let pixels = Arc::new(pixels);
+                if let Some(place) = self.cache.get_mut(index) {
+                    *place = Some(pixels.clone());
+                }
+                Ok(pixels)
+            }
+            Err(e) => {
+                let e = e.within(format_args!("frame {} of {}", index + 1, self.frames.count()));
+                if !std::mem::replace(&mut self.is_damaged[index], true) {
+                    self.damaged.fetch_add(1, Ordering::Relaxed);
+                    log::warn!("damaged: {e}");
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Chooses the frame that is given next, from 0.
+    ///
+    /// # Errors
+    /// `Argument` beyond the last; the frame's own error when it is damaged.
+    pub fn seek(&mut self, index: usize) -> Result<()> {
+        let count = self.frames.count();
+        if index >= count {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("expected a frame from 1 to {count}, got {}", index + 1),
+            ));
+        }
+        self.frame(index)?;
+        self.next = index;
+        Ok(())
+    }
+
+    /// Counts frames that are announced and not there, and those found damaged so far. They are passed over.
+    pub fn damaged(&self) -> Arc<AtomicUsize> {
+        self.damaged.clone()
+    }
+
+    /// Why no region of the frames has a scale; `None` when one has.
     pub fn scale_refused(&self) -> Option<&str> {
-        self.scale.as_ref().err().map(String::as_str)
+        let has_scale = self.reading.regions.iter().any(|r| r.scale.is_some());
+        self.reading.refused.first().filter(|_| !has_scale).map(|(_, why)| why.as_str())
+    }
+
+    /// Why the region with these bounds has no scale; `None` when it has one.
+    pub fn scale_refused_in(&self, region: &Rect<Image>) -> Option<&str> {
+        self.reading.refused.iter().find(|(rect, _)| rect == region).map(|(_, why)| why.as_str())
+    }
+
+    /// Why the file does not say when its frames follow each other, where it tries to; `None` when it says so, or nothing.
+    pub fn timing_refused(&self) -> Option<&str> {
+        self.timing.refused.as_deref().filter(|_| self.timing.period.is_none())
+    }
+
+    /// Leaves the file's own intervals aside: every frame follows in the same time.
+    pub fn ignore_intervals(&mut self) {
+        self.is_paced = false;
     }
 }
 
@@ -109,16 +277,38 @@ impl FrameSource for DicomSource {
     }
 
     fn next_into(&mut self, frame: &mut Frame) -> Result<Next> {
-        let from = self.next * self.frame_bytes;
-        let Some(pixels) = self.frames.get(from..from + self.frame_bytes) else {
-            return Ok(Next::End);
-        };
-        frame.reshape(self.description.width, self.description.height, self.description.format)?;
-        frame.pixels.copy_from_slice(pixels);
-        frame.region = self.region;
-        frame.scale = self.scale.as_ref().ok().copied();
-        self.next += 1;
-        Ok(Next::Filled)
+        let count = self.frames.count();
+        while self.next < count {
+            let index = self.next;
+            self.next += 1;
+            if self.is_damaged[index] {
+                continue;
+            }
+            // A file that cannot be read any more ends the source; a damaged frame does not.
+            let pixels = match self.frame(index) {
+                Ok(pixels) => pixels,
+                Err(e) if e.kind() == ErrorKind::Io => return Err(e),
+                Err(_) => continue,
+            };
+            frame.reshape(self.description.width, self.description.height, self.description.format)?;
+            frame.pixels.copy_from_slice(&pixels);
+            frame.set_regions(self.reading.regions)?;
+            self.given = Some(index);
+            return Ok(Next::Filled);
+        }
+        Ok(Next::End)
+    }
+
+    fn interval(&self) -> Option<Nanos> {
+        let from = self.given.filter(|_| self.is_paced)? + 1;
+        let period = self.description.frame_period?;
+        // Frames that are passed over take their time all the same.
+        let passed = self.is_damaged.get(from..).unwrap_or_default().iter().take_while(|d| **d).count();
+        if self.timing.intervals.is_empty() && passed == 0 {
+            return None;
+        }
+        let of = |i: usize| self.timing.intervals.get(i).copied().unwrap_or(period).0;
+        Some(Nanos((from..=from + passed).map(of).sum()))
     }
 
     fn rewind(&mut self) {
@@ -126,69 +316,41 @@ impl FrameSource for DicomSource {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let io = |e| Error::caused(ErrorKind::Io, "the file cannot be read", e);
-    let file = File::open(path).map_err(io)?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let message = format!("expected a file of at most {FILE_BYTES_MAX} bytes, got a larger one");
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
-    Ok(bytes)
+fn read_header(layout: &FileLayout) -> Result<InMemDicomObject> {
+    let syntax = match (layout.is_explicit, layout.is_big) {
+        (false, _) => IMPLICIT_VR_LITTLE_ENDIAN.erased(),
+        (true, false) => EXPLICIT_VR_LITTLE_ENDIAN.erased(),
+        (true, true) => EXPLICIT_VR_BIG_ENDIAN.erased(),
+    };
+    // The parser's error may quote an element.
+    InMemDicomObject::read_dataset_with_ts(layout.header.as_slice(), &syntax)
+        .map_err(|_| Error::new(ErrorKind::Format, "an element that describes the image is malformed"))
 }
 
-fn read_header(file: &[u8], layout: &FileLayout) -> Result<InMemDicomObject> {
-    let header = &file[layout.header.clone()];
-    if header.len() > HEADER_BYTES_MAX {
-        let n = header.len();
-        let message = format!("expected at most {HEADER_BYTES_MAX} bytes before the pixel data, got {n}");
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
-    match dicom_object::from_reader(header) {
-        Ok(object) => Ok(object.into_inner()),
-        // The parser's error may quote a patient's element.
-        Err(_) => Err(Error::new(ErrorKind::Format, "an element before the pixel data is malformed")),
-    }
-}
-
-fn check_class(object: &InMemDicomObject) -> Result<()> {
+/// Whether the object is a capture of ultrasound, whose pixels nobody vouches for.
+fn check_class(object: &InMemDicomObject) -> Result<bool> {
     let text = |tag| {
         let text = object.get(tag).and_then(|e| e.to_str().ok()).unwrap_or_default();
         text.trim_end_matches([' ', '\0']).to_owned()
     };
     let class = text(tags::SOP_CLASS_UID);
     let modality = text(tags::MODALITY);
-    if class.is_empty() {
+    let is_ultrasound =
+        ULTRASOUND.contains(&class.as_str()) || (class.is_empty() && matches!(&*modality, "US" | "IVUS"));
+    let is_capture = class == CAPTURE || class.strip_prefix(CAPTURE).is_some_and(|rest| rest.starts_with('.'));
+    if class.is_empty() && !is_ultrasound {
         return Err(Error::new(ErrorKind::Format, "SOP Class UID (0008,0016): expected a value, got none"));
     }
-    if !CLASSES.contains(&class.as_str()) || !matches!(modality.as_str(), "US" | "IVUS" | "") {
+    if !(is_ultrasound || is_capture) || OTHERS.contains(&modality.as_str()) {
         let message = format!(
-            "expected an ultrasound image (SOP class {} or {}), got SOP class {:.64}, modality {:.16}",
-            CLASSES[0],
-            CLASSES[1],
+            "expected an ultrasound image (SOP class {} or {}) or a capture of one ({CAPTURE}), got SOP class {:.64}, \
+             modality {:.16}",
+            ULTRASOUND[0],
+            ULTRASOUND[1],
             class.escape_default().to_string(),
             modality.escape_default().to_string()
         );
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
-    Ok(())
-}
-
-/// Frame Time, else the mean of Frame Time Vector, else the display rate, else the cine rate (PS3.3 C.7.6.5).
-fn frame_period(object: &InMemDicomObject) -> Option<Nanos> {
-    let reals = |tag| object.get(tag).and_then(|e| e.to_multi_float64().ok()).unwrap_or_default();
-    let first = |tag| reals(tag).first().copied();
-    let vector_mean = || {
-        let vector = reals(tags::FRAME_TIME_VECTOR);
-        // The first entry is the time from the first frame to itself.
-        let steps = vector.get(1..).filter(|steps| !steps.is_empty())?;
-        Some(steps.iter().sum::<f64>() / steps.len() as f64)
-    };
-    let of_rate = |tag| first(tag).map(|per_second| 1000.0 / per_second);
-    [first(tags::FRAME_TIME), vector_mean(), of_rate(tags::RECOMMENDED_DISPLAY_FRAME_RATE), of_rate(tags::CINE_RATE)]
-        .into_iter()
-        .flatten()
-        .find(|ms| PERIOD_MS.contains(ms))
-        .map(|ms| Nanos::from_secs_f64(ms / 1000.0))
+    Ok(is_capture)
 }

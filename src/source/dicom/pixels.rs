@@ -1,72 +1,96 @@
-//! From stored samples to grey or RGB bytes (PS3.3 C.7.6.3, PS3.5 annexes A and G).
+//! The Image Pixel module and what becomes of its samples: 8-bit grey or RGB (PS3.3 C.7.6.3).
 
 use std::ops::Range;
 
-use dicom_core::header::HasLength;
-use dicom_core::{PrimitiveValue, Tag};
-use dicom_dictionary_std::{tags, uids};
+use dicom_core::value::PrimitiveValue;
+use dicom_core::{Tag, header::HasLength as _};
+use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
-use super::jpeg;
+use super::coded::{self, Syntax};
+use super::fragments;
 use super::layout::{EXPLICIT_VR_BIG_ENDIAN, FileLayout, StoredPixels};
+use super::palette::Palette;
+use super::rle;
+use super::samples::{
+    Coding, Samples, contradicted, interleaved, looks_by_pixel, looks_interleaved, looks_planar, shown, to_rgb,
+    unpaired,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
 
 /// Longest side of a picture, px.
 pub const SIDE_MAX: u32 = 8192;
+/// Most pixels of a picture.
+pub const PIXELS_MAX: u64 = 12 << 20;
 /// Most frames of a file.
-pub const FRAMES_MAX: u32 = 20_000;
-/// Most memory that the decoded frames of a file may take.
-pub const DECODED_BYTES_MAX: u64 = 512 << 20;
-
-const NATIVE: [&str; 3] = [uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN];
-
-/// Refuses transfer syntaxes that [`PixelModule::decode`] cannot read.
-///
-/// # Errors
-/// `Unsupported`, with the UID.
-pub fn check_transfer_syntax(uid: &str) -> Result<()> {
-    if NATIVE.contains(&uid) || uid == uids::RLE_LOSSLESS || jpeg::is_readable(uid) {
-        return Ok(());
-    }
-    Err(unsupported(format!("transfer syntax: expected an uncompressed one, RLE or 8-bit JPEG, got {uid}")))
-}
+pub const FRAMES_MAX: u32 = 100_000;
 
 /// What the stored samples mean, PS3.3 C.7.6.3.1.2.
 #[derive(Clone, Debug, PartialEq)]
 enum Photometric {
-    Monochrome1,
-    Monochrome2,
+    Monochrome,
     Rgb,
-    YbrFull,
-    YbrFull422,
+    Ybr,
+    /// The same with chroma for every second pixel of a row, where it is stored natively.
+    Ybr422,
     Palette(Box<Palette>),
 }
 
-/// How the samples of a frame follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    /// All samples of a pixel, then the next pixel.
-    Interleaved,
-    /// All pixels of a sample, then the next sample.
-    Planar,
-    /// Y Y Cb Cr for every two pixels of a row.
-    Paired,
-}
-
-/// The Image Pixel module of a file, as far as sonotap reads it: unsigned samples of 8 bits in bytes or words.
+/// The Image Pixel module of a file, as far as sonotap reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixelModule {
     /// px.
     pub columns: u32,
     /// px.
     pub rows: u32,
-    /// At least one.
+    /// As announced, at least one.
     pub frames: usize,
     photometric: Photometric,
     samples: usize,
     is_planar: bool,
     sample_bytes: usize,
+    /// Bits to the right of a native sample.
+    shift: u32,
+    /// Bits of a colour sample below the eight that are kept.
+    below: u32,
+    /// Where samples have four bytes: bits below the sixteen that are kept.
+    quartered: Option<u32>,
+    /// Grey of every value of a sample, where that is not the value itself.
+    tone: Option<Vec<u8>>,
+}
+
+/// Where each frame's pixels are.
+#[derive(Clone, Debug)]
+pub enum Frames {
+    /// So many, one after the other.
+    Native {
+        /// How many are there.
+        count: usize,
+        /// How they are stored, where that is not what the label says.
+        form: NativeForm,
+    },
+    /// Ranges of fragments.
+    Encapsulated(Vec<Range<usize>>),
+}
+
+impl Frames {
+    /// How many are there.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Native { count, .. } => *count,
+            Self::Encapsulated(parts) => parts.len(),
+        }
+    }
+}
+
+/// How samples of a native frame follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeForm {
+    /// As labelled.
+    Labelled,
+    /// Labelled as half the chroma, stored with all of it.
+    FullChroma(Coding),
 }
 
 impl PixelModule {
@@ -74,7 +98,7 @@ impl PixelModule {
     ///
     /// # Errors
     /// `Format` for elements that are missing or cannot be, `Unsupported` for other depths, photometric interpretations
-    /// and sizes beyond [`SIDE_MAX`], [`FRAMES_MAX`] and [`DECODED_BYTES_MAX`].
+    /// and sizes beyond the bounds.
     pub fn read(object: &InMemDicomObject) -> Result<Self> {
         let side = |tag, name| match number(object, tag)? {
             Some(n @ 1..=SIDE_MAX) => Ok(n),
@@ -82,6 +106,9 @@ impl PixelModule {
             None => Err(missing(tag, name)),
         };
         let (rows, columns) = (side(tags::ROWS, "Rows")?, side(tags::COLUMNS, "Columns")?);
+        if u64::from(rows) * u64::from(columns) > PIXELS_MAX {
+            return Err(unsupported(format!("expected at most {PIXELS_MAX} px a frame, got {columns}x{rows}")));
+        }
         let frames = match number(object, tags::NUMBER_OF_FRAMES)?.unwrap_or(1) {
             n @ 1..=FRAMES_MAX => n as usize,
             n => {
@@ -90,36 +117,30 @@ impl PixelModule {
                 return Err(Error::new(kind, message));
             }
         };
-        let allocated = expect(object, tags::BITS_ALLOCATED, "Bits Allocated", &[8, 16])?;
-        expect(object, tags::BITS_STORED, "Bits Stored", &[8])?;
-        if number(object, tags::HIGH_BIT)?.is_some() {
-            expect(object, tags::HIGH_BIT, "High Bit", &[7])?;
-        }
-        if number(object, tags::PIXEL_REPRESENTATION)?.is_some() {
-            expect(object, tags::PIXEL_REPRESENTATION, "Pixel Representation", &[0])?;
-        }
-        let photometric = Photometric::read(object)?;
-        let samples = photometric.samples();
-        expect(object, tags::SAMPLES_PER_PIXEL, "Samples per Pixel", &[samples as u32])?;
-        let is_planar = number(object, tags::PLANAR_CONFIGURATION)?.unwrap_or(0) == 1;
-        let module =
-            Self { columns, rows, frames, photometric, samples, is_planar, sample_bytes: allocated as usize / 8 };
-        let total = module.frame_bytes() as u64 * frames as u64;
-        if total > DECODED_BYTES_MAX {
-            let message = format!(
-                "{frames} frames of {columns}x{rows} px: expected at most {DECODED_BYTES_MAX} bytes decoded, got {total}"
-            );
+        let depth = Depth::read(object)?;
+        let quartered = (depth.allocated == 32).then(|| depth.high + 1 - depth.stored.min(16));
+        let depth = if quartered.is_some() { depth.halved() } else { depth };
+        let samples = number(object, tags::SAMPLES_PER_PIXEL)?.unwrap_or(1) as usize;
+        let (photometric, is_inverted) = Photometric::read(object, samples)?;
+        if samples != photometric.samples() {
+            let n = photometric.samples();
+            let message = format!("Samples per Pixel {}: expected [{n}], got {samples}", tags::SAMPLES_PER_PIXEL);
             return Err(unsupported(message));
         }
-        Ok(module)
+        if samples == 3 && (depth.stored < 8 || depth.is_signed) {
+            return Err(unsupported(format!("expected unsigned colour of 8 to 16 bits, got {} bits", depth.stored)));
+        }
+        let is_planar = number(object, tags::PLANAR_CONFIGURATION)?.unwrap_or(0) == 1;
+        let is_grey = photometric == Photometric::Monochrome;
+        let tone = is_grey.then(|| depth.tone(object, is_inverted)).flatten();
+        let (sample_bytes, shift) = (depth.allocated as usize / 8, depth.high + 1 - depth.stored);
+        let below = if samples == 3 { depth.stored - 8 } else { 0 };
+        Ok(Self { columns, rows, frames, photometric, samples, is_planar, sample_bytes, shift, below, quartered, tone })
     }
 
     /// How decoded pixels are stored.
     pub fn format(&self) -> PixelFormat {
-        match self.photometric {
-            Photometric::Monochrome1 | Photometric::Monochrome2 => PixelFormat::Grey8,
-            _ => PixelFormat::Rgb8,
-        }
+        if self.photometric == Photometric::Monochrome { PixelFormat::Grey8 } else { PixelFormat::Rgb8 }
     }
 
     /// Bytes of a decoded frame.
@@ -131,330 +152,368 @@ impl PixelModule {
         self.columns as usize * self.rows as usize
     }
 
-    /// Decodes all frames, one after the other, rows dense.
+    /// Finds the frames that are there; not more than announced.
     ///
     /// # Errors
-    /// `Format` when the pixel data are fewer than announced or corrupt, `Unsupported` for other transfer syntaxes.
-    pub fn decode(&self, file: &[u8], layout: &FileLayout) -> Result<Vec<u8>> {
+    /// `Format` when there is none, or when the pixel data are of a length that the label does not explain;
+    /// `Unsupported` for other transfer syntaxes.
+    pub fn find(&self, layout: &FileLayout) -> Result<Frames> {
         let uid = layout.transfer_syntax.as_str();
-        check_transfer_syntax(uid)?;
-        match &layout.pixels {
-            StoredPixels::Native { bytes, is_words } if NATIVE.contains(&uid) => {
-                self.decode_native(&file[bytes.clone()], *is_words && uid == EXPLICIT_VR_BIG_ENDIAN)
+        let syntax = coded::syntax(uid)?;
+        match (&layout.pixels, syntax) {
+            (StoredPixels::Native { bytes, .. }, Syntax::Native) => self.find_native(layout, bytes),
+            (StoredPixels::Encapsulated { offsets, fragments }, Syntax::Rle | Syntax::Pictures) => {
+                let parts = fragments::of_frames(layout, offsets, fragments, self.frames, syntax == Syntax::Rle)?;
+                if parts.is_empty() {
+                    let message = format!("Pixel Data (7FE0,0010): expected {} frames, got none", self.frames);
+                    return Err(Error::new(ErrorKind::Format, message));
+                }
+                Ok(Frames::Encapsulated(parts))
             }
-            StoredPixels::Encapsulated { offsets, fragments } if uid == uids::RLE_LOSSLESS => {
-                let parts = self.parts_of_frames(offsets, fragments, |_| true)?;
-                self.decode_each(&parts, |part, out| self.decode_rle(&joined(file, part), out))
-            }
-            StoredPixels::Encapsulated { offsets, fragments } if jpeg::is_readable(uid) => {
-                let parts = self.parts_of_frames(offsets, fragments, |f| file[f.clone()].starts_with(&jpeg::START))?;
-                self.decode_each(&parts, |part, out| self.decode_jpeg(uid, joined(file, part), out))
-            }
-            StoredPixels::Native { .. } => {
+            (StoredPixels::Native { .. }, _) => {
                 let message = format!("transfer syntax {uid}: expected encapsulated pixel data, got native ones");
                 Err(Error::new(ErrorKind::Format, message))
             }
-            StoredPixels::Encapsulated { .. } => {
+            (StoredPixels::Encapsulated { .. }, _) => {
                 let message = format!("transfer syntax {uid}: expected native pixel data, got encapsulated ones");
                 Err(Error::new(ErrorKind::Format, message))
             }
         }
     }
 
-    fn decode_native(&self, stored: &[u8], is_swapped: bool) -> Result<Vec<u8>> {
-        let order = match (&self.photometric, self.is_planar) {
-            (Photometric::YbrFull422, _) => Order::Paired,
-            (_, true) => Order::Planar,
-            (_, false) => Order::Interleaved,
-        };
-        if order == Order::Paired && self.columns % 2 == 1 {
-            let message = format!("YBR_FULL_422: expected an even number of columns, got {}", self.columns);
-            return Err(Error::new(ErrorKind::Format, message));
-        }
-        let samples = if order == Order::Paired { 2 } else { self.samples };
-        let frame_bytes = self.pixels() * samples * self.sample_bytes;
-        let needed = frame_bytes * self.frames;
-        if stored.len() < needed {
-            let message = format!(
-                "Pixel Data (7FE0,0010): expected {needed} bytes for {} frames of {}x{} px, got {}",
-                self.frames,
-                self.columns,
-                self.rows,
-                stored.len()
-            );
-            return Err(Error::new(ErrorKind::Format, message));
-        }
-        let mut out = Vec::with_capacity(self.frame_bytes() * self.frames);
-        let mut plain = Vec::new();
-        // A frame of an odd number of bytes begins in the middle of a word, so words are put right over the whole.
-        let unswapped: Vec<u8>;
-        let stored = if is_swapped {
-            unswapped = stored.chunks(2).flat_map(|word| word.iter().rev().copied()).collect();
-            &unswapped
-        } else {
-            stored
-        };
-        for frame in stored.chunks_exact(frame_bytes).take(self.frames) {
-            if self.sample_bytes == 1 {
-                self.photometric.convert(frame, order, self.columns, &mut out);
-            } else {
-                plain.clear();
-                plain.extend(frame.iter().step_by(2));
-                self.photometric.convert(&plain, order, self.columns, &mut out);
-            }
-        }
-        Ok(out)
+    /// Bytes of a sample as it is stored.
+    fn stored_bytes(&self) -> usize {
+        if self.quartered.is_some() { 4 } else { self.sample_bytes }
     }
 
-    fn decode_each(
-        &self,
-        parts: &[Vec<Range<usize>>],
-        mut decode: impl FnMut(&[Range<usize>], &mut Vec<u8>) -> Result<()>,
-    ) -> Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(self.frame_bytes() * self.frames);
-        for (i, part) in parts.iter().enumerate() {
-            decode(part, &mut out).map_err(|e| e.within(format_args!("frame {} of {}", i + 1, self.frames)))?;
-        }
-        Ok(out)
+    /// Bytes of a native frame as it is labelled.
+    fn native_bytes(&self) -> usize {
+        let samples = if self.photometric == Photometric::Ybr422 { 2 } else { self.samples };
+        self.pixels() * samples * self.stored_bytes()
     }
 
-    /// The fragments of each frame (PS3.5 A.4): one each, or by the offset table, or by where a frame starts.
-    fn parts_of_frames(
-        &self,
-        offsets: &[u32],
-        fragments: &[Range<usize>],
-        is_start: impl Fn(&Range<usize>) -> bool,
-    ) -> Result<Vec<Vec<Range<usize>>>> {
-        let parts = if self.frames == 1 {
-            vec![fragments.to_vec()]
-        } else if fragments.len() == self.frames {
-            fragments.iter().map(|f| vec![f.clone()]).collect()
-        } else {
-            let first = fragments.first().map_or(0, |f| f.start);
-            let by_table = offsets.len() == self.frames;
-            let mut parts: Vec<Vec<Range<usize>>> = Vec::new();
-            for fragment in fragments {
-                let is_first = match by_table {
-                    true => offsets.binary_search(&((fragment.start - first) as u32)).is_ok(),
-                    false => is_start(fragment),
-                };
-                match parts.last_mut() {
-                    Some(part) if !is_first => part.push(fragment.clone()),
-                    _ => parts.push(vec![fragment.clone()]),
+    fn find_native(&self, layout: &FileLayout, bytes: &Range<usize>) -> Result<Frames> {
+        let (frame, len) = (self.native_bytes(), bytes.len());
+        let wrong = |what: String| Error::new(ErrorKind::Format, format!("Pixel Data (7FE0,0010): {what}"));
+        let (columns, rows, n) = (self.columns, self.rows, self.frames);
+        if self.photometric == Photometric::Ybr422 {
+            let full = self.pixels() * 3;
+            // A byte for padding is lawful. What may be half as many frames again as labelled shows it by its samples.
+            if self.sample_bytes == 1 && (len == full * n || len == (full * n).next_multiple_of(2)) {
+                let mut first = Vec::new();
+                layout.store.read(bytes.start..bytes.start + full, &mut first)?;
+                match shown(&first) {
+                    Some(coding) => return Ok(Frames::Native { count: n, form: NativeForm::FullChroma(coding) }),
+                    None if n % 2 == 0 => {}
+                    None => {
+                        let message = format!(
+                            "{len} bytes for {n} frames of {columns}x{rows} px labelled YBR_FULL_422 have the chroma of every \
+                             pixel, and do not show whether they are YBR_FULL or RGB"
+                        );
+                        return Err(wrong(message));
+                    }
                 }
             }
-            parts
-        };
-        if parts.len() != self.frames || parts.iter().any(Vec::is_empty) {
-            let (n, f) = (self.frames, fragments.len());
-            let message =
-                format!("Pixel Data (7FE0,0010): expected {n} frames, got {f} fragments that hold no such number");
-            return Err(Error::new(ErrorKind::Format, message));
+            if columns % 2 == 1 {
+                return Err(wrong(format!("YBR_FULL_422 needs an even number of columns, got {columns}")));
+            }
         }
-        Ok(parts)
+        let count = len / frame;
+        if count == 0 {
+            return Err(wrong(format!(
+                "expected {} bytes for {n} frames of {columns}x{rows} px, got {len}",
+                frame * n
+            )));
+        }
+        // One byte for padding and whole further frames are lawful; anything else is of another size or depth. Fewer frames
+        // than announced, the last one cut, are what an interrupted export leaves.
+        let rest = len % frame;
+        if count >= n && rest > 1 {
+            let message = format!(
+                "expected {} bytes for {n} frames of {columns}x{rows} px, got {len}: of another size",
+                frame * n
+            );
+            return Err(wrong(message));
+        }
+        if count > n && self.samples == 1 {
+            let mut all = Vec::new();
+            layout.store.read(bytes.start..bytes.start + frame * count.min(3), &mut all)?;
+            let is_colour = count == 3 * n && looks_interleaved(&all, 3);
+            let is_wide = count == 2 * n && self.sample_bytes == 1 && looks_interleaved(&all[..2 * frame], 2);
+            if is_colour || is_wide {
+                let what = if is_colour { "three samples a pixel" } else { "two bytes a sample" };
+                return Err(wrong(format!("labelled one byte a pixel, but the {len} bytes are {what}")));
+            }
+        }
+        Ok(Frames::Native { count: count.min(n), form: NativeForm::Labelled })
     }
 
-    /// One frame of RLE, PS3.5 annex G: a segment for each byte of each sample, most significant first.
-    fn decode_rle(&self, coded: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let corrupt = |what: String| Error::new(ErrorKind::Format, format!("RLE: {what}"));
-        let word = |i: usize| {
-            let b = coded.get(4 * i..4 * i + 4).ok_or_else(|| corrupt(format!("a header of {} bytes", coded.len())))?;
-            Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
+    /// Decodes one frame, rows dense.
+    ///
+    /// # Errors
+    /// `Format` when its pixel data are corrupt, `Unsupported` when they are coded in a way that is not read.
+    pub fn decode(&self, layout: &FileLayout, frames: &Frames, index: usize) -> Result<Vec<u8>> {
+        let mut stored = Vec::new();
+        let samples = match (&layout.pixels, frames) {
+            (StoredPixels::Native { bytes, is_words }, Frames::Native { form, .. }) => {
+                let frame = if *form == NativeForm::Labelled { self.native_bytes() } else { 3 * self.pixels() };
+                let is_swapped = *is_words && layout.transfer_syntax == EXPLICIT_VR_BIG_ENDIAN;
+                read_native(layout, bytes, index * frame, frame, is_swapped, &mut stored)?;
+                if let Some(shift) = self.quartered {
+                    stored = halves(&stored, shift, is_swapped);
+                }
+                self.native(stored, *form)?
+            }
+            (StoredPixels::Encapsulated { fragments, .. }, Frames::Encapsulated(parts)) => {
+                let gone = || Error::new(ErrorKind::Format, "expected a frame, got none");
+                for fragment in parts.get(index).cloned().and_then(|p| fragments.get(p)).ok_or_else(gone)? {
+                    if stored.len() + fragment.len() > CODED_BYTES_MAX {
+                        let message = format!("expected a frame of at most {CODED_BYTES_MAX} bytes coded, got more");
+                        return Err(unsupported(message));
+                    }
+                    layout.store.read(fragment.clone(), &mut stored)?;
+                }
+                match coded::syntax(&layout.transfer_syntax)? {
+                    Syntax::Rle => {
+                        rle::decode(&stored, self.pixels(), self.samples, self.stored_bytes(), self.quartered)?
+                    }
+                    _ => coded::decode(stored, [self.columns, self.rows], self.samples)?,
+                }
+            }
+            _ => return Err(Error::new(ErrorKind::Format, "expected a frame, got none")),
         };
-        let (expected, found) = (self.samples * self.sample_bytes, word(0)?);
-        if found != expected {
-            return Err(corrupt(format!("expected {expected} segments, got {found}")));
+        let is_native = matches!(frames, Frames::Native { .. });
+        let samples = match samples {
+            wide if wide.is_wide && self.samples == 3 => {
+                Samples { bytes: narrowed(&wide.bytes, self.below), is_wide: false, coding: wide.coding }
+            }
+            other => other,
+        };
+        match &self.photometric {
+            Photometric::Monochrome => Ok(self.grey(samples, if is_native { self.shift } else { 0 })),
+            Photometric::Palette(palette) => Ok(palette.colours(&samples.bytes, samples.is_wide)),
+            Photometric::Rgb => to_rgb(samples, Coding::Rgb),
+            Photometric::Ybr | Photometric::Ybr422 => to_rgb(samples, Coding::Ycc),
         }
-        let pixels = self.pixels();
-        let mut planes = Vec::with_capacity(pixels * self.samples);
-        for sample in 0..self.samples {
-            let i = sample * self.sample_bytes + self.sample_bytes - 1;
-            let end = if i + 1 < found { word(i + 2)? } else { coded.len() };
-            let segment =
-                coded.get(word(i + 1)?..end).ok_or_else(|| corrupt(format!("segment {i} is out of place")))?;
-            unpack_bits(segment, planes.len() + pixels, &mut planes)
-                .map_err(|missing| corrupt(format!("segment {i} ends {missing} pixels early")))?;
-        }
-        self.photometric.full_chroma().convert(&planes, Order::Planar, self.columns, out);
-        Ok(())
     }
 
-    fn decode_jpeg(&self, uid: &str, coded: Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
-        let is_rgb = self.photometric == Photometric::Rgb;
-        let decoded = jpeg::decode(uid, coded, [self.columns, self.rows], self.samples, is_rgb)?;
-        if self.samples == 3 && jpeg::yields_rgb(uid) {
-            out.extend_from_slice(&decoded);
-        } else {
-            self.photometric.full_chroma().convert(&decoded, Order::Interleaved, self.columns, out);
+    /// Native samples in order of pixels.
+    fn native(&self, stored: Vec<u8>, form: NativeForm) -> Result<Samples> {
+        if let NativeForm::FullChroma(coding) = form {
+            return Ok(Samples { bytes: stored, is_wide: false, coding });
         }
-        Ok(())
+        if self.samples == 1 {
+            return Ok(Samples { bytes: stored, is_wide: self.sample_bytes == 2, coding: Coding::Unsaid });
+        }
+        let narrow = match self.sample_bytes {
+            1 => stored,
+            _ => narrowed(&stored, self.shift + self.below),
+        };
+        let bytes = match (&self.photometric, self.is_planar) {
+            (Photometric::Ybr422, _) => unpaired(&narrow),
+            // The label of the order is wrong where the samples show the other one.
+            (_, true) => match interleaved(&narrow) {
+                by_plane if looks_by_pixel(&narrow, &by_plane) => narrow,
+                by_plane => by_plane,
+            },
+            (_, false) if looks_planar(&narrow) => interleaved(&narrow),
+            (_, false) => narrow,
+        };
+        let said = if self.photometric == Photometric::Rgb { Coding::Rgb } else { Coding::Ycc };
+        let coding = contradicted(&bytes, said).unwrap_or(Coding::Unsaid);
+        Ok(Samples { bytes, is_wide: false, coding })
+    }
+
+    fn grey(&self, samples: Samples, shift: u32) -> Vec<u8> {
+        match (&self.tone, samples.is_wide) {
+            (None, false) => samples.bytes,
+            (Some(tone), false) => samples.bytes.iter().map(|v| tone[usize::from(*v)]).collect(),
+            (tone, true) => {
+                let value = |w: &[u8]| usize::from(u16::from_le_bytes([w[0], w[1]]) >> shift);
+                let grey = |v: usize| tone.as_ref().map_or(v as u8, |tone| tone[v % tone.len()]);
+                samples.bytes.chunks_exact(2).map(|w| grey(value(w))).collect()
+            }
+        }
     }
 }
 
-/// PackBits until `out` has `len` bytes; the number that is missing when the segment ends before.
-fn unpack_bits(segment: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(), usize> {
-    let mut rest = segment;
-    while out.len() < len {
-        let room = len - out.len();
-        match rest {
-            [n @ 0..=127, tail @ ..] if tail.len() > usize::from(*n) => {
-                let (literal, tail) = tail.split_at(usize::from(*n) + 1);
-                out.extend(literal.iter().take(room));
-                rest = tail;
-            }
-            [n @ 129..=255, value, tail @ ..] => {
-                out.extend(std::iter::repeat_n(*value, (257 - usize::from(*n)).min(room)));
-                rest = tail;
-            }
-            [128, tail @ ..] => rest = tail,
-            _ => return Err(room),
-        }
+/// Sixteen bits of samples of four bytes, whose upper half comes first where a big endian file's words were swapped.
+fn halves(stored: &[u8], shift: u32, is_upper_first: bool) -> Vec<u8> {
+    let number = |w: &[u8]| match is_upper_first {
+        true => u32::from_le_bytes([w[2], w[3], w[0], w[1]]),
+        false => u32::from_le_bytes([w[0], w[1], w[2], w[3]]),
+    };
+    stored.chunks_exact(4).flat_map(|w| ((number(w) >> shift) as u16).to_le_bytes()).collect()
+}
+
+/// The upper part of samples of two bytes.
+fn narrowed(wide: &[u8], shift: u32) -> Vec<u8> {
+    wide.chunks_exact(2).map(|w| (u16::from_le_bytes([w[0], w[1]]) >> shift) as u8).collect()
+}
+
+/// Most bytes of a compressed frame.
+const CODED_BYTES_MAX: usize = 64 << 20;
+
+/// A frame's bytes out of a range, put right where they are stored in swapped pairs: a frame of an odd number of bytes
+/// begins in the middle of a pair.
+fn read_native(
+    layout: &FileLayout,
+    all: &Range<usize>,
+    from: usize,
+    len: usize,
+    is_swapped: bool,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let start = all.start + from;
+    if !is_swapped {
+        return layout.store.read(start..start + len, out);
     }
+    let even = from / 2 * 2;
+    let to = (from + len).next_multiple_of(2).min(all.len());
+    let mut pairs = Vec::new();
+    layout.store.read(all.start + even..all.start + to, &mut pairs)?;
+    let unswapped = pairs.chunks(2).flat_map(|word| word.iter().rev().copied());
+    out.extend(unswapped.skip(from - even).take(len));
     Ok(())
 }
 
-impl Photometric {
+/// How many bits a sample has, and where.
+struct Depth {
+    allocated: u32,
+    stored: u32,
+    high: u32,
+    is_signed: bool,
+}
+
+impl Depth {
     fn read(object: &InMemDicomObject) -> Result<Self> {
+        let allocated = match number(object, tags::BITS_ALLOCATED)? {
+            Some(n @ (8 | 16 | 32)) => n,
+            Some(n) => {
+                return Err(unsupported(format!(
+                    "Bits Allocated {}: expected [8, 16, 32], got {n}",
+                    tags::BITS_ALLOCATED
+                )));
+            }
+            None => return Err(missing(tags::BITS_ALLOCATED, "Bits Allocated")),
+        };
+        let stored = match number(object, tags::BITS_STORED)? {
+            Some(n) if (2..=allocated).contains(&n) => n,
+            Some(n) => {
+                let tag = tags::BITS_STORED;
+                return Err(unsupported(format!("Bits Stored {tag}: expected 2 to {allocated}, got {n}")));
+            }
+            None => return Err(missing(tags::BITS_STORED, "Bits Stored")),
+        };
+        let high = number(object, tags::HIGH_BIT)?.unwrap_or(stored - 1);
+        if !(stored - 1..allocated).contains(&high) {
+            let (tag, low, end) = (tags::HIGH_BIT, stored - 1, allocated - 1);
+            return Err(unsupported(format!("High Bit {tag}: expected {low} to {end}, got {high}")));
+        }
+        let is_signed = match number(object, tags::PIXEL_REPRESENTATION)?.unwrap_or(0) {
+            0 => false,
+            1 => true,
+            n => {
+                let tag = tags::PIXEL_REPRESENTATION;
+                return Err(unsupported(format!("Pixel Representation {tag}: expected 0 or 1, got {n}")));
+            }
+        };
+        Ok(Self { allocated, stored, high, is_signed })
+    }
+
+    /// Of samples of four bytes only the upper two that are stored are kept, or the lower two where they hold no more.
+    fn halved(self) -> Self {
+        let stored = self.stored.min(16);
+        Self { allocated: 16, stored, high: stored - 1, is_signed: self.is_signed }
+    }
+
+    /// Grey of every value: by the window where the samples have more than 8 bits and the file has one, else by their full
+    /// range (PS3.3 C.11.2.1.2.1). `None` where a value is its own grey.
+    fn tone(&self, object: &InMemDicomObject, is_inverted: bool) -> Option<Vec<u8>> {
+        if self.stored == 8 && self.allocated == 8 && !self.is_signed && !is_inverted {
+            return None;
+        }
+        let real = |tag| object.get(tag).and_then(|e| e.to_multi_float64().ok()).and_then(|v| v.first().copied());
+        let values = 1usize << self.stored;
+        let signed = |v: usize| {
+            let is_negative = self.is_signed && v >= values / 2;
+            v as f64 - if is_negative { values as f64 } else { 0.0 }
+        };
+        let low = if self.is_signed { -(values as f64) / 2.0 } else { 0.0 };
+        let (slope, intercept) =
+            (real(tags::RESCALE_SLOPE).unwrap_or(1.0), real(tags::RESCALE_INTERCEPT).unwrap_or(0.0));
+        let window = real(tags::WINDOW_CENTER).zip(real(tags::WINDOW_WIDTH));
+        let window = window.filter(|(c, w)| self.stored > 8 && c.is_finite() && w.is_finite() && *w >= 1.0);
+        let share = |v: usize| match window {
+            Some((_, 1.0)) => f64::from(u8::from(slope * signed(v) + intercept > window.map_or(0.0, |w| w.0) - 0.5)),
+            Some((centre, width)) => (slope * signed(v) + intercept - (centre - 0.5)) / (width - 1.0) + 0.5,
+            None => (signed(v) - low) / (values as f64 - 1.0),
+        };
+        let grey = |v: usize| {
+            let level = (255.0 * share(v)).round().clamp(0.0, 255.0) as u8;
+            if is_inverted { 255 - level } else { level }
+        };
+        // Bits above the stored ones are no part of the value.
+        let table = if self.allocated == 8 { 256 } else { 1 << 16 };
+        Some((0..table).map(|v| grey(v % values)).collect())
+    }
+}
+
+impl Photometric {
+    /// With whether grey is inverted.
+    fn read(object: &InMemDicomObject, samples: usize) -> Result<(Self, bool)> {
         let tag = tags::PHOTOMETRIC_INTERPRETATION;
         let text = object.get(tag).and_then(|e| e.to_str().ok()).unwrap_or_default();
-        match text.trim_end_matches([' ', '\0']) {
-            "MONOCHROME1" => Ok(Self::Monochrome1),
-            "MONOCHROME2" => Ok(Self::Monochrome2),
-            "RGB" => Ok(Self::Rgb),
-            "YBR_FULL" => Ok(Self::YbrFull),
-            "YBR_FULL_422" => Ok(Self::YbrFull422),
-            "PALETTE COLOR" => Ok(Self::Palette(Box::new(Palette::read(object)?))),
-            "" => Err(missing(tag, "Photometric Interpretation")),
-            other => Err(unsupported(format!(
-                "Photometric Interpretation {tag}: expected MONOCHROME1, MONOCHROME2, RGB, YBR_FULL, YBR_FULL_422 or \
-                 PALETTE COLOR, got {:.16}",
-                other.escape_default().to_string()
-            ))),
-        }
+        let meant = match text.trim_end_matches([' ', '\0']) {
+            "MONOCHROME1" => return Ok((Self::Monochrome, true)),
+            "MONOCHROME2" => Self::Monochrome,
+            "" if samples == 1 => Self::Monochrome,
+            // What is reversible or irreversible is undone by the decoder of the codestream.
+            "RGB" | "YBR_RCT" | "YBR_ICT" => Self::Rgb,
+            "YBR_FULL" => Self::Ybr,
+            "YBR_FULL_422" => Self::Ybr422,
+            "PALETTE COLOR" => Self::Palette(Box::new(Palette::read(object)?)),
+            "" => return Err(missing(tag, "Photometric Interpretation")),
+            other => {
+                return Err(unsupported(format!(
+                    "Photometric Interpretation {tag}: expected MONOCHROME1, MONOCHROME2, RGB, YBR_FULL, YBR_FULL_422, \
+                     YBR_RCT, YBR_ICT or PALETTE COLOR, got {:.16}",
+                    other.escape_default().to_string()
+                )));
+            }
+        };
+        Ok((meant, false))
     }
 
     fn samples(&self) -> usize {
         match self {
-            Self::Monochrome1 | Self::Monochrome2 | Self::Palette(_) => 1,
-            Self::Rgb | Self::YbrFull | Self::YbrFull422 => 3,
+            Self::Monochrome | Self::Palette(_) => 1,
+            Self::Rgb | Self::Ybr | Self::Ybr422 => 3,
         }
     }
-
-    /// The same with chroma for every pixel, as it is after decompression.
-    fn full_chroma(&self) -> &Self {
-        match self {
-            Self::YbrFull422 => &Self::YbrFull,
-            other => other,
-        }
-    }
-
-    /// Appends a frame, grey or RGB.
-    fn convert(&self, frame: &[u8], order: Order, columns: u32, out: &mut Vec<u8>) {
-        match self {
-            Self::Monochrome1 => out.extend(frame.iter().map(|v| 255 - v)),
-            Self::Monochrome2 => out.extend_from_slice(frame),
-            Self::Palette(palette) => out.extend(frame.iter().flat_map(|&v| palette.rgb[usize::from(v)])),
-            Self::Rgb => each_pixel(frame, order, columns, |rgb| out.extend(rgb)),
-            Self::YbrFull | Self::YbrFull422 => each_pixel(frame, order, columns, |ybr| out.extend(rgb_of_ybr(ybr))),
-        }
-    }
-}
-
-fn each_pixel(frame: &[u8], order: Order, columns: u32, mut take: impl FnMut([u8; 3])) {
-    match order {
-        Order::Interleaved => frame.chunks_exact(3).for_each(|p| take([p[0], p[1], p[2]])),
-        Order::Planar => {
-            let n = frame.len() / 3;
-            (0..n).for_each(|i| take([frame[i], frame[n + i], frame[2 * n + i]]));
-        }
-        Order::Paired => {
-            for row in frame.chunks_exact(2 * columns as usize) {
-                for pair in row.chunks_exact(4) {
-                    take([pair[0], pair[2], pair[3]]);
-                    take([pair[1], pair[2], pair[3]]);
-                }
-            }
-        }
-    }
-}
-
-/// The inverse of the full-range YCbCr of PS3.3 C.7.6.3.1.2 (ITU-R BT.601), rounded to nearest.
-fn rgb_of_ybr([y, b, r]: [u8; 3]) -> [u8; 3] {
-    let (y, b, r) = (f64::from(y), f64::from(b) - 128.0, f64::from(r) - 128.0);
-    let green = y - (0.114 * 1.772 * b + 0.299 * 1.402 * r) / 0.587;
-    [y + 1.402 * r, green, y + 1.772 * b].map(|v| v.round().clamp(0.0, 255.0) as u8)
-}
-
-/// The colour of every stored value, PS3.3 C.7.6.3.1.5 and C.7.6.3.1.6.
-#[derive(Clone, Debug, PartialEq)]
-struct Palette {
-    rgb: [[u8; 3]; 256],
-}
-
-impl Palette {
-    fn read(object: &InMemDicomObject) -> Result<Self> {
-        let mut rgb = [[0; 3]; 256];
-        for (channel, (descriptor, values)) in [
-            (tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA),
-            (tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA),
-            (tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let table = palette_channel(object, descriptor, values)?;
-            rgb.iter_mut().zip(table).for_each(|(colour, v)| colour[channel] = v);
-        }
-        Ok(Self { rgb })
-    }
-}
-
-fn palette_channel(object: &InMemDicomObject, descriptor: Tag, values: Tag) -> Result<[u8; 256]> {
-    let corrupt = |tag: Tag, what: &str| Error::new(ErrorKind::Format, format!("palette {tag}: {what}"));
-    let described = object.get(descriptor).and_then(|e| e.to_multi_int::<i32>().ok()).unwrap_or_default();
-    let &[entries, first, bits @ (8 | 16)] = described.as_slice() else {
-        return Err(corrupt(descriptor, "expected entries, first value and 8 or 16 bits, got something else"));
-    };
-    let entries = if entries == 0 { 65536 } else { usize::from(entries as u16) };
-    let stored = object.get(values).and_then(|e| e.value().primitive());
-    let mut bytes: Vec<u8> = match stored {
-        Some(PrimitiveValue::U16(words)) => words.iter().flat_map(|w| w.to_le_bytes()).collect(),
-        Some(PrimitiveValue::U8(bytes)) => bytes.to_vec(),
-        _ => return Err(corrupt(values, "expected a table, got none")),
-    };
-    if bytes.len() >= 2 * entries {
-        bytes = bytes.chunks_exact(2).map(|w| if bits == 16 { w[1] } else { w[0] }).collect();
-    } else if bits == 16 || bytes.len() < entries {
-        return Err(corrupt(values, &format!("expected {entries} entries of {bits} bits, got {} bytes", bytes.len())));
-    }
-    Ok(std::array::from_fn(|stored| {
-        let entry = (stored as i64 - i64::from(first)).clamp(0, entries as i64 - 1);
-        bytes[entry as usize]
-    }))
-}
-
-fn joined(file: &[u8], parts: &[Range<usize>]) -> Vec<u8> {
-    parts.iter().flat_map(|p| &file[p.clone()]).copied().collect()
 }
 
 /// A whole number >= 0; `None` when the element is absent or empty.
-fn number(object: &InMemDicomObject, tag: Tag) -> Result<Option<u32>> {
+pub(super) fn number(object: &InMemDicomObject, tag: Tag) -> Result<Option<u32>> {
     match object.get(tag) {
         None => Ok(None),
         Some(e) if e.is_empty() => Ok(None),
+        Some(e) if matches!(e.value().primitive(), Some(PrimitiveValue::Strs(_) | PrimitiveValue::Str(_))) => {
+            let text = e.to_str().unwrap_or_default();
+            match text.split('\\').next().unwrap_or_default().trim_matches([' ', '\0']) {
+                "" => Ok(None),
+                first => first.parse().map(Some).map_err(|_| not_whole(tag)),
+            }
+        }
         Some(e) => match e.to_int::<i64>().map(u32::try_from) {
             Ok(Ok(n)) => Ok(Some(n)),
-            _ => Err(Error::new(ErrorKind::Format, format!("{tag}: expected a whole number, got something else"))),
+            _ => Err(not_whole(tag)),
         },
     }
 }
 
-fn expect(object: &InMemDicomObject, tag: Tag, name: &str, allowed: &[u32]) -> Result<u32> {
-    match number(object, tag)? {
-        Some(n) if allowed.contains(&n) => Ok(n),
-        Some(n) => Err(unsupported(format!("{name} {tag}: expected {allowed:?}, got {n}"))),
-        None => Err(missing(tag, name)),
-    }
+fn not_whole(tag: Tag) -> Error {
+    Error::new(ErrorKind::Format, format!("{tag}: expected a whole number, got something else"))
 }
 
 fn missing(tag: Tag, name: &str) -> Error {
@@ -463,35 +522,4 @@ fn missing(tag: Tag, name: &str) -> Error {
 
 fn unsupported(message: String) -> Error {
     Error::new(ErrorKind::Unsupported, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ybr_primaries_become_rgb() {
-        for (ybr, rgb) in [
-            ([0, 128, 128], [0, 0, 0]),
-            ([255, 128, 128], [255, 255, 255]),
-            ([100, 128, 128], [100, 100, 100]),
-            ([76, 85, 255], [254, 0, 0]),
-            ([150, 44, 21], [0, 255, 1]),
-            ([29, 255, 107], [0, 0, 254]),
-        ] {
-            assert_eq!(rgb_of_ybr(ybr), rgb, "{ybr:?}");
-        }
-    }
-
-    #[test]
-    fn packed_bits_are_literals_runs_and_no_ops() {
-        let mut out = Vec::new();
-        assert_eq!(unpack_bits(&[2, 7, 8, 9, 128, 254, 5, 0, 1], 7, &mut out), Ok(()));
-        assert_eq!(out, [7, 8, 9, 5, 5, 5, 1]);
-        out.clear();
-        assert_eq!(unpack_bits(&[2, 7, 8], 3, &mut out), Err(3));
-        out.clear();
-        assert_eq!(unpack_bits(&[200, 9], 4, &mut out), Ok(()), "a run may reach beyond the last pixel");
-        assert_eq!(out, [9; 4]);
-    }
 }

@@ -1,4 +1,4 @@
-//! Which part of a picture shows tissue and how large its pixels are: the Sequence of Ultrasound Regions (PS3.3 C.8.5.5).
+//! Which parts of a picture show what and how large their pixels are: the Sequence of Ultrasound Regions (PS3.3 C.8.5.5).
 //!
 //! Scanners write the sequence, and archives that resize pictures forget to adjust it. So nothing of it is believed as
 //! soon as one of its boxes reaches beyond the picture, and a scale is claimed only where everything fits.
@@ -9,6 +9,7 @@ use dicom_object::InMemDicomObject;
 
 use crate::frame::{ImageRegion, PixelScale, RegionContent, ScaleSource};
 use crate::geometry::{Image, Rect};
+use crate::region::{FrameRegion, REGIONS_MAX, Regions};
 use crate::units::Millimetres;
 
 /// Extents of a plausible scan, mm: from a small-parts probe's near field to twice the deepest abdominal setting.
@@ -16,52 +17,124 @@ const EXTENT_MM: std::ops::RangeInclusive<f64> = 5.0..=600.0;
 /// Largest plausible ratio of a pixel's sides.
 const ASPECT_MAX: f64 = 5.0;
 const UNIT_CENTIMETRE: u16 = 3;
+/// Share by which deltas of tissue and flow may differ: they are written with few digits.
+const SCALE_TOLERANCE: f32 = 0.01;
 
 /// What the sequence says about a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegionReading {
-    /// The part to outline in, and what it holds; the whole picture where the sequence cannot be used.
-    pub region: ImageRegion,
-    /// Size of that part's pixels, or why there is none.
-    pub scale: Result<PixelScale, String>,
+    /// What is where; the whole picture alone where the sequence cannot be used.
+    pub regions: Regions,
+    /// Why a region's pixels have no size, for each region that tissue may be shown in.
+    pub refused: Vec<(Rect<Image>, String)>,
 }
 
-/// Reads the sequence of a picture of `columns` x `rows` px.
-pub fn read(object: &InMemDicomObject, columns: u32, rows: u32) -> RegionReading {
+impl RegionReading {
+    /// Takes every scale away, for a reason.
+    pub fn withdraw_scales(&mut self, reason: &str) {
+        self.regions = self.regions.without_scales();
+        let tissue = self.regions.iter().filter(|r| r.content.is_segmentable());
+        self.refused = tissue.map(|r| (r.rect, reason.to_owned())).collect();
+    }
+}
+
+/// Reads the sequence of a picture of `columns` x `rows` px; `has_colour` tells whether grey and flow can be told apart.
+pub fn read(object: &InMemDicomObject, columns: u32, rows: u32, has_colour: bool) -> RegionReading {
     let whole = Rect::new(0.0, 0.0, columns as f32, rows as f32);
     let items = object.get(tags::SEQUENCE_OF_ULTRASOUND_REGIONS).and_then(|e| e.items()).unwrap_or_default();
     let regions: Vec<Region> = items.iter().map(Region::read).collect();
-    let refused = |content, reason: &str| RegionReading {
-        region: ImageRegion { rect: whole, content },
-        scale: Err(reason.to_owned()),
+    let refused = |content, reason: String| RegionReading {
+        regions: Regions::one(ImageRegion { rect: whole, content }),
+        refused: vec![(whole, reason)],
     };
     if regions.is_empty() {
-        return refused(RegionContent::Unknown, "the file has no Sequence of Ultrasound Regions (0018,6011)");
+        let reason = "the file has no Sequence of Ultrasound Regions (0018,6011)";
+        return refused(RegionContent::Unknown, reason.to_owned());
     }
-    let Some(chosen) = choose(&regions) else {
-        let has_trace = regions.iter().any(|r| r.shows == Shows::Trace);
+    let images: Vec<&Region> = regions.iter().filter(|r| r.is_image()).collect();
+    if images.is_empty() {
+        let has_trace = regions.iter().any(|r| matches!(r.shows, Shows::Trace(_)));
         let content = if has_trace { RegionContent::Trace } else { RegionContent::Unknown };
-        return refused(content, "no region of the file is a two-dimensional image");
-    };
-    let has_flow = regions.iter().any(|r| r.shows == Shows::Flow && r.overlaps(chosen));
-    let content = match chosen.shows {
-        Shows::Tissue if !has_flow => RegionContent::BMode,
-        Shows::Tissue | Shows::Flow => RegionContent::ColourDoppler,
-        Shows::OtherImage | Shows::Trace | Shows::Furniture => RegionContent::Unknown,
-    };
-    if let Some(reason) = regions.iter().find_map(|r| r.reach_beyond(columns, rows)) {
-        return refused(content, &reason);
+        return refused(content, "no region of the file is a two-dimensional image".to_owned());
     }
-    match chosen.rect(columns, rows) {
-        Ok(rect) => RegionReading { region: ImageRegion { rect, content }, scale: chosen.scale(&rect) },
-        Err(reason) => refused(content, &reason),
+    let content = |r: &Region| content_of(r, &regions, has_colour);
+    let chief = content(largest(&images));
+    if let Some(reason) = regions.iter().find_map(|r| r.reach_beyond(columns, rows)) {
+        return refused(chief, reason);
+    }
+    if let Some(reason) = images.iter().find_map(|r| r.rect(columns, rows).err()) {
+        return refused(chief, reason);
+    }
+    let (mut parts, mut without) = (Vec::new(), Vec::new());
+    for region in regions.iter().filter(|r| !is_part_of_another(r, &regions)) {
+        // Of bars and traces without a place there is nothing to keep prompts from.
+        let Ok(rect) = region.rect(columns, rows) else { continue };
+        let scale = region.scale(&rect).and_then(|s| same_as_others(s, region, &regions));
+        if let (true, Err(reason)) = (region.is_image(), &scale) {
+            without.push((rect, reason.clone()));
+        }
+        let (content, is_low_priority) = (content(region), region.is_low_priority);
+        parts.push(FrameRegion { rect, content, scale: scale.ok(), is_low_priority });
+    }
+    let images: Vec<FrameRegion> = parts.iter().copied().filter(|p| p.content.is_segmentable()).collect();
+    if parts.len() > REGIONS_MAX {
+        // What lies beside every image is rim to prompts anyway.
+        parts.retain(|p| images.iter().any(|i| i == p || i.rect.intersect(&p.rect).is_some()));
+    }
+    match Regions::new(&parts) {
+        Some(regions) => RegionReading { regions, refused: without },
+        None => refused(chief, format!("the file has more than {REGIONS_MAX} regions that overlap: {}", parts.len())),
     }
 }
 
 /// The largest tissue image; without one the largest colour flow image, then the largest other image.
-fn choose(regions: &[Region]) -> Option<&Region> {
-    let largest = |shows| regions.iter().filter(|r| r.shows == shows).max_by_key(|r| r.area());
-    largest(Shows::Tissue).or_else(|| largest(Shows::Flow)).or_else(|| largest(Shows::OtherImage))
+fn largest<'a>(images: &[&'a Region]) -> &'a Region {
+    let rank = |r: &Region| match r.shows {
+        Shows::Tissue => 2,
+        Shows::Flow => 1,
+        _ => 0,
+    };
+    images.iter().copied().max_by_key(|r| (rank(r), r.area())).unwrap_or(images[0])
+}
+
+fn content_of(region: &Region, all: &[Region], has_colour: bool) -> RegionContent {
+    let has_flow = || all.iter().any(|r| r.shows == Shows::Flow && r.overlaps(region));
+    match region.shows {
+        Shows::Tissue if !has_flow() => RegionContent::BMode,
+        Shows::Tissue | Shows::Flow if has_colour => RegionContent::BModeWithColour,
+        Shows::Tissue | Shows::Flow => RegionContent::ColourDoppler,
+        Shows::OtherImage => RegionContent::Unknown,
+        Shows::Trace(content) => content,
+        Shows::Furniture => RegionContent::Furniture,
+    }
+}
+
+/// Whether a region is no picture of its own: flow within a tissue image, and an image of no type around a typed one.
+fn is_part_of_another(region: &Region, all: &[Region]) -> bool {
+    match region.shows {
+        Shows::Flow => all.iter().any(|r| r.shows == Shows::Tissue && r.holds(region)),
+        Shows::OtherImage => all.iter().any(|r| matches!(r.shows, Shows::Tissue | Shows::Flow) && region.holds(r)),
+        _ => false,
+    }
+}
+
+/// The scale of an image, unless flow over a tissue image, or another image in the very same place, says that the pixels are
+/// of another size.
+fn same_as_others(scale: PixelScale, region: &Region, all: &[Region]) -> Result<PixelScale, String> {
+    let differs = |a: f32, b: f32| (a - b).abs() > SCALE_TOLERANCE * a.max(b);
+    let is_here = |r: &Region| match (r.shows, region.shows) {
+        (Shows::Flow, Shows::Tissue) => r.overlaps(region),
+        _ => r.is_image() && r.corners == region.corners,
+    };
+    for other in all.iter().filter(|r| is_here(r)) {
+        let [Some(x_cm), Some(y_cm)] = other.deltas_cm else { continue };
+        let (x, y) = scale.mm_per_px();
+        let is_length = other.units == [Some(UNIT_CENTIMETRE); 2];
+        if is_length && (differs(x, 10.0 * x_cm.abs() as f32) || differs(y, 10.0 * y_cm.abs() as f32)) {
+            return Err("regions in the same place are of different scales".to_owned());
+        }
+    }
+    Ok(scale)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +143,7 @@ enum Shows {
     Flow,
     /// Two-dimensional, but of no type that says tissue.
     OtherImage,
-    Trace,
+    Trace(RegionContent),
     /// Grey bars, colour bars and graphics.
     Furniture,
 }
@@ -82,6 +155,8 @@ struct Region {
     corners: Option<[u32; 4]>,
     units: [Option<u16>; 2],
     deltas_cm: [Option<f64>; 2],
+    /// Region Flags (0018,6016), bit 0 (PS3.3 C.8.5.5.1.3).
+    is_low_priority: bool,
 }
 
 impl Region {
@@ -103,6 +178,19 @@ impl Region {
             },
             units: [code(tags::PHYSICAL_UNITS_X_DIRECTION), code(tags::PHYSICAL_UNITS_Y_DIRECTION)],
             deltas_cm: [real(tags::PHYSICAL_DELTA_X), real(tags::PHYSICAL_DELTA_Y)],
+            is_low_priority: whole(tags::REGION_FLAGS).is_some_and(|flags| flags & 1 == 1),
+        }
+    }
+
+    fn is_image(&self) -> bool {
+        matches!(self.shows, Shows::Tissue | Shows::Flow | Shows::OtherImage)
+    }
+
+    /// Whether the other's box lies within this one's.
+    fn holds(&self, other: &Self) -> bool {
+        match (self.corners, other.corners) {
+            (Some([x0, y0, x1, y1]), Some([ox0, oy0, ox1, oy1])) => x0 <= ox0 && y0 <= oy0 && ox1 <= x1 && oy1 <= y1,
+            _ => false,
         }
     }
 
@@ -170,10 +258,13 @@ impl Region {
 fn shows(format: Option<u16>, data_type: Option<u16>) -> Shows {
     match (format, data_type) {
         (Some(5), _) | (_, Some(0xD | 0xE)) => Shows::Furniture,
-        (Some(2..=4), _) => Shows::Trace,
+        (Some(2), _) => Shows::Trace(RegionContent::MMode),
+        (Some(3), _) => Shows::Trace(RegionContent::Spectrum),
+        (Some(4), _) => Shows::Trace(RegionContent::Trace),
         (Some(1), Some(1)) => Shows::Tissue,
         (Some(1), Some(2)) => Shows::Flow,
-        (_, Some(3..=0xC | 0x10..=0x12)) => Shows::Trace,
+        (_, Some(3 | 4)) => Shows::Trace(RegionContent::Spectrum),
+        (_, Some(5..=0xC | 0x10..=0x12)) => Shows::Trace(RegionContent::Trace),
         _ => Shows::OtherImage,
     }
 }
@@ -189,9 +280,10 @@ mod tests {
             (Some(1), Some(2), Shows::Flow),
             (Some(1), Some(0xF), Shows::OtherImage),
             (Some(1), None, Shows::OtherImage),
-            (Some(2), Some(1), Shows::Trace),
-            (Some(3), Some(3), Shows::Trace),
-            (Some(4), Some(0xA), Shows::Trace),
+            (Some(2), Some(1), Shows::Trace(RegionContent::MMode)),
+            (Some(3), Some(3), Shows::Trace(RegionContent::Spectrum)),
+            (None, Some(4), Shows::Trace(RegionContent::Spectrum)),
+            (Some(4), Some(0xA), Shows::Trace(RegionContent::Trace)),
             (Some(5), Some(0), Shows::Furniture),
             (Some(1), Some(0xE), Shows::Furniture),
             (None, None, Shows::OtherImage),
@@ -201,7 +293,13 @@ mod tests {
     }
 
     fn tissue(corners: [u32; 4], deltas_cm: [f64; 2]) -> Region {
-        Region { shows: Shows::Tissue, corners: Some(corners), units: [Some(3); 2], deltas_cm: deltas_cm.map(Some) }
+        Region {
+            shows: Shows::Tissue,
+            corners: Some(corners),
+            units: [Some(3); 2],
+            deltas_cm: deltas_cm.map(Some),
+            is_low_priority: false,
+        }
     }
 
     #[test]
