@@ -15,6 +15,7 @@ use sonotap::measure::{Measurements, measure};
 use sonotap::model::ModelSpec;
 use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
 use sonotap::overlay::still::{Caption, still};
+use sonotap::preset::Preset;
 use sonotap::prompt::Polarity;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::{FrameSource, Next, images};
@@ -33,7 +34,11 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     let (frame, scale_refused) = open(&arguments.image)?;
     check_prompts(&prompts, &frame)?;
     let previous_mask = arguments.prev.as_deref().map(|path| mask_of_size(path, &frame)).transpose()?;
-    let options = LookOptions { target_crop: !arguments.whole_frame, ..LookOptions::default() };
+    if let Some(name) = &arguments.preset {
+        prompts.expected = Preset::find(name)?.expected(frame.scale.as_ref());
+    }
+    let closer = !arguments.whole_frame;
+    let options = LookOptions { target_crop: closer, survey: closer, ..LookOptions::default() };
     let model = assets::load_model(arguments.model.as_deref())?;
     let mut looker = Looker::new(Box::new(model.segmenter), options);
     prompts.previous = previous_mask.map(|mask| previous(&mask, &frame, looker.spec()));

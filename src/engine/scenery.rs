@@ -1,9 +1,12 @@
 //! The scene of the shown frame, made anew in the same buffers.
 
+use std::sync::Arc;
+
 use super::object::{AgeLimits, Phase, TrackedObject};
 use crate::contour::{Outline, Tracer};
 use crate::frame::Frame;
 use crate::measure::Measurer;
+use crate::preset::Preset;
 use crate::prompt::PromptShape;
 use crate::scene::{
     CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal, Tool,
@@ -25,6 +28,7 @@ pub(super) struct Stage<'a> {
     pub live_tick: u64,
     pub model_fails: bool,
     pub is_hot: bool,
+    pub preset: Option<&'a Arc<Preset>>,
 }
 
 /// The scene and what is needed to make it.
@@ -47,6 +51,7 @@ impl Scenery {
                 objects: Vec::with_capacity(ObjectId::MAX),
                 tool: Tool::default(),
                 fill: FillLevel::default(),
+                preset: None,
                 can_undo: false,
                 can_redo: false,
                 rubber_band: None,
@@ -75,6 +80,7 @@ impl Scenery {
         scene.is_hot = stage.is_hot;
         scene.tool = session.tool();
         scene.fill = session.fill();
+        scene.preset = stage.preset.cloned();
         scene.can_undo = session.prompts().can_undo();
         scene.can_redo = session.prompts().can_redo();
         scene.rubber_band = session.rubber_band();

@@ -13,6 +13,11 @@
 //! 5. *Sanity.* What is not a mask is an outcome of its own, [`Implausible`], never an outline.
 //!
 //! A frame that was encoded last in the same view is not encoded again.
+//!
+//! A model whose scores of several views compare ([`ModelSpec::compares_views`]) is asked for a lone click in all of them:
+//! [`survey`].
+
+pub(crate) mod survey;
 
 use std::time::Instant;
 
@@ -24,6 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{Image, ModelView, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
+use crate::preset::ExpectedSize;
 use crate::prompt::Polarity;
 use crate::units::{FrameId, Nanos, ObjectId, Score};
 
@@ -45,6 +51,10 @@ pub struct LookPrompts {
     pub is_independent: bool,
     /// For a lone click: which of its candidates, 0 the best predicted; counted on from the last to the first.
     pub candidate: u8,
+    /// Outlines of the lone click that were shown already, as they lie on this frame: the candidates after them differ.
+    pub passed: Vec<LogitGrid>,
+    /// For a lone click at several scales: sizes that are expected; others come later.
+    pub expected: Option<ExpectedSize>,
 }
 
 /// Which rules are in force; all, unless an evaluation switches one off.
@@ -56,11 +66,13 @@ pub struct LookOptions {
     pub correct_clicks: bool,
     /// Ask again without the previous mask when the newest click is clearly contradicted.
     pub retry_without_previous: bool,
+    /// See a lone click at several scales, if the model's scores of several views compare.
+    pub survey: bool,
 }
 
 impl Default for LookOptions {
     fn default() -> Self {
-        Self { target_crop: true, correct_clicks: true, retry_without_previous: true }
+        Self { target_crop: true, correct_clicks: true, retry_without_previous: true, survey: true }
     }
 }
 
@@ -190,6 +202,7 @@ pub struct Looker {
     decoded_first: Decoded,
     cell_clicks: Vec<CellClick>,
     scratch: CorrectScratch,
+    found: survey::Found,
 }
 
 impl Looker {
@@ -206,12 +219,18 @@ impl Looker {
             decoded_first: Decoded::default(),
             cell_clicks: Vec::new(),
             scratch: CorrectScratch::default(),
+            found: survey::Found::default(),
         }
     }
 
     /// What the model takes and gives.
     pub fn spec(&self) -> ModelSpec {
         self.spec
+    }
+
+    /// Whether a lone click is seen at several scales.
+    pub fn surveys(&self) -> bool {
+        self.spec.compares_views && self.options.survey
     }
 
     /// The rules in force.
@@ -235,17 +254,19 @@ impl Looker {
         self.crop = None;
     }
 
-    /// All masks of the last decode, in the view in which they were made; the one shown as clicks corrected it. For an
-    /// evaluation that asks what the best choice would have been.
+    /// What the last look could have shown: all masks of the last decode, in the view in which they were made, the one shown as
+    /// clicks corrected it; of a survey the distinct outlines that taps go through. For an evaluation that asks what the best
+    /// choice would have been.
     pub fn last_masks(&self) -> impl Iterator<Item = LogitGrid> + '_ {
         let cells = self.spec.mask_cells;
-        let masks = self.encoded.map(|(_, view)| {
+        let is_decode = self.found.is_empty();
+        let masks = self.encoded.filter(|_| is_decode).map(|(_, view)| {
             self.decoded
                 .masks
                 .chunks_exact(cells * cells)
                 .filter_map(move |values| LogitGrid::from_values(cells, view, values.to_vec()))
         });
-        masks.into_iter().flatten()
+        masks.into_iter().flatten().chain(self.found.distinct())
     }
 
     /// Looks at `frame` for every object and writes their parts into `out`, in their order; its buffers are reused.
@@ -258,7 +279,11 @@ impl Looker {
     /// And the model's own errors. After an error `out` is of no use.
     pub fn look(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
         let (task, mut report) = self.begin(frame, objects, out)?;
-        if !self.options.target_crop {
+        if let [object] = objects
+            && self.is_surveyed(object)
+        {
+            self.survey(&task, object, &mut out[0], &mut report)?;
+        } else if !self.options.target_crop {
             self.pass(&task, &task.bounds, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
         } else if !objects.is_empty() {
             let crop = self.first_answers(&task, out, &mut report)?;
@@ -294,6 +319,7 @@ impl Looker {
         check(frame, objects)?;
         let task = Task { frame, bounds: bounds(frame, objects), objects };
         let view = ModelView::new(task.bounds, self.spec.side);
+        self.found.clear();
         self.prepare(objects.len(), view, out);
         if frame.id == FrameId(0) {
             self.encoded = None;

@@ -201,6 +201,10 @@ pub struct Manifest {
     pub excluded_use: String,
     /// Logit above which a cell is inside; 0, as masks are grids of logits.
     pub mask_threshold: f32,
+    /// Whether predicted IoUs were trained as those with the whole object, also beyond the view: then outlines of several
+    /// views of one click are compared by them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compares_views: bool,
     /// How an image becomes the encoder's input.
     pub input: InputSpec,
     /// The graph that looks at a frame.
@@ -261,6 +265,7 @@ impl Manifest {
             masks: masks.and_then(|t| t.fixed(1)).unwrap_or(0),
             pixel_channels: pixels.and_then(|t| t.fixed(1)).unwrap_or(0),
             first_candidate: usize::from(self.kind == Kind::SamOfficial),
+            compares_views: self.compares_views,
         }
     }
 

@@ -38,6 +38,8 @@ pub struct ModelSpec {
     pub pixel_channels: usize,
     /// First of the masks that a lone click chooses from: 0, or 1 for a model whose mask 0 is not made for a lone click.
     pub first_candidate: usize,
+    /// Whether predicted IoUs are those with the whole object, also beyond the view, so that answers of several views compare.
+    pub compares_views: bool,
 }
 
 /// What a decode is asked, in model space.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{CameraProfile, DisplayProfile, HeatProfile, ImageProfile, Profile, TouchProfile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::preset::Preset;
 
 impl Profile {
     /// What is wrong with it.
@@ -18,6 +19,9 @@ impl Profile {
         check_display(&self.display)?;
         if let Some(touch) = &self.touch {
             check_touch(touch)?;
+        }
+        if let Some(name) = &self.model.preset {
+            Preset::find(name).map_err(|e| e.within("model"))?;
         }
         if let Some(ms) = self.live.deadline_ms {
             within("live.deadline-ms", ms, 0.1..=60_000.0)?;

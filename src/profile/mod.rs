@@ -23,7 +23,7 @@
 //! | `[image]` | what its pictures show: region, keep-outs, scale, mirror |
 //! | `[display]` | which screen, its rotation and resolution |
 //! | `[touch]` | which panel, how it lies on the screen, what counts as a touch |
-//! | `[model]`, `[live]`, `[heat]` | model folder, deadline, what to do when it gets hot |
+//! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, what to do when it gets hot |
 
 mod check;
 mod read;
@@ -247,6 +247,8 @@ impl Default for TouchProfile {
 pub struct ModelProfile {
     /// Its folder; the bundled one by default.
     pub folder: Option<PathBuf>,
+    /// What is about to be outlined: a preset of the box, or a file ([`crate::preset`]).
+    pub preset: Option<String>,
 }
 
 /// The live path.

@@ -10,8 +10,8 @@ use burn::tensor::Device;
 
 use super::checkpoint;
 use super::config::{Intent, TrainConfig};
-use super::net::Network;
 use super::net::parameters::Parameters;
+use super::net::{Network, Tensors};
 use super::ops::MASKS;
 use super::picture::SIDE;
 use super::segmenter::TrainedSegmenter;
@@ -92,6 +92,11 @@ impl Weights {
         })
     }
 
+    /// All values, by name.
+    pub fn numbers(&self) -> Tensors {
+        self.parameters.to_host()
+    }
+
     /// The network with these weights as the live path's segmenter.
     pub fn segmenter(&self) -> TrainedSegmenter {
         TrainedSegmenter::new(self.network.clone(), self.parameters.clone())
@@ -144,6 +149,7 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
             "diagnosis, therapy, anything on patients without an assessment of one's own; volumes, Doppler, traces"
                 .into(),
         mask_threshold: 0.0,
+        compares_views: weights.config.stage.iter().any(|s| s.tasks.near > 0.0),
         input: InputSpec { side: SIDE, mean: vec![0.0], std: vec![255.0] },
         encoder: graph(encoder, image.to_vec(), seen),
         decoder: graph(decoder, asked, told),

@@ -1,0 +1,188 @@
+//! A lone click at several scales: one tap does not say whether it means the nodule, the lobe or the neck.
+//!
+//! The click is seen in the whole image region and in closer squares around it. All masks of all views are candidates,
+//! ranked by their predicted IoU with the whole object; a candidate counts as another outline when its IoU with each one
+//! before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out. A mask that fills its view is none: the object goes on, nobody knows where.
+//!
+//! Each view costs an encode. This is for a tap, not for each frame.
+
+use super::{Implausible, LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
+use crate::error::Result;
+use crate::geometry::{Image, ModelView, Point, Rect};
+use crate::mask::LogitGrid;
+use crate::model::views::square_around;
+use crate::preset::ExpectedSize;
+use crate::prompt::{Polarity, PromptSet};
+use crate::track::carry::area_px;
+use crate::units::Score;
+
+/// Sides of the closer views, part of the image region's longer side.
+const SIDES: [f32; 4] = [0.7, 0.47, 0.33, 0.22];
+/// Shortest side of a view, image px: below it there is nothing more to see.
+const SIDE_MIN_PX: f32 = 48.0;
+/// IoU from which on two outlines count as the same.
+pub(crate) const DISTINCT: f32 = 0.7;
+/// By how much an outline of an unexpected size ranks lower, in units of IoU.
+const UNEXPECTED: f32 = 0.2;
+/// Places along a side on which two masks are compared.
+const COMPARED: usize = 64;
+
+/// Candidates of a survey; buffers are reused.
+#[derive(Default)]
+pub(super) struct Found {
+    all: Vec<Candidate>,
+    len: usize,
+    /// Those that taps go through, best first.
+    distinct: Vec<LogitGrid>,
+}
+
+struct Candidate {
+    grid: LogitGrid,
+    score: Score,
+    area_px: f32,
+    bounds: Rect<Image>,
+}
+
+impl Found {
+    fn push(&mut self, score: Score, values: &[f32], cells: usize, view: ModelView) {
+        if self.all.len() == self.len {
+            let grid = LogitGrid::background(0, view);
+            self.all.push(Candidate { grid, score, area_px: 0.0, bounds: *view.crop() });
+        }
+        let candidate = &mut self.all[self.len];
+        candidate.grid.reset(cells, view);
+        candidate.grid.values_mut().copy_from_slice(values);
+        candidate.score = score;
+        candidate.area_px = area_px(&candidate.grid);
+        let Some(bounds) = candidate.grid.inside_bounds() else { return };
+        candidate.bounds = bounds;
+        self.len += 1;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+        self.distinct.clear();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.distinct.is_empty()
+    }
+
+    pub(super) fn distinct(&self) -> impl Iterator<Item = LogitGrid> + '_ {
+        self.distinct.iter().cloned()
+    }
+
+    /// Best first; of equals the one of the wider view.
+    fn ranked(&self, expected: Option<&ExpectedSize>) -> Vec<&Candidate> {
+        let worth = |c: &Candidate| match expected {
+            Some(size) if !size.fits(&c.bounds) => c.score.get() - UNEXPECTED,
+            _ => c.score.get(),
+        };
+        let mut ranked: Vec<&Candidate> = self.all[..self.len].iter().collect();
+        ranked.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+        ranked
+    }
+}
+
+impl Looker {
+    /// Whether an object is asked at several scales: a lone positive click without an outline.
+    pub(super) fn is_surveyed(&self, object: &LookPrompts) -> bool {
+        let is_lone = matches!(object.clicks.as_slice(), [(_, Polarity::Positive)]) && object.boxed.is_none();
+        let has_outline = object.previous.as_ref().is_some_and(|p| p.inside_bounds().is_some());
+        self.surveys() && is_lone && !has_outline
+    }
+
+    /// Answers a lone click from all views.
+    pub(super) fn survey(
+        &mut self,
+        task: &Task,
+        object: &LookPrompts,
+        out: &mut ObjectLook,
+        report: &mut LookReport,
+    ) -> Result<()> {
+        self.crop = None;
+        let at = object.clicks[0].0;
+        let longest = task.bounds.width().max(task.bounds.height());
+        let sides = SIDES.map(|s| s * longest).into_iter().filter(|s| *s >= SIDE_MIN_PX);
+        let squares = sides.map(|side| square_around(at, side, &task.bounds));
+        for crop in std::iter::once(task.bounds).chain(squares) {
+            let view = ModelView::new(crop, self.spec.side);
+            self.ask(object, &view, None);
+            self.encode(task.frame, &view, report)?;
+            self.decode(report)?;
+            if let Err(why) = self.chosen(0) {
+                out.outcome = LookOutcome::Implausible(why);
+                return Ok(());
+            }
+            for mask in self.spec.first_candidate..self.spec.masks {
+                if let Ok(score) = self.finish(mask, &view, true) {
+                    let (cells, n) = (self.spec.mask_cells, self.spec.mask_cells.pow(2));
+                    self.found.push(score, &self.decoded.masks[mask * n..][..n], cells, view);
+                }
+            }
+        }
+        let ranked = self.found.ranked(object.expected.as_ref());
+        let Some(chosen) = distinct(&ranked, object) else {
+            out.outcome = LookOutcome::Implausible(Implausible::Empty);
+            return Ok(());
+        };
+        out.outcome = LookOutcome::Outlined(chosen.score);
+        out.mask.copy_from(&chosen.grid);
+        let all: Vec<LogitGrid> = first_distinct(&ranked).into_iter().map(|c| c.grid.clone()).collect();
+        out.candidates = all.len() as u8;
+        self.found.distinct = all;
+        Ok(())
+    }
+}
+
+/// The best that differs from what was shown; after the last again one of those.
+fn distinct<'a>(ranked: &[&'a Candidate], object: &LookPrompts) -> Option<&'a Candidate> {
+    let passed: Vec<Candidate> = object.passed.iter().filter_map(passed).collect();
+    let mut taken: Vec<&Candidate> = passed.iter().collect();
+    let mut left = usize::from(object.candidate).saturating_sub(passed.len());
+    for candidate in ranked {
+        if taken.iter().all(|t| iou(t, candidate) < DISTINCT) {
+            if left == 0 {
+                return Some(candidate);
+            }
+            left -= 1;
+            taken.push(candidate);
+        }
+    }
+    let nearness = |c: &Candidate| passed.iter().map(|p| iou(p, c)).fold(0.0, f32::max);
+    ranked.iter().copied().min_by(|a, b| nearness(a).total_cmp(&nearness(b)))
+}
+
+/// Outlines that differ, as far as taps go through them.
+fn first_distinct<'a>(ranked: &[&'a Candidate]) -> Vec<&'a Candidate> {
+    let mut taken: Vec<&Candidate> = Vec::new();
+    for candidate in ranked.iter().copied() {
+        if taken.len() < usize::from(PromptSet::CANDIDATES) && taken.iter().all(|t| iou(t, candidate) < DISTINCT) {
+            taken.push(candidate);
+        }
+    }
+    taken
+}
+
+fn passed(grid: &LogitGrid) -> Option<Candidate> {
+    let bounds = grid.inside_bounds()?;
+    Some(Candidate { grid: grid.clone(), score: Score::default(), area_px: area_px(grid), bounds })
+}
+
+/// IoU of two outlines of any views, on a grid over both; 0 when their areas alone tell that they differ.
+fn iou(a: &Candidate, b: &Candidate) -> f32 {
+    if a.area_px.min(b.area_px) < 0.9 * DISTINCT * a.area_px.max(b.area_px) {
+        return 0.0;
+    }
+    let all = a.bounds.union(&b.bounds);
+    let (dx, dy) = (all.width() / COMPARED as f32, all.height() / COMPARED as f32);
+    let (mut both, mut either) = (0u32, 0u32);
+    for i in 0..COMPARED * COMPARED {
+        let (x, y) = ((i % COMPARED) as f32 + 0.5, (i / COMPARED) as f32 + 0.5);
+        let p = Point::new(all.x0 + x * dx, all.y0 + y * dy);
+        let (in_a, in_b) = (a.grid.sample(p) > 0.0, b.grid.sample(p) > 0.0);
+        both += u32::from(in_a && in_b);
+        either += u32::from(in_a || in_b);
+    }
+    both as f32 / either.max(1) as f32
+}
