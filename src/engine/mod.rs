@@ -457,6 +457,7 @@ impl Engine {
         out.clicks.clear();
         out.boxed = None;
         out.candidate = prompts.candidate(object);
+        out.is_still = self.session.mode() != Mode::Live;
         let scale = self.shown.as_ref().and_then(|f| f.scale.as_ref());
         out.expected = self.config.preset.as_ref().and_then(|p| p.expected(scale));
         let bounds = self.shown.as_ref().map(|f| f.region.rect).unwrap_or_default();

@@ -55,6 +55,8 @@ pub struct LookPrompts {
     pub passed: Vec<LogitGrid>,
     /// For a lone click at several scales: sizes that are expected; others come later.
     pub expected: Option<ExpectedSize>,
+    /// The picture stands still: for a lone click at several scales more may be asked.
+    pub is_still: bool,
 }
 
 /// Which rules are in force; all, unless an evaluation switches one off.

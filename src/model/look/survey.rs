@@ -4,13 +4,15 @@
 //! ranked by their predicted IoU with the whole object; a candidate counts as another outline when its IoU with each one
 //! before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out. A mask that fills its view is none: the object goes on, nobody knows where.
 //!
-//! Each view costs an encode. This is for a tap, not for each frame.
+//! Each view costs an encode. This is for a tap, not for each frame. On a picture that stands still each view is seen in a
+//! mirror, too, and the two answers are averaged.
 
 use super::{Implausible, LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
 use crate::error::Result;
+use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Image, ModelView, Point, Rect};
 use crate::mask::LogitGrid;
-use crate::model::views::square_around;
+use crate::model::views::{filled_cells, square_around};
 use crate::preset::ExpectedSize;
 use crate::prompt::{Polarity, PromptSet};
 use crate::track::carry::area_px;
@@ -110,6 +112,9 @@ impl Looker {
             self.ask(object, &view, None);
             self.encode(task.frame, &view, report)?;
             self.decode(report)?;
+            if object.is_still {
+                self.average_with_mirrored(task, object, &view, report)?;
+            }
             if let Err(why) = self.chosen(0) {
                 out.outcome = LookOutcome::Implausible(why);
                 return Ok(());
@@ -133,6 +138,47 @@ impl Looker {
         self.found.distinct = all;
         Ok(())
     }
+}
+
+impl Looker {
+    /// Asks the same of the mirrored picture and leaves the mean of both answers.
+    fn average_with_mirrored(
+        &mut self,
+        task: &Task,
+        object: &LookPrompts,
+        view: &ModelView,
+        report: &mut LookReport,
+    ) -> Result<()> {
+        let width = task.frame.width as f32;
+        let crop = view.crop();
+        let other = ModelView::new(Rect::new(width - crop.x1, crop.y0, width - crop.x0, crop.y1), self.spec.side);
+        std::mem::swap(&mut self.decoded, &mut self.decoded_first);
+        let clicks = object.clicks.iter().map(|&(at, polarity)| (Point::new(width - at.x, at.y), polarity)).collect();
+        self.ask(&LookPrompts { clicks, ..LookPrompts::default() }, &other, None);
+        self.encoded = None;
+        self.encode(&mirrored(task.frame), &other, report)?;
+        self.encoded = None;
+        self.decode(report)?;
+        let cells = self.spec.mask_cells;
+        let (columns, _) = filled_cells(view, cells);
+        let rows = self.decoded_first.masks.chunks_exact_mut(cells).zip(self.decoded.masks.chunks_exact(cells));
+        for (mine, theirs) in rows {
+            for (column, value) in mine.iter_mut().take(columns).enumerate() {
+                *value = 0.5 * (*value + theirs[columns - 1 - column]);
+            }
+        }
+        self.decoded_first.iou.iter_mut().zip(&self.decoded.iou).for_each(|(a, b)| *a = 0.5 * (*a + b));
+        std::mem::swap(&mut self.decoded, &mut self.decoded_first);
+        self.ask(object, view, None);
+        Ok(())
+    }
+}
+
+/// Left and right exchanged, grey.
+fn mirrored(frame: &Frame) -> Frame {
+    let (width, height) = (frame.width, frame.height);
+    let pixels = (0..height).flat_map(|y| (0..width).rev().map(move |x| frame.grey(x, y))).collect();
+    Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).unwrap_or_default()
 }
 
 /// The best that differs from what was shown; after the last again one of those.

@@ -139,6 +139,22 @@ fn a_lone_click_is_seen_at_several_scales_when_scores_compare() {
 }
 
 #[test]
+fn a_picture_that_stands_still_is_seen_in_a_mirror_too() {
+    let mut out = Vec::new();
+    // The disc lies at the same place of the picture, mirrored or not: so does the answer of the mean.
+    let mut looker = surveyor(|asked: &Asked| {
+        let x = if asked.frame == FrameId(0) { 640.0 - 200.0 } else { 200.0 };
+        surely(|| disc(x, 220.0, 40.0))
+    });
+    let still = LookPrompts { is_still: true, ..tap(200.0, 220.0) };
+    let report = looker.look(&frame(1), &[still], &mut out).unwrap();
+    assert_eq!((report.encodes, report.decodes), (10, 10));
+    assert!(is_disc(&out[0], 40.0), "{}", area_px(&out[0]));
+    let bounds = out[0].mask().unwrap().inside_bounds().unwrap();
+    assert!((bounds.centre().x - 200.0).abs() < 4.0, "{bounds:?}");
+}
+
+#[test]
 fn the_next_candidate_is_another_outline_than_those_shown() {
     let mut out = Vec::new();
     let mut looker = surveyor(small_in_close_views(250.0, 0.9));
