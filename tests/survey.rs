@@ -131,7 +131,7 @@ fn what_the_whole_image_gives_is_shown_at_once_and_a_closer_answer_replaces_it_w
     assert_eq!(stage.look(), 1, "one encode until something is shown");
     assert!(near(stage.radius(), 100.0), "{}", stage.radius());
     assert!(!matches!(stage.notice(), Some(Notice::OutlineChanged(_))));
-    assert_eq!(stage.frame(), 5, "the whole image and four squares, on the next frame");
+    assert_eq!(stage.frame(), 6, "the whole image, four squares, and closer at what they gave, on the next frame");
     assert!(near(stage.radius(), 20.0), "{}", stage.radius());
     assert_eq!(stage.notice(), Some(Notice::OutlineChanged(ObjectId(0))));
     for _ in 0..5 {
@@ -146,7 +146,7 @@ fn an_answer_that_is_no_better_changes_nothing_and_says_nothing() {
     stage.frame();
     stage.tap();
     stage.look();
-    assert_eq!(stage.frame(), 5);
+    assert_eq!(stage.frame(), 6);
     assert!(near(stage.radius(), 100.0), "{}", stage.radius());
     assert!(!matches!(stage.notice(), Some(Notice::OutlineChanged(_))));
 }
@@ -160,7 +160,7 @@ fn a_second_tap_on_the_marker_shows_the_other_outline_of_all_views() {
     stage.frame();
     assert!(near(stage.radius(), 20.0));
     stage.tap();
-    assert_eq!(stage.look(), 5);
+    assert_eq!(stage.look(), 6);
     assert!(near(stage.radius(), 100.0), "{}", stage.radius());
     assert!(!matches!(stage.notice(), Some(Notice::OutlineChanged(_))), "the operator asked for it");
 }
@@ -173,7 +173,7 @@ fn on_a_frozen_frame_all_views_are_asked_before_it_is_left_alone() {
     stage.tap();
     stage.look();
     assert!(stage.engine.is_still_unasked(), "a first outline is not the last word");
-    assert_eq!(stage.look(), 9, "five views, each in a mirror, too; the whole image was there already");
+    assert_eq!(stage.look(), 10, "five views, each in a mirror, too; the whole image was there already; and closer");
     assert!(near(stage.radius(), 20.0));
     assert!(!stage.engine.is_still_unasked());
 }

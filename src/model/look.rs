@@ -285,6 +285,7 @@ impl Looker {
             && self.is_surveyed(object)
         {
             self.survey(&task, object, &mut out[0], &mut report)?;
+            self.look_closer(&task, out, &mut report)?;
         } else if !self.options.target_crop {
             self.pass(&task, &task.bounds, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
         } else if !objects.is_empty() {
@@ -378,6 +379,16 @@ impl Looker {
     ) -> Result<Rect<Image>> {
         self.pass(task, &task.bounds, feeds, out, report)?;
         Ok(target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds)))
+    }
+
+    /// Looks at what a survey found as closely as at any outline.
+    fn look_closer(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<()> {
+        let crop = target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds));
+        if self.options.target_crop && crop != task.bounds && out[0].mask().is_some() {
+            self.pass(task, &crop, &[Feed::Answer; ObjectId::MAX], out, report)?;
+            self.crop = Some(crop);
+        }
+        Ok(())
     }
 
     /// Looks once more, in a wider view, when a mask reaches the edge of the crop.

@@ -2,9 +2,11 @@
 //!
 //! The click is seen in the whole image region and in closer squares around it. All masks of all views are candidates,
 //! ranked by their predicted IoU with the whole object; a candidate counts as another outline when its IoU with each one
-//! before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out. A mask that fills its view is none: the object goes on, nobody knows where.
+//! before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out. No candidate is a mask
+//! that fills its view or is cut by it: the object goes on, and a wider view shows where. Nor is one that scores far below
+//! the best.
 //!
-//! Each view costs an encode. This is for a tap, not for each frame. On a picture that stands still each view is seen in a
+//! What is chosen is then looked at in a target crop, like any outline. Each view costs an encode. This is for a tap, not for each frame. On a picture that stands still each view is seen in a
 //! mirror, too, and the two answers are averaged.
 
 use super::{Implausible, LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
@@ -26,6 +28,10 @@ const SIDE_MIN_PX: f32 = 48.0;
 pub(crate) const DISTINCT: f32 = 0.7;
 /// By how much an outline of an unexpected size ranks lower, in units of IoU.
 const UNEXPECTED: f32 = 0.2;
+/// Cells of a mask along the edge of its view from which on it counts as cut.
+const CUT_CELLS: usize = 4;
+/// Score of the least candidate, part of the best.
+const LEAST: f32 = 0.3;
 /// Places along a side on which two masks are compared.
 const COMPARED: usize = 64;
 
@@ -81,6 +87,8 @@ impl Found {
             _ => c.score.get(),
         };
         let mut ranked: Vec<&Candidate> = self.all[..self.len].iter().collect();
+        let best = ranked.iter().map(|c| c.score.get()).fold(0.0, f32::max);
+        ranked.retain(|c| c.score.get() >= LEAST * best);
         ranked.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
         ranked
     }
@@ -120,9 +128,11 @@ impl Looker {
                 return Ok(());
             }
             for mask in self.spec.first_candidate..self.spec.masks {
-                if let Ok(score) = self.finish(mask, &view, true) {
-                    let (cells, n) = (self.spec.mask_cells, self.spec.mask_cells.pow(2));
-                    self.found.push(score, &self.decoded.masks[mask * n..][..n], cells, view);
+                let Ok(score) = self.finish(mask, &view, true) else { continue };
+                let (cells, n) = (self.spec.mask_cells, self.spec.mask_cells.pow(2));
+                let logits = &self.decoded.masks[mask * n..][..n];
+                if !is_cut(logits, cells, &view, &task.bounds) {
+                    self.found.push(score, logits, cells, view);
                 }
             }
         }
@@ -174,6 +184,18 @@ impl Looker {
     }
 }
 
+/// Whether a mask runs along an edge of its view beyond which the image goes on.
+fn is_cut(logits: &[f32], cells: usize, view: &ModelView, bounds: &Rect<Image>) -> bool {
+    let (crop, (columns, rows)) = (view.crop(), filled_cells(view, cells));
+    let at = |column: usize, row: usize| usize::from(logits[row * cells + column] > 0.0);
+    let down = |column: usize| (0..rows).map(|row| at(column, row)).sum::<usize>();
+    let along = |row: usize| (0..columns).map(|column| at(column, row)).sum::<usize>();
+    (crop.x0 > bounds.x0 && down(0) >= CUT_CELLS)
+        || (crop.x1 < bounds.x1 && down(columns - 1) >= CUT_CELLS)
+        || (crop.y0 > bounds.y0 && along(0) >= CUT_CELLS)
+        || (crop.y1 < bounds.y1 && along(rows - 1) >= CUT_CELLS)
+}
+
 /// Left and right exchanged, grey.
 fn mirrored(frame: &Frame) -> Frame {
     let (width, height) = (frame.width, frame.height);
@@ -181,7 +203,7 @@ fn mirrored(frame: &Frame) -> Frame {
     Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).unwrap_or_default()
 }
 
-/// The best that differs from what was shown; after the last again one of those.
+/// The best that differs from what was shown; after the last again the first.
 fn distinct<'a>(ranked: &[&'a Candidate], object: &LookPrompts) -> Option<&'a Candidate> {
     let passed: Vec<Candidate> = object.passed.iter().filter_map(passed).collect();
     let mut taken: Vec<&Candidate> = passed.iter().collect();
@@ -195,8 +217,7 @@ fn distinct<'a>(ranked: &[&'a Candidate], object: &LookPrompts) -> Option<&'a Ca
             taken.push(candidate);
         }
     }
-    let nearness = |c: &Candidate| passed.iter().map(|p| iou(p, c)).fold(0.0, f32::max);
-    ranked.iter().copied().min_by(|a, b| nearness(a).total_cmp(&nearness(b)))
+    ranked.first().copied()
 }
 
 /// Outlines that differ, as far as taps go through them.

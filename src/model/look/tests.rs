@@ -107,9 +107,14 @@ where
     looker_of(ModelSpec { compares_views: true, ..SPEC }, LookOptions::default(), answer).0
 }
 
-/// In views of at most so many px a small disc of this score; in all views a large one of .5.
+/// In views of at most so many px a small disc of this score; in all views a large one of .5. Fed an outline, that which fits
+/// the view.
 fn small_in_close_views(px: f32, score: f32) -> impl Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static {
     move |asked| {
+        if asked.is_fed() {
+            let (radius, sure) = if asked.view.crop().width() <= 310.0 { (20.0, score) } else { (100.0, 0.5) };
+            return [sure; 4].map(|iou| (disc(300.0, 220.0, radius), iou));
+        }
         let small = if asked.view.crop().width() <= px { score } else { 0.1 };
         [
             (disc(300.0, 220.0, 100.0), 0.5),
@@ -125,7 +130,11 @@ fn a_lone_click_is_seen_at_several_scales_when_scores_compare() {
     let mut out = Vec::new();
     let mut looker = surveyor(small_in_close_views(250.0, 0.9));
     let report = looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
-    assert_eq!((report.encodes, report.decodes), (5, 5), "the whole image and four squares");
+    assert_eq!(
+        (report.encodes, report.decodes),
+        (6, 6),
+        "the whole image, four squares, and closer at what was chosen"
+    );
     assert!(is_disc(&out[0], 20.0), "not the mask that fills its view, nor that of the wider views");
     assert_eq!((out[0].score().map(Score::get), out[0].candidates()), (Some(0.9), 2));
     let prompts = with_mask(tap(300.0, 220.0), &out[0]);
@@ -148,10 +157,29 @@ fn a_picture_that_stands_still_is_seen_in_a_mirror_too() {
     });
     let still = LookPrompts { is_still: true, ..tap(200.0, 220.0) };
     let report = looker.look(&frame(1), &[still], &mut out).unwrap();
-    assert_eq!((report.encodes, report.decodes), (10, 10));
+    assert_eq!((report.encodes, report.decodes), (11, 11), "and closer at what was chosen");
     assert!(is_disc(&out[0], 40.0), "{}", area_px(&out[0]));
     let bounds = out[0].mask().unwrap().inside_bounds().unwrap();
     assert!((bounds.centre().x - 200.0).abs() < 4.0, "{bounds:?}");
+}
+
+#[test]
+fn a_mask_that_its_view_cuts_is_no_candidate_and_a_poor_one_is_not_shown_next() {
+    let mut out = Vec::new();
+    // In views that do not hold it whole the disc of 160 px is cut, whatever its score; the ribbon is poor everywhere.
+    let mut looker = surveyor(|asked: &Asked| {
+        let whole = asked.view.crop().width() >= 440.0;
+        let (score, cut) = if whole { (0.6, 0.1) } else { (0.1, 0.95) };
+        [
+            (disc(300.0, 220.0, 160.0), score),
+            (disc(300.0, 220.0, 160.0), cut),
+            (disc(300.0, 220.0, 30.0), 0.05),
+            (everywhere(-5.0), 0.9),
+        ]
+    });
+    looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    assert!(is_disc(&out[0], 160.0) && out[0].score().map(Score::get) == Some(0.6), "{:?}", out[0].score());
+    assert_eq!(out[0].candidates(), 1);
 }
 
 #[test]
@@ -166,10 +194,10 @@ fn the_next_candidate_is_another_outline_than_those_shown() {
     // Without memory of what was shown the second of the distinct ones is meant.
     looker.look(&frame(3), &[LookPrompts { candidate: 1, ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(is_disc(&out[0], 100.0));
-    // After the last, that which is least like those shown comes again.
+    // After the last the first comes again.
     let passed = vec![shown, out[0].mask().cloned().unwrap()];
     looker.look(&frame(4), &[LookPrompts { candidate: 2, passed, ..tap(300.0, 220.0) }], &mut out).unwrap();
-    assert!(out[0].mask().is_some());
+    assert!(is_disc(&out[0], 20.0), "{}", area_px(&out[0]));
 }
 
 #[test]

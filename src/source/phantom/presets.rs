@@ -304,9 +304,9 @@ fn needle(vary: &mut Vary, noise: ValueNoise) -> Scene {
         layer(vary.within(17.0, 19.0), 0.8, 5.0, MUSCLE),
         layer(28.0, 0.7, 8.0, Tissue::smooth(-12.0, 2.2).mottled(4.0, (7.0, 1.5))),
     ];
-    let (x, y) = (vary.within(-6.0, 6.0), vary.within(11.0, 16.0));
+    let (x, y) = (vary.within(-4.0, 4.0), vary.within(11.0, 16.0));
     let tilt = vary.side() * vary.within(0.15, 0.6);
-    let structure = ellipse(x, y, vary.within(9.0, 14.0), vary.within(0.3, 0.5), tilt);
+    let structure = ellipse(x, y, vary.within(8.0, 12.0), vary.within(0.3, 0.5), tilt);
     let nerve = ellipse(x + vary.within(-3.0, 3.0), y + vary.within(5.0, 7.0), 3.5, 2.0, 0.1);
     let honeycomb = Tissue::smooth(-6.0, 0.6).mottled(9.0, (1.0, 0.8));
     let bodies = vec![body(nerve, honeycomb, 0.4, 2.5), body(structure.clone(), Tissue::smooth(16.0, 1.2), 0.12, 9.0)];
