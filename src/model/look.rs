@@ -286,6 +286,7 @@ impl Looker {
         {
             self.survey(&task, object, &mut out[0], &mut report)?;
             self.look_closer(&task, out, &mut report)?;
+            self.found.settle(object, &out[0]);
         } else if !self.options.target_crop {
             self.pass(&task, &task.bounds, &[Feed::Given; ObjectId::MAX], out, &mut report)?;
         } else if !objects.is_empty() {

@@ -72,6 +72,13 @@ impl Found {
         self.distinct.clear();
     }
 
+    /// What was chosen is as the closer look gave it.
+    pub(super) fn settle(&mut self, object: &LookPrompts, look: &ObjectLook) {
+        if let (Some(slot), Some(mask)) = (self.distinct.get_mut(usize::from(object.candidate)), look.mask()) {
+            slot.copy_from(mask);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.distinct.is_empty()
     }
