@@ -33,7 +33,7 @@ impl Segmenter for Near {
             masks: 2,
             pixel_channels: 0,
             first_candidate: 0,
-            compares_views: true,
+            view_advantage: Some(0.0),
         }
     }
 

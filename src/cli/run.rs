@@ -199,7 +199,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
 
     let is_still = pictures.frames == Some(1);
     let period = plan.period.or(pictures.frame_period).unwrap_or(EngineConfig::default().period);
-    let surveys = loaded.manifest.compares_views;
+    let surveys = loaded.manifest.view_advantage.is_some();
     let preset = plan.preset.clone();
     let engine = EngineConfig { period, surveys, preset, ..EngineConfig::default() };
     let cine_bytes = engine.cine_bytes;

@@ -55,10 +55,10 @@ pub struct EngineConfig {
     pub marker_radius_px: f32,
     /// Of the session.
     pub session: SessionConfig,
-    /// Whether the model is asked for a lone tap at several scales ([`ModelSpec::compares_views`]): shown at once is what the
+    /// Whether the model is asked for a lone tap at several scales ([`ModelSpec::view_advantage`]): shown at once is what the
     /// whole image gives, and what closer views give takes its place when they are done.
     ///
-    /// [`ModelSpec::compares_views`]: crate::model::ModelSpec::compares_views
+    /// [`ModelSpec::view_advantage`]: crate::model::ModelSpec::view_advantage
     pub surveys: bool,
     /// What is about to be outlined, if somebody said.
     pub preset: Option<Arc<Preset>>,

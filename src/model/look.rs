@@ -14,7 +14,7 @@
 //!
 //! A frame that was encoded last in the same view is not encoded again.
 //!
-//! A model whose scores of several views compare ([`ModelSpec::compares_views`]) is asked for a lone click in all of them:
+//! A model whose scores of several views compare ([`ModelSpec::view_advantage`]) is asked for a lone click in all of them:
 //! [`survey`].
 
 pub(crate) mod survey;
@@ -232,7 +232,7 @@ impl Looker {
 
     /// Whether a lone click is seen at several scales.
     pub fn surveys(&self) -> bool {
-        self.spec.compares_views && self.options.survey
+        self.spec.view_advantage.is_some() && self.options.survey
     }
 
     /// The rules in force.

@@ -117,7 +117,7 @@ impl DistillConfig {
             return Some(*self);
         }
         let left = 1.0 - step as f32 / self.fade as f32;
-        (left > 0.0).then(|| Self {
+        (left > 0.0).then_some(Self {
             embedding: self.embedding * left,
             answers: self.answers * left,
             disagreement: self.disagreement * left,

@@ -47,7 +47,7 @@ impl Segmenter for TrainedSegmenter {
             masks: MASKS,
             pixel_channels: self.network.config.decoder.pixels,
             first_candidate: 0,
-            compares_views: false,
+            view_advantage: None,
         }
     }
 

@@ -88,7 +88,7 @@ impl Segmenter for DarkRegion {
             masks: 4,
             pixel_channels: 0,
             first_candidate: 0,
-            compares_views: false,
+            view_advantage: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! A lone click at several scales: one tap does not say whether it means the nodule, the lobe or the neck.
 //!
 //! The click is seen in the whole image region and in closer squares around it. All masks of all views are candidates,
-//! ranked by their predicted IoU with the whole object; a candidate counts as another outline when its IoU with each one
+//! ranked by their predicted IoU with the whole object, which of a closer view must be above that of the whole image by
+//! [`ModelSpec::view_advantage`](crate::model::ModelSpec::view_advantage); a candidate counts as another outline when its IoU with each one
 //! before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out. No candidate is a mask
 //! that fills its view or is cut by it: the object goes on, and a wider view shows where. Nor is one that scores far below
 //! the best.
@@ -49,18 +50,20 @@ struct Candidate {
     score: Score,
     area_px: f32,
     bounds: Rect<Image>,
+    /// Its view is the whole image region.
+    is_whole: bool,
 }
 
 impl Found {
-    fn push(&mut self, score: Score, values: &[f32], cells: usize, view: ModelView) {
+    fn push(&mut self, score: Score, values: &[f32], cells: usize, view: ModelView, is_whole: bool) {
         if self.all.len() == self.len {
             let grid = LogitGrid::background(0, view);
-            self.all.push(Candidate { grid, score, area_px: 0.0, bounds: *view.crop() });
+            self.all.push(Candidate { grid, score, area_px: 0.0, bounds: *view.crop(), is_whole });
         }
         let candidate = &mut self.all[self.len];
         candidate.grid.reset(cells, view);
         candidate.grid.values_mut().copy_from_slice(values);
-        candidate.score = score;
+        (candidate.score, candidate.is_whole) = (score, is_whole);
         candidate.area_px = area_px(&candidate.grid);
         let Some(bounds) = candidate.grid.inside_bounds() else { return };
         candidate.bounds = bounds;
@@ -87,11 +90,11 @@ impl Found {
         self.distinct.iter().cloned()
     }
 
-    /// Best first; of equals the one of the wider view.
-    fn ranked(&self, expected: Option<&ExpectedSize>) -> Vec<&Candidate> {
-        let worth = |c: &Candidate| match expected {
-            Some(size) if !size.fits(&c.bounds) => c.score.get() - UNEXPECTED,
-            _ => c.score.get(),
+    /// Best first; of equals the one of the wider view. The whole image's have an advantage.
+    fn ranked(&self, expected: Option<&ExpectedSize>, advantage: f32) -> Vec<&Candidate> {
+        let worth = |c: &Candidate| {
+            let unexpected = expected.is_some_and(|size| !size.fits(&c.bounds));
+            c.score.get() + if c.is_whole { advantage } else { 0.0 } - if unexpected { UNEXPECTED } else { 0.0 }
         };
         let mut ranked: Vec<&Candidate> = self.all[..self.len].iter().collect();
         let best = ranked.iter().map(|c| c.score.get()).fold(0.0, f32::max);
@@ -139,11 +142,12 @@ impl Looker {
                 let (cells, n) = (self.spec.mask_cells, self.spec.mask_cells.pow(2));
                 let logits = &self.decoded.masks[mask * n..][..n];
                 if !is_cut(logits, cells, &view, &task.bounds) {
-                    self.found.push(score, logits, cells, view);
+                    self.found.push(score, logits, cells, view, crop == task.bounds);
                 }
             }
         }
-        let ranked = self.found.ranked(object.expected.as_ref());
+        let advantage = self.spec.view_advantage.unwrap_or_default();
+        let ranked = self.found.ranked(object.expected.as_ref(), advantage);
         let Some(chosen) = distinct(&ranked, object) else {
             out.outcome = LookOutcome::Implausible(Implausible::Empty);
             return Ok(());
@@ -240,7 +244,7 @@ fn first_distinct<'a>(ranked: &[&'a Candidate]) -> Vec<&'a Candidate> {
 
 fn passed(grid: &LogitGrid) -> Option<Candidate> {
     let bounds = grid.inside_bounds()?;
-    Some(Candidate { grid: grid.clone(), score: Score::default(), area_px: area_px(grid), bounds })
+    Some(Candidate { grid: grid.clone(), score: Score::default(), area_px: area_px(grid), bounds, is_whole: false })
 }
 
 /// IoU of two outlines of any views, on a grid over both; 0 when their areas alone tell that they differ.

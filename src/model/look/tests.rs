@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 const CELLS: usize = 64;
 const SPEC: ModelSpec =
-    ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1, first_candidate: 0, compares_views: false };
+    ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1, first_candidate: 0, view_advantage: None };
 
 /// What a fake model was shown and asked.
 #[derive(Default)]
@@ -104,7 +104,7 @@ fn surveyor<A>(answer: A) -> Looker
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
-    looker_of(ModelSpec { compares_views: true, ..SPEC }, LookOptions::default(), answer).0
+    looker_of(ModelSpec { view_advantage: Some(0.0), ..SPEC }, LookOptions::default(), answer).0
 }
 
 /// In views of at most so many px a small disc of this score; in all views a large one of .5. Fed an outline, that which fits
