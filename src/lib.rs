@@ -46,6 +46,7 @@ pub mod model;
 pub mod onnx;
 pub mod overlay;
 pub mod pipeline;
+pub mod preset;
 pub mod profile;
 pub mod prompt;
 pub mod quantize;

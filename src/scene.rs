@@ -1,9 +1,12 @@
 //! What is on the screen, as plain values: written by the engine once a frame, read by the overlay and by library users.
 
+use std::sync::Arc;
+
 use crate::contour::Outline;
 use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::measure::Measurements;
+use crate::preset::Preset;
 use crate::prompt::{Polarity, PromptId};
 use crate::region::{Misplaced, Unmeasured};
 use crate::units::{FrameId, Nanos, ObjectId, Score};
@@ -158,6 +161,8 @@ pub enum Notice {
     TapAgain(ObjectId, LostReason),
     /// The score is low; add a point.
     AddPoint(ObjectId),
+    /// A closer view of the tap found another outline, which took the place of the first.
+    OutlineChanged(ObjectId),
     /// The tap was outside the image region.
     OutsideImage,
     /// No more prompts fit.
@@ -244,6 +249,8 @@ pub struct Scene {
     pub tool: Tool,
     /// How outlines are filled.
     pub fill: FillLevel,
+    /// What is about to be outlined, if somebody said.
+    pub preset: Option<Arc<Preset>>,
     /// Whether there is something to undo.
     pub can_undo: bool,
     /// Whether there is something to redo.

@@ -215,7 +215,7 @@ fn wrong_arguments_say_what_was_expected() {
     for (more, part) in [
         (vec!["--split", "validation"], "got splits: test"),
         (vec!["--protocol", "nic"], "expected noc, msa, clicksam or box"),
-        (vec!["--look", "closer"], "expected full or plain"),
+        (vec!["--look", "closer"], "expected full, single or plain"),
         (vec!["--objects", "some"], "expected largest or each"),
         (vec!["--jobs", "0"], "expected at least 1"),
         (vec!["--data", &set], "of different names"),

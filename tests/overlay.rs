@@ -81,6 +81,7 @@ fn scene(objects: Vec<ObjectScene>) -> Scene {
         objects,
         tool: Tool::Include,
         fill: FillLevel::None,
+        preset: None,
         can_undo: true,
         can_redo: false,
         rubber_band: None,

@@ -14,12 +14,12 @@ use sonotap::mask::Bitmap;
 use sonotap::model::sam::{LoadOptions, load_with};
 use sonotap::quantize::{Options, quantize_folder};
 use sonotap::train::config::{DistillConfig, TrainConfig};
-use sonotap::train::example::Example;
+use sonotap::train::example::{Example, Target};
 use sonotap::train::export::{self, Weights};
 use sonotap::train::net::Network;
 use sonotap::train::optimizer::{Optimizer, StepSize, Sums};
 use sonotap::train::picture::{Picture, SIDE};
-use sonotap::train::run::{Ending, Event, Run};
+use sonotap::train::run::{Ending, Event, Opening, Run};
 use sonotap::train::step::Lesson;
 use sonotap::train::teacher::Teacher;
 
@@ -116,6 +116,7 @@ part = 0.2
 structure = 0.5
 second_object = 0.4
 region = 0.1
+near = 0.4
 
 [stage.prompts]
 operator = "corrective"
@@ -155,9 +156,8 @@ fn a_small_network_learns_eight_images_by_heart() {
             let picture = Picture::from_fn(|x, y| f32::from(grey[y * SIDE + x]) / 255.0);
             Example {
                 picture,
-                targets: vec![Bitmap::from_values(SIDE as u32, SIDE as u32, mask).unwrap()],
+                targets: vec![Target::whole(Bitmap::from_values(SIDE as u32, SIDE as u32, mask).unwrap())],
                 is_nested: false,
-                before: None,
             }
         })
         .collect();
@@ -168,8 +168,8 @@ fn a_small_network_learns_eight_images_by_heart() {
         let ious: Vec<f32> = examples
             .iter()
             .map(|e| {
-                let lesson =
-                    Lesson { network: &network, parameters: &parameters, stage: &stage, loss: &config.loss, rounds: 2 };
+                let (network, parameters, loss) = (&network, &parameters, &config.loss);
+                let lesson = Lesson { network, parameters, stage: &stage, loss, rounds: 2, distill: None };
                 *lesson.learn(e, None, &mut sums, &mut rng).unwrap().iou.last().unwrap()
             })
             .collect();
@@ -193,7 +193,7 @@ fn a_run_that_was_stopped_and_taken_up_again_equals_an_unbroken_one() {
     let folder = tempfile::tempdir().unwrap();
     let config = parsed(folder.path());
     let device = Device::flex();
-    let mut whole = Run::open(config.clone(), None, &folder.path().join("whole"), false, &device).unwrap();
+    let mut whole = Run::open(config.clone(), None, &folder.path().join("whole"), Opening::Fresh, &device).unwrap();
     assert_eq!(whole.learn(&AtomicBool::new(false), &mut |_| {}).unwrap(), Ending::Complete);
 
     let out = folder.path().join("parts");
@@ -202,7 +202,7 @@ fn a_run_that_was_stopped_and_taken_up_again_equals_an_unbroken_one() {
     short.checkpoint_minutes = 1e-9;
     let stop = AtomicBool::new(false);
     let mut saves = 0;
-    let mut first = Run::open(short.clone(), None, &out, false, &device).unwrap();
+    let mut first = Run::open(short.clone(), None, &out, Opening::Fresh, &device).unwrap();
     let ending = first.learn(&stop, &mut |event| {
         saves += usize::from(matches!(event, Event::Saved(_)));
         stop.store(saves == 2, Ordering::Release);
@@ -210,10 +210,36 @@ fn a_run_that_was_stopped_and_taken_up_again_equals_an_unbroken_one() {
     assert_eq!(ending.unwrap(), Ending::Stopped);
     assert_eq!(first.steps(), 2);
     drop(first);
-    let mut second = Run::open(short, None, &out, true, &device).unwrap();
+    let mut second = Run::open(short, None, &out, Opening::Resume, &device).unwrap();
     assert_eq!(second.steps(), 2);
     assert_eq!(second.learn(&AtomicBool::new(false), &mut |_| {}).unwrap(), Ending::Complete);
     assert_eq!(weights(&whole), weights(&second));
+}
+
+#[test]
+fn a_run_is_taken_up_from_averaged_weights_at_their_step_and_with_what_was_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = parsed(folder.path());
+    let device = Device::flex();
+    let total = config.steps();
+    let mut whole = Run::open(config.clone(), None, &folder.path().join("first"), Opening::Fresh, &device).unwrap();
+    whole.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let file = folder.path().join("first/weights.safetensors");
+    config.stage[0].steps += 2;
+    let out = folder.path().join("second");
+    let mut second = Run::open(config.clone(), None, &out, Opening::TakeUp(&file), &device).unwrap();
+    assert_eq!((second.steps(), second.history().seconds), (total, whole.history().seconds));
+    let (before, after) = (weights(&whole), weights(&second));
+    let far = before.iter().zip(&after).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f32::max);
+    assert!(far < 1e-3, "half precision is all that is lost: {far}");
+    second.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert_eq!(second.steps(), total + 2);
+    // Taken up once more where it was, it is the same run.
+    let again = Run::open(config.clone(), None, &out, Opening::Resume, &device).unwrap();
+    assert_eq!((again.steps(), weights(&again)), (total + 2, weights(&second)));
+
+    let error = Run::open(config, None, &out, Opening::TakeUp(&file), &device).err().unwrap();
+    assert!(error.to_string().contains("expected no run there"), "{error}");
 }
 
 #[test]
@@ -221,7 +247,7 @@ fn a_trained_network_becomes_a_model_folder_that_tract_computes_alike() {
     let folder = tempfile::tempdir().unwrap();
     let config = parsed(folder.path());
     let out = folder.path().join("run");
-    let mut run = Run::open(config, None, &out, false, &Device::flex()).unwrap();
+    let mut run = Run::open(config, None, &out, Opening::Fresh, &Device::flex()).unwrap();
     run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
     let weights = Weights::load(&out.join("weights.safetensors")).unwrap();
     let model = folder.path().join("model");
@@ -243,7 +269,7 @@ fn a_quantized_model_runs_in_the_integer_engine_and_says_what_it_lost() {
     let config = parsed(folder.path());
     let out = folder.path().join("run");
     let stop = AtomicBool::new(false);
-    Run::open(config.clone(), None, &out, false, &Device::flex()).unwrap().learn(&stop, &mut |_| {}).unwrap();
+    Run::open(config.clone(), None, &out, Opening::Fresh, &Device::flex()).unwrap().learn(&stop, &mut |_| {}).unwrap();
     let (model, quantized) = (folder.path().join("model"), folder.path().join("int8"));
     export::export(&Weights::load(&out.join("weights.safetensors")).unwrap(), &model, None, Vec::new()).unwrap();
     let sets = vec![config.data[0].folder.clone()];
@@ -315,7 +341,8 @@ fn complaint(spoil: impl Fn(&Path), row: impl Fn(u32, String) -> String) -> Stri
     let path = folder.path().join("config.toml");
     std::fs::write(&path, config(&data)).unwrap();
     let mut run =
-        Run::open(TrainConfig::load(&path).unwrap(), None, &folder.path().join("run"), false, &Device::flex()).unwrap();
+        Run::open(TrainConfig::load(&path).unwrap(), None, &folder.path().join("run"), Opening::Fresh, &Device::flex())
+            .unwrap();
     run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap_err().to_string()
 }
 
@@ -345,7 +372,7 @@ fn a_student_comes_closer_to_its_teacher() {
     let folder = tempfile::tempdir().unwrap();
     let config = parsed(folder.path());
     let out = folder.path().join("teacher");
-    Run::open(config.clone(), None, &out, false, &Device::flex())
+    Run::open(config.clone(), None, &out, Opening::Fresh, &Device::flex())
         .unwrap()
         .learn(&AtomicBool::new(false), &mut |_| {})
         .unwrap();
@@ -362,9 +389,14 @@ fn a_student_comes_closer_to_its_teacher() {
         (config.stage[0].steps, config.stage[0].pictures) = (50, 1);
         config.stage[0].distill =
             Some(toml::from_str::<toml::Table>(&format!("d = {distill}")).unwrap()["d"].clone().try_into().unwrap());
-        let mut run =
-            Run::open(config, Some(Teacher::load(who).unwrap()), &folder.path().join(student), false, &Device::flex())
-                .unwrap();
+        let mut run = Run::open(
+            config,
+            Some(Teacher::load(who).unwrap()),
+            &folder.path().join(student),
+            Opening::Fresh,
+            &Device::flex(),
+        )
+        .unwrap();
         run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
         let losses: Vec<f32> = run.history().stretches.iter().map(|s| s.loss).collect();
         assert!(losses[1] < 0.9 * losses[0], "{student}: {losses:?}");
@@ -372,11 +404,23 @@ fn a_student_comes_closer_to_its_teacher() {
 }
 
 #[test]
+fn a_teacher_that_fades_is_asked_less_and_less_and_then_no_more() {
+    let whole = DistillConfig { embedding: 1.0, answers: 0.5, disagreement: 0.25, truth: 1.0, fade: 0 };
+    assert_eq!(whole.at(1_000_000), Some(whole));
+    let fading = DistillConfig { fade: 100, ..whole };
+    assert_eq!(fading.at(0), Some(fading));
+    let half = DistillConfig { embedding: 0.5, answers: 0.25, disagreement: 0.125, ..fading };
+    assert_eq!(fading.at(50), Some(half));
+    assert_eq!(fading.at(100), None);
+}
+
+#[test]
 fn a_stage_that_distils_needs_a_teacher() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = parsed(folder.path());
-    config.stage[0].distill = Some(DistillConfig { embedding: 1.0, answers: 0.0, disagreement: 0.0, truth: 1.0 });
-    let error = Run::open(config, None, &folder.path().join("run"), false, &Device::flex()).err().unwrap();
+    config.stage[0].distill =
+        Some(DistillConfig { embedding: 1.0, answers: 0.0, disagreement: 0.0, truth: 1.0, fade: 0 });
+    let error = Run::open(config, None, &folder.path().join("run"), Opening::Fresh, &Device::flex()).err().unwrap();
     assert!(error.to_string().contains("teacher"), "{error}");
 }
 
@@ -387,7 +431,7 @@ fn a_frozen_encoder_keeps_its_weights_while_adapters_and_the_rest_learn() {
     config.stage[0].encoder_rate = 0.0;
     config.network.encoder.adapters = vec![1, 3];
     let out = folder.path().join("run");
-    let mut run = Run::open(config, None, &out, false, &Device::flex()).unwrap();
+    let mut run = Run::open(config, None, &out, Opening::Fresh, &Device::flex()).unwrap();
     let before = run.averaged().to_host();
     run.learn(&AtomicBool::new(false), &mut |_| {}).unwrap();
     let after = run.averaged().to_host();

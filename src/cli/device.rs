@@ -23,6 +23,9 @@ pub fn effective(arguments: &RunArguments, wanted: &Wanted) -> Result<Profile> {
     if let Some(model) = &arguments.model {
         profile.model.folder = Some(model.clone());
     }
+    if let Some(preset) = &arguments.preset {
+        profile.model.preset = Some(preset.clone());
+    }
     if let (Some(camera), Some(fps)) = (&mut profile.camera, arguments.fps) {
         camera.fps = fps;
     }

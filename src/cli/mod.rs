@@ -66,6 +66,9 @@ enum Command {
         /// Go on with the run in that folder.
         #[arg(long)]
         resume: bool,
+        /// Go on from the averaged weights of a run (its weights.safetensors), at their step.
+        #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
+        take_up: Option<PathBuf>,
     },
     /// Make a model folder of trained weights.
     #[cfg(feature = "train")]
@@ -168,7 +171,7 @@ pub struct BenchArguments {
 #[derive(Args, Clone)]
 pub struct RunArguments {
     /// dicom:FILE, images:PATH (a folder of pictures, a GIF or a single picture), phantom:PRESET (cyst, lesion, vessel,
-    /// chamber, fetal-head), or camera:DEVICE; by default the camera of --config.
+    /// vessel-wall, chamber, myocardium, fetal-head, needle), or camera:DEVICE; by default the camera of --config.
     #[arg(long, value_name = "KIND:WHAT")]
     pub source: Option<String>,
     /// Device profile (TOML): camera, screen, touch panel. Other arguments win over it.
@@ -183,6 +186,11 @@ pub struct RunArguments {
     /// Model folder; the bundled one by default.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// What is about to be outlined: bladder, gallbladder, kidney, liver-lesion, thyroid-lobe, nodule, breast-lesion, fetal-head,
+    /// left-ventricle, carotid, nerve, muscle, bone, or a file NAME.toml. It names the object, chooses its measurements, and
+    /// where the scale is known orders the outlines of a tap; it hides none.
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
     /// Scripted taps (TOML).
     #[arg(long, value_name = "FILE")]
     pub taps: Option<PathBuf>,
@@ -246,6 +254,9 @@ pub struct SegmentArguments {
     /// Encode the whole frame only, without looking closer.
     #[arg(long)]
     pub whole_frame: bool,
+    /// What is outlined, as for `run`: where the scale is known, candidates of an unlikely size come later.
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
     /// Model folder; the bundled one by default.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
@@ -275,7 +286,8 @@ pub struct EvalArguments {
     /// noc, msa, clicksam, box, cine.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "noc,msa,clicksam,box")]
     pub protocol: Vec<String>,
-    /// full (target crop and click correction, as the product looks), plain (neither), or both.
+    /// full (target crop, click correction, several scales where the model's scores compare them: as the product looks), single
+    /// (as full, but a lone click is seen in one view), plain (the graphs alone); one or more of them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "full")]
     pub look: Vec<String>,
     /// Most clicks of noc.
@@ -320,8 +332,11 @@ pub struct TrainArguments {
     /// Go on with the run in that folder.
     #[arg(long)]
     pub resume: bool,
+    /// Go on from the averaged weights of a run (its weights.safetensors), at their step.
+    #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
+    pub take_up: Option<PathBuf>,
     /// Train nothing: draw a few of the pictures and targets that would be learned from.
-    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["out", "resume"])]
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["out", "resume", "take_up"])]
     pub preview: Option<PathBuf>,
 }
 
@@ -360,8 +375,8 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         #[cfg(feature = "train")]
         Some(Command::Train(a)) => train::train(&a),
         #[cfg(feature = "train")]
-        Some(Command::Distill { teacher, student, out, resume }) => {
-            train::learn(&student, Some(&teacher), &out, resume)
+        Some(Command::Distill { teacher, student, out, resume, take_up }) => {
+            train::learn(&student, Some(&teacher), &out, train::opening(resume, take_up.as_deref()))
         }
         #[cfg(feature = "train")]
         Some(Command::Export { weights, dir, card, report }) => {

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use sonotap::overlay::LayoutConfig;
 use sonotap::pipeline::capture::CaptureConfig;
 use sonotap::pipeline::live::{Live, LiveConfig};
 use sonotap::pipeline::player::PlayConfig;
+use sonotap::preset::Preset;
 use sonotap::profile::{ModelProfile, Profile};
 use sonotap::scene::Overlay;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
@@ -69,6 +71,7 @@ pub fn demo() -> Result<()> {
         check_config: false,
         print_config: false,
         model: None,
+        preset: None,
         taps: Some(taps),
         display,
         fps: None,
@@ -126,6 +129,7 @@ fn whole(report: &RunReport) -> Result<()> {
 /// What the arguments say, checked as far as they can be without opening anything.
 struct Plan {
     profile: Profile,
+    preset: Option<Arc<Preset>>,
     deadline: Option<Nanos>,
     period: Option<Nanos>,
     seconds: Option<f64>,
@@ -141,6 +145,7 @@ impl Plan {
         let wanted = Wanted::parse(&arguments.display)?;
         let profile = device::effective(arguments, &wanted)?;
         Ok(Self {
+            preset: profile.model.preset.as_deref().map(Preset::find).transpose()?.map(Arc::new),
             deadline: profile.live.deadline_ms.map(|ms| Nanos::from_secs_f64(ms / 1e3)),
             profile,
             period: fps.map(|fps| Nanos::from_secs_f64(1.0 / fps)),
@@ -209,7 +214,9 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
 
     let is_still = pictures.frames == Some(1);
     let period = plan.period.or(pictures.frame_period).unwrap_or(EngineConfig::default().period);
-    let engine = EngineConfig { period, ..EngineConfig::default() };
+    let surveys = loaded.manifest.view_advantage.is_some();
+    let preset = plan.preset.clone();
+    let engine = EngineConfig { period, surveys, preset, ..EngineConfig::default() };
     let display = displays.main().timing();
     let config = LiveConfig { engine, deadline: plan.deadline, display };
     let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;

@@ -15,6 +15,7 @@ use sonotap::measure::{Measurements, measure};
 use sonotap::model::ModelSpec;
 use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
 use sonotap::overlay::still::{Caption, still};
+use sonotap::preset::Preset;
 use sonotap::profile::ModelProfile;
 use sonotap::prompt::Polarity;
 use sonotap::region::{FrameRegion, Misplaced, Unmeasured};
@@ -39,8 +40,13 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     let home = home(&prompts, previous_mask.as_ref(), frame)?;
     prompts.region = Some(home.rect);
     prompts.boxed = prompts.boxed.and_then(|b| b.intersect(&home.rect));
-    let options = LookOptions { target_crop: !arguments.whole_frame, ..LookOptions::default() };
-    let model = assets::load_model(&ModelProfile { folder: arguments.model.clone(), pin: None })?;
+    if let Some(name) = &arguments.preset {
+        prompts.expected = Preset::find(name)?.expected(home.scale.as_ref());
+    }
+    let closer = !arguments.whole_frame;
+    let options = LookOptions { target_crop: closer, survey: closer, ..LookOptions::default() };
+    let model = ModelProfile { folder: arguments.model.clone(), ..ModelProfile::default() };
+    let model = assets::load_model(&model)?;
     let mut looker = Looker::new(Box::new(model.segmenter), options);
     prompts.previous = previous_mask.map(|mask| previous(&mask, &home.rect, looker.spec()));
     let (mut looks, began) = (Vec::new(), Instant::now());

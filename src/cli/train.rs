@@ -10,7 +10,7 @@ use sonotap::model::manifest::Evaluation;
 use sonotap::train::config::TrainConfig;
 use sonotap::train::export::{self, Weights};
 use sonotap::train::preview::preview;
-use sonotap::train::run::{Ending, Event, Run};
+use sonotap::train::run::{Ending, Event, Opening, Run};
 use sonotap::train::teacher::Teacher;
 
 use super::TrainArguments;
@@ -28,17 +28,26 @@ pub fn train(a: &TrainArguments) -> Result<()> {
             std::fs::write(path, png_of(&sheet)?).with_context(|| format!("{} cannot be written", path.display()))?;
             say(format!("{}", path.display()))
         }
-        (None, Some(out)) => learn(&a.config, None, out, a.resume),
+        (None, Some(out)) => learn(&a.config, None, out, opening(a.resume, a.take_up.as_deref())),
         (None, None) => bail!("expected --out DIR or --preview FILE.png"),
     }
 }
 
+/// What the options say.
+pub fn opening(resume: bool, take_up: Option<&Path>) -> Opening<'_> {
+    match take_up {
+        Some(weights) => Opening::TakeUp(weights),
+        None if resume => Opening::Resume,
+        None => Opening::Fresh,
+    }
+}
+
 /// Runs until all stages are done, or Ctrl-C; with a teacher, distils.
-pub fn learn(config: &Path, teacher: Option<&Path>, out: &Path, resume: bool) -> Result<()> {
+pub fn learn(config: &Path, teacher: Option<&Path>, out: &Path, opening: Opening) -> Result<()> {
     let config = TrainConfig::load(config)?;
     let total = config.steps();
     let teacher = teacher.map(Teacher::load).transpose()?;
-    let mut run = Run::open(config, teacher, out, resume, &Device::default())?;
+    let mut run = Run::open(config, teacher, out, opening, &Device::default())?;
     let parameters = run.averaged().count();
     say(format!("{parameters} parameters; step {} of {total}", run.steps()))?;
     let stop = stop_flag()?;

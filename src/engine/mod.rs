@@ -23,11 +23,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{Image, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
+use crate::model::look::survey::DISTINCT;
+use crate::preset::Preset;
 use crate::prompt::{Polarity, Prompt, PromptShape};
 use crate::region::{FrameRegion, Misplaced};
 use crate::scene::{CinePlace, HiddenReason, LostReason, Mode, Notice, Overlay, Scene, Signal};
 use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
-use crate::track::carry::DriftLimits;
+use crate::track::carry::{self, DriftLimits};
 use crate::track::flow::FlowField;
 use crate::units::{FrameId, Nanos, ObjectId, Revision};
 
@@ -56,6 +58,13 @@ pub struct EngineConfig {
     pub marker_radius_px: f32,
     /// Of the session.
     pub session: SessionConfig,
+    /// Whether the model is asked for a lone tap at several scales ([`ModelSpec::view_advantage`]): shown at once is what the
+    /// whole image gives, and what closer views give takes its place when they are done.
+    ///
+    /// [`ModelSpec::view_advantage`]: crate::model::ModelSpec::view_advantage
+    pub surveys: bool,
+    /// What is about to be outlined, if somebody said.
+    pub preset: Option<Arc<Preset>>,
 }
 
 impl Default for EngineConfig {
@@ -68,6 +77,8 @@ impl Default for EngineConfig {
             signal_lost_after: Nanos::from_ms(1_000),
             marker_radius_px: 12.0,
             session: SessionConfig::default(),
+            surveys: false,
+            preset: None,
         }
     }
 }
@@ -77,6 +88,12 @@ impl Default for EngineConfig {
 struct Asked {
     revision: Revision,
     prompts: usize,
+}
+
+/// An outline that was shown for a lone click, and the step that had led to its frame.
+struct Passed {
+    step: StepId,
+    logits: LogitGrid,
 }
 
 /// See the module.
@@ -90,6 +107,8 @@ pub struct Engine {
     asked: [Asked; ObjectId::MAX],
     in_flight: [Option<Revision>; ObjectId::MAX],
     is_rough: [bool; ObjectId::MAX],
+    /// What a lone click was outlined as so far, one a candidate.
+    passed: [Vec<Passed>; ObjectId::MAX],
     last_asked: Option<(FrameId, Revision, [bool; ObjectId::MAX])>,
     known: [Revision; ObjectId::MAX],
     ring: Option<CineRing>,
@@ -120,6 +139,7 @@ impl Engine {
             asked: [Asked::default(); ObjectId::MAX],
             in_flight: [None; ObjectId::MAX],
             is_rough: [false; ObjectId::MAX],
+            passed: Default::default(),
             last_asked: None,
             known: [Revision::default(); ObjectId::MAX],
             ring: None,
@@ -252,6 +272,7 @@ impl Engine {
         self.known = [self.revision(); ObjectId::MAX];
         self.is_rough = [false; ObjectId::MAX];
         self.homes = [None; ObjectId::MAX];
+        self.passed = Default::default();
         self.is_changed = true;
     }
 
@@ -271,7 +292,7 @@ impl Engine {
     /// Objects without an outline go first, for a quick answer from the whole region; the next question, which has that
     /// answer as previous mask, looks closer. Live, a first outline is asked for once.
     pub fn ask(&mut self, now: Nanos) -> Option<Box<LookJob>> {
-        let frame = self.shown.as_ref()?;
+        let frame = self.shown.clone()?;
         if !frame.region.content.is_segmentable() {
             return None;
         }
@@ -282,8 +303,15 @@ impl Engine {
             Phase::Awaited | Phase::Refused(_) | Phase::Held => true,
         });
         let is_first = (0..ObjectId::MAX).any(|i| wanted[i] && self.objects[i].phase() == Phase::Awaited);
-        let is_asked = |i: &usize| wanted[*i] && (!is_first || self.objects[*i].phase() == Phase::Awaited);
-        if !wanted.contains(&true) {
+        // A survey of one object's click goes alone, and once: other objects are asked for meanwhile.
+        let is_underway = |i: usize| is_live && self.in_flight[i].is_some_and(|r| r >= self.known[i]);
+        let surveys: [bool; ObjectId::MAX] = std::array::from_fn(|i| wanted[i] && !is_first && self.is_to_survey(i));
+        let surveyed = (0..ObjectId::MAX).find(|&i| surveys[i] && !is_underway(i));
+        let is_asked = |i: &usize| match surveyed {
+            Some(one) => *i == one,
+            None => wanted[*i] && !surveys[*i] && (!is_first || self.objects[*i].phase() == Phase::Awaited),
+        };
+        if !(0..ObjectId::MAX).any(|i| is_asked(&i)) {
             return None;
         }
         let mut job = self.spare.pop()?;
@@ -293,8 +321,12 @@ impl Engine {
         job.revision = self.revision();
         job.is_first = is_first;
         job.asked = now;
-        for i in (0..ObjectId::MAX).filter(is_asked) {
+        let asked: [bool; ObjectId::MAX] = std::array::from_fn(|i| is_asked(&i));
+        for i in (0..ObjectId::MAX).filter(|&i| asked[i]) {
             self.fill_prompts(ObjectId(i as u8), &mut job);
+            if surveyed == Some(i) {
+                self.fill_survey(i, &mut job);
+            }
         }
         for object in &job.objects {
             self.in_flight[object.index()] = Some(job.revision);
@@ -380,6 +412,7 @@ impl Engine {
             model_fails: self.model_fails || !self.is_model_up,
             is_model_up: self.is_model_up,
             is_hot: self.is_hot,
+            preset: self.config.preset.as_ref(),
         };
         self.scenery.fill(&stage, now);
         self.is_changed = false;
@@ -446,6 +479,8 @@ impl Engine {
                 self.known[i] = revision;
                 self.is_rough[i] = false;
                 self.homes[i] = self.home_of(object);
+                let candidate = self.session.prompts().candidate(object);
+                self.passed[i].truncate(usize::from(candidate));
                 self.objects[i].prompted(self.session.prompts().is_empty(object));
             }
         }
@@ -487,9 +522,13 @@ impl Engine {
         out.clicks.clear();
         out.boxed = None;
         out.candidate = prompts.candidate(object);
+        out.is_still = self.session.mode() != Mode::Live;
         let whole = self.shown.as_ref().map(|f| f.region.rect).unwrap_or_default();
-        let bounds = self.homes[object.index()].map_or(whole, |h| h.rect);
+        let home = self.homes[object.index()];
+        let bounds = home.map_or(whole, |h| h.rect);
         out.region = Some(bounds);
+        let scale = home.and_then(|h| h.scale).or_else(|| self.shown.as_ref().and_then(|f| f.scale));
+        out.expected = self.config.preset.as_ref().and_then(|p| p.expected(scale.as_ref()));
         let mut count = 0;
         for prompt in prompts.active(object) {
             count += 1;
@@ -508,6 +547,48 @@ impl Engine {
             (None, Some(kept)) => kept.reset(kept.cells(), *kept.view()),
             (None, None) => {}
         }
+    }
+
+    /// Whether an object's lone click waits for the answer of all scales: after the first outline, and when the next is asked for.
+    fn is_to_survey(&self, i: usize) -> bool {
+        let object = ObjectId(i as u8);
+        let mut prompts = self.session.prompts().active(object);
+        let lone = prompts.next().filter(|_| prompts.next().is_none());
+        let is_click = lone.is_some_and(|p| matches!(p.shape, PromptShape::Click { polarity: Polarity::Positive, .. }));
+        let is_open = self.is_rough[i] || !self.is_standing(object);
+        self.config.surveys && is_click && is_open && self.objects[i].phase() == Phase::Held
+    }
+
+    /// A survey sees no previous mask, but what was shown before it.
+    fn fill_survey(&mut self, i: usize, job: &mut LookJob) {
+        let Some(out) = job.prompts.get_mut(job.objects.len() - 1) else { return };
+        if let Some(previous) = &mut out.previous {
+            previous.reset(previous.cells(), *previous.view());
+        }
+        out.passed.clear();
+        for passed in self.passed[i].iter().take(usize::from(out.candidate)) {
+            let (mut motion, mut now) = (self.motion.blank(), passed.logits.clone());
+            if self.motion.compose_since(passed.step, &mut motion) {
+                carry::warp(&passed.logits, &motion, &mut now);
+            }
+            out.passed.push(now);
+        }
+    }
+
+    /// Keeps what a lone click was outlined as; tells when a closer view changed the outline by itself.
+    fn note_outline(&mut self, job: &LookJob, i: usize, object: ObjectId, logits: &LogitGrid) {
+        let prompts = &job.prompts[i];
+        let at = object.index();
+        if !self.config.surveys || prompts.clicks.len() != 1 || prompts.boxed.is_some() {
+            return;
+        }
+        let is_replaced = self.is_rough[at] && !job.is_first && prompts.candidate == 0;
+        let is_other = |before: &Passed| carry::agreement(&before.logits, logits) < DISTINCT;
+        if is_replaced && self.passed[at].last().is_some_and(is_other) {
+            self.session.notify(Notice::OutlineChanged(object), job.ended);
+        }
+        self.passed[at].truncate(usize::from(prompts.candidate));
+        self.passed[at].push(Passed { step: job.step, logits: logits.clone() });
     }
 
     /// Whether the object's outline obeys the operator's last edit.
@@ -541,6 +622,7 @@ impl Engine {
             tracked.hear(&seen, &mut self.motion);
         } else if tracked.adopt(&seen, &mut self.motion) {
             let prompts = &job.prompts[i];
+            self.note_outline(job, i, object, logits);
             self.is_rough[object.index()] = job.is_first;
             let count = prompts.clicks.len() + usize::from(prompts.boxed.is_some());
             self.asked[object.index()] = Asked { revision: job.revision, prompts: count };

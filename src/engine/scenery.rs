@@ -1,9 +1,12 @@
 //! The scene of the shown frame, made anew in the same buffers.
 
+use std::sync::Arc;
+
 use super::object::{AgeLimits, Phase, TrackedObject};
 use crate::contour::{Outline, Tracer};
 use crate::frame::Frame;
 use crate::measure::Measurer;
+use crate::preset::Preset;
 use crate::prompt::PromptShape;
 use crate::region::{FrameRegion, Unmeasured};
 use crate::scene::{
@@ -28,6 +31,7 @@ pub(super) struct Stage<'a> {
     pub model_fails: bool,
     pub is_model_up: bool,
     pub is_hot: bool,
+    pub preset: Option<&'a Arc<Preset>>,
 }
 
 /// The scene and what is needed to make it.
@@ -51,6 +55,7 @@ impl Scenery {
                 objects: Vec::with_capacity(ObjectId::MAX),
                 tool: Tool::default(),
                 fill: FillLevel::default(),
+                preset: None,
                 can_undo: false,
                 can_redo: false,
                 rubber_band: None,
@@ -80,6 +85,7 @@ impl Scenery {
         scene.is_hot = stage.is_hot;
         scene.tool = session.tool();
         scene.fill = session.fill();
+        scene.preset = stage.preset.cloned();
         scene.can_undo = session.prompts().can_undo();
         scene.can_redo = session.prompts().can_redo();
         scene.rubber_band = session.rubber_band();

@@ -148,7 +148,7 @@ impl Cine {
 /// The model's.
 pub fn follow(cine: &Cine, looker: &mut Looker) -> Result<CineRow> {
     looker.forget_view();
-    let mut engine = Engine::new(EngineConfig { period: PERIOD, ..EngineConfig::default() });
+    let mut engine = Engine::new(EngineConfig { period: PERIOD, surveys: looker.surveys(), ..EngineConfig::default() });
     let mut answered: Option<(usize, Box<crate::engine::job::LookJob>)> = None;
     let (mut iou_by_frame, mut drawn, mut lost) = (Vec::new(), Vec::new(), None);
     for (i, frame) in cine.frames.iter().enumerate() {

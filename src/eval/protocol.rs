@@ -97,6 +97,8 @@ impl FromStr for Protocol {
 pub enum LookKind {
     /// As the product does: target crop, click correction, second decode.
     Full,
+    /// As [`Self::Full`], but a lone click is seen in one view and the target crop, whatever the model's scores are worth.
+    Single,
     /// The graphs alone.
     Plain,
 }
@@ -106,6 +108,7 @@ impl LookKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Single => "single",
             Self::Plain => "plain",
         }
     }
@@ -114,7 +117,10 @@ impl LookKind {
     pub fn options(self) -> LookOptions {
         match self {
             Self::Full => LookOptions::default(),
-            Self::Plain => LookOptions { target_crop: false, correct_clicks: false, retry_without_previous: false },
+            Self::Single => LookOptions { survey: false, ..LookOptions::default() },
+            Self::Plain => {
+                LookOptions { target_crop: false, correct_clicks: false, retry_without_previous: false, survey: false }
+            }
         }
     }
 }
@@ -123,10 +129,10 @@ impl FromStr for LookKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Self::Full, Self::Plain]
+        [Self::Full, Self::Single, Self::Plain]
             .into_iter()
             .find(|l| l.name() == text)
-            .ok_or_else(|| Error::new(ErrorKind::Argument, format!("expected full or plain, got {text:?}")))
+            .ok_or_else(|| Error::new(ErrorKind::Argument, format!("expected full, single or plain, got {text:?}")))
     }
 }
 

@@ -14,6 +14,11 @@
 //! 5. *Sanity.* What is not a mask is an outcome of its own, [`Implausible`], never an outline.
 //!
 //! A frame that was encoded last in the same view is not encoded again.
+//!
+//! A model whose scores of several views compare ([`ModelSpec::view_advantage`]) is asked for a lone click in all of them:
+//! [`survey`].
+
+pub(crate) mod survey;
 
 use std::time::Instant;
 
@@ -25,6 +30,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{Image, ModelView, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
+use crate::preset::ExpectedSize;
 use crate::prompt::Polarity;
 use crate::units::{FrameId, Nanos, ObjectId, Score};
 
@@ -48,6 +54,12 @@ pub struct LookPrompts {
     pub region: Option<Rect<Image>>,
     /// For a lone click: which of its candidates, 0 the best predicted; counted on from the last to the first.
     pub candidate: u8,
+    /// Outlines of the lone click that were shown already, as they lie on this frame: the candidates after them differ.
+    pub passed: Vec<LogitGrid>,
+    /// For a lone click at several scales: sizes that are expected; others come later.
+    pub expected: Option<ExpectedSize>,
+    /// The picture stands still: for a lone click at several scales more may be asked.
+    pub is_still: bool,
 }
 
 /// Which rules are in force; all, unless an evaluation switches one off.
@@ -59,11 +71,13 @@ pub struct LookOptions {
     pub correct_clicks: bool,
     /// Ask again without the previous mask when the newest click is clearly contradicted.
     pub retry_without_previous: bool,
+    /// See a lone click at several scales, if the model's scores of several views compare.
+    pub survey: bool,
 }
 
 impl Default for LookOptions {
     fn default() -> Self {
-        Self { target_crop: true, correct_clicks: true, retry_without_previous: true }
+        Self { target_crop: true, correct_clicks: true, retry_without_previous: true, survey: true }
     }
 }
 
@@ -215,6 +229,7 @@ pub struct Looker {
     decoded_first: Decoded,
     cell_clicks: Vec<CellClick>,
     scratch: CorrectScratch,
+    found: survey::Found,
 }
 
 impl Looker {
@@ -231,12 +246,18 @@ impl Looker {
             decoded_first: Decoded::default(),
             cell_clicks: Vec::new(),
             scratch: CorrectScratch::default(),
+            found: survey::Found::default(),
         }
     }
 
     /// What the model takes and gives.
     pub fn spec(&self) -> ModelSpec {
         self.spec
+    }
+
+    /// Whether a lone click is seen at several scales.
+    pub fn surveys(&self) -> bool {
+        self.spec.view_advantage.is_some() && self.options.survey
     }
 
     /// The rules in force.
@@ -273,17 +294,19 @@ impl Looker {
         }
     }
 
-    /// All masks of the last decode, in the view in which they were made; the one shown as clicks corrected it. For an
-    /// evaluation that asks what the best choice would have been.
+    /// What the last look could have shown: all masks of the last decode, in the view in which they were made, the one shown as
+    /// clicks corrected it; of a survey the distinct outlines that taps go through. For an evaluation that asks what the best
+    /// choice would have been.
     pub fn last_masks(&self) -> impl Iterator<Item = LogitGrid> + '_ {
         let cells = self.spec.mask_cells;
-        let masks = self.encoded.map(|(_, view)| {
+        let is_decode = self.found.is_empty();
+        let masks = self.encoded.filter(|_| is_decode).map(|(_, view)| {
             self.decoded
                 .masks
                 .chunks_exact(cells * cells)
                 .filter_map(move |values| LogitGrid::from_values(cells, view, values.to_vec()))
         });
-        masks.into_iter().flatten()
+        masks.into_iter().flatten().chain(self.found.distinct())
     }
 
     /// Looks at `frame` for every object and writes their parts into `out`, in their order; its buffers are reused.
@@ -297,6 +320,14 @@ impl Looker {
     /// And the model's own errors. After an error `out` is of no use.
     pub fn look(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
         let (mut task, mut report) = self.begin(frame, objects, out)?;
+        if let [object] = objects
+            && self.is_surveyed(object)
+        {
+            self.survey(&task, object, &mut out[0], &mut report)?;
+            self.look_closer(&task, out, &mut report)?;
+            self.found.settle(object, &out[0]);
+            return Ok(report);
+        }
         task.regions(|task| {
             if !self.options.target_crop {
                 return self.pass(task, &task.bounds, &[Feed::Given; ObjectId::MAX], out, &mut report);
@@ -335,6 +366,7 @@ impl Looker {
         let homes = homes(frame, objects)?;
         let task = Task { frame, objects, homes, bounds: homes[0] };
         let view = ModelView::new(task.bounds, self.spec.side);
+        self.found.clear();
         self.prepare(objects.len(), view, out);
         if frame.id == FrameId(0) {
             self.encoded = None;
@@ -393,6 +425,16 @@ impl Looker {
     ) -> Result<Rect<Image>> {
         self.pass(task, &task.bounds, feeds, out, report)?;
         Ok(target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds)))
+    }
+
+    /// Looks at what a survey found as closely as at any outline.
+    fn look_closer(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<()> {
+        let crop = target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds));
+        if self.options.target_crop && crop != task.bounds && out[0].mask().is_some() {
+            self.pass(task, &crop, &[Feed::Answer; ObjectId::MAX], out, report)?;
+            self.keep_crop(task.bounds, crop);
+        }
+        Ok(())
     }
 
     /// Looks once more, in a wider view, when a mask reaches the edge of the crop.

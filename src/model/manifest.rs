@@ -201,6 +201,10 @@ pub struct Manifest {
     pub excluded_use: String,
     /// Logit above which a cell is inside; 0, as masks are grids of logits.
     pub mask_threshold: f32,
+    /// There only when predicted IoUs were trained as those with the whole object, also beyond the view, so that outlines of
+    /// several views of one click compare: by how much that of a closer view must be above the whole image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_advantage: Option<f32>,
     /// How an image becomes the encoder's input.
     pub input: InputSpec,
     /// The graph that looks at a frame.
@@ -261,6 +265,7 @@ impl Manifest {
             masks: masks.and_then(|t| t.fixed(1)).unwrap_or(0),
             pixel_channels: pixels.and_then(|t| t.fixed(1)).unwrap_or(0),
             first_candidate: usize::from(self.kind == Kind::SamOfficial),
+            view_advantage: self.view_advantage,
         }
     }
 
@@ -314,6 +319,9 @@ impl Manifest {
         expect(self.format == 1, || format!("format: expected 1, got {}", self.format))?;
         expect(self.mask_threshold == 0.0, || {
             format!("mask_threshold: expected 0 (logits), got {}", self.mask_threshold)
+        })?;
+        expect(self.view_advantage.is_none_or(|v| (0.0..=1.0).contains(&v)), || {
+            format!("view_advantage: expected 0 to 1, got {}", self.view_advantage.unwrap_or_default())
         })?;
         for (key, text) in [("name", &self.name), ("licence", &self.licence), ("intended_use", &self.intended_use)] {
             expect(!text.trim().is_empty(), || format!("{key}: expected a text, got none"))?;

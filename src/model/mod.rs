@@ -27,7 +27,7 @@ use crate::mask::LogitGrid;
 use crate::prompt::Polarity;
 
 /// What a model takes and gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ModelSpec {
     /// Width and height of the encoder's input, model px.
     pub side: u32,
@@ -39,6 +39,9 @@ pub struct ModelSpec {
     pub pixel_channels: usize,
     /// First of the masks that a lone click chooses from: 0, or 1 for a model whose mask 0 is not made for a lone click.
     pub first_candidate: usize,
+    /// By how much the predicted IoU of a closer view must be above that of the whole image to be preferred; `None` when
+    /// predicted IoUs are not those with the whole object, also beyond the view, so that answers of several views do not compare.
+    pub view_advantage: Option<f32>,
 }
 
 /// What a decode is asked, in model space.

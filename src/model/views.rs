@@ -36,6 +36,13 @@ pub fn crop_around(target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {
     Rect::new(x0, y0, x1, y1)
 }
 
+/// A square of this side around a place, moved into the bounds; where they are narrower, as wide as they.
+pub fn square_around(at: Point<Image>, side: f32, bounds: &Rect<Image>) -> Rect<Image> {
+    let (x0, x1) = placed(at.x, side, bounds.x0, bounds.x1);
+    let (y0, y1) = placed(at.y, side, bounds.y0, bounds.y1);
+    Rect::new(x0, y0, x1, y1)
+}
+
 /// The crop of the look before, as long as the target keeps away from its edges and has about the size that it was
 /// chosen for; else the crop that the target asks for. So a sequence of looks at a resting object has one view.
 pub fn follow(last: Option<&Rect<Image>>, target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {

@@ -11,7 +11,7 @@ use crate::overlay::marks::{Chip, ChipPlaces, banner, marker, rubber_band};
 use crate::overlay::outline::{LineColours, OutlinePainter, style_of};
 use crate::overlay::panel;
 use crate::overlay::text::Typeface;
-use crate::overlay::theme::Theme;
+use crate::overlay::theme::{Theme, colour_of};
 use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene};
 use crate::units::Score;
 
@@ -141,30 +141,30 @@ impl OnPicture<'_> {
         let (layout, to_display) = (self.view.layout, &self.view.to_display);
         let mut covered = [PxRect::default(); crate::units::ObjectId::MAX];
         for object in &scene.objects {
-            covered[object.object.index() % covered.len()] = self.outline(painter, object);
+            covered[object.object.index() % covered.len()] = self.outline(painter, scene, object);
         }
         let mut places = ChipPlaces::new(&scene.objects, to_display, layout, covered);
         for object in scene.objects.iter().filter(|o| !covered[o.object.index() % covered.len()].is_empty()) {
-            self.chip(painter, object, &mut places);
+            self.chip(painter, scene, object, &mut places);
         }
         for object in &scene.objects {
             if object.overlay != Overlay::Hidden(HiddenReason::HeldAway) {
-                let colour = Theme::DARK.object(object.object);
+                let colour = colour_of(scene, object.object);
                 object.markers.iter().for_each(|m| marker(painter, layout.mm(1.0), to_display, m, colour));
             }
         }
         if let Some(rect) = scene.rubber_band {
             let active = scene.objects.iter().find(|o| o.is_active);
-            let colour = active.map_or(Theme::DARK.text, |o| Theme::DARK.object(o.object));
+            let colour = active.map_or(Theme::DARK.text, |o| colour_of(scene, o.object));
             rubber_band(painter, layout, &to_display.apply_rect(&rect), colour);
         }
     }
 
     /// Draws an object's outline if it may be drawn. Returns what it covers.
-    fn outline(&mut self, painter: &mut Painter, object: &ObjectScene) -> PxRect {
+    fn outline(&mut self, painter: &mut Painter, scene: &Scene, object: &ObjectScene) -> PxRect {
         let Some(style) = style_of(object.overlay) else { return PxRect::default() };
         let (layout, to_display) = (self.view.layout, &self.view.to_display);
-        let colour = Theme::DARK.object(object.object);
+        let colour = colour_of(scene, object.object);
         let tint = match self.fill {
             FillLevel::None => 0,
             FillLevel::Quarter => alpha(0.25),
@@ -177,7 +177,7 @@ impl OnPicture<'_> {
         self.outliner.line(painter, &object.outline, to_display, style, layout.mm(1.0), colours)
     }
 
-    fn chip(&mut self, painter: &mut Painter, object: &ObjectScene, places: &mut ChipPlaces) {
+    fn chip(&mut self, painter: &mut Painter, scene: &Scene, object: &ObjectScene, places: &mut ChipPlaces) {
         self.words.clear();
         if let Overlay::Carried { age } | Overlay::Stale { age } = object.overlay {
             if matches!(object.overlay, Overlay::Stale { .. }) {
@@ -188,7 +188,8 @@ impl OnPicture<'_> {
         let low = self.view.low_score.map_or(LOW_SCORE, Score::get);
         let is_low = object.score.is_some_and(|s| s.get() < low);
         let cue = if is_low { "add a point" } else { "" };
-        let chip = Chip { object: object.object, age: self.words, cue };
+        let colour = colour_of(scene, object.object);
+        let chip = Chip { object: object.object, colour, age: self.words, cue };
         places.put(painter, self.view.layout, self.face, &chip);
     }
 }

@@ -116,6 +116,8 @@ fn sides(
 /// A label beside an outline.
 pub(super) struct Chip<'a> {
     pub(super) object: ObjectId,
+    /// Of the object.
+    pub(super) colour: u32,
     /// Age of the model's look, if the outline is not of this frame.
     pub(super) age: &'a str,
     /// Something to do, if any.
@@ -208,7 +210,7 @@ impl<'a> ChipPlaces<'a> {
         painter.round_rect(place, height as f32 / 2.5, theme.chip, 256);
         let (_, cy) = place.centre();
         let half = symbol as f32 / 2.0;
-        glyph(painter, chip.object, (place.x0 + pad) as f32 + half, cy, half, theme.object(chip.object));
+        glyph(painter, chip.object, (place.x0 + pad) as f32 + half, cy, half, chip.colour);
         let y = place.y0 + pad;
         let mut x = place.x0 + pad + symbol + face.advance();
         face.draw(painter, x, y, chip.age, theme.text);

@@ -7,7 +7,8 @@ use crate::overlay::blend::{Painter, PxRect, alpha};
 use crate::overlay::layout::Layout;
 use crate::overlay::marks::glyph;
 use crate::overlay::text::Typeface;
-use crate::overlay::theme::Theme;
+use crate::overlay::theme::{Theme, colour_of};
+use crate::preset::{Item, Preset};
 use crate::region::Misplaced;
 use crate::scene::{HiddenReason, Mode, Notice, ObjectScene, Overlay, Scene, Signal};
 use crate::units::{Millimetres, Nanos, ObjectId};
@@ -32,6 +33,7 @@ pub(super) fn notice_words(notice: Notice) -> (Option<ObjectId>, &'static str, &
         Notice::TapToStart => (None, "Tap the structure to outline it", ""),
         Notice::TapAgain(object, reason) => (Some(object), reason.label(), "Tap again"),
         Notice::AddPoint(object) => (Some(object), "Confidence low: add a point", ""),
+        Notice::OutlineChanged(object) => (Some(object), "Looked closer: outline changed", ""),
         Notice::OutsideImage => (None, "That was outside the image", ""),
         Notice::PromptsFull => (None, "No more points fit: undo or clear", ""),
         Notice::ObjectsFull => (None, "All objects are in use", ""),
@@ -182,7 +184,7 @@ fn object_list(painter: &mut Painter, face: &Typeface, scene: &Scene, x: i32, y:
             return;
         }
         let (cx, cy) = (x as f32 + cap as f32 / 2.0, y as f32 + cap as f32 / 2.0);
-        glyph(painter, object.object, cx, cy, radius, theme.object(object.object));
+        glyph(painter, object.object, cx, cy, radius, colour_of(scene, object.object));
         if object.is_active {
             painter.fill(PxRect::new(x - 2, y + cap + 4, x + cap + 2, y + cap + 6), theme.text, 256);
         }
@@ -265,7 +267,7 @@ pub(super) fn panel(
     let area = PxRect::new(all.x0 + pad, all.y0 + layout.mm(0.6) as i32, all.x1 - pad, all.y1);
     let mut flow = Flow::new(face, area);
     if let Some(notice) = scene.notice {
-        put_notice(painter, &mut flow, notice);
+        put_notice(painter, &mut flow, scene, notice);
         flow.next_row();
     }
     let Some(active) = scene.objects.iter().find(|o| o.is_active && is_outline_shown) else { return };
@@ -278,7 +280,7 @@ pub(super) fn panel(
     let last = flow.rows - 1;
     if last > flow.row && flow.face.width(scale_words(&m, area.width(), face)) <= area.width() {
         flow.rows = last;
-        put_numbers(painter, &mut flow, &m, words);
+        put_numbers(painter, &mut flow, scene.preset.as_deref(), &m, words);
         flow.next_row();
         flow.row = flow.row.min(last);
         flow.rows = last + 1;
@@ -299,19 +301,19 @@ fn scale_words(m: &Measurements, room: i32, face: &Typeface) -> &'static str {
     if face.width(long) <= room { long } else { metric.source.label() }
 }
 
-fn put_notice(painter: &mut Painter, flow: &mut Flow, notice: Notice) {
+fn put_notice(painter: &mut Painter, flow: &mut Flow, scene: &Scene, notice: Notice) {
     let theme = &Theme::DARK;
     let (object, first, second) = notice_words(notice);
     let is_lost = matches!(notice, Notice::TapAgain(..));
     if let Some(object) = object {
         let cap = flow.face.cap_height();
         let (cx, cy) = (flow.x as f32 + cap as f32 / 2.0, flow.top() as f32 + cap as f32 / 2.0);
-        glyph(painter, object, cx, cy, cap as f32 / 2.0, theme.object(object));
+        glyph(painter, object, cx, cy, cap as f32 / 2.0, colour_of(scene, object));
         flow.x += cap + flow.face.advance();
     }
     let colour = match notice {
         Notice::TapAgain(..) | Notice::ModelFailed => theme.alarm,
-        Notice::AddPoint(_) => theme.cue,
+        Notice::AddPoint(_) | Notice::OutlineChanged(_) => theme.cue,
         _ => theme.text,
     };
     if is_lost {
@@ -325,9 +327,12 @@ fn put_notice(painter: &mut Painter, flow: &mut Flow, notice: Notice) {
     }
 }
 
-fn put_numbers(painter: &mut Painter, flow: &mut Flow, m: &Measurements, words: &mut String) {
+fn put_numbers(painter: &mut Painter, flow: &mut Flow, preset: Option<&Preset>, m: &Measurements, words: &mut String) {
     let colour = Theme::DARK.text;
-    for item in 0..4 {
+    if let Some(preset) = preset {
+        flow.put_words(painter, &preset.label, Theme::DARK.text_dim);
+    }
+    for &item in preset.map_or(Item::ALL.as_slice(), |p| p.measurements.as_slice()) {
         words.clear();
         write_number(item, m, words);
         flow.put(painter, words, colour, 2 * flow.face.advance());
@@ -335,17 +340,17 @@ fn put_numbers(painter: &mut Painter, flow: &mut Flow, m: &Measurements, words: 
 }
 
 /// The measurements in the order of what matters more: area, the two diameters, perimeter, ellipse.
-fn write_number(item: usize, m: &Measurements, out: &mut String) {
+fn write_number(item: Item, m: &Measurements, out: &mut String) {
     let _ = match (item, &m.metric) {
-        (0, Some(mm)) if mm.area.0 >= 100.0 => write!(out, "Area {:.2} cm²", mm.area.0 / 100.0),
-        (0, Some(mm)) => write!(out, "Area {:.1} mm²", mm.area.0),
-        (0, None) => write!(out, "Area {:.0} px²", m.area_px),
-        (1, Some(mm)) => write_pair("Diam", mm.longest, mm.perpendicular, out),
-        (1, None) => write!(out, "Diam {:.0}×{:.0} px", m.longest_px, m.perpendicular_px),
-        (2, Some(mm)) => write!(out, "Perim {:.*} mm", decimals(mm.perimeter), mm.perimeter.0),
-        (2, None) => write!(out, "Perim {:.0} px", m.perimeter_px),
-        (_, Some(mm)) => write_pair("Ellipse", mm.ellipse_axes.0, mm.ellipse_axes.1, out),
-        (_, None) => write!(out, "Ellipse {:.0}×{:.0} px", m.ellipse_axes_px.0, m.ellipse_axes_px.1),
+        (Item::Area, Some(mm)) if mm.area.0 >= 100.0 => write!(out, "Area {:.2} cm²", mm.area.0 / 100.0),
+        (Item::Area, Some(mm)) => write!(out, "Area {:.1} mm²", mm.area.0),
+        (Item::Area, None) => write!(out, "Area {:.0} px²", m.area_px),
+        (Item::Diameters, Some(mm)) => write_pair("Diam", mm.longest, mm.perpendicular, out),
+        (Item::Diameters, None) => write!(out, "Diam {:.0}×{:.0} px", m.longest_px, m.perpendicular_px),
+        (Item::Perimeter, Some(mm)) => write!(out, "Perim {:.*} mm", decimals(mm.perimeter), mm.perimeter.0),
+        (Item::Perimeter, None) => write!(out, "Perim {:.0} px", m.perimeter_px),
+        (Item::Ellipse, Some(mm)) => write_pair("Ellipse", mm.ellipse_axes.0, mm.ellipse_axes.1, out),
+        (Item::Ellipse, None) => write!(out, "Ellipse {:.0}×{:.0} px", m.ellipse_axes_px.0, m.ellipse_axes_px.1),
     };
 }
 
@@ -450,7 +455,7 @@ mod tests {
     fn millimetres_are_written_only_with_a_scale() {
         let all = |m: &Measurements| {
             let mut out = String::new();
-            (0..4).for_each(|i| write_number(i, m, &mut out));
+            Item::ALL.into_iter().for_each(|i| write_number(i, m, &mut out));
             out
         };
         let bare = all(&measurements(None));

@@ -1,6 +1,13 @@
 //! Colours for a dark room: nothing glares, every text is read, no outline is mistaken for Doppler or tissue.
 
+use crate::preset::Colour;
+use crate::scene::Scene;
 use crate::units::ObjectId;
+
+/// Colour of an object of a scene.
+pub fn colour_of(scene: &Scene, object: ObjectId) -> u32 {
+    scene.preset.as_ref().map_or(Theme::DARK.object(object), |p| Theme::DARK.object_from(p.colour, object))
+}
 
 /// Colours of everything beside the picture, `0x00RRGGBB`.
 ///
@@ -75,6 +82,17 @@ impl Theme {
     /// Colour of an object.
     pub fn object(&self, object: ObjectId) -> u32 {
         self.objects[object.index() % ObjectId::MAX]
+    }
+
+    /// Colour of an object when the first has this one, the others in their order.
+    pub fn object_from(&self, first: Colour, object: ObjectId) -> u32 {
+        let first = match first {
+            Colour::Yellow => 0,
+            Colour::Green => 1,
+            Colour::Pink => 2,
+            Colour::Orange => 3,
+        };
+        self.objects[(object.index() + first) % ObjectId::MAX]
     }
 
     /// Every text colour with each background that it is put on, and where.

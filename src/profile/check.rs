@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};
 use crate::geometry::Rect;
 use crate::model::pin::is_pin;
+use crate::preset::Preset;
 
 impl Profile {
     /// What is wrong with it.
@@ -24,6 +25,9 @@ impl Profile {
         }
         if let Some(pin) = self.model.pin.as_deref().filter(|pin| !is_pin(pin)) {
             return Err(wrong(format!("model.pin: expected 64 hexadecimal digits, got {pin:?}")));
+        }
+        if let Some(name) = &self.model.preset {
+            Preset::find(name).map_err(|e| e.within("model"))?;
         }
         if let Some(ms) = self.live.deadline_ms {
             within("live.deadline-ms", ms, 0.1..=60_000.0)?;

@@ -23,7 +23,7 @@
 //! | `[image]` | what its pictures show: region, keep-outs, scale, mirror |
 //! | `[display]` | which screen, its rotation and resolution |
 //! | `[touch]` | which panel, how it lies on the screen, what counts as a touch |
-//! | `[model]`, `[live]`, `[heat]` | model folder, deadline, what to do when it gets hot |
+//! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, what to do when it gets hot |
 
 mod check;
 mod read;
@@ -249,6 +249,8 @@ pub struct ModelProfile {
     pub folder: Option<PathBuf>,
     /// The only model that is taken there: the SHA-256 of its manifest, as `sonotap model verify` prints it.
     pub pin: Option<String>,
+    /// What is about to be outlined: a preset of the box, or a file ([`crate::preset`]).
+    pub preset: Option<String>,
 }
 
 /// The live path.

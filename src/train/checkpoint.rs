@@ -100,11 +100,11 @@ pub fn of_run(parameters: &Parameters, optimizer: &Optimizer) -> Tensors {
     all
 }
 
-/// Takes up a run where it was.
+/// Takes up a run where it was; how many steps it had is for the caller to say.
 ///
 /// # Errors
 /// `Format` when a tensor is absent or of another shape.
-pub fn restore(all: &Tensors, parameters: &mut Parameters, device: &Device, steps: u64) -> Result<Optimizer> {
+pub fn restore(all: &Tensors, parameters: &mut Parameters, device: &Device) -> Result<Optimizer> {
     let part = |kind: &str| -> Tensors {
         let named = all.iter().filter_map(|(name, m)| Some((name.strip_prefix(kind)?.to_owned(), m.clone())));
         named.collect()
@@ -124,7 +124,6 @@ pub fn restore(all: &Tensors, parameters: &mut Parameters, device: &Device, step
             *slot = place(m, Group::Constant, &plain);
         }
     }
-    optimizer.steps = steps;
     Ok(optimizer)
 }
 

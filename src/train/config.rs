@@ -32,6 +32,18 @@ pub struct DataConfig {
     /// How often it is seen beside the other sets.
     #[serde(default = "one")]
     pub share: f32,
+    /// Whether its `val` split is looked at while the run goes on.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub validate: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 fn one() -> f32 {
@@ -52,6 +64,9 @@ pub struct StartConfig {
     /// a student of the network that it is distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder: Option<PathBuf>,
+    /// `weights.safetensors` of a smaller network of the same form, as which this one begins: it answers the same at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grown: Option<PathBuf>,
 }
 
 /// Weights of the loss.
@@ -84,6 +99,31 @@ pub struct DistillConfig {
     pub disagreement: f32,
     /// The truth stays in the loss with this weight; 0, with no `answers`, learns the embedding alone, without prompts.
     pub truth: f32,
+    /// Steps of the stage over which `embedding`, `answers` and `disagreement` fall evenly to 0, from where on nobody is
+    /// asked; 0 for never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fade: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(steps: &u64) -> bool {
+    *steps == 0
+}
+
+impl DistillConfig {
+    /// What is taken at a step of the stage; `None` when nothing is any more, and the truth alone counts.
+    pub fn at(&self, step: u64) -> Option<Self> {
+        if self.fade == 0 {
+            return Some(*self);
+        }
+        let left = 1.0 - step as f32 / self.fade as f32;
+        (left > 0.0).then_some(Self {
+            embedding: self.embedding * left,
+            answers: self.answers * left,
+            disagreement: self.disagreement * left,
+            ..*self
+        })
+    }
 }
 
 /// One stretch of training.
@@ -207,6 +247,7 @@ impl TrainConfig {
                 ("tasks.structure", t.structure),
                 ("tasks.second_object", t.second_object),
                 ("tasks.region", t.region),
+                ("tasks.near", t.near),
                 ("prompts.boxed", p.boxed),
                 ("prompts.carried", p.carried),
                 ("prompts.boxed + prompts.carried", p.boxed + p.carried),
@@ -228,6 +269,9 @@ impl TrainConfig {
                     }
                 }
                 above(key("distill: embedding + answers + truth"), f64::from(d.embedding + d.answers + d.truth))?;
+                if d.fade > 0 && d.truth == 0.0 {
+                    return Err(format!("{}: a teacher that fades needs truth above 0, got 0", key("distill.fade")));
+                }
             }
             for (name, list) in [("prompts.rounds", &p.rounds), ("prompts.clicks", &p.clicks)] {
                 if list.is_empty() || list.contains(&0) {

@@ -3,11 +3,12 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::picture::{Grey, Picture, chance, warped_mask};
+use super::picture::{Grey, Picture, SIDE, chance, warped_mask};
 use super::sources::Sources;
 use super::tasks::{AREA_MIN, part, region, scene, with_structure};
-use super::views::{random_placement, random_view, tone};
+use super::views::{Object, View, random_placement, random_view, tone, zoomed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::eval::clicks::PixelClick;
 use crate::eval::clicks::boxes::bounds_of;
 use crate::frame::Frame;
 use crate::mask::Bitmap;
@@ -32,10 +33,41 @@ pub struct TaskShares {
     pub second_object: f32,
     /// Real objects that are replaced by a region that follows edges; all missing targets are such regions.
     pub region: f32,
+    /// Views that are squares of any scale around the first click, also such as cut the object.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub near: f32,
 }
 
 fn is_none(share: &f32) -> bool {
     *share == 0.0
+}
+
+/// What is meant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// What is seen of it.
+    pub mask: Bitmap,
+    /// How much of it lies beyond the view, px of the view; `None` where that is not known.
+    pub beyond_px: Option<f32>,
+    /// The target some frames before, where that is known.
+    pub before: Option<Bitmap>,
+    /// The first click, where the view was chosen around it.
+    pub click: Option<PixelClick>,
+}
+
+impl Target {
+    /// All of it is seen.
+    pub fn whole(mask: Bitmap) -> Self {
+        Self { mask, beyond_px: Some(0.0), before: None, click: None }
+    }
+
+    /// Something found in, or drawn into, a view: in a view around a click nobody knows how it goes on beyond the edge.
+    fn of_view(mask: Bitmap, is_near: bool) -> Self {
+        let last = SIDE as u32 - 1;
+        let is_cut =
+            is_near && (0..=last).any(|i| mask.get(i, 0) || mask.get(0, i) || mask.get(i, last) || mask.get(last, i));
+        Self { beyond_px: (!is_cut).then_some(0.0), ..Self::whole(mask) }
+    }
 }
 
 /// A picture and its targets.
@@ -43,12 +75,10 @@ fn is_none(share: &f32) -> bool {
 pub struct Example {
     /// What the network sees.
     pub picture: Picture,
-    /// What is meant, one mask each.
-    pub targets: Vec<Bitmap>,
+    /// What may be meant.
+    pub targets: Vec<Target>,
     /// The first target lies in the second, and both begin with the same click.
     pub is_nested: bool,
-    /// The first target some frames before, where that is known.
-    pub before: Option<Bitmap>,
 }
 
 /// Draws made before an example is given up.
@@ -60,16 +90,17 @@ const DRAWS: usize = 50;
 /// Those of [`Sources::draw`]; `Format` when many draws in a row gave nothing to see.
 pub fn example(sources: &mut Sources, shares: &TaskShares, rng: &mut impl Rng) -> Result<Example> {
     for _ in 0..DRAWS {
-        let subject = sources.draw(rng)?;
-        let Some(view) = random_view(&subject.grey, &subject.objects, rng) else { continue };
+        let (subject, before) = sources.draw(rng)?;
+        let before = before.as_ref().and_then(|b| b.only());
+        let Some(view) = random_view(&subject.grey, &subject.objects, before, shares.near, rng) else { continue };
         let found = if shares.phantom > 0.0 && chance(rng, shares.phantom) {
-            phantom(shares.targets, rng)?
+            phantom(shares, rng)?
         } else if chance(rng, shares.scene) {
-            synthetic(&view.picture, shares.targets, rng)
+            synthetic(&view.picture, shares, rng)
         } else if chance(rng, shares.part) {
-            nested(&view.picture, &view.objects[0], rng)
+            nested(&view, rng)
         } else {
-            Some(real(view.picture, view.objects, shares, rng))
+            Some(real(view, shares, rng))
         };
         if let Some(example) = found {
             return Ok(Example { picture: tone(example.picture, rng), ..example });
@@ -82,7 +113,7 @@ pub fn example(sources: &mut Sources, shares: &TaskShares, rng: &mut impl Rng) -
 const FRAMES_BEFORE: u64 = 8;
 
 /// A frame of a random phantom: its structure, and regions beside it.
-fn phantom(count: usize, rng: &mut impl Rng) -> Result<Option<Example>> {
+fn phantom(shares: &TaskShares, rng: &mut impl Rng) -> Result<Option<Example>> {
     let preset = Preset::ALL[rng.random_range(0..Preset::ALL.len())];
     let config = PhantomConfig { seed: rng.random(), ..PhantomConfig::default() };
     let mut phantom = Phantom::new(preset, config)?;
@@ -97,38 +128,51 @@ fn phantom(count: usize, rng: &mut impl Rng) -> Result<Option<Example>> {
     let (now, before) = (truth_at(index), truth_at(index - rng.random_range(1..=FRAMES_BEFORE)));
     let Some(bounds) = bounds_of(&now) else { return Ok(None) };
     let grey = Grey::of_frame(&frame);
-    let Some(back) = random_placement(&grey, &bounds, rng) else { return Ok(None) };
-    let (picture, target, before) = (grey.warped(&back), warped_mask(&now, &back), warped_mask(&before, &back));
-    if target.area_px() < AREA_MIN || before.area_px() < AREA_MIN {
+    let object = Object { bounds: &bounds, mask: &now };
+    let Some((placement, target)) = random_placement(&grey, object, shares.near, rng) else { return Ok(None) };
+    let (picture, before) = (grey.warped(&placement.back), warped_mask(&before, &placement.back));
+    if target.mask.area_px() < AREA_MIN || before.area_px() < AREA_MIN {
         return Ok(None);
     }
-    let mut targets = vec![target];
-    add_regions(&mut targets, count, &picture, rng);
-    Ok(Some(Example { picture, targets, is_nested: false, before: Some(before) }))
+    let mut targets = vec![Target { before: Some(before), ..target }];
+    add_regions(&mut targets, shares.targets, &picture, placement.click.is_some(), rng);
+    Ok(Some(Example { picture, targets, is_nested: false }))
 }
 
 /// Adds regions that follow edges until there are `count` targets; where there is none, the first target again.
-fn add_regions(targets: &mut Vec<Bitmap>, count: usize, picture: &Picture, rng: &mut impl Rng) {
+fn add_regions(targets: &mut Vec<Target>, count: usize, picture: &Picture, is_near: bool, rng: &mut impl Rng) {
     while targets.len() < count {
         let found = (0..3).find_map(|_| region(picture, rng));
-        targets.push(found.unwrap_or_else(|| targets[0].clone()));
+        targets.push(found.map_or_else(|| targets[0].clone(), |mask| Target::of_view(mask, is_near)));
     }
 }
 
-fn synthetic(real: &Picture, count: usize, rng: &mut impl Rng) -> Option<Example> {
-    let (picture, mut masks) = scene(Some(real), rng);
-    (masks.len() >= count).then(|| {
-        let targets = (0..count).map(|_| masks.swap_remove(rng.random_range(0..masks.len()))).collect();
-        Example { picture, targets, is_nested: false, before: None }
+fn synthetic(real: &Picture, shares: &TaskShares, rng: &mut impl Rng) -> Option<Example> {
+    let (mut picture, masks) = scene(Some(real), rng);
+    let mut targets: Vec<Target> = masks.iter().cloned().map(Target::whole).collect();
+    if chance(rng, shares.near)
+        && let Some(view) = zoomed(&picture, &masks, rng)
+        && view.objects.len() >= shares.targets
+    {
+        (picture, targets) = (view.picture, view.objects);
+    }
+    (targets.len() >= shares.targets).then(|| {
+        let targets = (0..shares.targets).map(|_| targets.swap_remove(rng.random_range(0..targets.len()))).collect();
+        Example { picture, targets, is_nested: false }
     })
 }
 
-fn nested(picture: &Picture, whole: &Bitmap, rng: &mut impl Rng) -> Option<Example> {
-    let part = part(picture, whole, rng)?;
-    Some(Example { picture: part.picture, targets: vec![part.mask, whole.clone()], is_nested: true, before: None })
+fn nested(view: &View, rng: &mut impl Rng) -> Option<Example> {
+    let whole = &view.objects[0];
+    let part = part(&view.picture, &whole.mask, rng)?;
+    // How much of the part lies beyond is known when nothing of the whole does.
+    let beyond_px = whole.beyond_px.filter(|px| *px == 0.0);
+    let targets = vec![Target { beyond_px, ..Target::whole(part.mask) }, Target { click: None, ..whole.clone() }];
+    Some(Example { picture: part.picture, targets, is_nested: true })
 }
 
-fn real(mut picture: Picture, mut objects: Vec<Bitmap>, shares: &TaskShares, rng: &mut impl Rng) -> Example {
+fn real(view: View, shares: &TaskShares, rng: &mut impl Rng) -> Example {
+    let View { mut picture, mut objects, is_near } = view;
     let first = objects.remove(0);
     let mut targets = vec![first];
     if !objects.is_empty() && chance(rng, shares.second_object) {
@@ -136,18 +180,19 @@ fn real(mut picture: Picture, mut objects: Vec<Bitmap>, shares: &TaskShares, rng
     }
     if targets.len() < shares.targets
         && chance(rng, shares.structure)
-        && let Some(drawn) = with_structure(&picture, &targets[0], rng)
+        && let Some(drawn) = with_structure(&picture, &targets[0].mask, rng)
     {
         picture = drawn.picture;
-        targets[0] = drawn.target;
-        targets.push(drawn.structure);
+        let click = targets[0].click.filter(|c| drawn.target.get(c.x, c.y));
+        targets[0] = Target { mask: drawn.target, click, ..targets[0].clone() };
+        targets.push(Target::of_view(drawn.structure, is_near));
     }
-    add_regions(&mut targets, shares.targets, &picture, rng);
+    add_regions(&mut targets, shares.targets, &picture, is_near, rng);
     if chance(rng, shares.region)
         && let Some(other) = region(&picture, rng)
     {
-        targets[0] = other;
+        targets[0] = Target::of_view(other, is_near);
     }
     targets.truncate(shares.targets);
-    Example { picture, targets, is_nested: false, before: None }
+    Example { picture, targets, is_nested: false }
 }

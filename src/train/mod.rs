@@ -13,7 +13,7 @@
 //! | `tasks/` `example.rs` | targets beside the real objects; a picture with its targets |
 //! | `prompts.rs` | the simulated operator |
 //! | `ops/` | differentiable operations over burn, with kernels for the CPU |
-//! | `net/` `imagenet.rs` | the network, its parameters, what they begin from |
+//! | `net/` `imagenet.rs` `grow.rs` | the network, its parameters, what they begin from |
 //! | `step.rs` `optimizer.rs` `run.rs` | a picture's gradient, a step, a run that can be taken up again |
 //! | `teacher.rs` | who a student learns from beside the truth |
 //! | `segmenter.rs` `validate.rs` | the network as the live path's segmenter |
@@ -25,6 +25,7 @@ pub mod config;
 pub mod curves;
 pub mod example;
 pub mod export;
+pub mod grow;
 pub mod imagenet;
 pub mod net;
 pub mod ops;

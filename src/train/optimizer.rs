@@ -73,8 +73,10 @@ pub struct Optimizer {
     pub second: Vec<Tensor<2>>,
     /// Averaged weights.
     pub average: Vec<Tensor<2>>,
-    /// Steps taken.
+    /// Steps of the moments.
     pub steps: u64,
+    /// Steps of the average.
+    pub averaged: u64,
 }
 
 impl Optimizer {
@@ -82,16 +84,17 @@ impl Optimizer {
     pub fn new(parameters: &Parameters) -> Self {
         let values = || parameters.iter().map(|p| p.value.clone().inner_if_on_tape());
         let zeros = || values().map(|v| v.zeros_like()).collect();
-        Self { first: zeros(), second: zeros(), average: values().collect(), steps: 0 }
+        Self { first: zeros(), second: zeros(), average: values().collect(), steps: 0, averaged: 0 }
     }
 
     /// Moves the parameters against their gradients.
     pub fn step(&mut self, parameters: &mut Parameters, sums: Sums, size: &StepSize) {
         self.steps += 1;
+        self.averaged += 1;
         let correction = |beta: f32| 1.0 - beta.powf(self.steps.min(1_000_000) as f32);
         let (c1, c2) = (correction(BETA.0), correction(BETA.1));
         // An average over as many steps as there were, at the beginning.
-        let keep = size.average.min((1 + self.steps) as f32 / (10 + self.steps) as f32);
+        let keep = size.average.min((1 + self.averaged) as f32 / (10 + self.averaged) as f32);
         let (first, second, average) = (&mut self.first, &mut self.second, &mut self.average);
         parameters.update(|i, p| {
             let rate = if p.group == Group::Encoder { size.encoder_rate } else { size.rate };

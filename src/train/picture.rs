@@ -209,7 +209,7 @@ impl Affine {
     }
 
     /// How many px of the source one px of the result covers along an edge.
-    fn reduction(&self) -> f32 {
+    pub fn reduction(&self) -> f32 {
         let [a, b, _, d, e, _] = self.0;
         (a * e - b * d).abs().sqrt()
     }

@@ -39,7 +39,7 @@ fn drawn(example: &Example) -> Canvas {
         *pixel = (value.clamp(0.0, 1.0) * 255.0) as u32 * 0x0001_0101;
     }
     for (i, target) in example.targets.iter().enumerate() {
-        let edge = boundary(target);
+        let edge = boundary(&target.mask);
         let inside = tile.pixels_mut().iter_mut().zip(edge.pixels()).filter(|(_, e)| **e != 0);
         inside.for_each(|(pixel, _)| *pixel = COLOURS[i.min(COLOURS.len() - 1)]);
     }

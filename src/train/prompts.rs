@@ -3,6 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::example::Target;
 use super::net::decoder::MASK_CELLS;
 use super::picture::{Affine, Picture, SIDE, chance, normal, uniform, warped_mask};
 use super::tasks::{largest, where_both};
@@ -60,13 +61,23 @@ pub struct Task {
     boxed: Option<Rect<Model>>,
     /// The target some frames before, where that is known.
     before: Option<Bitmap>,
+    /// Where the first click lies, when the view was chosen around it.
+    click: Option<PixelClick>,
+    /// Pixels of the object beyond the view, where they are known.
+    beyond_px: Option<f32>,
 }
 
 impl Task {
-    /// A target without prompts; its mask some frames before where that is known.
-    pub fn new(truth: Bitmap, before: Option<Bitmap>) -> Self {
-        let cells = cells_of(&truth);
-        Self { truth, cells, prompts: ModelPrompts::default(), clicks: Vec::new(), boxed: None, before }
+    /// A target without prompts.
+    pub fn new(target: &Target) -> Self {
+        let Target { mask, beyond_px, before, click } = target.clone();
+        let (cells, prompts) = (cells_of(&mask), ModelPrompts::default());
+        Self { truth: mask, cells, prompts, clicks: Vec::new(), boxed: None, before, click, beyond_px }
+    }
+
+    /// Mask cells of the object beyond the view, where they are known.
+    pub fn beyond_cells(&self) -> Option<f32> {
+        self.beyond_px.map(|px| px * ((MASK_CELLS * MASK_CELLS) as f32 / (SIDE * SIDE) as f32))
     }
 
     /// Places the first prompt: a box, a click, or a click with the mask of a frame before.
@@ -98,11 +109,9 @@ impl Task {
         self.add(click);
     }
 
-    /// A click in the middle of the target, or anywhere well inside.
+    /// The click that the view was chosen for; else one in the middle of the target, or anywhere well inside.
     pub fn inner_click(&self, rng: &mut impl Rng) -> Option<PixelClick> {
-        let depth = Depth::of(&self.truth)?;
-        let share = if chance(rng, 0.6) { WELL_INSIDE } else { 1.0 };
-        Some(depth.click(share, true, rng))
+        self.click.or_else(|| inner_click(&self.truth, rng))
     }
 
     /// The truth as a tracker might have carried it, or as it was some frames before, as previous mask.
@@ -198,6 +207,13 @@ fn as_prompt(c: PixelClick) -> (Point<Model>, Polarity) {
     (Point::new(c.x as f32 + 0.5, c.y as f32 + 0.5), c.polarity())
 }
 
+/// A click in the middle of a mask of any size, or anywhere well inside; `None` when the mask is empty.
+pub fn inner_click(mask: &Bitmap, rng: &mut impl Rng) -> Option<PixelClick> {
+    let depth = Depth::of(mask)?;
+    let share = if chance(rng, 0.6) { WELL_INSIDE } else { 1.0 };
+    Some(depth.click(share, true, rng))
+}
+
 /// Squared depth, as a part of the greatest, from which a place counts as well inside.
 const WELL_INSIDE: f32 = 0.09;
 
@@ -215,7 +231,7 @@ impl Depth {
         let b = bounds_of(region)?;
         let (corner, width) = ((b.x0 as u32, b.y0 as u32), (b.x1 - b.x0) as u32);
         let rows = corner.1 as usize..b.y1 as usize;
-        let row = |y: usize| &region.pixels()[y * SIDE + corner.0 as usize..][..width as usize];
+        let row = |y: usize| &region.pixels()[y * region.width() as usize + corner.0 as usize..][..width as usize];
         let inside = Bitmap::from_values(width, rows.len() as u32, rows.flat_map(row).copied().collect())?;
         let squared = squared_to_outside(&inside);
         let most = squared.iter().copied().max()?;
@@ -311,7 +327,7 @@ mod tests {
             let rng = &mut Pcg64Mcg::seed_from_u64(seed);
             let truth = ellipse(120.0, 100.0, 40.0, 25.0);
             let shares = shares([Operator::Corrective, Operator::Centre, Operator::Voronoi][which]);
-            let mut task = Task::new(truth.clone(), None);
+            let mut task = Task::new(&Target::whole(truth.clone()));
             task.begin(&shares, rng);
             prop_assert!(task.prompts.count() > 0);
             for _ in 0..3 {
@@ -330,7 +346,7 @@ mod tests {
     fn a_perfect_answer_gets_no_further_click() {
         let rng = &mut Pcg64Mcg::seed_from_u64(1);
         let truth = pixels_of(&logits(&ellipse(120.0, 100.0, 40.0, 25.0)));
-        let mut task = Task::new(truth.clone(), None);
+        let mut task = Task::new(&Target::whole(truth.clone()));
         task.go_on(&logits(&truth), None, &shares(Operator::Corrective), rng);
         assert_eq!(task.prompts.clicks.len(), 0);
     }
@@ -344,7 +360,7 @@ mod tests {
         let teacher = where_both(&truth, &left_half, |t, l| t && l);
         let student = where_both(&teacher, &upper, |t, u| t && u);
         for seed in 0..10 {
-            let mut task = Task::new(truth.clone(), None);
+            let mut task = Task::new(&Target::whole(truth.clone()));
             let rng = &mut Pcg64Mcg::seed_from_u64(seed);
             task.go_on(&logits(&student), Some(&logits(&teacher)), &shares(Operator::Corrective), rng);
             let (at, polarity) = task.prompts.clicks[0];
@@ -357,7 +373,7 @@ mod tests {
         let (now, before) = (ellipse(140.0, 100.0, 40.0, 25.0), ellipse(120.0, 100.0, 40.0, 25.0));
         let shares = PromptShares { boxed: 0.0, carried: 1.0, ..shares(Operator::Corrective) };
         for seed in 0..5 {
-            let mut task = Task::new(now.clone(), Some(before.clone()));
+            let mut task = Task::new(&Target { before: Some(before.clone()), ..Target::whole(now.clone()) });
             task.begin(&shares, &mut Pcg64Mcg::seed_from_u64(seed));
             let shown = pixels_of(&task.prompts.previous);
             assert!(shown.iou(&before) > 0.75 && shown.iou(&before) > shown.iou(&now) + 0.1);
@@ -368,7 +384,7 @@ mod tests {
     #[test]
     fn a_mask_alone_comes_with_nothing_else_and_all_comes_back() {
         let truth = ellipse(120.0, 100.0, 40.0, 25.0);
-        let mut task = Task::new(truth.clone(), None);
+        let mut task = Task::new(&Target::whole(truth.clone()));
         let shares = PromptShares { boxed: 1.0, carried: 0.0, drop_previous: 0.0, ..shares(Operator::Corrective) };
         let rng = &mut Pcg64Mcg::seed_from_u64(3);
         task.begin(&shares, rng);

@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::{self, Notes, Precision};
-use super::config::{LossConfig, StageConfig, TrainConfig};
+use super::config::{DistillConfig, LossConfig, StageConfig, TrainConfig};
 use super::curves;
 use super::example::{Example, example};
+use super::export::Weights;
+use super::grow::grow;
 use super::imagenet;
 use super::net::Network;
 use super::net::parameters::Parameters;
@@ -84,6 +86,18 @@ pub enum Ending {
     Stopped,
 }
 
+/// How a run is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening<'a> {
+    /// From the config's [start], in a folder that holds no run.
+    Fresh,
+    /// The run that the folder holds goes on, to the same result as if it had never stopped.
+    Resume,
+    /// From `weights.safetensors` of a run of the same network, at its step, in a folder that holds no run. The optimizer's
+    /// moments begin anew, and the rate rises again in the stage's `warmup`; the config may differ.
+    TakeUp(&'a Path),
+}
+
 /// A run.
 pub struct Run {
     config: TrainConfig,
@@ -93,7 +107,11 @@ pub struct Run {
     optimizer: Optimizer,
     history: History,
     step: u64,
+    /// The step at which the optimizer's moments began.
+    taken_up: u64,
     teacher: Option<Teacher>,
+    /// Of the second thread.
+    second_teacher: Option<Teacher>,
 }
 
 impl Run {
@@ -106,7 +124,7 @@ impl Run {
         config: TrainConfig,
         teacher: Option<Teacher>,
         folder: &Path,
-        resume: bool,
+        opening: Opening,
         device: &Device,
     ) -> Result<Self> {
         if teacher.is_some() != config.stage.iter().any(|s| s.distill.is_some()) {
@@ -121,9 +139,10 @@ impl Run {
         let (network, mut parameters) = Network::new(&config.network, &device, config.seed);
         let path = folder.join("checkpoint.safetensors");
         let place = path.display();
-        if path.is_file() != resume {
+        let is_resumed = opening == Opening::Resume;
+        if path.is_file() != is_resumed {
             let what =
-                if resume { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
+                if is_resumed { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
             return Err(Error::new(ErrorKind::Argument, format!("{place}: expected {what}")));
         }
         let mut run = Self {
@@ -131,12 +150,14 @@ impl Run {
             folder: folder.to_owned(),
             history: History::default(),
             step: 0,
+            taken_up: 0,
+            second_teacher: teacher.as_ref().and_then(Teacher::twin),
             teacher,
             network,
             parameters: Parameters::default(),
             config,
         };
-        if resume {
+        if is_resumed {
             let (tensors, notes) = checkpoint::load(&path)?;
             let note = |key: &str| notes.get(key).map_or("", String::as_str);
             if note("config") != run.digest() {
@@ -147,14 +168,20 @@ impl Run {
             }
             let broken = || Error::new(ErrorKind::Format, format!("{place}: expected the step and history of a run"));
             run.step = note("step").parse().map_err(|_| broken())?;
+            run.taken_up = notes.get("taken_up").map_or(Ok(0), |n| n.parse()).map_err(|_| broken())?;
             run.history = serde_json::from_str(note("history")).map_err(|_| broken())?;
-            run.optimizer = checkpoint::restore(&tensors, &mut parameters, &device, run.step)?;
+            run.optimizer = checkpoint::restore(&tensors, &mut parameters, &device)?;
         } else {
             std::fs::create_dir_all(folder)
                 .map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", folder.display())))?;
-            run.begin(&mut parameters, &device)?;
+            match opening {
+                Opening::TakeUp(weights) => run.take_up(weights, &mut parameters, &device)?,
+                Opening::Fresh | Opening::Resume => run.begin(&mut parameters, &device)?,
+            }
             run.optimizer = Optimizer::new(&parameters);
         }
+        run.optimizer.steps = run.step - run.taken_up.min(run.step);
+        run.optimizer.averaged = run.step;
         run.parameters = parameters;
         Ok(run)
     }
@@ -173,6 +200,24 @@ impl Run {
             tensors.retain(|name, _| name.starts_with(DECODER));
             parameters.load(&tensors, device, |name| !name.starts_with(DECODER))?;
         }
+        if let Some(path) = &start.grown {
+            let small = Weights::load(path)?;
+            grow(&small.config.network, &small.numbers(), &self.network, parameters, device)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on from averaged weights.
+    fn take_up(&mut self, weights: &Path, parameters: &mut Parameters, device: &Device) -> Result<()> {
+        let (tensors, notes) = checkpoint::load(weights)?;
+        parameters.load(&tensors, device, |_| false)?;
+        let step = notes.get("step").and_then(|n| n.parse().ok());
+        self.step = step.ok_or_else(|| {
+            let what = format!("{}: expected the weights of a run with their step, got none", weights.display());
+            Error::new(ErrorKind::Format, what)
+        })?;
+        self.taken_up = self.step;
+        self.history = notes.get("history").and_then(|n| serde_json::from_str(n).ok()).unwrap_or_default();
         Ok(())
     }
 
@@ -277,19 +322,26 @@ impl Run {
             examples,
             seed: self.config.seed,
             step: self.step,
+            distill: stage.distill.and_then(|d| d.at(within)),
         };
         // Two shares, whatever the number of cores: sums are the same everywhere. Each has leaves of its own, because
         // burn keeps all that grows from one leaf under one lock.
         let mut twin = self.parameters.clone();
         twin.learn_only(|group| stage.learns(group));
-        let (even, odd) = match &mut self.teacher {
-            Some(teacher) => {
-                let even = share.learn(&self.parameters, 0, Some(&mut *teacher));
+        let (first, second) = match share.distill {
+            Some(_) => (self.teacher.as_mut(), self.second_teacher.as_mut()),
+            None => (None, None),
+        };
+        let parameters = &self.parameters;
+        let (even, odd) = match (first, second) {
+            // Whose answers come from one place alone is asked in turn.
+            (Some(teacher), None) => {
+                let even = share.learn(parameters, 0, Some(&mut *teacher));
                 (even, share.learn(&twin, 1, Some(teacher)))
             }
-            None => std::thread::scope(|scope| {
-                let odd = scope.spawn(|| share.learn(&twin, 1, None));
-                let even = share.learn(&self.parameters, 0, None);
+            (first, second) => std::thread::scope(|scope| {
+                let odd = scope.spawn(|| share.learn(&twin, 1, second));
+                let even = share.learn(parameters, 0, first);
                 (even, odd.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             }),
         };
@@ -300,7 +352,8 @@ impl Run {
         }
         let scale = 1.0 / examples.len() as f32;
         let norm = sums.norm() * scale;
-        let rate = stage.rate_at(within);
+        let again = (self.step - self.taken_up + 1) as f32 / stage.warmup.max(1) as f32;
+        let rate = stage.rate_at(within) * again.min(1.0);
         let size = StepSize {
             rate,
             encoder_rate: rate * stage.encoder_rate,
@@ -322,12 +375,15 @@ impl Run {
         let history = serde_json::to_string(&self.history).unwrap_or_default();
         let notes = Notes::from([
             ("step".to_owned(), self.step.to_string()),
+            ("taken_up".to_owned(), self.taken_up.to_string()),
             ("config".to_owned(), self.digest()),
             ("history".to_owned(), history.clone()),
         ]);
         let path = self.folder.join("checkpoint.safetensors");
         checkpoint::save(&path, &checkpoint::of_run(&self.parameters, &self.optimizer), notes, Precision::Single)?;
+        let figures = History { stretches: Vec::new(), ..self.history.clone() };
         let notes = Notes::from([
+            ("history".to_owned(), serde_json::to_string(&figures).unwrap_or_default()),
             ("name".to_owned(), self.config.name.clone()),
             ("step".to_owned(), self.step.to_string()),
             ("config".to_owned(), toml::to_string(&self.config).unwrap_or_default()),
@@ -358,6 +414,7 @@ struct Share<'a> {
     examples: &'a [Example],
     seed: u64,
     step: u64,
+    distill: Option<DistillConfig>,
 }
 
 impl Share<'_> {
@@ -367,8 +424,8 @@ impl Share<'_> {
         first: usize,
         mut teacher: Option<&mut Teacher>,
     ) -> Result<(Sums, Vec<Outcome>)> {
-        let Self { network, loss, stage, rounds, .. } = *self;
-        let lesson = Lesson { network, parameters, stage, loss, rounds };
+        let Self { network, loss, stage, rounds, distill, .. } = *self;
+        let lesson = Lesson { network, parameters, stage, loss, rounds, distill };
         let mut sums = Sums::default();
         let mut outcomes = Vec::new();
         for (i, example) in self.examples.iter().enumerate().skip(first).step_by(2) {

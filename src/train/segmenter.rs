@@ -26,6 +26,11 @@ impl TrainedSegmenter {
         Self { network, parameters, resampler: Resampler::default(), seen: None }
     }
 
+    /// Another of the same weights, that has seen nothing.
+    pub fn twin(&self) -> Self {
+        Self::new(self.network.clone(), self.parameters.clone())
+    }
+
     /// Sees a picture of the model's size, grey in 0..=1; shows what it made of it.
     pub fn see(&mut self, picture: &[f32]) -> Embedding {
         let embedding = self.network.encoder.forward(&self.parameters, picture);
@@ -42,6 +47,7 @@ impl Segmenter for TrainedSegmenter {
             masks: MASKS,
             pixel_channels: self.network.config.decoder.pixels,
             first_candidate: 0,
+            view_advantage: None,
         }
     }
 

@@ -17,6 +17,8 @@ use crate::mask::Bitmap;
 
 /// Smallest object, px of its own image.
 const OBJECT_MIN: usize = 30;
+/// Most frames of a cine between an image and the one before.
+const FRAMES_BEFORE: u64 = 8;
 /// Images beyond which a set is not seen more often.
 const ENOUGH: f32 = 400.0;
 
@@ -29,13 +31,24 @@ pub struct Subject {
     pub objects: Vec<(Rect<Image>, Bitmap)>,
 }
 
+impl Subject {
+    /// The mask of its object, when it has one alone.
+    pub fn only(&self) -> Option<&Bitmap> {
+        if let [(_, mask)] = self.objects.as_slice() { Some(mask) } else { None }
+    }
+}
+
 /// All images of one split.
 #[derive(Debug)]
 pub struct Sources {
     images: Vec<Vec<DatasetRow>>,
+    /// Name of each image's set.
+    sets: Vec<String>,
     /// Sums of the images' weights up to and with each.
     upto: Vec<f32>,
     read: HashMap<usize, Arc<Subject>>,
+    /// Images by set, cine and frame.
+    frames: HashMap<(String, String, u64), usize>,
     /// SHA-256 of each set's list, by name.
     pub digests: BTreeMap<String, String>,
 }
@@ -46,7 +59,14 @@ impl Sources {
     /// # Errors
     /// Those of the sets; `Format` when a row cannot be used, or a group is in two splits.
     pub fn open(sets: &[DataConfig], split: &str) -> Result<Self> {
-        let mut all = Self { images: Vec::new(), upto: Vec::new(), read: HashMap::new(), digests: BTreeMap::new() };
+        let mut all = Self {
+            images: Vec::new(),
+            sets: Vec::new(),
+            upto: Vec::new(),
+            read: HashMap::new(),
+            frames: HashMap::new(),
+            digests: BTreeMap::new(),
+        };
         let mut sum = 0.0;
         for set in sets {
             let dataset = open(&set.folder, split)?;
@@ -56,7 +76,11 @@ impl Sources {
             let weight = set.share * n.min(ENOUGH).sqrt() / n;
             for rows in by_image.into_values() {
                 sum += weight;
+                let first = rows.first();
+                let place = first.and_then(|r| Some((dataset.name.clone(), r.sequence.clone()?, r.frame?)));
+                all.frames.extend(place.map(|p| (p, all.images.len())));
                 all.images.push(rows);
+                all.sets.push(dataset.name.clone());
                 all.upto.push(sum);
             }
             all.digests.insert(dataset.name, dataset.digest);
@@ -67,15 +91,23 @@ impl Sources {
         Ok(all)
     }
 
-    /// A random image.
+    /// A random image; of a cine also one some frames before.
     ///
     /// # Errors
     /// `Format` when it cannot be read; the message names the set's row.
-    pub fn draw(&mut self, rng: &mut impl Rng) -> Result<Arc<Subject>> {
+    pub fn draw(&mut self, rng: &mut impl Rng) -> Result<(Arc<Subject>, Option<Arc<Subject>>)> {
         let total = self.upto.last().copied().unwrap_or(0.0);
         let at = rng.random::<f32>() * total;
         let index = self.upto.partition_point(|sum| *sum <= at).min(self.images.len() - 1);
-        self.get(index)
+        let before = self.before(index, rng).map(|i| self.get(i)).transpose()?;
+        Ok((self.get(index)?, before))
+    }
+
+    fn before(&self, index: usize, rng: &mut impl Rng) -> Option<usize> {
+        let row = self.images[index].first()?;
+        let (sequence, frame) = (row.sequence.clone()?, row.frame?);
+        let earlier = frame.checked_sub(rng.random_range(1..=FRAMES_BEFORE))?;
+        self.frames.get(&(self.sets[index].clone(), sequence, earlier)).copied()
     }
 
     /// The image of a place in the list.

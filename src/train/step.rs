@@ -44,6 +44,8 @@ pub struct Lesson<'a> {
     pub loss: &'a LossConfig,
     /// Rounds of prompts.
     pub rounds: usize,
+    /// What comes from the teacher at this step.
+    pub distill: Option<DistillConfig>,
 }
 
 impl Lesson<'_> {
@@ -73,8 +75,8 @@ impl Lesson<'_> {
         teacher: Option<&mut Teacher>,
         rng: &mut impl Rng,
     ) -> Result<(Outcome, Option<Tensor<1>>)> {
-        let Self { network, parameters, stage, loss, rounds } = *self;
-        let mut lecture = Lecture::begin(teacher, stage, example)?;
+        let Self { network, parameters, stage, loss, rounds, .. } = *self;
+        let mut lecture = Lecture::begin(teacher, self.distill, example)?;
         let mut tasks = begin(example, stage, rng);
         let embedding = network.encoder.forward(parameters, example.picture.values());
         let mut total = lecture.as_ref().and_then(|l| l.on_embedding(&embedding));
@@ -122,8 +124,8 @@ struct Lecture<'a> {
 }
 
 impl<'a> Lecture<'a> {
-    fn begin(teacher: Option<&'a mut Teacher>, stage: &StageConfig, example: &Example) -> Result<Option<Self>> {
-        let (Some(teacher), Some(what)) = (teacher, stage.distill) else { return Ok(None) };
+    fn begin(teacher: Option<&'a mut Teacher>, what: Option<DistillConfig>, example: &Example) -> Result<Option<Self>> {
+        let (Some(teacher), Some(what)) = (teacher, what) else { return Ok(None) };
         let embedding = teacher.see(&example.picture)?;
         Ok(Some(Self { teacher, what, embedding }))
     }
@@ -153,9 +155,7 @@ impl<'a> Lecture<'a> {
 }
 
 fn begin(example: &Example, stage: &StageConfig, rng: &mut impl Rng) -> Vec<Task> {
-    let before = |i: usize| example.before.clone().filter(|_| i == 0);
-    let mut tasks: Vec<Task> =
-        example.targets.iter().enumerate().map(|(i, m)| Task::new(m.clone(), before(i))).collect();
+    let mut tasks: Vec<Task> = example.targets.iter().map(Task::new).collect();
     if example.is_nested
         && let Some(click) = tasks[0].inner_click(rng)
     {
@@ -172,6 +172,7 @@ fn goal(tasks: &[Task], loss: &LossConfig) -> MaskLoss {
         weights: near_clicks(t, loss.click),
         is_lone: t.prompts.is_lone_click(),
         share: 1.0,
+        beyond: t.beyond_cells(),
     });
     let LossConfig { focal, dice, iou, alternatives, first, .. } = *loss;
     let weights = LossWeights { focal, dice, iou, alternatives, first };

@@ -76,6 +76,13 @@ impl Teacher {
         Ok(teacher)
     }
 
+    /// Another that answers the same on another thread; a model folder has none.
+    pub fn twin(&self) -> Option<Self> {
+        let Who::Network(n) = &self.who else { return None };
+        let who = Who::Network(Box::new(n.twin()));
+        Some(Self { name: self.name.clone(), digest: self.digest.clone(), who, decoded: Decoded::default() })
+    }
+
     fn segmenter(&self) -> &dyn Segmenter {
         match &self.who {
             Who::Network(n) => n.as_ref(),

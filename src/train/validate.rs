@@ -30,7 +30,7 @@ pub struct Validation {
     pub box_iou: f64,
 }
 
-/// Looks at a few images of each set's `val` split; sets without one are left out.
+/// Looks at a few images of each validated set's `val` split; sets without one are left out.
 ///
 /// # Errors
 /// Those of the sets and of the model.
@@ -47,7 +47,7 @@ pub fn validate(
         seed: config.seed,
     };
     let mut all = BTreeMap::new();
-    for set in &config.data {
+    for set in config.data.iter().filter(|set| set.validate) {
         let options = DatasetOptions { split: Some("val".into()), objects: ObjectChoice::Largest };
         let Ok(dataset) = Dataset::open(&set.folder, &options) else { continue };
         let items = runner::items(&dataset, ObjectChoice::Largest, Some(config.validate_images), config.seed);

@@ -84,7 +84,14 @@ impl DarkRegion {
 
 impl Segmenter for DarkRegion {
     fn spec(&self) -> ModelSpec {
-        ModelSpec { side: SIDE, mask_cells: CELLS, masks: 4, pixel_channels: 0, first_candidate: 0 }
+        ModelSpec {
+            side: SIDE,
+            mask_cells: CELLS,
+            masks: 4,
+            pixel_channels: 0,
+            first_candidate: 0,
+            view_advantage: None,
+        }
     }
 
     fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 
 const CELLS: usize = 64;
-const SPEC: ModelSpec = ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1, first_candidate: 0 };
+const SPEC: ModelSpec =
+    ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1, first_candidate: 0, view_advantage: None };
 
 /// What a fake model was shown and asked.
 #[derive(Default)]
@@ -37,6 +38,7 @@ type Shape = Box<dyn Fn(Point<Image>) -> f32>;
 
 /// Answers with four shapes of image space and their predicted IoUs.
 struct Fake<A> {
+    spec: ModelSpec,
     frame: FrameId,
     log: Arc<Mutex<Log>>,
     answer: A,
@@ -44,7 +46,7 @@ struct Fake<A> {
 
 impl<A: Fn(&Asked) -> [(Shape, f32); 4] + Send> Segmenter for Fake<A> {
     fn spec(&self) -> ModelSpec {
-        SPEC
+        self.spec
     }
 
     fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
@@ -87,8 +89,137 @@ fn looker<A>(options: LookOptions, answer: A) -> (Looker, Arc<Mutex<Log>>)
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
+    looker_of(SPEC, options, answer)
+}
+
+fn looker_of<A>(spec: ModelSpec, options: LookOptions, answer: A) -> (Looker, Arc<Mutex<Log>>)
+where
+    A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
+{
     let log = Arc::new(Mutex::new(Log::default()));
-    (Looker::new(Box::new(Fake { frame: FrameId(0), log: log.clone(), answer }), options), log)
+    (Looker::new(Box::new(Fake { spec, frame: FrameId(0), log: log.clone(), answer }), options), log)
+}
+
+/// A looker whose scores of several views compare.
+fn surveyor<A>(answer: A) -> Looker
+where
+    A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
+{
+    looker_of(ModelSpec { view_advantage: Some(0.0), ..SPEC }, LookOptions::default(), answer).0
+}
+
+/// In views of at most so many px a small disc of this score; in all views a large one of .5. Fed an outline, that which fits
+/// the view.
+fn small_in_close_views(px: f32, score: f32) -> impl Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static {
+    move |asked| {
+        if asked.is_fed() {
+            let (radius, sure) = if asked.view.crop().width() <= 310.0 { (20.0, score) } else { (100.0, 0.5) };
+            return [sure; 4].map(|iou| (disc(300.0, 220.0, radius), iou));
+        }
+        let small = if asked.view.crop().width() <= px { score } else { 0.1 };
+        [
+            (disc(300.0, 220.0, 100.0), 0.5),
+            (disc(300.0, 220.0, 20.0), small),
+            (disc(300.0, 220.0, 21.0), small - 0.05),
+            (everywhere(5.0), 0.99),
+        ]
+    }
+}
+
+#[test]
+fn a_lone_click_is_seen_at_several_scales_when_scores_compare() {
+    let mut out = Vec::new();
+    let mut looker = surveyor(small_in_close_views(250.0, 0.9));
+    let report = looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    assert_eq!(
+        (report.encodes, report.decodes),
+        (6, 6),
+        "the whole image, four squares, and closer at what was chosen"
+    );
+    assert!(is_disc(&out[0], 20.0), "not the mask that fills its view, nor that of the wider views");
+    assert_eq!((out[0].score().map(Score::get), out[0].candidates()), (Some(0.9), 2));
+    let prompts = with_mask(tap(300.0, 220.0), &out[0]);
+    assert_eq!(looker.look(&frame(2), &[prompts], &mut out).unwrap().encodes, 1, "a later frame");
+    let two = clicked(&[(300.0, 220.0, Polarity::Positive), (310.0, 220.0, Polarity::Positive)]);
+    assert!(looker.look(&frame(3), &[two], &mut out).unwrap().encodes <= 2, "two clicks");
+
+    let (mut other, _) = looker_of(SPEC, LookOptions::default(), small_in_close_views(250.0, 0.9));
+    let report = other.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    assert!(report.encodes <= 2, "a model whose scores do not compare is asked as ever");
+}
+
+#[test]
+fn a_picture_that_stands_still_is_seen_in_a_mirror_too() {
+    let mut out = Vec::new();
+    // The disc lies at the same place of the picture, mirrored or not: so does the answer of the mean.
+    let mut looker = surveyor(|asked: &Asked| {
+        let x = if asked.frame == FrameId(0) { 640.0 - 200.0 } else { 200.0 };
+        surely(|| disc(x, 220.0, 40.0))
+    });
+    let still = LookPrompts { is_still: true, ..tap(200.0, 220.0) };
+    let report = looker.look(&frame(1), &[still], &mut out).unwrap();
+    assert_eq!((report.encodes, report.decodes), (11, 11), "and closer at what was chosen");
+    assert!(is_disc(&out[0], 40.0), "{}", area_px(&out[0]));
+    let bounds = out[0].mask().unwrap().inside_bounds().unwrap();
+    assert!((bounds.centre().x - 200.0).abs() < 4.0, "{bounds:?}");
+}
+
+#[test]
+fn a_mask_that_its_view_cuts_is_no_candidate_and_a_poor_one_is_not_shown_next() {
+    let mut out = Vec::new();
+    // In views that do not hold it whole the disc of 160 px is cut, whatever its score; the ribbon is poor everywhere.
+    let mut looker = surveyor(|asked: &Asked| {
+        let whole = asked.view.crop().width() >= 440.0;
+        let (score, cut) = if whole { (0.6, 0.1) } else { (0.1, 0.95) };
+        [
+            (disc(300.0, 220.0, 160.0), score),
+            (disc(300.0, 220.0, 160.0), cut),
+            (disc(300.0, 220.0, 30.0), 0.05),
+            (everywhere(-5.0), 0.9),
+        ]
+    });
+    looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    assert!(is_disc(&out[0], 160.0) && out[0].score().map(Score::get) == Some(0.6), "{:?}", out[0].score());
+    assert_eq!(out[0].candidates(), 1);
+}
+
+#[test]
+fn the_next_candidate_is_another_outline_than_those_shown() {
+    let mut out = Vec::new();
+    let mut looker = surveyor(small_in_close_views(250.0, 0.9));
+    looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    let shown = out[0].mask().cloned().unwrap();
+    let next = LookPrompts { candidate: 1, passed: vec![shown.clone()], ..tap(300.0, 220.0) };
+    looker.look(&frame(2), &[next], &mut out).unwrap();
+    assert!(is_disc(&out[0], 100.0), "21 px are no other outline than 20 px: {}", area_px(&out[0]));
+    // Without memory of what was shown the second of the distinct ones is meant.
+    looker.look(&frame(3), &[LookPrompts { candidate: 1, ..tap(300.0, 220.0) }], &mut out).unwrap();
+    assert!(is_disc(&out[0], 100.0));
+    // After the last the first comes again.
+    let passed = vec![shown, out[0].mask().cloned().unwrap()];
+    looker.look(&frame(4), &[LookPrompts { candidate: 2, passed, ..tap(300.0, 220.0) }], &mut out).unwrap();
+    assert!(is_disc(&out[0], 20.0), "{}", area_px(&out[0]));
+}
+
+#[test]
+fn an_expected_size_orders_outlines_and_hides_none() {
+    use crate::frame::{PixelScale, ScaleSource};
+    use crate::preset::Preset;
+    use crate::units::Millimetres;
+    let mm = Millimetres(0.5);
+    let scale = PixelScale::new(mm, mm, ScaleSource::Profile).unwrap();
+    // The large disc is 100 mm wide, the small one 20 mm.
+    for (preset, score, radius) in [("kidney", 0.6, 100.0), ("kidney", 0.9, 20.0), ("nodule", 0.6, 20.0)] {
+        let expected = Preset::find(preset).unwrap().expected(Some(&scale));
+        let mut out = Vec::new();
+        let mut looker = surveyor(small_in_close_views(250.0, score));
+        let first = LookPrompts { expected, ..tap(300.0, 220.0) };
+        looker.look(&frame(1), std::slice::from_ref(&first), &mut out).unwrap();
+        assert!(is_disc(&out[0], radius), "{preset}, score {score}: {}", area_px(&out[0]));
+        let passed = vec![out[0].mask().cloned().unwrap()];
+        looker.look(&frame(2), &[LookPrompts { candidate: 1, passed, ..first }], &mut out).unwrap();
+        assert!(is_disc(&out[0], 120.0 - radius), "{preset}, score {score}: the other one is next");
+    }
 }
 
 fn frame(id: u64) -> Frame {
@@ -224,7 +355,7 @@ fn second_decode_without_the_previous_mask_wins_when_it_contradicts_fewer_clicks
     for (options, is_stubborn, redecoded, decodes) in [
         (LookOptions { target_crop: false, ..LookOptions::default() }, true, true, 2),
         (LookOptions { target_crop: false, ..LookOptions::default() }, false, false, 2),
-        (LookOptions { target_crop: false, retry_without_previous: false, correct_clicks: true }, true, false, 1),
+        (LookOptions { target_crop: false, retry_without_previous: false, ..LookOptions::default() }, true, false, 1),
     ] {
         let (mut looker, log) = looker(options, move |a| {
             let radius = if a.is_fed() || !is_stubborn { 60.0 } else { 30.0 };

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `presets.rs` | the five scenes: probe, anatomy, motion |
+//! | `presets.rs` | the scenes: probe, anatomy, motion |
 //! | `scene.rs` | shapes, tissues, layers: what a point of the body does to sound |
 //! | `motion.rs` | where tissue is now and which tissue is here, in closed form |
 //! | `speckle.rs` | the random scatterer field, fixed to the tissue |
@@ -68,15 +68,30 @@ pub enum Preset {
     Lesion,
     /// Pulsating artery in cross-section, in a neck; linear probe.
     Vessel,
+    /// Wall of that artery: a ring.
+    VesselWall,
     /// Beating left ventricle, apical view; sector probe.
     Chamber,
+    /// Its wall: a ring.
+    Myocardium,
     /// Skull of a fetus that turns slowly; convex probe.
     FetalHead,
+    /// Needle along its shaft, in muscle; linear probe.
+    Needle,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Cyst, Self::Lesion, Self::Vessel, Self::Chamber, Self::FetalHead];
+    pub const ALL: [Self; 8] = [
+        Self::Cyst,
+        Self::Lesion,
+        Self::Vessel,
+        Self::VesselWall,
+        Self::Chamber,
+        Self::Myocardium,
+        Self::FetalHead,
+        Self::Needle,
+    ];
 
     /// The name by which it is chosen.
     pub fn name(self) -> &'static str {
@@ -84,8 +99,11 @@ impl Preset {
             Self::Cyst => "cyst",
             Self::Lesion => "lesion",
             Self::Vessel => "vessel",
+            Self::VesselWall => "vessel-wall",
             Self::Chamber => "chamber",
+            Self::Myocardium => "myocardium",
             Self::FetalHead => "fetal-head",
+            Self::Needle => "needle",
         }
     }
 }
@@ -329,7 +347,7 @@ impl Phantom {
         }
     }
 
-    /// The true outline on any frame as a closed polygon of `points` points, image px; empty while the probe is lifted.
+    /// The true outline on any frame, of a wall the outer one, as a closed polygon of `points` points, image px; empty while the probe is lifted.
     pub fn truth_outline(&self, index: u64, points: usize) -> Vec<Point<Image>> {
         let span = self.span(index);
         if span.is_lifted {
@@ -340,11 +358,11 @@ impl Phantom {
         scene::around(points).map(|a| self.plane.px_of(pose.now_of(shape.boundary(a)))).collect()
     }
 
-    /// A point certainly inside the structure, its centre, image px; `None` while the probe is lifted.
+    /// A point certainly inside the structure, its centre or the middle of a wall, image px; `None` while the probe is lifted.
     pub fn tap_point(&self, index: u64) -> Option<Point<Image>> {
         let span = self.span(index);
-        let centre = self.takes[span.take].scene.structure.centre;
-        (!span.is_lifted).then(|| self.plane.px_of(self.pose(span, index).now_of(centre)))
+        let place = self.takes[span.take].scene.inner_place();
+        (!span.is_lifted).then(|| self.plane.px_of(self.pose(span, index).now_of(place)))
     }
 
     /// Where the tissue that is at `p` on frame `from` is on frame `to`, image px, perhaps outside the image.

@@ -1,4 +1,4 @@
-//! The five scenes. Sizes and echo levels are typical of the organ; the seed varies them.
+//! The scenes. Sizes and echo levels are typical of the organ; the seed varies them.
 
 use std::f32::consts::{FRAC_PI_2, TAU};
 
@@ -22,6 +22,8 @@ const SKIN: Tissue = Tissue::smooth(4.0, 0.8);
 const FAT: Tissue = Tissue::smooth(-15.0, 0.5).mottled(2.5, (6.0, 2.2)).stranded(16.0);
 const GLAND: Tissue = Tissue::smooth(-5.0, 0.6).mottled(11.0, (5.5, 2.4)).stranded(12.0);
 const MUSCLE: Tissue = Tissue::smooth(-16.0, 0.6).mottled(4.0, (9.0, 0.8)).stranded(17.0);
+/// Thickness of an artery's wall.
+const VESSEL_WALL_MM: f32 = 0.7;
 const FLUID: Tissue = Tissue::smooth(-60.0, 0.02);
 
 pub(super) fn scene(preset: Preset, seed: u64) -> Scene {
@@ -31,8 +33,14 @@ pub(super) fn scene(preset: Preset, seed: u64) -> Scene {
         Preset::Cyst => cyst(&mut vary, noise),
         Preset::Lesion => lesion(&mut vary, noise),
         Preset::Vessel => vessel(&mut vary, noise),
-        Preset::Chamber => chamber(&mut vary, noise),
+        Preset::VesselWall => vessel(&mut vary, noise).walled(VESSEL_WALL_MM),
+        Preset::Chamber => chamber(&mut vary, noise).0,
+        Preset::Myocardium => {
+            let (scene, wall_mm) = chamber(&mut vary, noise);
+            scene.walled(wall_mm)
+        }
         Preset::FetalHead => fetal_head(&mut vary, noise),
+        Preset::Needle => needle(&mut vary, noise),
     }
 }
 
@@ -109,7 +117,7 @@ fn cyst(vary: &mut Vary, noise: ValueNoise) -> Scene {
         Motion { sway_mm: 1.6, heave_mm: 1.3, grip_mm: 9.0, turn: turn(0.05, 9.0, 22.0), ..at_rest(structure.centre) };
     let bodies = vec![body(structure.grown(0.5), GLAND, 0.5, 0.0), body(structure.clone(), FLUID, 0.12, 3.0)];
     let anatomy = Anatomy { face_radius_mm: f32::INFINITY, layers, bodies, interface_mm: 0.16, noise };
-    Scene { probe: linear(48.0, 36.0, 8.0), anatomy, structure, motion }
+    Scene::new(linear(48.0, 36.0, 8.0), anatomy, structure, motion)
 }
 
 fn turn(amplitude: f32, rigid_mm: f32, still_mm: f32) -> Turn {
@@ -134,7 +142,7 @@ fn lesion(vary: &mut Vary, noise: ValueNoise) -> Scene {
     let motion =
         Motion { sway_mm: 1.8, heave_mm: 1.2, grip_mm: 9.0, turn: turn(0.06, 9.0, 22.0), ..at_rest(structure.centre) };
     let anatomy = Anatomy { face_radius_mm: f32::INFINITY, layers, bodies, interface_mm: 0.16, noise };
-    Scene { probe: linear(48.0, 36.0, 8.0), anatomy, structure, motion }
+    Scene::new(linear(48.0, 36.0, 8.0), anatomy, structure, motion)
 }
 
 fn vessel(vary: &mut Vary, noise: ValueNoise) -> Scene {
@@ -158,7 +166,7 @@ fn vessel(vary: &mut Vary, noise: ValueNoise) -> Scene {
         body(ellipse(x - side * 19.5, y - 1.5, 6.0, 7.0, 0.0), Tissue::smooth(-22.0, 3.0), 0.4, 7.0),
         body(ellipse(vein_at.0, vein_at.1, 4.4, 2.1, side * -0.2), Tissue::smooth(-44.0, 0.1), 0.15, 2.5),
         body(structure.grown(1.7), Tissue::smooth(3.0, 0.7).mottled(4.0, (1.5, 1.0)), 0.7, 0.0),
-        body(structure.grown(0.7), Tissue::smooth(-12.0, 0.6), 0.15, 5.0),
+        body(structure.grown(VESSEL_WALL_MM), Tissue::smooth(-12.0, 0.6), 0.15, 5.0),
         body(structure.clone(), Tissue::smooth(-46.0, 0.12), 0.12, 4.0),
     ];
     let motion = Motion {
@@ -168,10 +176,11 @@ fn vessel(vary: &mut Vary, noise: ValueNoise) -> Scene {
         ..at_rest(structure.centre)
     };
     let anatomy = Anatomy { face_radius_mm: f32::INFINITY, layers, bodies, interface_mm: 0.15, noise };
-    Scene { probe: linear(40.0, 30.0, 9.0), anatomy, structure, motion }
+    Scene::new(linear(40.0, 30.0, 9.0), anatomy, structure, motion)
 }
 
-fn chamber(vary: &mut Vary, noise: ValueNoise) -> Scene {
+/// With the thickness of its wall, mm.
+fn chamber(vary: &mut Vary, noise: ValueNoise) -> (Scene, f32) {
     let (x, y) = (vary.within(4.0, 12.0), vary.within(66.0, 72.0));
     let (a, b) = (vary.within(18.0, 21.0), vary.within(34.0, 38.0));
     let tilt = vary.within(-0.12, 0.06);
@@ -223,7 +232,7 @@ fn chamber(vary: &mut Vary, noise: ValueNoise) -> Scene {
         expected_attenuation: 0.42,
     };
     let anatomy = Anatomy { face_radius_mm: f32::INFINITY, layers, bodies, interface_mm: 0.8, noise };
-    Scene { probe, anatomy, structure, motion }
+    (Scene::new(probe, anatomy, structure, motion), wall)
 }
 
 fn fetal_head(vary: &mut Vary, noise: ValueNoise) -> Scene {
@@ -281,5 +290,27 @@ fn fetal_head(vary: &mut Vary, noise: ValueNoise) -> Scene {
         expected_attenuation: 0.38,
     };
     let anatomy = Anatomy { face_radius_mm: radius_mm, layers, bodies, interface_mm: 0.7, noise };
-    Scene { probe, anatomy, structure, motion }
+    Scene::new(probe, anatomy, structure, motion)
+}
+
+/// A needle in muscle, seen along its shaft.
+fn needle(vary: &mut Vary, noise: ValueNoise) -> Scene {
+    let fascia = Tissue::smooth(-8.0, 0.6).mottled(5.0, (8.0, 1.2)).stranded(8.0);
+    let layers = vec![
+        layer(-9.0, 0.0, 0.0, SKIN),
+        layer(1.5, 0.1, 2.5, FAT),
+        layer(vary.within(4.0, 6.0), 0.5, 5.0, MUSCLE),
+        layer(vary.within(13.0, 15.0), 0.8, 5.5, fascia),
+        layer(vary.within(17.0, 19.0), 0.8, 5.0, MUSCLE),
+        layer(28.0, 0.7, 8.0, Tissue::smooth(-12.0, 2.2).mottled(4.0, (7.0, 1.5))),
+    ];
+    let (x, y) = (vary.within(-4.0, 4.0), vary.within(11.0, 16.0));
+    let tilt = vary.side() * vary.within(0.15, 0.6);
+    let structure = ellipse(x, y, vary.within(8.0, 12.0), vary.within(0.3, 0.5), tilt);
+    let nerve = ellipse(x + vary.within(-3.0, 3.0), y + vary.within(5.0, 7.0), 3.5, 2.0, 0.1);
+    let honeycomb = Tissue::smooth(-6.0, 0.6).mottled(9.0, (1.0, 0.8));
+    let bodies = vec![body(nerve, honeycomb, 0.4, 2.5), body(structure.clone(), Tissue::smooth(16.0, 1.2), 0.12, 9.0)];
+    let motion = Motion { sway_mm: 1.4, heave_mm: 1.0, turn: turn(0.06, 16.0, 30.0), ..at_rest(structure.centre) };
+    let anatomy = Anatomy { face_radius_mm: f32::INFINITY, layers, bodies, interface_mm: 0.15, noise };
+    Scene::new(linear(40.0, 30.0, 9.0), anatomy, structure, motion)
 }

@@ -261,13 +261,34 @@ pub(super) struct Scene {
     pub(super) probe: Probe,
     pub(super) anatomy: Anatomy,
     pub(super) structure: Shape,
+    /// What is not of the structure, within it: the lumen of a wall.
+    pub(super) hole: Option<Shape>,
     pub(super) motion: Motion,
 }
 
 impl Scene {
+    pub(super) fn new(probe: Probe, anatomy: Anatomy, structure: Shape, motion: Motion) -> Self {
+        Self { probe, anatomy, structure, hole: None, motion }
+    }
+
+    /// The wall around the structure in its place.
+    pub(super) fn walled(self, mm: f32) -> Self {
+        let outer = self.structure.grown(mm);
+        Self { hole: Some(self.structure), structure: outer, ..self }
+    }
+
+    /// A place certainly in the structure: its centre, or the middle of the wall.
+    pub(super) fn inner_place(&self) -> Point<Rest> {
+        let Some(hole) = &self.hole else { return self.structure.centre };
+        let (outer, inner) = (self.structure.boundary(0.0), hole.boundary(0.0));
+        Point::new((outer.x + inner.x) / 2.0, (outer.y + inner.y) / 2.0)
+    }
+
     /// Whether the structure is at a place, within the field of view.
     pub(super) fn shows(&self, pose: &Pose, p: Point<Now>) -> bool {
-        self.structure.contains(pose.rest_of(p)) && self.probe.sees(p)
+        let at = pose.rest_of(p);
+        let is_inside = self.structure.contains(at) && !self.hole.as_ref().is_some_and(|h| h.contains(at));
+        is_inside && self.probe.sees(p)
     }
 }
 

@@ -146,7 +146,9 @@ fn truth_has_the_area_of_the_analytic_shape() {
         let p = phantom(preset, PhantomConfig { motion: 0.0, ..PhantomConfig::default() });
         let mut truth = Bitmap::new(1, 1);
         p.truth_at(0, &mut truth);
-        let px = p.takes[0].scene.structure.area_mm2() / f64::from(p.scale().mm_per_px().0).powi(2);
+        let scene = &p.takes[0].scene;
+        let mm2 = scene.structure.area_mm2() - scene.hole.as_ref().map_or(0.0, Shape::area_mm2);
+        let px = mm2 / f64::from(p.scale().mm_per_px().0).powi(2);
         let ratio = truth.area_px() as f64 / px;
         assert!((ratio - 1.0).abs() < 0.01, "{preset}: {ratio}");
     }
@@ -159,23 +161,46 @@ fn moving_truth_has_the_area_of_its_moving_outline() {
         let mut truth = Bitmap::new(640, 480);
         let index = 6;
         p.truth_at(index, &mut truth);
-        let outline = p.truth_outline(index, 2000);
-        let twice: f64 = (0..outline.len())
-            .map(|i| (outline[i], outline[(i + 1) % outline.len()]))
-            .map(|(a, b)| f64::from(a.x) * f64::from(b.y) - f64::from(b.x) * f64::from(a.y))
-            .sum();
-        let ratio = truth.area_px() as f64 / (twice / 2.0);
+        let twice = |outline: &[Point<Image>]| -> f64 {
+            (0..outline.len())
+                .map(|i| (outline[i], outline[(i + 1) % outline.len()]))
+                .map(|(a, b)| f64::from(a.x) * f64::from(b.y) - f64::from(b.x) * f64::from(a.y))
+                .sum()
+        };
+        let pose = p.pose(p.span(index), index);
+        let hole: Vec<Point<Image>> = match &p.takes[0].scene.hole {
+            Some(hole) => scene::around(2000).map(|a| p.plane.px_of(pose.now_of(hole.boundary(a)))).collect(),
+            None => Vec::new(),
+        };
+        let ratio = truth.area_px() as f64 / ((twice(&p.truth_outline(index, 2000)) - twice(&hole)) / 2.0);
         assert!((ratio - 1.0).abs() < 0.01, "{preset} frame {index}: {ratio}");
     }
 }
 
 #[test]
+fn a_wall_is_a_ring_around_what_it_encloses() {
+    for (wall, inside) in [(Preset::VesselWall, Preset::Vessel), (Preset::Myocardium, Preset::Chamber)] {
+        let truth = |preset| {
+            let mut truth = Bitmap::new(1, 1);
+            phantom(preset, PhantomConfig::default()).truth_at(9, &mut truth);
+            truth
+        };
+        let (ring, lumen) = (truth(wall), truth(inside));
+        let both = ring.pixels().iter().zip(lumen.pixels()).filter(|(r, l)| **r != 0 && **l != 0).count();
+        assert_eq!(both, 0, "{wall}");
+        let tap = phantom(wall, PhantomConfig::default()).tap_point(9).unwrap();
+        assert!(ring.get(tap.x as u32, tap.y as u32), "{wall}: {tap:?}");
+    }
+}
+
+#[test]
 fn truth_moves_as_displacement_says() {
-    for preset in Preset::ALL {
+    // Of a needle no way to the middle leads inwards.
+    for preset in Preset::ALL.into_iter().filter(|p| *p != Preset::Needle) {
         let p = phantom(preset, PhantomConfig::default());
         let mut truth = Bitmap::new(640, 480);
         p.truth_at(63, &mut truth);
-        let centre = p.tap_point(63).unwrap();
+        let centre = p.plane.px_of(p.pose(p.span(63), 63).now_of(p.takes[0].scene.structure.centre));
         let mut moved = 0.0f32;
         for edge in p.truth_outline(20, 60) {
             let there = p.displacement(edge, 20, 63).unwrap();
@@ -272,8 +297,10 @@ fn tap_point_and_outline_stay_in_view_on_all_frames() {
             let scene = presets::scene(preset, seed);
             for i in 0..90 {
                 let pose = Pose::new(scene.motion, f64::from(i) / 90.0, MOTION_MAX);
-                assert!(scene.shows(&pose, pose.now_of(scene.structure.centre)), "{preset} seed {seed} phase {i}/90");
-                let hidden = scene::around(24).filter(|&a| !scene.probe.sees(pose.now_of(scene.structure.boundary(a))));
+                assert!(scene.shows(&pose, pose.now_of(scene.inner_place())), "{preset} seed {seed} phase {i}/90");
+                // A wall may be cut by the edge of the field, but what it encloses may not.
+                let edge = scene.hole.as_ref().unwrap_or(&scene.structure);
+                let hidden = scene::around(24).filter(|&a| !scene.probe.sees(pose.now_of(edge.boundary(a))));
                 assert_eq!(hidden.count(), 0, "{preset} seed {seed} phase {i}/90 leaves the field of view");
             }
         }
@@ -323,7 +350,8 @@ fn names_are_parsed_and_an_unknown_one_is_told_the_others() {
         assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
     }
     let error = "liver".parse::<Preset>().unwrap_err().to_string();
-    assert_eq!(error, "phantom: expected one of cyst, lesion, vessel, chamber, fetal-head, got \"liver\"");
+    let names = "cyst, lesion, vessel, vessel-wall, chamber, myocardium, fetal-head, needle";
+    assert_eq!(error, format!("phantom: expected one of {names}, got \"liver\""));
 }
 
 #[test]

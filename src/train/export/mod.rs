@@ -10,8 +10,8 @@ use burn::tensor::Device;
 
 use super::checkpoint;
 use super::config::{Intent, TrainConfig};
-use super::net::Network;
 use super::net::parameters::Parameters;
+use super::net::{Network, Tensors};
 use super::ops::MASKS;
 use super::picture::SIDE;
 use super::segmenter::TrainedSegmenter;
@@ -34,6 +34,9 @@ pub const TOLERANCE: Difference = Difference { logit_max: 0.02, iou_max: 0.002 }
 const SELF_TEST_SEED: u64 = 20_261_127;
 /// Of the pictures that both runtimes are compared on.
 const COMPARED: [u64; 3] = [1, 2, 3];
+
+/// By how much a closer view's score must be above the whole image's, of a model whose scores compare.
+const VIEW_ADVANTAGE: f32 = 0.05;
 
 const CARD: &str = "MODEL_CARD.md";
 
@@ -92,6 +95,11 @@ impl Weights {
         })
     }
 
+    /// All values, by name.
+    pub fn numbers(&self) -> Tensors {
+        self.parameters.to_host()
+    }
+
     /// The network with these weights as the live path's segmenter.
     pub fn segmenter(&self) -> TrainedSegmenter {
         TrainedSegmenter::new(self.network.clone(), self.parameters.clone())
@@ -144,6 +152,7 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
             "diagnosis, therapy, anything on patients without an assessment of one's own; volumes, Doppler, traces"
                 .into(),
         mask_threshold: 0.0,
+        view_advantage: weights.config.stage.iter().any(|s| s.tasks.near > 0.0).then_some(VIEW_ADVANTAGE),
         input: InputSpec { side: SIDE, mean: vec![0.0], std: vec![255.0] },
         encoder: graph(encoder, image.to_vec(), seen),
         decoder: graph(decoder, asked, told),

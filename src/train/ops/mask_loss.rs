@@ -38,6 +38,21 @@ pub struct LossRow {
     pub is_lone: bool,
     /// Weight of the target among the others.
     pub share: f32,
+    /// Cells of the object that lie beyond the view: the predicted IoU is that with the whole object. `None` where it is not
+    /// known how the object goes on: then no IoU is learned.
+    pub beyond: Option<f32>,
+}
+
+impl LossRow {
+    /// IoU of a mask within the view with the whole object.
+    fn iou(&self, sums: &Sums) -> f32 {
+        sums.both / (sums.either + self.beyond.unwrap_or(0.0)).max(1.0)
+    }
+
+    /// Weight of the IoU's error, of all rows' `total`.
+    fn scored(&self, weight: f32, total: f32) -> f32 {
+        if self.beyond.is_some() { weight * self.share / (total * MASKS as f32) } else { 0.0 }
+    }
 }
 
 /// A batch of targets.
@@ -87,8 +102,9 @@ pub(super) fn portable(logits: Tensor<3>, iou: Tensor<2>, loss: &MaskLoss) -> Te
     let dice = ((p * truth).sum_dim(2) * 2.0 + 1.0) / whole;
     let w = &loss.weights;
     let losses = (focal * w.focal - dice * w.dice + w.dice).reshape([targets, masks]);
-    let miss = iou - grid(sums.iter().flat_map(|s| s.map(|s| s.iou())).collect());
-    let of_row = |r: &LossRow| [w.iou * r.share / (total * MASKS as f32); MASKS];
+    let true_iou = |(sums, row): (&[Sums; MASKS], &LossRow)| sums.map(|s| row.iou(&s));
+    let miss = iou - grid(sums.iter().zip(loss.rows.iter()).flat_map(true_iou).collect());
+    let of_row = |r: &LossRow| [r.scored(w.iou, total); MASKS];
     let scored = miss.powi_scalar(2) * grid(loss.rows.iter().flat_map(of_row).collect());
     (losses * grid(shares.into_iter().flatten().collect()) + scored).sum()
 }
@@ -131,10 +147,6 @@ impl Sums {
     fn loss(&self, cells: usize, w: &LossWeights) -> f32 {
         let dice = 1.0 - (2.0 * self.overlap + 1.0) / (self.probability + self.truth + 1.0);
         w.focal * self.focal / cells as f32 + w.dice * dice
-    }
-
-    fn iou(&self) -> f32 {
-        self.both / self.either.max(1.0)
     }
 }
 
@@ -187,9 +199,10 @@ impl MaskLoss {
         (all, shares)
     }
 
-    /// IoU of each of the four masks at threshold 0.
+    /// IoU of each of the four masks at threshold 0 with the whole object.
     pub fn ious(&self, logits: &[f32]) -> Vec<[f32; MASKS]> {
-        self.masks(logits).0.iter().map(|s| s.map(|s| s.iou())).collect()
+        let (sums, _) = self.masks(logits);
+        sums.iter().zip(self.rows.iter()).map(|(sums, row)| sums.map(|s| row.iou(&s))).collect()
     }
 }
 
@@ -201,9 +214,9 @@ impl Kernel<2> for MaskLoss {
         let mut loss = 0.0;
         for (i, (sums, shares)) in sums.iter().zip(&shares).enumerate() {
             for (j, (s, share)) in sums.iter().zip(shares).enumerate() {
-                let miss = values(iou)[i * MASKS + j] - s.iou();
-                loss += share * s.loss(cells, &self.weights)
-                    + self.weights.iou * self.rows[i].share / total * miss * miss / MASKS as f32;
+                let miss = values(iou)[i * MASKS + j] - self.rows[i].iou(s);
+                loss +=
+                    share * s.loss(cells, &self.weights) + self.rows[i].scored(self.weights.iou, total) * miss * miss;
             }
         }
         tensor([1], vec![loss])
@@ -226,8 +239,8 @@ impl Kernel<2> for MaskLoss {
             for j in 0..MASKS {
                 let at = i * MASKS + j;
                 let (s, share) = (sums[i][j], grad * shares[i][j]);
-                let miss = values(iou)[at] - s.iou();
-                diou[at] = grad * self.weights.iou * row.share / total * 2.0 * miss / MASKS as f32;
+                let miss = values(iou)[at] - row.iou(&s);
+                diou[at] = grad * row.scored(self.weights.iou, total) * 2.0 * miss;
                 if share == 0.0 {
                     continue;
                 }

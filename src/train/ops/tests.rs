@@ -157,6 +157,7 @@ fn goal(is_lone: bool) -> MaskLoss {
         weights: some(seed + 1, cells).iter().map(|v| 1.5 + v).collect(),
         is_lone,
         share: seed as f32,
+        beyond: Some(0.0),
     };
     let weights = LossWeights { focal: 20.0, dice: 1.0, iou: 1.0, alternatives: 0.05, first: 0.1 };
     MaskLoss { rows: std::sync::Arc::new(vec![row(1), row(3)]), weights }
@@ -227,6 +228,29 @@ fn a_perfect_mask_costs_nothing_and_its_iou_is_one() {
     let t = Tensor::<3>::from_data(TensorData::new(logits, [2, MASKS, 64]), &Device::flex());
     let iou = Tensor::<2>::from_data(TensorData::new(vec![1.0f32; 8], [2, MASKS]), &Device::flex());
     assert!(flat(&mask_loss(t, iou, hard))[0] < 1e-3);
+}
+
+#[test]
+fn a_predicted_iou_is_that_with_the_whole_object_and_is_not_learned_where_that_is_unknown() {
+    let seen = goal(false);
+    let with = |beyond| MaskLoss {
+        rows: std::sync::Arc::new(seen.rows.iter().map(|r| LossRow { beyond, ..r.clone() }).collect()),
+        ..goal(false)
+    };
+    let logits = of(15, [2, MASKS, 64], 4.0);
+    let (inside, half) = (seen.ious(&flat(&logits)), with(Some(64.0)).ious(&flat(&logits)));
+    for (a, b) in inside.iter().flatten().zip(half.iter().flatten()) {
+        assert!(*b < 0.6 * a, "64 cells more in the union of at most 64: {b} of {a}");
+    }
+    let iou = of(16, [2, MASKS], 1.0);
+    for (beyond, is_learned) in [(Some(64.0), true), (None, false)] {
+        gradient_is_the_slope("iou", &iou, 1e-3, &|i| mask_loss(logits.clone(), i, with(beyond)));
+        let g = mask_loss(logits.clone(), iou.clone(), with(beyond)).backward();
+        let learned = flat(&iou.grad(&g).unwrap()).iter().all(|v| *v != 0.0);
+        assert_eq!(learned, is_learned, "{beyond:?}");
+        let burns = flat(&mask_loss::portable(logits.clone(), iou.clone(), &with(beyond)))[0];
+        assert!((flat(&mask_loss(logits.clone(), iou.clone(), with(beyond)))[0] - burns).abs() < 1e-4);
+    }
 }
 
 #[test]

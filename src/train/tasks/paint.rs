@@ -17,10 +17,13 @@ pub struct Drawn {
     pub structure: Bitmap,
 }
 
-/// Draws a random structure beside or partly over a target; `None` when none of a few draws leaves enough of it.
+/// Nowhere thicker than this: a line.
+const THIN_PX: usize = 6;
+
+/// Draws a random structure beside or partly over a target, or a wall around it; `None` when none of a few draws leaves enough of it.
 pub fn with_structure(picture: &Picture, target: &Bitmap, rng: &mut impl Rng) -> Option<Drawn> {
     for _ in 0..4 {
-        let structure = shape(rng);
+        let structure = if chance(rng, WALLS) { wall_around(target, rng) } else { shape(rng) };
         if !fits(&structure, 80, 0.25) || (picture.mean_in(&structure) < 0.03 && chance(rng, 0.7)) {
             continue;
         }
@@ -33,6 +36,16 @@ pub fn with_structure(picture: &Picture, target: &Bitmap, rng: &mut impl Rng) ->
         return Some(Drawn { picture, target, structure });
     }
     None
+}
+
+/// Share of structures that are a wall around the target.
+const WALLS: f32 = 0.12;
+
+/// What lies within a few px of a target: the wall of a vessel or a chamber.
+fn wall_around(target: &Bitmap, rng: &mut impl Rng) -> Bitmap {
+    let reach = uniform(rng, 1.5, 9.0);
+    let wide = Picture::of_mask(target).blurred(reach, reach).above(uniform(rng, 0.02, 0.15));
+    largest(&where_both(&wide, target, |w, t| w && !t))
 }
 
 /// Speckle of mean 0: log-compressed Rayleigh amplitude through an uneven point spread; or a stretched patch of a real
@@ -62,10 +75,13 @@ pub fn texture(real: Option<&Picture>, rng: &mut impl Rng) -> Picture {
 
 /// Draws a structure: another level, another texture, or both; perhaps with a rim, and a shadow or enhancement below.
 pub fn paint(picture: &Picture, mask: &Bitmap, real: Option<&Picture>, rng: &mut impl Rng) -> Picture {
-    let sigma = uniform(rng, 0.5, 3.0);
+    let is_thin = shrunk(mask, THIN_PX / 2).area_px() == 0;
+    let sigma = if is_thin { uniform(rng, 0.3, 0.9) } else { uniform(rng, 0.5, 3.0) };
     let soft = Picture::of_mask(mask).blurred(sigma, sigma);
     let level = picture.mean_in(mask);
-    let mut step = uniform(rng, 0.08, 0.4) * if chance(rng, 0.67) { -1.0 } else { 1.0 };
+    // A thin line is seen by its contrast alone, and mostly it is bright.
+    let (least, dark) = if is_thin { (0.2, 0.2) } else { (0.08, 0.67) };
+    let mut step = uniform(rng, least, 2.0 * least + 0.24) * if chance(rng, dark) { -1.0 } else { 1.0 };
     if !(0.02..0.98).contains(&(level + step)) {
         step = -step;
     }

@@ -9,13 +9,17 @@ use crate::geometry;
 use crate::mask::Bitmap;
 use crate::train::picture::{Picture, SIDE, chance, uniform};
 
-/// A mask: a deformed ellipse, a tube, a layer, a wall (a piece of a ring) or a rounded polygon. One piece.
+/// A mask: a deformed ellipse, a ring (a wall with its hole), a tube, a thin line, a needle, a layer, a wall (a piece of a
+/// ring) or a rounded polygon. One piece.
 pub fn shape(rng: &mut impl Rng) -> Bitmap {
     let mask = match rng.random::<f32>() {
-        k if k < 0.5 => ellipse(rng),
-        k if k < 0.68 => tube(rng),
-        k if k < 0.82 => layer(rng),
-        k if k < 0.92 => wall(rng),
+        k if k < 0.4 => ellipse(rng),
+        k if k < 0.52 => ring(rng),
+        k if k < 0.64 => tube(rng),
+        k if k < 0.7 => thin_line(rng),
+        k if k < 0.76 => needle(rng),
+        k if k < 0.87 => layer(rng),
+        k if k < 0.94 => wall(rng),
         _ => polygon(rng),
     };
     largest(&mask)
@@ -31,28 +35,83 @@ fn centre(rng: &mut impl Rng) -> (f32, f32) {
 
 /// The radius is multiplied by a few harmonics of the angle.
 fn ellipse(rng: &mut impl Rng) -> Bitmap {
-    let (cx, cy) = centre(rng);
     let a = uniform(rng, 8.0, 80.0) * if chance(rng, 0.33) { 0.5 } else { 1.0 };
-    let b = a * uniform(rng, 0.35, 1.0);
-    let (sin, cos) = uniform(rng, 0.0, PI).sin_cos();
-    let amplitude = uniform(rng, 0.0, 0.25);
-    let harmonics: Vec<[f32; 3]> = (2..rng.random_range(3..=8usize))
-        .map(|f| [f as f32, amplitude / f as f32 * uniform(rng, -1.0, 1.0), uniform(rng, 0.0, TAU)])
-        .collect();
-    of_rule(|x, y| {
-        let (dx, dy) = (x - cx, y - cy);
-        let (u, v) = ((dx * cos + dy * sin) / a, (dy * cos - dx * sin) / b);
+    let outline = Oval::new(a, a * uniform(rng, 0.35, 1.0), rng);
+    of_rule(|x, y| outline.radius(x, y) < 1.0)
+}
+
+/// A closed wall with its hole: of even thickness in px or in parts of the radius, the hole somewhat off the middle.
+fn ring(rng: &mut impl Rng) -> Bitmap {
+    let a = uniform(rng, 12.0, 95.0);
+    let outer = Oval::new(a, a * uniform(rng, 0.55, 1.0), rng);
+    let thick = uniform(rng, 0.08_f32.ln(), 0.6_f32.ln()).exp().max(2.0 / outer.b);
+    let off = 0.4 * thick * uniform(rng, 0.0, 1.0);
+    let (sin, cos) = uniform(rng, 0.0, TAU).sin_cos();
+    let (dx, dy) = (off * outer.b * cos, off * outer.b * sin);
+    if chance(rng, 0.5) {
+        let px = thick * outer.b;
+        let inner = Oval { a: (outer.a - px).max(1.0), b: (outer.b - px).max(1.0), ..outer.clone() };
+        return of_rule(|x, y| outer.radius(x, y) < 1.0 && inner.radius(x + dx, y + dy) > 1.0);
+    }
+    of_rule(|x, y| outer.radius(x, y) < 1.0 && outer.radius(x + dx, y + dy) > 1.0 - thick)
+}
+
+/// An ellipse whose radius is multiplied by a few harmonics of the angle.
+#[derive(Clone)]
+struct Oval {
+    centre: (f32, f32),
+    a: f32,
+    b: f32,
+    sin_cos: (f32, f32),
+    /// Frequency, strength, phase.
+    harmonics: Vec<[f32; 3]>,
+}
+
+impl Oval {
+    fn new(a: f32, b: f32, rng: &mut impl Rng) -> Self {
+        let (centre, sin_cos) = (centre(rng), uniform(rng, 0.0, PI).sin_cos());
+        let amplitude = uniform(rng, 0.0, 0.25);
+        let harmonics = (2..rng.random_range(3..=8usize))
+            .map(|f| [f as f32, amplitude / f as f32 * uniform(rng, -1.0, 1.0), uniform(rng, 0.0, TAU)])
+            .collect();
+        Self { centre, a, b, sin_cos, harmonics }
+    }
+
+    /// Distance from the centre as a part of the outline's there.
+    fn radius(&self, x: f32, y: f32) -> f32 {
+        let (dx, dy) = (x - self.centre.0, y - self.centre.1);
+        let (sin, cos) = self.sin_cos;
+        let (u, v) = ((dx * cos + dy * sin) / self.a, (dy * cos - dx * sin) / self.b);
         let r = geometry::length(u, v);
         if r > 1.6 {
-            return false;
+            return r;
         }
         let angle = v.atan2(u);
-        r < harmonics.iter().fold(1.0, |d, [f, k, phase]| d + k * (f * angle + phase).cos())
-    })
+        r / self.harmonics.iter().fold(1.0, |d, [f, k, phase]| d + k * (f * angle + phase).cos())
+    }
+}
+
+/// A straight line, seldom longer than the picture, 1.5 to 5 px thick.
+fn needle(rng: &mut impl Rng) -> Bitmap {
+    let (cx, cy) = centre(rng);
+    let (sin, cos) = uniform(rng, 0.0, PI).sin_cos();
+    let (half, radius) = (uniform(rng, 20.0, 120.0), uniform(rng, 0.8, 2.5));
+    let end = |sign: f32| (cx + sign * half * cos, cy + sign * half * sin);
+    of_rule(|x, y| distance_to_segment((x, y), end(-1.0), end(1.0)) < radius)
+}
+/// A bent line of 2 to 6 px: an interface, a small vessel.
+fn thin_line(rng: &mut impl Rng) -> Bitmap {
+    let radius = uniform(rng, 1.0, 3.0);
+    along_a_line(radius, rng)
 }
 
 /// All places near a wandering line.
 fn tube(rng: &mut impl Rng) -> Bitmap {
+    let radius = uniform(rng, 3.0, 17.0);
+    along_a_line(radius, rng)
+}
+
+fn along_a_line(radius: f32, rng: &mut impl Rng) -> Bitmap {
     let (mut x, mut y) = (uniform(rng, -20.0, 276.0), uniform(rng, 0.0, 256.0));
     let mut angle = uniform(rng, 0.0, TAU);
     let mut line = vec![(x, y)];
@@ -61,7 +120,6 @@ fn tube(rng: &mut impl Rng) -> Bitmap {
         (x, y) = (x + 26.0 * angle.cos(), y + 26.0 * angle.sin());
         line.push((x, y));
     }
-    let radius = uniform(rng, 3.0, 17.0);
     of_rule(|x, y| line.windows(2).any(|w| distance_to_segment((x, y), w[0], w[1]) < radius))
 }
 

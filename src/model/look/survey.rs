@@ -1,0 +1,266 @@
+//! A lone click at several scales: one tap does not say whether it means the nodule, the lobe or the neck.
+//!
+//! The click is seen in the whole image region and in closer squares around it. All masks of all views are candidates,
+//! ranked by their predicted IoU with the whole object, which of a closer view must be above that of the whole image by
+//! [`ModelSpec::view_advantage`](crate::model::ModelSpec::view_advantage); a candidate counts as another outline when its IoU with each one
+//! before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out. No candidate is a mask
+//! that fills its view or is cut by it: the object goes on, and a wider view shows where. Nor is one that scores far below
+//! the best.
+//!
+//! What is chosen is then looked at in a target crop, like any outline. Each view costs an encode. This is for a tap, not for each frame. On a picture that stands still each view is seen in a
+//! mirror, too, and the two answers are averaged.
+
+use super::{Implausible, LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
+use crate::error::Result;
+use crate::frame::{Frame, PixelFormat};
+use crate::geometry::{Image, ModelView, Point, Rect};
+use crate::mask::LogitGrid;
+use crate::model::views::{filled_cells, square_around};
+use crate::preset::ExpectedSize;
+use crate::prompt::{Polarity, PromptSet};
+use crate::track::carry::area_px;
+use crate::units::Score;
+
+/// Sides of the closer views, part of the image region's longer side.
+const SIDES: [f32; 4] = [0.7, 0.47, 0.33, 0.22];
+/// Shortest side of a view, image px: below it there is nothing more to see.
+const SIDE_MIN_PX: f32 = 48.0;
+/// IoU from which on two outlines count as the same.
+pub(crate) const DISTINCT: f32 = 0.7;
+/// By how much an outline of an unexpected size ranks lower, in units of IoU.
+const UNEXPECTED: f32 = 0.2;
+/// Cells of a mask along the edge of its view from which on it counts as cut.
+const CUT_CELLS: usize = 4;
+/// Score of the least candidate, part of the best.
+const LEAST: f32 = 0.3;
+/// Places along a side on which two masks are compared.
+const COMPARED: usize = 64;
+
+/// Candidates of a survey; buffers are reused.
+#[derive(Default)]
+pub(super) struct Found {
+    all: Vec<Candidate>,
+    len: usize,
+    /// Those that taps go through, best first.
+    distinct: Vec<LogitGrid>,
+}
+
+struct Candidate {
+    grid: LogitGrid,
+    score: Score,
+    area_px: f32,
+    bounds: Rect<Image>,
+    /// Its view is the whole image region.
+    is_whole: bool,
+}
+
+impl Found {
+    fn push(&mut self, score: Score, values: &[f32], cells: usize, view: ModelView, is_whole: bool) {
+        if self.all.len() == self.len {
+            let grid = LogitGrid::background(0, view);
+            self.all.push(Candidate { grid, score, area_px: 0.0, bounds: *view.crop(), is_whole });
+        }
+        let candidate = &mut self.all[self.len];
+        candidate.grid.reset(cells, view);
+        candidate.grid.values_mut().copy_from_slice(values);
+        (candidate.score, candidate.is_whole) = (score, is_whole);
+        candidate.area_px = area_px(&candidate.grid);
+        let Some(bounds) = candidate.grid.inside_bounds() else { return };
+        candidate.bounds = bounds;
+        self.len += 1;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+        self.distinct.clear();
+    }
+
+    /// What was chosen is as the closer look gave it.
+    pub(super) fn settle(&mut self, object: &LookPrompts, look: &ObjectLook) {
+        if let (Some(slot), Some(mask)) = (self.distinct.get_mut(usize::from(object.candidate)), look.mask()) {
+            slot.copy_from(mask);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.distinct.is_empty()
+    }
+
+    pub(super) fn distinct(&self) -> impl Iterator<Item = LogitGrid> + '_ {
+        self.distinct.iter().cloned()
+    }
+
+    /// Best first; of equals the one of the wider view. The whole image's have an advantage.
+    fn ranked(&self, expected: Option<&ExpectedSize>, advantage: f32) -> Vec<&Candidate> {
+        let worth = |c: &Candidate| {
+            let unexpected = expected.is_some_and(|size| !size.fits(&c.bounds));
+            c.score.get() + if c.is_whole { advantage } else { 0.0 } - if unexpected { UNEXPECTED } else { 0.0 }
+        };
+        let mut ranked: Vec<&Candidate> = self.all[..self.len].iter().collect();
+        let best = ranked.iter().map(|c| c.score.get()).fold(0.0, f32::max);
+        ranked.retain(|c| c.score.get() >= LEAST * best);
+        ranked.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+        ranked
+    }
+}
+
+impl Looker {
+    /// Whether an object is asked at several scales: a lone positive click without an outline.
+    pub(super) fn is_surveyed(&self, object: &LookPrompts) -> bool {
+        let is_lone = matches!(object.clicks.as_slice(), [(_, Polarity::Positive)]) && object.boxed.is_none();
+        let has_outline = object.previous.as_ref().is_some_and(|p| p.inside_bounds().is_some());
+        self.surveys() && is_lone && !has_outline
+    }
+
+    /// Answers a lone click from all views.
+    pub(super) fn survey(
+        &mut self,
+        task: &Task,
+        object: &LookPrompts,
+        out: &mut ObjectLook,
+        report: &mut LookReport,
+    ) -> Result<()> {
+        self.forget_objects();
+        let at = object.clicks[0].0;
+        let longest = task.bounds.width().max(task.bounds.height());
+        let sides = SIDES.map(|s| s * longest).into_iter().filter(|s| *s >= SIDE_MIN_PX);
+        let squares = sides.map(|side| square_around(at, side, &task.bounds));
+        for crop in std::iter::once(task.bounds).chain(squares) {
+            let view = ModelView::new(crop, self.spec.side);
+            self.ask(object, &view, None);
+            self.encode(task.frame, &view, report)?;
+            self.decode(report)?;
+            if object.is_still {
+                self.average_with_mirrored(task, object, &view, report)?;
+            }
+            if let Err(why) = self.chosen(0) {
+                out.outcome = LookOutcome::Implausible(why);
+                return Ok(());
+            }
+            for mask in self.spec.first_candidate..self.spec.masks {
+                let Ok(score) = self.finish(mask, &view, true) else { continue };
+                let (cells, n) = (self.spec.mask_cells, self.spec.mask_cells.pow(2));
+                let logits = &self.decoded.masks[mask * n..][..n];
+                if !is_cut(logits, cells, &view, &task.bounds) {
+                    self.found.push(score, logits, cells, view, crop == task.bounds);
+                }
+            }
+        }
+        let advantage = self.spec.view_advantage.unwrap_or_default();
+        let ranked = self.found.ranked(object.expected.as_ref(), advantage);
+        let Some(chosen) = distinct(&ranked, object) else {
+            out.outcome = LookOutcome::Implausible(Implausible::Empty);
+            return Ok(());
+        };
+        out.outcome = LookOutcome::Outlined(chosen.score);
+        out.mask.copy_from(&chosen.grid);
+        let all: Vec<LogitGrid> = first_distinct(&ranked).into_iter().map(|c| c.grid.clone()).collect();
+        out.candidates = all.len() as u8;
+        self.found.distinct = all;
+        Ok(())
+    }
+}
+
+impl Looker {
+    /// Asks the same of the mirrored picture and leaves the mean of both answers.
+    fn average_with_mirrored(
+        &mut self,
+        task: &Task,
+        object: &LookPrompts,
+        view: &ModelView,
+        report: &mut LookReport,
+    ) -> Result<()> {
+        let width = task.frame.width as f32;
+        let crop = view.crop();
+        let other = ModelView::new(Rect::new(width - crop.x1, crop.y0, width - crop.x0, crop.y1), self.spec.side);
+        std::mem::swap(&mut self.decoded, &mut self.decoded_first);
+        let clicks = object.clicks.iter().map(|&(at, polarity)| (Point::new(width - at.x, at.y), polarity)).collect();
+        self.ask(&LookPrompts { clicks, ..LookPrompts::default() }, &other, None);
+        self.encoded = None;
+        self.encode(&mirrored(task.frame), &other, report)?;
+        self.encoded = None;
+        self.decode(report)?;
+        let cells = self.spec.mask_cells;
+        let (columns, _) = filled_cells(view, cells);
+        let rows = self.decoded_first.masks.chunks_exact_mut(cells).zip(self.decoded.masks.chunks_exact(cells));
+        for (mine, theirs) in rows {
+            for (column, value) in mine.iter_mut().take(columns).enumerate() {
+                *value = 0.5 * (*value + theirs[columns - 1 - column]);
+            }
+        }
+        self.decoded_first.iou.iter_mut().zip(&self.decoded.iou).for_each(|(a, b)| *a = 0.5 * (*a + b));
+        std::mem::swap(&mut self.decoded, &mut self.decoded_first);
+        self.ask(object, view, None);
+        Ok(())
+    }
+}
+
+/// Whether a mask runs along an edge of its view beyond which the image goes on.
+fn is_cut(logits: &[f32], cells: usize, view: &ModelView, bounds: &Rect<Image>) -> bool {
+    let (crop, (columns, rows)) = (view.crop(), filled_cells(view, cells));
+    let at = |column: usize, row: usize| usize::from(logits[row * cells + column] > 0.0);
+    let down = |column: usize| (0..rows).map(|row| at(column, row)).sum::<usize>();
+    let along = |row: usize| (0..columns).map(|column| at(column, row)).sum::<usize>();
+    (crop.x0 > bounds.x0 && down(0) >= CUT_CELLS)
+        || (crop.x1 < bounds.x1 && down(columns - 1) >= CUT_CELLS)
+        || (crop.y0 > bounds.y0 && along(0) >= CUT_CELLS)
+        || (crop.y1 < bounds.y1 && along(rows - 1) >= CUT_CELLS)
+}
+
+/// Left and right exchanged, grey.
+fn mirrored(frame: &Frame) -> Frame {
+    let (width, height) = (frame.width, frame.height);
+    let pixels = (0..height).flat_map(|y| (0..width).rev().map(move |x| frame.grey(x, y))).collect();
+    Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).unwrap_or_default()
+}
+
+/// The best that differs from what was shown; after the last again the first.
+fn distinct<'a>(ranked: &[&'a Candidate], object: &LookPrompts) -> Option<&'a Candidate> {
+    let passed: Vec<Candidate> = object.passed.iter().filter_map(passed).collect();
+    let mut taken: Vec<&Candidate> = passed.iter().collect();
+    let mut left = usize::from(object.candidate).saturating_sub(passed.len());
+    for candidate in ranked {
+        if taken.iter().all(|t| iou(t, candidate) < DISTINCT) {
+            if left == 0 {
+                return Some(candidate);
+            }
+            left -= 1;
+            taken.push(candidate);
+        }
+    }
+    ranked.first().copied()
+}
+
+/// Outlines that differ, as far as taps go through them.
+fn first_distinct<'a>(ranked: &[&'a Candidate]) -> Vec<&'a Candidate> {
+    let mut taken: Vec<&Candidate> = Vec::new();
+    for candidate in ranked.iter().copied() {
+        if taken.len() < usize::from(PromptSet::CANDIDATES) && taken.iter().all(|t| iou(t, candidate) < DISTINCT) {
+            taken.push(candidate);
+        }
+    }
+    taken
+}
+
+fn passed(grid: &LogitGrid) -> Option<Candidate> {
+    let bounds = grid.inside_bounds()?;
+    Some(Candidate { grid: grid.clone(), score: Score::default(), area_px: area_px(grid), bounds, is_whole: false })
+}
+
+/// IoU of two outlines of any views, on a grid over both; 0 when their areas alone tell that they differ.
+fn iou(a: &Candidate, b: &Candidate) -> f32 {
+    if a.area_px.min(b.area_px) < 0.9 * DISTINCT * a.area_px.max(b.area_px) {
+        return 0.0;
+    }
+    let all = a.bounds.union(&b.bounds);
+    let (dx, dy) = (all.width() / COMPARED as f32, all.height() / COMPARED as f32);
+    let (mut both, mut either) = (0u32, 0u32);
+    for i in 0..COMPARED * COMPARED {
+        let (x, y) = ((i % COMPARED) as f32 + 0.5, (i / COMPARED) as f32 + 0.5);
+        let p = Point::new(all.x0 + x * dx, all.y0 + y * dy);
+        let (in_a, in_b) = (a.grid.sample(p) > 0.0, b.grid.sample(p) > 0.0);
+        both += u32::from(in_a && in_b);
+        either += u32::from(in_a || in_b);
+    }
+    both as f32 / either.max(1) as f32
+}

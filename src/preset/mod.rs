@@ -1,0 +1,228 @@
+//! Presets: what an operator is about to outline, so that the label, the measurements that matter and the likely size are known.
+//!
+//! A preset never hides an outline. When the scale of the picture is known, outlines of an unlikely size come later among
+//! the distinct ones of a tap ([`ExpectedSize::fits`]); without a scale its size says nothing.
+//!
+//! A dozen are in the box, each a TOML file with its source; a file of one's own has the same form:
+//!
+//! ```toml
+//! label = "Kidney"
+//! colour = "orange"                        # yellow, green, pink or orange: those of the objects
+//! size-mm = [30.0, 150.0]                  # largest diameter expected in the image plane
+//! measurements = ["area", "diameters"]     # of area, diameters, perimeter, ellipse; in the order in which they are shown
+//! source = "where the size comes from"
+//! ```
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::PixelScale;
+use crate::geometry::{Image, Rect};
+use crate::input::script::nearest;
+use crate::text_file;
+
+/// Most bytes of a file.
+const BYTES_MAX: usize = 1 << 14;
+/// Sizes that can be meant, mm.
+const SIZES_MM: std::ops::RangeInclusive<f32> = 0.1..=1_000.0;
+
+macro_rules! in_the_box {
+    ($($name:literal),*) => { &[$(($name, include_str!(concat!($name, ".toml")))),*] };
+}
+
+/// Names and texts of those in the box.
+const BOX: &[(&str, &str)] = in_the_box!(
+    "bladder",
+    "gallbladder",
+    "kidney",
+    "liver-lesion",
+    "thyroid-lobe",
+    "nodule",
+    "breast-lesion",
+    "fetal-head",
+    "left-ventricle",
+    "carotid",
+    "nerve",
+    "muscle",
+    "bone"
+);
+
+/// Colour of the first object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Colour {
+    /// Usually of object 1.
+    Yellow,
+    /// Usually of object 2.
+    Green,
+    /// Usually of object 3.
+    Pink,
+    /// Usually of object 4.
+    Orange,
+}
+
+/// A measurement on the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Item {
+    /// Area.
+    Area,
+    /// Longest diameter, and the one across it.
+    Diameters,
+    /// Perimeter.
+    Perimeter,
+    /// Axes of the ellipse.
+    Ellipse,
+}
+
+impl Item {
+    /// All, in the order in which they are shown without a preset.
+    pub const ALL: [Self; 4] = [Self::Area, Self::Diameters, Self::Perimeter, Self::Ellipse];
+}
+
+/// What is about to be outlined.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Preset {
+    /// What the screen calls it.
+    pub label: String,
+    /// Of the first object; the others follow in their order.
+    pub colour: Colour,
+    /// Least and greatest diameter that is expected in the image plane, mm.
+    pub size_mm: [f32; 2],
+    /// What is shown of its measurements, in this order.
+    pub measurements: Vec<Item>,
+    /// Where the size comes from.
+    pub source: String,
+}
+
+impl Preset {
+    /// Names of those in the box.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BOX.iter().map(|(name, _)| *name)
+    }
+
+    /// One of the box by its name, or a file that ends in `.toml`.
+    ///
+    /// # Errors
+    /// `Argument` when there is none of that name, with the nearest; those of [`Self::parse`] and of reading.
+    pub fn find(name: &str) -> Result<Self> {
+        if let Some((_, text)) = BOX.iter().find(|(known, _)| *known == name) {
+            return Self::parse(text, name);
+        }
+        if Path::new(name).extension().is_some_and(|e| e == "toml") {
+            let text = text_file::read(Path::new(name), "a preset", BYTES_MAX)?;
+            return Self::parse(&text, name);
+        }
+        let names: Vec<&str> = Self::names().collect();
+        let near = nearest(name, &names).map_or(String::new(), |n| format!(", the nearest is \"{n}\""));
+        let all = names.join(", ");
+        let context = format!("preset: expected one of {all}, or a file NAME.toml, got {name:?}{near}");
+        Err(Error::new(ErrorKind::Argument, context))
+    }
+
+    /// Reads and checks a preset's text; errors begin with `place`.
+    ///
+    /// # Errors
+    /// `Config` when a key is unknown or missing, or a value cannot be.
+    pub fn parse(text: &str, place: &str) -> Result<Self> {
+        let wrong = |what: String| Error::new(ErrorKind::Config, format!("{place}: {what}"));
+        let preset: Self = toml::from_str(text).map_err(|e| wrong(e.message().replace('\n', " ")))?;
+        let [least, most] = preset.size_mm;
+        if !(SIZES_MM.contains(&least) && SIZES_MM.contains(&most) && least < most) {
+            let (from, to) = (SIZES_MM.start(), SIZES_MM.end());
+            return Err(wrong(format!("size-mm: expected two rising sizes of {from} to {to}, got [{least}, {most}]")));
+        }
+        for (key, text) in [("label", &preset.label), ("source", &preset.source)] {
+            if text.trim().is_empty() {
+                return Err(wrong(format!("{key}: expected a text, got none")));
+            }
+        }
+        if preset.measurements.is_empty() {
+            return Err(wrong(
+                "measurements: expected at least one of area, diameters, perimeter, ellipse, got none".into(),
+            ));
+        }
+        Ok(preset)
+    }
+
+    /// The sizes expected on a picture of this scale.
+    pub fn expected(&self, scale: Option<&PixelScale>) -> Option<ExpectedSize> {
+        let mm_per_px = scale?.mm_per_px();
+        Some(ExpectedSize { size_mm: self.size_mm, mm_per_px })
+    }
+}
+
+/// What sizes are expected on one picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExpectedSize {
+    size_mm: [f32; 2],
+    /// Along x and y.
+    mm_per_px: (f32, f32),
+}
+
+impl ExpectedSize {
+    /// Whether an outline with these bounds has about an expected size: the longer side of the bounds lies between the least
+    /// diameter over the square root of 2 and the greatest.
+    pub fn fits(&self, bounds: &Rect<Image>) -> bool {
+        let longest = (bounds.width() * self.mm_per_px.0).max(bounds.height() * self.mm_per_px.1);
+        let [least, most] = self.size_mm;
+        (least * std::f32::consts::FRAC_1_SQRT_2..=most).contains(&longest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::ScaleSource;
+    use crate::units::Millimetres;
+
+    #[test]
+    fn every_preset_of_the_box_is_whole_and_says_where_its_size_comes_from() {
+        assert_eq!(Preset::names().count(), 13);
+        for name in Preset::names() {
+            let preset = Preset::find(name).unwrap_or_else(|e| panic!("{e}"));
+            assert!(preset.source.len() > 40, "{name}: {}", preset.source);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_answered_with_the_nearest() {
+        let e = Preset::find("bladdr").unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Argument);
+        assert!(e.to_string().contains("the nearest is \"bladder\""), "{e}");
+        assert_eq!(Preset::find("nowhere/mine.toml").unwrap_err().kind(), ErrorKind::Io);
+    }
+
+    #[test]
+    fn a_file_of_ones_own_is_checked_key_by_key() {
+        let good = Preset::find("kidney").unwrap();
+        let text = "label = \"K\"\ncolour = \"pink\"\nsize-mm = [1, 2]\nmeasurements = [\"area\"]\nsource = \"s\"";
+        assert_eq!(Preset::parse(text, "k").unwrap().colour, Colour::Pink);
+        for (from, to, named) in [
+            ("[1, 2]", "[2, 1]", "size-mm"),
+            ("[1, 2]", "[1, nan]", "size-mm"),
+            ("\"K\"", "\" \"", "label"),
+            ("[\"area\"]", "[]", "measurements"),
+            ("pink", "red", "red"),
+            ("source", "sauce", "sauce"),
+        ] {
+            let e = Preset::parse(&text.replace(from, to), "k.toml").unwrap_err();
+            assert!(e.to_string().starts_with("k.toml: ") && e.to_string().contains(named), "{e}");
+        }
+        assert!(good.measurements.len() > 1);
+    }
+
+    #[test]
+    fn a_size_is_expected_only_where_the_scale_is_known() {
+        let carotid = Preset::find("carotid").unwrap();
+        assert_eq!(carotid.expected(None), None);
+        let scale = PixelScale::new(Millimetres(0.1), Millimetres(0.2), ScaleSource::Profile).unwrap();
+        let size = carotid.expected(Some(&scale)).unwrap();
+        for (w, h, fits) in [(60.0, 20.0, true), (10.0, 5.0, false), (30.0, 240.0, false), (5.0, 11.0, true)] {
+            assert_eq!(size.fits(&Rect::new(0.0, 0.0, w, h)), fits, "{w}x{h}");
+        }
+    }
+}
