@@ -11,12 +11,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use sonotap::frame::Frame;
 use sonotap::geometry::{ModelView, Point};
-use sonotap::int8::{Engine, Kernels, qdq};
 use sonotap::model::manifest::Manifest;
 use sonotap::model::sam::{LoadOptions, TractSam, load_with};
 use sonotap::model::{Decoded, ModelPrompts, Segmenter as _, self_test};
-use sonotap::onnx::read::Graph;
 use sonotap::prompt::Polarity;
+use tract_fused::Engine;
 
 /// Turns of each.
 const PAIRS: usize = 9;
@@ -139,17 +138,17 @@ fn main() -> Result<()> {
         _ => bail!("expected INT8-DIR F32-DIR [python3]"),
     };
     let manifest = Manifest::load(int8)?;
-    let bytes = Manifest::read_file(int8, &manifest.encoder.file_spec())?;
-    let mut engine = Engine::new(&qdq::read(&Graph::parse(&bytes)?)?, Kernels::chosen()?)?;
-    let kernels = engine.kernels();
-    let shape = engine.input_shape();
-    let image: Vec<f32> = (0..shape.height * shape.width).map(|i| (i * 37 % 251) as f32 / 251.0).collect();
+    let mut whole = Whole::load(int8, false)?;
+    let plans: Vec<_> = whole.sam.encoder_regions().filter_map(|r| r.plan().cloned()).collect();
+    let [plan] = &plans[..] else { bail!("expected an encoder that is one integer region") };
+    let (mut engine, kernels) = (Engine::of(plan), plan.kernels());
+    let image: Vec<f32> = (0..plan.input_shape(0).len()).map(|i| (i * 37 % 251) as f32 / 251.0).collect();
     // The planes begin at lines of the caches, as those of other runtimes do.
-    let shapes = (0..manifest.encoder.outputs.len()).map(|i| engine.output_shape(i).len());
+    let shapes = (0..plan.outputs()).map(|i| plan.output_shape(i).len());
     let mut outputs: Vec<_> = shapes.map(|len| (len, vec![0.0; len + 16])).collect();
     let mut encode = || {
         timed(LOOKS, || {
-            engine.set_image(&image)?;
+            engine.set_values(0, &image)?;
             engine.run();
             for (i, (len, out)) in outputs.iter_mut().enumerate() {
                 let from = out.as_ptr().align_offset(64).min(16);
@@ -163,7 +162,6 @@ fn main() -> Result<()> {
     let mut plain = Whole::load(float, true)?;
     plain.look()?;
     compare(&encoder, &mut encode, "tract f32", || timed(SLOW_LOOKS, || plain.encode()))?;
-    let mut whole = Whole::load(int8, false)?;
     whole.look()?;
     compare("decode", || timed(LOOKS, || whole.decode()), "tract", || timed(SLOW_LOOKS, || plain.decode()))?;
     compare(

@@ -16,7 +16,9 @@ def ort(path):
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
-    return lambda given: dict(zip(names, session.run(None, given)))
+    run = lambda given: dict(zip(names, session.run(None, given)))
+    run.shape = session.get_inputs()[0].shape
+    return run
 
 
 def openvino(path):
@@ -33,7 +35,8 @@ def openvino(path):
 
 
 encoder, *decoder = [{"ort": ort, "openvino": openvino}[runtime](p) for p in paths]
-image = ((np.arange(256 * 256) * 37 % 251) / 251).astype(np.float32).reshape(1, 1, 256, 256)
+shape = getattr(encoder, "shape", [1, 1, 256, 256])
+image = ((np.arange(np.prod(shape)) * 37 % 251) / 251).astype(np.float32).reshape(shape)
 asked = {
     "point_coords": np.array([[[120.0, 100.0]]], np.float32),
     "point_labels": np.array([[1.0]], np.float32),

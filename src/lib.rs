@@ -9,7 +9,6 @@
 //! | [`profile`] | what a device is made of, from a TOML file |
 //! | [`input`], [`prompt`], [`session`] | what the operator does, and what it means |
 //! | [`model`] | a promptable model, and one look through it |
-//! | [`int8`] | the integer engine for quantized encoders |
 //! | [`track`] | optical flow, carrying a mask along it, the drift test |
 //! | [`glass`] | when a picture will be at the glass |
 //! | [`durable`] | files that are whole or not there |
@@ -25,25 +24,21 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
-mod aligned;
 pub mod contour;
-mod decode;
 pub mod display;
 pub mod durable;
 pub mod engine;
 pub mod error;
 pub mod eval;
-mod fast_math;
 pub mod frame;
 pub mod geometry;
 pub mod glass;
 pub mod heat;
 pub mod input;
-pub mod int8;
 pub mod mask;
 pub mod measure;
 pub mod model;
-pub mod onnx;
+pub(crate) mod onnx;
 pub mod overlay;
 pub mod pipeline;
 pub mod preset;
@@ -60,4 +55,3 @@ pub mod track;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod units;
-mod wide;

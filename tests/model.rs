@@ -8,7 +8,6 @@ use sonotap::geometry::{Model, ModelView, Point, Rect};
 use sonotap::model::manifest::{Dim, Manifest, hex_digest};
 use sonotap::model::sam::{self, LoadOptions};
 use sonotap::model::{Decoded, ModelPrompts, Segmenter, self_test};
-use sonotap::onnx::read::Graph;
 use sonotap::prompt::Polarity::{self, Negative, Positive};
 use tempfile::TempDir;
 
@@ -155,9 +154,12 @@ fn changed_weights_with_a_matching_digest_fail_the_self_test() {
         changed[at..at + 4096].iter_mut().for_each(|b| *b ^= 0x01);
         changed
     });
-    let changed = changed.find(|b| Graph::parse(b).is_ok()).unwrap();
-    replace_decoder(folder.path(), &changed);
-    let e = refusal(folder.path());
+    let e = changed.find_map(|b| {
+        replace_decoder(folder.path(), &b);
+        let skip = LoadOptions { skip_self_test: true, ..LoadOptions::default() };
+        sam::load_with(folder.path(), skip).is_ok().then(|| refusal(folder.path()))
+    });
+    let e = e.expect("a change that leaves a graph");
     assert!(e.to_string().starts_with("self-test, click: "), "{e}");
 }
 
@@ -302,7 +304,7 @@ fn answers_depend_on_the_frame_and_the_prompts_alone() {
     let first = answer(&a, &asked);
     assert_ne!(answer(&b, &asked), first);
     assert_eq!(answer(&a, &asked), first);
-    let worst = answer(&a, &turned).iter().zip(&first).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+    let worst = answer(&a, &turned).iter().zip(first.iter()).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-3, "the order of the clicks changes a logit by {worst}");
 }
 

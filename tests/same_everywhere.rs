@@ -10,15 +10,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{ModelView, Point, Rect};
-use sonotap::int8::{Engine, Kernels, qdq};
 use sonotap::mask::Bitmap;
 use sonotap::model::look::{LookOptions, LookPrompts, Looker};
 use sonotap::model::manifest::{Manifest, hex_digest};
 use sonotap::model::preprocess::Resampler;
 use sonotap::model::sam::{self, LoadOptions};
-use sonotap::model::{Decoded, ModelPrompts, Segmenter, self_test};
-use sonotap::onnx::read::Graph;
+use sonotap::model::{Decoded, Kernels, ModelPrompts, Segmenter, self_test};
 use sonotap::prompt::Polarity::{Negative, Positive};
+use tract_fused::Engine;
 
 /// Largest difference of a logit; they reach from about -13 to 6, and the edge is at 0.
 const LOGIT_MAX: f32 = 0.01;
@@ -99,10 +98,10 @@ fn digest(values: &[f32]) -> String {
 fn encoded(engine: &mut Engine, names: &[String], frame: &Frame, view: &ModelView) -> (String, Digests) {
     let mut image = vec![0.0; (view.side() * view.side()) as usize];
     Resampler::default().grey_view(frame, view, &mut image).unwrap();
-    engine.set_image(&image).unwrap();
+    engine.set_values(0, &image).unwrap();
     engine.run();
     let of = |(i, name): (usize, &String)| {
-        let mut values = vec![f32::NAN; engine.output_shape(i).len()];
+        let mut values = vec![f32::NAN; engine.plan().output_shape(i).len()];
         engine.output(i, &mut values);
         (name.clone(), digest(&values))
     };
@@ -111,14 +110,16 @@ fn encoded(engine: &mut Engine, names: &[String], frame: &Frame, view: &ModelVie
 
 /// Of every view, with every set of kernels that this processor has.
 fn encoded_by_all_kernels() -> Vec<(Kernels, &'static str, String, Digests)> {
-    let graph = Graph::parse(&std::fs::read(bundled().join("encoder.onnx")).unwrap()).unwrap();
-    let network = qdq::read(&graph).unwrap();
-    let names: Vec<String> = network.outputs.iter().map(|t| network.tensors[*t].name.clone()).collect();
-    let side = network.shape(network.input).width as u32;
     let mut all = Vec::new();
     for kernels in Kernels::ALL.into_iter().filter(|k| k.is_available()) {
-        let mut engine = Engine::new(&network, kernels).unwrap();
-        for (name, frame, view) in views(side) {
+        let options = LoadOptions { skip_self_test: true, kernels: Some(kernels), ..LoadOptions::default() };
+        let model = sam::load_with(&bundled(), options).unwrap().segmenter;
+        let regions: Vec<_> = model.encoder_regions().collect();
+        assert_eq!(regions.len(), 1, "the whole encoder is one region");
+        let network = regions[0].network();
+        let names: Vec<String> = network.outputs.iter().map(|t| network.tensors[*t].name.clone()).collect();
+        let mut engine = Engine::of(regions[0].plan().unwrap());
+        for (name, frame, view) in views(model.spec().side) {
             let (preprocessed, outputs) = encoded(&mut engine, &names, &frame, &view);
             all.push((kernels, name, preprocessed, outputs));
         }

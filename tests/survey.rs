@@ -54,7 +54,8 @@ impl Segmenter for Near {
             .into_iter()
             .flat_map(|r| (0..CELLS * CELLS).map(move |i| (i, r)))
             .map(|(i, r)| disc(i, r))
-            .collect();
+            .collect::<Vec<f32>>()
+            .into();
         if !prompts.previous.is_empty() {
             // Fed a mask it says yes to it.
             out.masks[..CELLS * CELLS].copy_from_slice(&prompts.previous);

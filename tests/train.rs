@@ -282,11 +282,12 @@ fn a_quantized_model_runs_in_the_integer_engine_and_says_what_it_lost() {
         assert!(lost(output).is_some_and(|db| db > 18.0), "{output}: {:?}", report.losses);
     }
     let loaded = load_with(&quantized, LoadOptions::default()).unwrap();
-    assert!(loaded.segmenter.kernels().is_some() && loaded.segmenter.has_own_decoder());
+    assert!(loaded.segmenter.kernels().is_some() && loaded.segmenter.has_mask_decoder());
     assert_eq!(loaded.manifest.evaluation[0].set, "ellipses, val");
     // Without the engine the same folder runs in tract.
-    let plain = load_with(&quantized, LoadOptions { skip_self_test: true, tract_only: true }).unwrap();
-    assert!(plain.segmenter.kernels().is_none() && !plain.segmenter.has_own_decoder());
+    let plain = load_with(&quantized, LoadOptions { skip_self_test: true, tract_only: true, ..LoadOptions::default() })
+        .unwrap();
+    assert!(plain.segmenter.kernels().is_none() && !plain.segmenter.has_mask_decoder());
     let error = quantize_folder(&quantized, &folder.path().join("again"), &options, &stop).unwrap_err();
     assert_eq!(error.to_string(), "expected an encoder in f32, got one that is quantized already");
     let error = quantize_folder(&model, &quantized, &options, &stop).unwrap_err();

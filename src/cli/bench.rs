@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use sonotap::int8::{Engine, Kernels, qdq};
-use sonotap::model::manifest::Manifest;
-use sonotap::onnx::read::Graph;
+use sonotap::model::sam::{LoadOptions, load_with};
+use tract_fused::Engine;
 
 use super::BenchArguments;
 use super::output::{say, say_json};
@@ -36,27 +35,28 @@ struct EncoderTime {
 /// Times the encoder of a model folder on one thread.
 pub fn bench(a: &BenchArguments) -> Result<()> {
     let place = a.model.display();
-    let manifest = Manifest::load(&a.model).with_context(|| place.to_string())?;
-    let bytes = Manifest::read_file(&a.model, &manifest.encoder.file_spec()).with_context(|| place.to_string())?;
-    let graph = Graph::parse(&bytes)?;
-    if !qdq::is_quantized(&graph) {
-        bail!("{place}: expected a quantized encoder (see `sonotap quantize`), got one in f32");
-    }
-    let mut engine = Engine::new(&qdq::read(&graph)?, Kernels::chosen()?)?;
+    let options = LoadOptions { skip_self_test: true, ..LoadOptions::default() };
+    let loaded = load_with(&a.model, options).with_context(|| place.to_string())?;
+    let plans: Vec<_> = loaded.segmenter.encoder_regions().filter_map(|r| r.plan()).collect();
+    let &[plan] = &plans[..] else {
+        bail!("{place}: expected an encoder with one integer region (see `sonotap quantize`), got {}", plans.len());
+    };
+    let mut engine = Engine::of(plan);
     let times = measure(&mut engine, a.runs.max(1))?;
     if a.json { say_json(&times) } else { say(lines(&times, a.layers).join("\n")) }
 }
 
 fn measure(engine: &mut Engine, runs: usize) -> Result<EncoderTime> {
-    let shape = engine.input_shape();
-    let grey: Vec<f32> = (0..shape.height * shape.width).map(|i| (i * 37 % 251) as f32 / 251.0).collect();
-    engine.set_image(&grey)?;
+    let plan = engine.plan().clone();
+    let shape = plan.input_shape(0);
+    let image_values: Vec<f32> = (0..shape.len()).map(|i| (i * 37 % 251) as f32 / 251.0).collect();
+    engine.set_values(0, &image_values)?;
     engine.run();
-    let peak = engine.kernels().peak_gmacs_per_second();
-    let count = engine.steps().count();
+    let peak = plan.kernels().peak_gmacs_per_second();
+    let count = plan.steps().count();
     let mut times = vec![Vec::with_capacity(runs); count];
     let (mut whole, mut image, mut given) = (Vec::new(), Vec::new(), Vec::new());
-    let mut outputs: Vec<Vec<f32>> = (0..engine.outputs()).map(|i| vec![0.0; engine.output_shape(i).len()]).collect();
+    let mut outputs: Vec<Vec<f32>> = (0..plan.outputs()).map(|i| vec![0.0; plan.output_shape(i).len()]).collect();
     let us = |begin: Instant| begin.elapsed().as_secs_f64() * 1e6;
     for _ in 0..runs {
         for (i, times) in times.iter_mut().enumerate() {
@@ -65,7 +65,7 @@ fn measure(engine: &mut Engine, runs: usize) -> Result<EncoderTime> {
             times.push(us(begin));
         }
         let begin = Instant::now();
-        engine.set_image(&grey)?;
+        engine.set_values(0, &image_values)?;
         image.push(us(begin));
         let begin = Instant::now();
         engine.run();
@@ -74,20 +74,20 @@ fn measure(engine: &mut Engine, runs: usize) -> Result<EncoderTime> {
         outputs.iter_mut().enumerate().for_each(|(i, out)| engine.output(i, out));
         given.push(us(begin));
     }
-    let steps = engine.steps().zip(&mut times).map(|(step, times)| {
+    let steps = plan.steps().zip(&mut times).map(|(step, times)| {
         let us = median(times);
         let rate = step.macs as f64 / us / 1e3;
         let name = step.name.to_owned();
         StepTime { name, class: step.class, macs: step.macs, us, gmacs_per_second: rate, share_of_peak: rate / peak }
     });
     Ok(EncoderTime {
-        kernels: engine.kernels().name(),
+        kernels: plan.kernels().name(),
         peak_gmacs_per_second: peak,
         encode_us: median(&mut whole),
         image_us: median(&mut image),
         outputs_us: median(&mut given),
         memory_bytes: engine.bytes(),
-        macs: engine.steps().map(|s| s.macs).sum(),
+        macs: plan.macs(),
         steps: steps.collect(),
     })
 }
@@ -106,7 +106,7 @@ fn lines(t: &EncoderTime, with_layers: bool) -> Vec<String> {
     };
     if with_layers {
         lines.extend(t.steps.iter().map(|s| row(&s.name, s.us, s.macs)));
-        for class in ["full", "band", "1x1", "sum"] {
+        for class in ["full", "band", "1x1", "sum", "upsample", "max pool", "lookup"] {
             let of = || t.steps.iter().filter(|s| s.class == class);
             if of().next().is_some() {
                 lines.push(row(&format!("all of class {class}"), of().map(|s| s.us).sum(), of().map(|s| s.macs).sum()));

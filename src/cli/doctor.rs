@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use sonotap::int8::Kernels;
-use sonotap::model::self_test;
+use sonotap::model::{chosen_kernels, self_test};
 
 use super::assets;
 use super::output::{message, say, say_json};
@@ -46,7 +45,7 @@ pub fn doctor(as_json: bool) -> Result<()> {
 
 fn cpu() -> Finding {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (kernels, is_good) = match Kernels::chosen() {
+    let (kernels, is_good) = match chosen_kernels() {
         Ok(kernels) => (format!("int8 kernels {kernels}"), true),
         Err(e) => (e.to_string(), false),
     };

@@ -355,6 +355,33 @@ enum DataCommand {
 
 #[derive(Subcommand)]
 enum ModelCommand {
+    /// Report what runs where: operations, multiplications, kernels.
+    Inspect {
+        /// The folder that holds manifest.toml.
+        dir: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a model folder of the two files of an export, with its self-test measured.
+    Add {
+        /// Encoder, ONNX.
+        encoder: PathBuf,
+        /// Decoder, ONNX.
+        decoder: PathBuf,
+        /// Contract of the two graphs: sam-official.
+        #[arg(long, value_name = "KIND", value_parser = ["sam-official"])]
+        kind: String,
+        /// Licence of the weights.
+        #[arg(long, value_name = "TEXT")]
+        licence: String,
+        /// Name of the model; by default that of the folder.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// New folder.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Check files, digests, shapes and self-test of a model folder.
     Verify {
         /// The folder that holds manifest.toml.
@@ -386,6 +413,10 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Bench(a)) => bench::bench(&a),
         Some(Command::Data(DataCommand::Import { kind, dir, out })) => data::import_set(&kind, &dir, &out),
         Some(Command::Model(ModelCommand::Verify { dir, json })) => model::verify(&dir, json),
+        Some(Command::Model(ModelCommand::Inspect { dir, json })) => model::inspect(&dir, json),
+        Some(Command::Model(ModelCommand::Add { encoder, decoder, kind: _, licence, name, out })) => {
+            model::add(&encoder, &decoder, licence, name, &out)
+        }
         #[cfg(feature = "v4l2")]
         Some(Command::Cameras { json }) => cameras::cameras(json),
         #[cfg(feature = "kms")]

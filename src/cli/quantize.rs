@@ -1,7 +1,7 @@
 //! `sonotap quantize`: a model folder with an integer encoder, and what that costs.
 
 use anyhow::{Result, bail};
-use sonotap::int8::quantize::Method;
+use sonotap::quantize::Method;
 use sonotap::quantize::{Options, Report, Validation, quantize_folder};
 
 use super::QuantizeArguments;

@@ -4,13 +4,18 @@
 //! |---|---|
 //! | `manifest.rs` | the folder's manifest: files with digests, shapes, training data, self-test |
 //! | `preprocess.rs` | frame and view to the encoder's input |
-//! | `sam.rs` | the two graphs, run by tract, or the encoder by the integer engine; the only file that names tract |
+//! | `sam.rs` `graph.rs` | the two graphs in tract, and what passes between them; with `values.rs` the only files that name tract |
+//! | `inspect.rs` | what runs where: operations, multiplications, kernels |
+//! | `add.rs` | a model folder from the two files of a SAM export |
 //! | `postprocess.rs` | prompt maps, choice of mask |
 //! | `correct.rs` | Gaussian-process correction, so that clicks hold |
 //! | `look.rs` | one look at a frame: views, decodes, the rules above in their order |
 //! | `self_test.rs` | does the model compute what its manifest says |
 
+pub mod add;
 pub mod correct;
+pub(crate) mod graph;
+pub mod inspect;
 pub mod look;
 pub mod manifest;
 pub mod pin;
@@ -18,13 +23,45 @@ pub mod postprocess;
 pub mod preprocess;
 pub mod sam;
 pub mod self_test;
+pub mod values;
 pub(crate) mod views;
 
-use crate::error::Result;
+pub use tract_fused::Kernels;
+pub use values::Values;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{Model, ModelView, Point, Rect};
 use crate::mask::LogitGrid;
 use crate::prompt::Polarity;
+
+/// The environment variable that chooses the kernels of integer regions.
+pub const KERNELS_VARIABLE: &str = "SONOTAP_KERNELS";
+
+/// The kernels that [`KERNELS_VARIABLE`] names, or the fastest that this processor has.
+///
+/// # Errors
+/// `Config` when it names none that there is, or that this processor has.
+pub fn chosen_kernels() -> Result<Kernels> {
+    match std::env::var(KERNELS_VARIABLE) {
+        Ok(name) => name.parse().map_err(|e| fused(e).within(KERNELS_VARIABLE)),
+        Err(std::env::VarError::NotPresent) => Ok(Kernels::fastest()),
+        Err(e) => Err(Error::caused(ErrorKind::Config, format!("{KERNELS_VARIABLE}: cannot be read"), e)),
+    }
+}
+
+/// An error of the fused operations as one of ours.
+pub(crate) fn fused(e: tract_fused::error::Error) -> Error {
+    use tract_fused::error::ErrorKind as Kind;
+    let kind = match e.kind() {
+        Kind::Model => ErrorKind::Model,
+        Kind::Argument => ErrorKind::Argument,
+        Kind::Unsupported => ErrorKind::Unsupported,
+        Kind::Unavailable => ErrorKind::Unavailable,
+        Kind::Config => ErrorKind::Config,
+    };
+    Error::new(kind, e.to_string())
+}
 
 /// What a model takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,11 +115,11 @@ impl ModelPrompts {
 #[derive(Clone, Debug, Default)]
 pub struct Decoded {
     /// Logits, `[masks, mask_cells, mask_cells]` row-major.
-    pub masks: Vec<f32>,
+    pub masks: Values,
     /// The model's estimate of each mask's IoU, `[masks]`, not clamped.
     pub iou: Vec<f32>,
     /// Pixel features, `[pixel_channels, mask_cells, mask_cells]`; empty when the model gives none.
-    pub pixels: Vec<f32>,
+    pub pixels: Values,
 }
 
 /// A promptable model: looks at a frame once, then answers prompts about it.

@@ -7,11 +7,12 @@
 
 use std::ops::Range;
 
+use tract_fused::fast_math::exp;
+use tract_fused::wide::wide;
+
 use super::ModelPrompts;
-use crate::fast_math::exp;
 use crate::geometry::{Model, Point};
 use crate::prompt::Polarity;
-use crate::wide::wide;
 
 /// Planes of the prompt maps.
 pub const MAPS: usize = 5;

@@ -1,46 +1,40 @@
-//! The two graphs of a model folder, run by tract, or the encoder by the integer engine when it is quantized.
+//! A model folder as a [`Segmenter`]: two graphs in tract, and what passes between them.
 //!
 //! Loading trusts nothing: the manifest is checked, each file's bytes are compared with its SHA-256 and those same bytes
-//! parsed, names and shapes of both graphs are compared with the manifest, and the self-test is run. What tract cannot
-//! take is an error that names the file, also where tract itself would panic.
+//! parsed, names and shapes of both graphs are compared with the manifest, and the self-test is run.
 //!
-//! The number of points is symbolic in the decoder. Padding to a fixed number would change the answer, because attention
-//! sees padding tokens too, and buys no speed.
+//! Between a quantized encoder and the mask decoder bytes pass, a quarter of the memory of f32. The number of points is symbolic
+//! in the decoder. Padding to a fixed number would change the answer, because attention sees padding tokens too, and buys no
+//! speed.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::{DimLike, Factoid, GenericFactoid};
 
-use super::manifest::{Dim, GraphSpec, InputSpec, Kind, Manifest, TensorSpec};
+use super::graph::{Graph, TypedGraph, failed, refused};
+use super::manifest::{InputSpec, Kind, Manifest};
 use super::postprocess::{self, MAPS, Padding};
 use super::preprocess::Resampler;
-use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
-use crate::decode::{DecodeEngine, Planes, Question, Seen};
+use super::{Decoded, Kernels, ModelPrompts, ModelSpec, Segmenter, chosen_kernels, self_test};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::ModelView;
-use crate::int8::network::Shape;
-use crate::int8::{Engine, Kernels, qdq};
-use crate::onnx::read;
+use crate::model::values::Values;
 
 /// Most points that a decode takes, the corners of a box included.
 pub const POINTS_MAX: usize = 64;
-
-/// An input of SAM's decoder that only its last, data-dependent resize needs; that resize is not asked for.
-const UNUSED_INPUT: &str = "orig_im_size";
 
 /// How a model folder is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Leaves the self-test out: to measure a new model, never on the live path.
     pub skip_self_test: bool,
-    /// Runs both graphs in tract, also where the integer engine or the own decoder would: to compare with.
+    /// Runs both graphs with tract's own operations alone: to compare with.
     pub tract_only: bool,
+    /// Kernels of integer regions; `None`: those that [`KERNELS_VARIABLE`](super::KERNELS_VARIABLE) names, or the fastest.
+    pub kernels: Option<Kernels>,
 }
 
 /// Where the time of loading went.
@@ -86,8 +80,7 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     let (encoder, decoder) = (encoder?, decoder?);
     Manifest::read_file(folder, &manifest.card)?;
     let mut times = LoadTimes { read: begin.elapsed(), ..LoadTimes::default() };
-    let decoder = Decoder::build(&manifest, &decoder, options, &mut times)?;
-    let encoder = Encoder::build(&manifest, &encoder, options, matches!(decoder, Decoder::Own(..)), &mut times)?;
+    let [encoder, decoder] = planned(&manifest, &encoder, &decoder, options, &mut times)?;
     let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
@@ -100,34 +93,54 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     Ok(Loaded { segmenter, manifest, times })
 }
 
+/// Both graphs, with what passes between them as bytes where both sides can.
+fn planned(
+    manifest: &Manifest,
+    encoder: &[u8],
+    decoder: &[u8],
+    options: LoadOptions,
+    times: &mut LoadTimes,
+) -> Result<[Graph; 2]> {
+    let is_plain = options.tract_only;
+    let kernels = options.kernels.map_or_else(chosen_kernels, Ok)?;
+    let mut decoder = TypedGraph::parse(&manifest.decoder, decoder, is_plain, times)?;
+    let mut encoder = TypedGraph::parse(&manifest.encoder, encoder, is_plain, times)?;
+    if !is_plain {
+        let takes_bytes = manifest.kind == Kind::Sonotap && decoder.fuse_mask_decoder(times)?;
+        if !takes_bytes {
+            decoder.fuse_int8(kernels, false, times)?;
+        }
+        encoder.fuse_int8(kernels, takes_bytes, times)?;
+        if takes_bytes {
+            decoder.set_input_types(&encoder.output_types())?;
+        }
+    }
+    Ok([encoder.plan(times)?, decoder.plan(times)?])
+}
+
 /// A model of either kind.
 ///
 /// # Cost
-/// After the first call of each kind its own buffers are reused; tract allocates what passes between its nodes.
+/// After the first call of each kind its own buffers and those of fused operations are reused; tract allocates what passes
+/// between its other nodes.
 pub struct TractSam {
     kind: Kind,
     spec: ModelSpec,
     norms: Vec<(f32, f32)>,
-    encoder: Encoder,
-    decoder: Decoder,
+    encoder: Graph,
+    decoder: Graph,
     resampler: Resampler,
     image: Arc<Tensor>,
     /// Prompt maps, or SAM's mask input.
     dense: Arc<Tensor>,
     coords: Vec<f32>,
     labels: Vec<f32>,
-    embedding: Option<Embedding>,
-}
-
-/// What the encoder made of a frame.
-enum Embedding {
-    Tensors(TVec<TValue>),
-    /// It lies in the integer encoder.
-    Bytes,
+    /// What the encoder made of a frame.
+    embedding: Option<TVec<TValue>>,
 }
 
 impl TractSam {
-    fn new(manifest: &Manifest, encoder: Encoder, decoder: Decoder) -> Result<Self> {
+    fn new(manifest: &Manifest, encoder: Graph, decoder: Graph) -> Result<Self> {
         let spec = manifest.spec();
         let InputSpec { side, mean, std } = &manifest.input;
         let planes = match manifest.kind {
@@ -151,17 +164,24 @@ impl TractSam {
         })
     }
 
-    /// Whether the decoder runs without tract.
-    pub fn has_own_decoder(&self) -> bool {
-        matches!(self.decoder, Decoder::Own(..))
+    /// Whether the decoder is the fused operation.
+    pub fn has_mask_decoder(&self) -> bool {
+        self.decoder.is_mask_decoder()
     }
 
-    /// The kernels of the integer engine, when the encoder runs there.
+    /// The kernels of integer regions, when there are some in the encoder.
     pub fn kernels(&self) -> Option<Kernels> {
-        match &self.encoder {
-            Encoder::Graph(_) => None,
-            Encoder::Integer(e) => Some(e.engine.kernels()),
-        }
+        self.encoder.regions().find_map(|r| Some(r.plan()?.kernels()))
+    }
+
+    /// The encoder's integer regions.
+    pub fn encoder_regions(&self) -> impl Iterator<Item = &tract_fused::Int8Region> {
+        self.encoder.regions()
+    }
+
+    /// Both graphs, the encoder first.
+    pub(super) fn graphs(&self) -> [&Graph; 2] {
+        [&self.encoder, &self.decoder]
     }
 
     fn check(&self, prompts: &ModelPrompts) -> Result<()> {
@@ -187,7 +207,7 @@ impl TractSam {
     fn write_prompts(&mut self, prompts: &ModelPrompts) -> Result<()> {
         let padding = if self.kind == Kind::Sonotap { Padding::WhenEmpty } else { Padding::UnlessBoxed };
         postprocess::points(prompts, padding, &mut self.coords, &mut self.labels);
-        let dense = values_mut(&mut self.dense).map_err(|e| failed(self.decoder.file(), "input", e))?;
+        let dense = values_mut(&mut self.dense).map_err(|e| failed(&self.decoder.file, "input", e))?;
         match self.kind {
             Kind::Sonotap => postprocess::prompt_maps(prompts, self.spec.side, self.spec.mask_cells, dense),
             Kind::SamOfficial if !prompts.previous.is_empty() => dense.copy_from_slice(&prompts.previous),
@@ -196,14 +216,12 @@ impl TractSam {
         Ok(())
     }
 
-    /// Asks tract's decoder.
+    /// Runs the decoder on what was written; its results take the place of `out`, whose memory it gets.
     fn ask(&mut self, has_previous: bool, out: &mut Decoded) -> Result<()> {
-        let Decoder::Graph(graph) = &mut self.decoder else { return Ok(()) };
-        let Some(Embedding::Tensors(embedding)) = &self.embedding else { return Err(not_encoded()) };
-        let file = graph.file.clone();
-        let n = self.labels.len();
+        let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
+        let (graph, n) = (&mut self.decoder, self.labels.len());
         let tensor = |shape: &[usize], values: &[f32]| {
-            Tensor::from_shape(shape, values).map(TValue::from).map_err(|e| failed(&file, "input", e))
+            Tensor::from_shape(shape, values).map(TValue::from).map_err(|e| failed("decoder", "input", e))
         };
         let mut inputs = embedding.clone();
         inputs.push(tensor(&[1, n, 2], &self.coords)?);
@@ -212,13 +230,20 @@ impl TractSam {
         if self.kind == Kind::SamOfficial {
             inputs.push(tensor(&[1], &[f32::from(u8::from(has_previous))])?);
         }
-        let outputs = graph.run(inputs)?;
-        for (i, buffer) in [&mut out.masks, &mut out.iou, &mut out.pixels].into_iter().enumerate() {
-            buffer.clear();
-            if let Some(tensor) = outputs.get(i) {
-                buffer.extend_from_slice(values(tensor).map_err(|e| failed(&file, "output", e))?);
+        if let Some(spare) = graph.spare() {
+            let read = [&mut out.masks, &mut out.pixels].map(std::mem::take);
+            read.into_iter().filter_map(Values::into_runtime).for_each(|tensor| spare.give_tensor(tensor));
+        }
+        let mut outputs = graph.run(inputs)?.into_iter();
+        out.masks = outputs.next().map(Values::of).unwrap_or_default();
+        out.iou.clear();
+        if let Some(iou) = outputs.next() {
+            out.iou.extend_from_slice(values(&iou).map_err(|e| failed(&graph.file, "output", e))?);
+            if let Some(spare) = graph.spare() {
+                spare.give(iou);
             }
         }
+        out.pixels = outputs.next().map(Values::of).unwrap_or_default();
         Ok(())
     }
 }
@@ -229,18 +254,16 @@ impl Segmenter for TractSam {
     }
 
     fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
-        self.embedding = None;
+        if let (Some(read), Some(spare)) = (self.embedding.take(), self.encoder.spare()) {
+            read.into_iter().for_each(|value| spare.give(value));
+        }
         if view.side() != self.spec.side {
             let (expected, got) = (self.spec.side, view.side());
             return Err(Error::new(ErrorKind::Argument, format!("view: expected {expected} model px, got {got}")));
         }
-        let image = values_mut(&mut self.image).map_err(|e| failed(self.encoder.file(), "input", e))?;
+        let image = values_mut(&mut self.image).map_err(|e| failed(&self.encoder.file, "input", e))?;
         self.resampler.planes(frame, view, &self.norms, image)?;
-        let embedding = match &mut self.encoder {
-            Encoder::Graph(graph) => Embedding::Tensors(graph.run(tvec![TValue::from_const(self.image.clone())])?),
-            Encoder::Integer(integer) => integer.run(image)?,
-        };
-        self.embedding = Some(embedding);
+        self.embedding = Some(self.encoder.run(tvec![TValue::from_const(self.image.clone())])?);
         Ok(())
     }
 
@@ -250,311 +273,19 @@ impl Segmenter for TractSam {
             return Err(not_encoded());
         }
         self.write_prompts(prompts)?;
-        match &mut self.decoder {
-            Decoder::Own(file, engine) => {
-                let Decoded { masks, iou, pixels } = out;
-                let failed = |e| failed(file, "input", e);
-                let maps = values(&self.dense).map_err(failed)?;
-                let seen = match (&self.embedding, &self.encoder) {
-                    (Some(Embedding::Tensors(tensors)), _) => seen_values(tensors).map_err(failed)?,
-                    (_, Encoder::Integer(integer)) => integer.seen(),
-                    _ => None,
-                };
-                let seen = seen.ok_or_else(not_encoded)?;
-                engine.answer(&mut Question {
-                    seen,
-                    coords: &self.coords,
-                    labels: &self.labels,
-                    maps,
-                    masks,
-                    iou,
-                    pixels,
-                })?;
-            }
-            Decoder::Graph(_) => self.ask(!prompts.previous.is_empty(), out)?,
-        }
+        self.ask(!prompts.previous.is_empty(), out)?;
         let ModelSpec { mask_cells, masks, pixel_channels, .. } = self.spec;
         let plane = mask_cells * mask_cells;
-        let sizes = [(&out.masks, masks * plane), (&out.iou, masks), (&out.pixels, pixel_channels * plane)];
-        for (i, (buffer, expected)) in sizes.into_iter().enumerate() {
-            if buffer.len() != expected {
-                let (file, got) = (self.decoder.file(), buffer.len());
+        let sizes =
+            [(out.masks.len(), masks * plane), (out.iou.len(), masks), (out.pixels.len(), pixel_channels * plane)];
+        for (i, (got, expected)) in sizes.into_iter().enumerate() {
+            if got != expected {
+                let file = &self.decoder.file;
                 return Err(refused(format!("{file}: expected {expected} values of output {i}, got {got}")));
             }
         }
         Ok(())
     }
-}
-
-/// What answers prompts.
-enum Decoder {
-    Graph(Box<Graph>),
-    /// Its file's name, and itself.
-    Own(String, Box<DecodeEngine>),
-}
-
-impl Decoder {
-    /// Our own for a graph that it knows; else tract.
-    fn build(manifest: &Manifest, bytes: &[u8], options: LoadOptions, times: &mut LoadTimes) -> Result<Self> {
-        let spec = &manifest.decoder;
-        let begin = Instant::now();
-        if manifest.kind == Kind::Sonotap && !options.tract_only {
-            match read::Graph::parse(bytes).and_then(|g| DecodeEngine::new(&g)) {
-                Ok(engine) => {
-                    times.parse += begin.elapsed();
-                    return Ok(Self::Own(spec.file.clone(), Box::new(engine)));
-                }
-                Err(e) => log::info!("{}: runs in tract: {e}", spec.file),
-            }
-        }
-        Ok(Self::Graph(Box::new(Graph::build(spec, bytes, times)?)))
-    }
-
-    fn file(&self) -> &str {
-        match self {
-            Self::Graph(graph) => &graph.file,
-            Self::Own(file, _) => file,
-        }
-    }
-}
-
-/// What looks at an image.
-enum Encoder {
-    Graph(Box<Graph>),
-    Integer(Box<IntegerEncoder>),
-}
-
-impl Encoder {
-    /// The integer engine for a quantized graph that it knows; else tract. `gives_bytes`: the decoder takes bytes.
-    fn build(
-        manifest: &Manifest,
-        bytes: &[u8],
-        options: LoadOptions,
-        gives_bytes: bool,
-        times: &mut LoadTimes,
-    ) -> Result<Self> {
-        let spec = &manifest.encoder;
-        let kernels = Kernels::chosen()?;
-        let begin = Instant::now();
-        let is_own = manifest.kind == Kind::Sonotap && !options.tract_only;
-        if let Some(graph) = read::Graph::parse(bytes).ok().filter(|g| is_own && qdq::is_quantized(g)) {
-            match IntegerEncoder::new(spec, &graph, kernels, gives_bytes) {
-                Ok(integer) => {
-                    times.parse += begin.elapsed();
-                    return Ok(Self::Integer(Box::new(integer)));
-                }
-                Err(e) => log::warn!("{}: runs without the integer engine, many times slower: {e}", spec.file),
-            }
-        }
-        Ok(Self::Graph(Box::new(Graph::build(spec, bytes, times)?)))
-    }
-
-    fn file(&self) -> &str {
-        match self {
-            Self::Graph(graph) => &graph.file,
-            Self::Integer(integer) => &integer.file,
-        }
-    }
-}
-
-/// A quantized encoder with its outputs as the decoder takes them.
-struct IntegerEncoder {
-    file: String,
-    engine: Engine,
-    /// Of each of the manifest's outputs, which of the network's it is.
-    order: Vec<usize>,
-    outputs: Outputs,
-}
-
-/// Planes of what an encoder made.
-enum Outputs {
-    /// For tract.
-    Tensors(Vec<Arc<Tensor>>),
-    /// For a decoder of our own: a quarter of the memory to write and read.
-    Bytes(Vec<Vec<u8>>),
-}
-
-impl IntegerEncoder {
-    fn new(spec: &GraphSpec, graph: &read::Graph, kernels: Kernels, gives_bytes: bool) -> Result<Self> {
-        let network = qdq::read(graph)?;
-        let Shape { channels, height, width } = network.shape(network.input);
-        let given = &spec.inputs[0];
-        if ![1, channels, height, width].iter().enumerate().all(|(i, n)| given.fixed(i) == Some(*n)) {
-            let name = &given.name;
-            return Err(refused(format!("input 0 `{name}` is 1x{channels}x{height}x{width}, manifest says {given}")));
-        }
-        let (mut order, mut tensors, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        for wanted in &spec.outputs {
-            let place = network.outputs.iter().position(|t| network.tensors[*t].name == wanted.name);
-            let place = place.ok_or_else(|| refused(format!("expected an output `{}`, got none", wanted.name)))?;
-            let Shape { channels, height, width } = network.shape(network.outputs[place]);
-            if ![1, channels, height, width].iter().enumerate().all(|(i, n)| wanted.fixed(i) == Some(*n)) {
-                let name = &wanted.name;
-                return Err(refused(format!(
-                    "output `{name}` is 1x{channels}x{height}x{width}, manifest says {wanted}"
-                )));
-            }
-            order.push(place);
-            if gives_bytes {
-                bytes.push(vec![0; channels * height * width]);
-            } else {
-                let tensor = zeros(&[1, channels, height, width]).map_err(|e| failed(&spec.file, "output", e))?;
-                tensors.push(Arc::new(tensor));
-            }
-        }
-        let outputs = if gives_bytes { Outputs::Bytes(bytes) } else { Outputs::Tensors(tensors) };
-        Ok(Self { file: spec.file.clone(), engine: Engine::new(&network, kernels)?, order, outputs })
-    }
-
-    fn run(&mut self, image: &[f32]) -> Result<Embedding> {
-        self.engine.set_image(image)?;
-        self.engine.run();
-        match &mut self.outputs {
-            Outputs::Bytes(planes) => {
-                for (place, planes) in self.order.iter().zip(planes) {
-                    self.engine.output_bytes(*place, planes);
-                }
-                Ok(Embedding::Bytes)
-            }
-            Outputs::Tensors(tensors) => {
-                let mut values = TVec::new();
-                for (place, tensor) in self.order.iter().zip(tensors) {
-                    let out = values_mut(tensor).map_err(|e| failed(&self.file, "output", e))?;
-                    self.engine.output(*place, out);
-                    values.push(TValue::from_const(tensor.clone()));
-                }
-                Ok(Embedding::Tensors(values))
-            }
-        }
-    }
-
-    /// The bytes of the last run.
-    fn seen(&self) -> Option<Seen<'_>> {
-        let (Outputs::Bytes(planes), [embedding, skip4, skip2]) = (&self.outputs, &self.order[..]) else { return None };
-        let steps = |i: usize, place: &usize| {
-            let q = self.engine.output_quantization(*place);
-            Planes::Steps { bytes: &planes[i], scale: q.scale, zero: q.zero_point as f32 }
-        };
-        Some(Seen { embedding: steps(0, embedding), skip4: steps(1, skip4), skip2: steps(2, skip2) })
-    }
-}
-
-/// What an encoder in tract made, for a decoder of our own.
-fn seen_values(tensors: &[TValue]) -> TractResult<Option<Seen<'_>>> {
-    let [embedding, skip4, skip2] = tensors else { return Ok(None) };
-    let planes = |tensor| values(tensor).map(Planes::Values);
-    Ok(Some(Seen { embedding: planes(embedding)?, skip4: planes(skip4)?, skip2: planes(skip2)? }))
-}
-
-/// A graph ready to run.
-struct Graph {
-    file: String,
-    plan: Arc<TypedRunnableModel>,
-    state: TypedSimpleState,
-}
-
-impl Graph {
-    fn build(spec: &GraphSpec, bytes: &[u8], times: &mut LoadTimes) -> Result<Self> {
-        guarded(&spec.file, || {
-            let begin = Instant::now();
-            let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-            let model =
-                onnx.model_for_read(&mut &bytes[..]).map_err(|e| failed(&spec.file, "is not an ONNX graph", e))?;
-            times.parse += begin.elapsed();
-            let begin = Instant::now();
-            let model = typed(spec, model)?;
-            let plan = model.into_optimized().and_then(IntoRunnable::into_runnable);
-            let plan = plan.map_err(|e| failed(&spec.file, "cannot be planned", e))?;
-            let state = plan.spawn().map_err(|e| failed(&spec.file, "cannot be started", e))?;
-            times.optimize += begin.elapsed();
-            Ok(Self { file: spec.file.clone(), plan, state })
-        })
-    }
-
-    /// After an error the next run begins afresh.
-    fn run(&mut self, inputs: TVec<TValue>) -> Result<TVec<TValue>> {
-        let file = &self.file;
-        let state = &mut self.state;
-        let outcome = guarded(file, || state.run(inputs).map_err(|e| failed(file, "cannot be run", e)));
-        if outcome.is_err() {
-            self.state = self.plan.spawn().map_err(|e| failed(file, "cannot be started", e))?;
-        }
-        outcome
-    }
-}
-
-/// Gives the graph the manifest's inputs and outputs, in its order, and compares their shapes.
-fn typed(spec: &GraphSpec, mut model: InferenceModel) -> Result<TypedModel> {
-    let cannot = |e| failed(&spec.file, "cannot be typed", e);
-    let given = model.input_outlets().map_err(cannot)?.to_vec();
-    let name_of = |model: &InferenceModel, o: &OutletId| model.node(o.node).name.clone();
-    let mut inputs = Vec::new();
-    for (i, wanted) in spec.inputs.iter().enumerate() {
-        let Some(&outlet) = given.iter().find(|o| name_of(&model, o) == wanted.name) else {
-            let got: Vec<String> = given.iter().map(|o| name_of(&model, o)).collect();
-            return Err(refused(format!("{}: expected an input `{}`, got {got:?}", spec.file, wanted.name)));
-        };
-        compare_declared(&spec.file, i, wanted, model.outlet_fact(outlet).map_err(cannot)?)?;
-        let fact = InferenceFact::dt_shape(f32::datum_type(), dims(&model, wanted));
-        model.set_outlet_fact(outlet, fact).map_err(cannot)?;
-        inputs.push(outlet);
-    }
-    if let Some(o) = given.iter().find(|o| !inputs.contains(o) && name_of(&model, o) != UNUSED_INPUT) {
-        let (file, name) = (&spec.file, name_of(&model, o));
-        return Err(refused(format!("{file}: expected the manifest's inputs, got another, `{name}`")));
-    }
-    model.set_input_outlets(&inputs).map_err(cannot)?;
-    let names: Vec<&str> = spec.outputs.iter().map(|t| t.name.as_str()).collect();
-    let absent = |e| failed(&spec.file, format!("expected outputs {names:?}"), e);
-    model.select_outputs_by_name(&names).map_err(absent)?;
-    let model = model.into_compact().and_then(|m| m.into_typed()).map_err(cannot)?;
-    for (i, wanted) in spec.outputs.iter().enumerate() {
-        compare_computed(&spec.file, i, wanted, model.output_fact(i).map_err(cannot)?)?;
-    }
-    Ok(model)
-}
-
-fn dims(model: &InferenceModel, t: &TensorSpec) -> TVec<TDim> {
-    let dim = |d: &Dim| match d {
-        Dim::Fixed(n) => n.to_dim(),
-        Dim::Named(name) => model.symbols.sym(name).into(),
-    };
-    t.shape.iter().map(dim).collect()
-}
-
-/// An input's declared shape against the manifest's: fixed edges must be equal, open ones may be anything.
-fn compare_declared(file: &str, i: usize, wanted: &TensorSpec, fact: &InferenceFact) -> Result<()> {
-    let declared: Vec<Option<i64>> = fact.shape.dims().map(|d| d.concretize().and_then(|d| d.to_i64().ok())).collect();
-    let fits = |(got, wanted): (&Option<i64>, &Dim)| match (got, wanted) {
-        (Some(got), Dim::Fixed(n)) => *got == *n as i64,
-        (Some(_), Dim::Named(_)) => false,
-        (None, _) => true,
-    };
-    let same_rank = declared.len() == wanted.shape.len() || fact.shape.is_open();
-    if !same_rank || !declared.iter().zip(&wanted.shape).all(fits) {
-        let got: Vec<String> = declared.iter().map(|d| d.map_or("?".into(), |n| n.to_string())).collect();
-        let name = &wanted.name;
-        return Err(refused(format!("{file}: input {i} `{name}` is {}, manifest says {wanted}", got.join("x"))));
-    }
-    if matches!(fact.datum_type, GenericFactoid::Only(t) if t != f32::datum_type()) {
-        return Err(refused(format!("{file}: input {i} `{}` is {:?}, expected f32", wanted.name, fact.datum_type)));
-    }
-    Ok(())
-}
-
-/// An output's shape, as it follows from the inputs, against the manifest's.
-fn compare_computed(file: &str, i: usize, wanted: &TensorSpec, fact: &TypedFact) -> Result<()> {
-    let got = TensorSpec {
-        name: wanted.name.clone(),
-        shape: fact.shape.iter().map(|d| d.to_usize().map_or_else(|_| Dim::Named(d.to_string()), Dim::Fixed)).collect(),
-    };
-    if got != *wanted {
-        return Err(refused(format!("{file}: output {i} `{}` is {got}, manifest says {wanted}", wanted.name)));
-    }
-    if fact.datum_type != f32::datum_type() {
-        return Err(refused(format!("{file}: output {i} `{}` is {:?}, expected f32", wanted.name, fact.datum_type)));
-    }
-    Ok(())
 }
 
 fn zeros(shape: &[usize]) -> TractResult<Tensor> {
@@ -574,23 +305,4 @@ fn values(tensor: &Tensor) -> TractResult<&[f32]> {
 
 fn not_encoded() -> Error {
     Error::new(ErrorKind::Argument, "decode: expected a frame to be encoded before, got none")
-}
-
-fn refused(context: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Model, context)
-}
-
-fn failed(file: &str, what: impl std::fmt::Display, cause: TractError) -> Error {
-    Error::caused(ErrorKind::Model, format!("{file}: {what}: {cause:#}"), cause)
-}
-
-/// A panic within tract, which meets bytes that nobody here wrote, becomes an error.
-fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(refused(format!("{file}: {}", said(&*panic)))))
-}
-
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the runtime panicked: {}", text.unwrap_or_default())
 }

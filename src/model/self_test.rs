@@ -1,6 +1,6 @@
-//! Does a model compute what its manifest says? One synthetic picture, three questions, some sampled answers.
+//! Does a model compute what its manifest says? Synthetic pictures, three prompts each, some sampled answers.
 //!
-//! The picture is made of integers from a seed: speckle over tiles of different tone, and a dark ellipse. The questions
+//! A picture is made of integers from a seed: speckle over tiles of different tone, and a dark ellipse. The prompts
 //! are a lone click in the ellipse, a box and two clicks, and a negative click beside the first answer as previous
 //! mask. Logits are sampled at places drawn from the same seed and compared with a tolerance, because processors add
 //! in different order.
@@ -16,8 +16,19 @@ use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{ModelView, Point, Rect};
 use crate::prompt::Polarity;
 
-/// Names of the cases, in their order.
+/// Prompts of each picture, in their order.
 pub const CASES: [&str; 3] = ["click", "box-and-clicks", "previous"];
+
+/// Pictures at most.
+pub const PICTURES_MAX: usize = 8;
+
+/// Name of a case: the prompt, with the picture from the second on.
+pub fn case_name(case: usize) -> String {
+    match case / CASES.len() {
+        0 => CASES[case].into(),
+        picture => format!("{}, picture {}", CASES[case % CASES.len()], picture + 1),
+    }
+}
 
 /// Logits that are sampled from the masks of a case.
 pub const SAMPLES: usize = 24;
@@ -44,7 +55,8 @@ pub struct Difference {
 /// `Model` when a value is farther off than the vector allows or is not a number.
 pub fn run(model: &mut dyn Segmenter, vector: &SelfTestVector) -> Result<Difference> {
     let mut worst = Difference::default();
-    for (got, expected) in answers(model, vector.seed)?.iter().zip(&vector.cases) {
+    let pictures = vector.cases.len() / CASES.len();
+    for (got, expected) in answers(model, vector.seed, pictures)?.iter().zip(&vector.cases) {
         let logit = check(expected, "logit", &got.logits, &expected.logits, vector.logit_tolerance)?;
         let iou = check(expected, "IoU", &got.iou, &expected.iou, vector.iou_tolerance)?;
         worst = Difference { logit_max: worst.logit_max.max(logit), iou_max: worst.iou_max.max(iou) };
@@ -57,8 +69,30 @@ pub fn run(model: &mut dyn Segmenter, vector: &SelfTestVector) -> Result<Differe
 /// # Errors
 /// Those of the model.
 pub fn measure(model: &mut dyn Segmenter, seed: u64, tolerances: Difference) -> Result<SelfTestVector> {
-    let cases = answers(model, seed)?;
+    measure_on(model, seed, 1, tolerances)
+}
+
+/// The same of several pictures, of this seed and those after it.
+///
+/// # Errors
+/// Those of the model.
+pub fn measure_on(
+    model: &mut dyn Segmenter,
+    seed: u64,
+    pictures: usize,
+    tolerances: Difference,
+) -> Result<SelfTestVector> {
+    let cases = answers(model, seed, pictures)?;
     Ok(SelfTestVector { seed, logit_tolerance: tolerances.logit_max, iou_tolerance: tolerances.iou_max, cases })
+}
+
+/// How far answers are apart.
+pub fn difference(a: &[SelfTestCase], b: &[SelfTestCase]) -> Difference {
+    let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
+    a.iter().zip(b).fold(Difference::default(), |worst, (a, b)| Difference {
+        logit_max: worst.logit_max.max(far(&a.logits, &b.logits)),
+        iou_max: worst.iou_max.max(far(&a.iou, &b.iou)),
+    })
 }
 
 /// What verifying a model folder found.
@@ -149,22 +183,31 @@ fn question(case: usize, spec: &ModelSpec, first: &[f32]) -> ModelPrompts {
     asked
 }
 
-fn answers(model: &mut dyn Segmenter, seed: u64) -> Result<Vec<SelfTestCase>> {
+fn answers(model: &mut dyn Segmenter, seed: u64, pictures: usize) -> Result<Vec<SelfTestCase>> {
+    let mut cases = Vec::new();
+    for picture in 0..pictures {
+        answer_picture(model, seed.wrapping_add(picture as u64), &mut cases)?;
+    }
+    Ok(cases)
+}
+
+fn answer_picture(model: &mut dyn Segmenter, seed: u64, cases: &mut Vec<SelfTestCase>) -> Result<()> {
     let (frame, spec) = (picture(seed), model.spec());
     model.encode(&frame, &ModelView::new(frame.bounds(), spec.side)).map_err(|e| e.within("self-test"))?;
     let plane = spec.mask_cells * spec.mask_cells;
     let mut random = Sequence(seed ^ 0x5bd1_e995);
     let places: Vec<usize> = (0..SAMPLES).map(|_| random.below((spec.masks * plane) as u64) as usize).collect();
-    let (mut first, mut answer, mut cases) = (Vec::new(), Decoded::default(), Vec::new());
-    for (i, name) in CASES.iter().enumerate() {
+    let (mut first, mut answer) = (Vec::new(), Decoded::default());
+    for i in 0..CASES.len() {
+        let name = case_name(cases.len());
         let asked = question(i, &spec, &first);
         model.decode(&asked, &mut answer).map_err(|e| e.within(format!("self-test, {name}")))?;
         first.clear();
         first.extend_from_slice(&answer.masks[..plane]);
         let logits = places.iter().map(|&p| answer.masks[p]).collect();
-        cases.push(SelfTestCase { name: (*name).into(), logits, iou: answer.iou.clone() });
+        cases.push(SelfTestCase { name, logits, iou: answer.iou.clone() });
     }
-    Ok(cases)
+    Ok(())
 }
 
 /// Gives the largest difference.

@@ -1,4 +1,4 @@
-//! ONNX files, node by node: written for what is exported, read for what is run by other means than tract.
+//! ONNX files as they are written: [`write`] builds graphs node by node, [`pack`] takes external data in.
 
-pub mod read;
+pub mod pack;
 pub mod write;

@@ -4,6 +4,14 @@
 //! IoU measured, on the `val` split. The decoder stays as it is. The new folder is refused, and removed, when it cannot be
 //! loaded.
 
+mod equalize;
+mod float;
+mod integer;
+mod qdq;
+mod ranges;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -15,15 +23,19 @@ use crate::eval::protocol::{LookKind, Protocol, Questions};
 use crate::eval::record::mean_iou_by_click;
 use crate::eval::runner;
 use crate::geometry::ModelView;
-use crate::int8::quantize::{Loss, Method, Observed, equalize, losses, outputs_sqnr_db, quantize};
-use crate::int8::{float, qdq};
+use crate::model::graph::TypedGraph;
 use crate::model::look::{LookOptions, Looker};
 use crate::model::manifest::{Evaluation, FileSpec, Kind, MANIFEST, Manifest};
 use crate::model::preprocess::Resampler;
-use crate::model::sam::{self, LoadOptions};
+use crate::model::sam::{self, LoadOptions, LoadTimes};
 use crate::model::self_test::{self, Difference};
 use crate::model::views::crop_around;
-use crate::onnx::read::Graph;
+use equalize::equalize;
+use integer::{losses, outputs_sqnr_db, quantize};
+use ranges::Observed;
+
+pub use integer::Loss;
+pub use ranges::Method;
 
 /// Clicks of the validation.
 const CLICKS: usize = 5;
@@ -77,7 +89,7 @@ pub struct Validation {
 /// Quantizes the encoder of `source` into the new folder `out`.
 ///
 /// # Errors
-/// `Argument` when `out` exists or no set has images; `Model` when the encoder holds what the engine does not know (the
+/// `Argument` when `out` exists or no set has images; `Model` when the encoder holds what integer regions do not (the
 /// message names the node); those of the sets, of loading and of writing.
 pub fn quantize_folder(source: &Path, out: &Path, options: &Options, stop: &AtomicBool) -> Result<Report> {
     let place = out.display();
@@ -89,12 +101,11 @@ pub fn quantize_folder(source: &Path, out: &Path, options: &Options, stop: &Atom
         return Err(Error::new(ErrorKind::Unsupported, "expected a model of kind `sonotap`, got another"));
     }
     let bytes = Manifest::read_file(source, &manifest.encoder.file_spec())?;
-    let within = |e: Error| e.within(&manifest.encoder.file);
-    let graph = Graph::parse(&bytes).map_err(within)?;
-    if qdq::is_quantized(&graph) {
+    let graph = TypedGraph::parse(&manifest.encoder, &bytes, false, &mut LoadTimes::default())?;
+    if graph.is_quantized() {
         return Err(Error::new(ErrorKind::Argument, "expected an encoder in f32, got one that is quantized already"));
     }
-    let network = float::read(&graph).map_err(within)?;
+    let network = graph.float_network()?;
     let side = manifest.input.side as u32;
     let calibration = pictures(&options.sets, "train", options.images, side, options.seed)?;
     let held_out = pictures(&options.sets, "val", options.validation.max(1), side, options.seed).unwrap_or_default();
@@ -145,7 +156,7 @@ fn write(
     save(&manifest)?;
     let mut loaded = sam::load_with(out, LoadOptions { skip_self_test: true, ..LoadOptions::default() })?;
     if loaded.segmenter.kernels().is_none() {
-        return Err(Error::new(ErrorKind::Model, "expected the integer engine to take the new encoder, got a refusal"));
+        return Err(Error::new(ErrorKind::Model, "expected integer regions in the new encoder, got none"));
     }
     manifest.self_test = Some(self_test::measure(&mut loaded.segmenter, SELF_TEST_SEED, TOLERANCE)?);
     save(&manifest)?;

@@ -66,9 +66,9 @@ impl Segmenter for TrainedSegmenter {
         let values = |data: burn::tensor::TensorData| -> Result<Vec<f32>> {
             data.try_to_vec().map_err(|e| Error::new(ErrorKind::Model, format!("decode: {e:?}")))
         };
-        out.masks = values(answer.masks.into_data())?;
+        out.masks = values(answer.masks.into_data())?.into();
         out.iou = values(answer.iou.into_data())?;
-        out.pixels = values(answer.pixels.swap_dims(1, 2).into_data())?;
+        out.pixels = values(answer.pixels.swap_dims(1, 2).into_data())?.into();
         Ok(())
     }
 }

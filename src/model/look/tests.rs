@@ -67,7 +67,7 @@ impl<A: Fn(&Asked) -> [(Shape, f32); 4] + Send> Segmenter for Fake<A> {
             out.masks.extend((0..CELLS * CELLS).map(|i| shape(grid.centre(i % CELLS, i / CELLS))));
         }
         out.iou = answers.iter().map(|(_, iou)| *iou).collect();
-        out.pixels = vec![1.0; CELLS * CELLS];
+        out.pixels = vec![1.0; CELLS * CELLS].into();
         Ok(())
     }
 }
@@ -557,7 +557,7 @@ fn outputs_of_another_size_than_stated_are_an_error() {
             Ok(())
         }
         fn decode(&mut self, _: &ModelPrompts, out: &mut Decoded) -> Result<()> {
-            (out.masks, out.iou, out.pixels) = (vec![0.0; 4 * 32 * 32], vec![0.5; 4], Vec::new());
+            (out.masks, out.iou, out.pixels) = (vec![0.0; 4 * 32 * 32].into(), vec![0.5; 4], Vec::new().into());
             Ok(())
         }
     }

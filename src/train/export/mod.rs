@@ -163,10 +163,12 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
     };
     let save = |m: &Manifest| -> Result<()> { put(MANIFEST, m.to_toml()?.as_bytes()).map(|_| ()) };
     save(&manifest)?;
-    let load = |tract_only: bool| sam::load_with(folder, LoadOptions { skip_self_test: true, tract_only });
+    let load = |tract_only: bool| {
+        sam::load_with(folder, LoadOptions { skip_self_test: true, tract_only, ..LoadOptions::default() })
+    };
     let mut loaded = load(false)?;
     let difference = compare(&mut weights.segmenter(), &mut loaded.segmenter)?;
-    // The decoder of our own runs the graph; tract must, too.
+    // The fused operations run the graph; tract alone must, too.
     let by_tract = compare(&mut weights.segmenter(), &mut load(true)?.segmenter)?;
     let difference = Difference {
         logit_max: difference.logit_max.max(by_tract.logit_max),

@@ -7,7 +7,7 @@ use burn_flex::FlexTensor;
 use super::fast_math::exp;
 use super::norm::sum;
 use super::{Kernel, apply, edges, has_kernels, tensor, values};
-use crate::wide::wide;
+use tract_fused::wide::wide;
 
 /// `softmax(q k^T / sqrt(D / heads)) v`, each head on its own part of the channels.
 ///

@@ -7,7 +7,7 @@ use burn_flex::FlexTensor;
 
 use super::linear::before_activation;
 use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values};
-use crate::wide::wide;
+use tract_fused::wide::wide;
 
 /// What a depthwise convolution is like.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! A logarithm that runs wide: plain arithmetic, no branches, no calls.
 
-pub use crate::fast_math::exp;
+pub use tract_fused::fast_math::exp;
 
 /// ln(1 + u) for u in 0..=1, absolute error under 2e-7.
 #[inline(always)]

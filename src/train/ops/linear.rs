@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values};
-use crate::wide::wide;
+use tract_fused::wide::wide;
 
 /// `activation(x w + b)` over the last axis.
 ///

@@ -7,7 +7,7 @@ use burn_flex::FlexTensor;
 use super::fast_math::{exp, ln_1p};
 use super::{Kernel, apply, edges, has_kernels, tensor, values};
 use crate::train::net::parameters::OffTape as _;
-use crate::wide::wide;
+use tract_fused::wide::wide;
 
 /// Masks a target: 0 for two or more prompts, 1..=3 alternatives for a lone click.
 pub const MASKS: usize = 4;

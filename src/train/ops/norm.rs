@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Kernel, apply, edges, has_kernels, tensor, values};
-use crate::wide::wide;
+use tract_fused::wide::wide;
 
 /// Added to the variance.
 pub const EPSILON: f32 = 1e-5;

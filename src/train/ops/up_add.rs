@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Activation, Kernel, apply, edges, has_kernels, tensor, values};
-use crate::wide::wide;
+use tract_fused::wide::wide;
 
 /// `activation(nearest x2 (coarse) + fine)`.
 ///

@@ -1,0 +1,252 @@
+//! A region of integer layers as one operation of tract.
+
+use std::fmt;
+
+use tract_onnx::tract_hir::internal::*;
+
+use super::network::{IntegerNetwork, TensorId};
+use super::{Engine, Kernels, Planned, reference};
+use crate::spare;
+
+/// In what form a tensor leaves the region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// f32.
+    Values,
+    /// Bytes, of a quantized type that says what they stand for.
+    Bytes,
+}
+
+/// How a region is computed.
+#[derive(Clone)]
+pub(crate) enum Way {
+    /// Planned for this processor.
+    Kernels(Arc<Planned>),
+    /// Value by value, from the definition.
+    Reference,
+}
+
+/// A maximal connected set of quantized convolutions, sums and resamplings, as one operation.
+///
+/// Inputs are f32, quantized here, or bytes of another region; all are [1, C, H, W]. The operation's state holds the memory, so
+/// that nothing is allocated in a run where results come back through [`Spare`](crate::Spare).
+#[derive(Clone)]
+pub struct Int8Region {
+    pub(crate) network: Arc<IntegerNetwork>,
+    pub(crate) way: Way,
+    /// Of the network's outputs, in this order: which, and in what form.
+    pub(crate) outputs: Vec<(usize, Form)>,
+}
+
+impl Int8Region {
+    pub(crate) fn new(
+        network: IntegerNetwork,
+        kernels: Option<Kernels>,
+        outputs: Vec<(usize, Form)>,
+    ) -> crate::error::Result<Self> {
+        network.check_numbers()?;
+        let way = match kernels {
+            Some(kernels) => Way::Kernels(Arc::new(Planned::new(&network, kernels)?)),
+            None => Way::Reference,
+        };
+        Ok(Self { network: Arc::new(network), way, outputs })
+    }
+
+    /// Its layers.
+    pub fn network(&self) -> &IntegerNetwork {
+        &self.network
+    }
+
+    /// The plan for this processor; `None` where the region runs from its definition.
+    pub fn plan(&self) -> Option<&Arc<Planned>> {
+        match &self.way {
+            Way::Kernels(plan) => Some(plan),
+            Way::Reference => None,
+        }
+    }
+
+    /// Multiplications of a run, each with its addition.
+    pub fn macs(&self) -> usize {
+        self.network.layers.iter().map(|l| self.network.macs(l)).sum()
+    }
+
+    fn tensor(&self, output: usize) -> TensorId {
+        self.network.outputs[output]
+    }
+
+    fn datum_type(&self, output: usize, form: Form) -> DatumType {
+        match form {
+            Form::Values => f32::datum_type(),
+            Form::Bytes => quantized_type(&self.network, self.tensor(output)),
+        }
+    }
+
+    fn shape(&self, output: usize) -> [usize; 4] {
+        let s = self.network.shape(self.tensor(output));
+        [1, s.channels, s.height, s.width]
+    }
+}
+
+/// The type of a tensor's bytes.
+pub(crate) fn quantized_type(network: &IntegerNetwork, t: TensorId) -> DatumType {
+    let q = network.tensors[t].quantization;
+    DatumType::QU8(QParams::ZpScale { zero_point: q.zero_point, scale: q.scale })
+}
+
+impl fmt::Debug for Int8Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Int8Region of {} layers, {} multiplications", self.network.layers.len(), self.macs())
+    }
+}
+
+impl PartialEq for Int8Region {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.network, &other.network) && self.outputs == other.outputs
+    }
+}
+
+impl Eq for Int8Region {}
+
+impl Op for Int8Region {
+    fn name(&self) -> StaticName {
+        "Int8Region".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![format!("{self:?}")])
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Int8Region {
+    not_out_of_plan!();
+
+    fn state(&self, _ctx: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
+        Ok(Some(match &self.way {
+            Way::Kernels(plan) => Box::new(EngineState(Engine::of(plan))),
+            Way::Reference => Box::new(ReferenceState),
+        }))
+    }
+}
+
+impl TypedOp for Int8Region {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        for (fact, input) in inputs.iter().zip(&self.network.inputs) {
+            let s = self.network.shape(input.tensor);
+            let expected = [1, s.channels, s.height, s.width];
+            ensure!(
+                fact.shape.as_concrete() == Some(&expected[..]),
+                "Int8Region: expected an input of {expected:?}, got {:?}",
+                fact.shape
+            );
+        }
+        Ok(self.outputs.iter().map(|(o, form)| self.datum_type(*o, *form).fact(self.shape(*o))).collect())
+    }
+
+    fn cost(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(tvec![(Cost::FMA(u8::datum_type()), self.macs().to_dim())])
+    }
+
+    as_op!();
+}
+
+/// Memory of a planned region.
+struct EngineState(Engine);
+
+impl Clone for EngineState {
+    /// Memory of its own; what lies in it does not outlive a run.
+    fn clone(&self) -> Self {
+        Self(Engine::of(self.0.plan()))
+    }
+}
+
+impl fmt::Debug for EngineState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EngineState of {} bytes", self.0.bytes())
+    }
+}
+
+fn region(op: &dyn Op) -> TractResult<&Int8Region> {
+    op.downcast_ref::<Int8Region>().context("expected the state of an Int8Region")
+}
+
+impl OpState for EngineState {
+    fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (region, engine) = (region(op)?, &mut self.0);
+        for (i, value) in inputs.iter().enumerate() {
+            let plain = value.try_as_plain_ram()?;
+            match value.datum_type() {
+                DatumType::F32 => engine.set_values(i, plain.as_slice::<f32>()?)?,
+                _ => engine.set_planes(i, plain.as_slice::<u8>()?)?,
+            }
+        }
+        engine.run();
+        let output = |(output, form): &(usize, Form)| -> TractResult<TValue> {
+            let mut tensor = spare::tensor(ctx, region.datum_type(*output, *form), &region.shape(*output))?;
+            let mut plain = tensor.try_as_plain_ram_mut()?;
+            match form {
+                Form::Values => engine.output(*output, plain.as_slice_mut::<f32>()?),
+                Form::Bytes => engine.output_bytes(*output, plain.as_slice_mut::<u8>()?),
+            }
+            Ok(tensor.into_tvalue())
+        };
+        region.outputs.iter().map(output).collect()
+    }
+
+    fn reset_lanes(&mut self, _lanes: &[LaneId]) -> TractResult<()> {
+        Ok(())
+    }
+}
+
+/// The definition needs none.
+#[derive(Clone, Debug)]
+struct ReferenceState;
+
+impl OpState for ReferenceState {
+    fn eval(&mut self, _ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let region = region(op)?;
+        let network = &region.network;
+        let input = |(input, value): (&super::network::Input, &TValue)| -> TractResult<Vec<u8>> {
+            let plain = value.try_as_plain_ram()?;
+            let planes = match value.datum_type() {
+                DatumType::F32 => {
+                    let values = plain.as_slice::<f32>()?;
+                    let mut bytes = vec![0; values.len()];
+                    let q = network.tensors[input.tensor].quantization;
+                    super::network::Quantizer::new(input.norm, q).bytes(values, bytes.iter_mut());
+                    bytes
+                }
+                _ => plain.as_slice::<u8>()?.to_vec(),
+            };
+            let s = network.shape(input.tensor);
+            let place = |i: usize| i % s.channels * s.height * s.width + i / s.channels;
+            Ok((0..s.len()).map(|i| planes[place(i)]).collect())
+        };
+        let bytes: Vec<Vec<u8>> = network.inputs.iter().zip(&inputs).map(input).collect::<TractResult<_>>()?;
+        let bytes: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+        let all = reference::run(network, &bytes);
+        let output = |(output, form): &(usize, Form)| -> TractResult<TValue> {
+            let t = region.tensor(*output);
+            let (s, q) = (network.shape(t), network.tensors[t].quantization);
+            let byte = |i: usize| all[t][i % (s.height * s.width) * s.channels + i / (s.height * s.width)];
+            let mut tensor = Tensor::zero_dt(region.datum_type(*output, *form), &region.shape(*output))?;
+            let mut plain = tensor.try_as_plain_ram_mut()?;
+            match form {
+                Form::Values => {
+                    let values = plain.as_slice_mut::<f32>()?.iter_mut().enumerate();
+                    values.for_each(|(i, v)| *v = (f32::from(byte(i)) - q.zero_point as f32) * q.scale);
+                }
+                Form::Bytes => {
+                    plain.as_slice_mut::<u8>()?.iter_mut().enumerate().for_each(|(i, v)| *v = byte(i));
+                }
+            }
+            Ok(tensor.into_tvalue())
+        };
+        region.outputs.iter().map(output).collect()
+    }
+
+    fn reset_lanes(&mut self, _lanes: &[LaneId]) -> TractResult<()> {
+        Ok(())
+    }
+}
