@@ -139,11 +139,9 @@ fn main() -> Result<()> {
     };
     let manifest = Manifest::load(int8)?;
     let mut whole = Whole::load(int8, false)?;
-    let mut regions = whole.sam.encoder_regions().filter_map(|r| r.plan());
-    let (Some(plan), None) = (regions.next().cloned(), regions.next()) else {
-        bail!("expected an encoder that is one integer region");
-    };
-    let (mut engine, kernels) = (Engine::of(&plan), plan.kernels());
+    let plans: Vec<_> = whole.sam.encoder_regions().filter_map(|r| r.plan().cloned()).collect();
+    let [plan] = &plans[..] else { bail!("expected an encoder that is one integer region") };
+    let (mut engine, kernels) = (Engine::of(plan), plan.kernels());
     let image: Vec<f32> = (0..plan.input_shape(0).len()).map(|i| (i * 37 % 251) as f32 / 251.0).collect();
     // The planes begin at lines of the caches, as those of other runtimes do.
     let shapes = (0..plan.outputs()).map(|i| plan.output_shape(i).len());
