@@ -52,6 +52,7 @@ fn tests() -> BTreeSet<String> {
     let mut sources = Vec::new();
     files(&root().join("src"), "rs", &mut sources);
     files(&root().join("tests"), "rs", &mut sources);
+    files(&root().join("crates"), "rs", &mut sources);
     let mut names = BTreeSet::new();
     for source in sources {
         let text = std::fs::read_to_string(source).unwrap();

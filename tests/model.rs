@@ -191,7 +191,7 @@ fn shapes_that_differ_from_the_manifest_are_refused() {
         m.decoder.inputs[0].shape[1] = Dim::Fixed(95);
     });
     let e = refusal(folder.path()).to_string();
-    assert_eq!(e, "encoder.onnx: output 0 `embedding` is 1x64x32x32, manifest says 1x95x32x32");
+    assert_eq!(e, "decoder.onnx: input 0 `embedding` is 1x64x32x32, manifest says 1x95x32x32");
 }
 
 #[test]

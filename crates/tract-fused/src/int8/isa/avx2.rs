@@ -161,7 +161,7 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum) {
-        // SAFETY: the caller's promise: the instruction set, `count` bytes each; what is lhs over is done one by one.
+        // SAFETY: the caller's promise: the instruction set, `count` bytes each; what is left over is done one by one.
         unsafe {
             let mut at = 0;
             while at + 8 <= count {

@@ -181,7 +181,7 @@ impl<P: Products> Isa for Neon<P> {
 
     #[inline(always)]
     unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum) {
-        // SAFETY: the caller's promise: the instruction set, `count` bytes each; what is lhs over is done one by one.
+        // SAFETY: the caller's promise: the instruction set, `count` bytes each; what is left over is done one by one.
         unsafe {
             let zero = vdupq_n_s16(sum.zero as i16);
             let mut at = 0;
