@@ -20,6 +20,10 @@ SYNTAXES = {"j2k": ["gdcmconv", "--j2k"], "jls": ["gdcmconv", "--jpegls"], "ll-g
 CONVERTED = ["US1_UNCR.dcm", "examples_rgb_color.dcm", "examples_palette.dcm", "color-pl.dcm", "mlut_18.dcm", "OT-PAL-8-face.dcm"]
 
 
+# Lossy JPEG 2000, which our decoder rebuilds otherwise (docs/decisions/0020).
+KNOWN = {"US1_J2KI.dcm"}
+
+
 def is_ours(path):
     """Ultrasound by class, or a Secondary Capture of no other modality."""
     try:
@@ -148,7 +152,7 @@ def main():
         if "error" not in told:
             shape = told["shape"]
             ours = np.fromfile(os.path.join(raws, f"{n}.raw"), dtype=np.uint8).reshape((-1, *shape)).astype(np.int32)
-        theirs = [by_pydicom(path), by_program(["dcmj2pnm", "--write-raw-pnm", "+cl", "--use-window" if False else "+op"], path, os.path.join(out, "d.pnm")),
+        theirs = [by_pydicom(path), by_program(["dcmj2pnm", "+op"], path, os.path.join(out, "d.pnm")),
                   by_gdcm(path, os.path.join(out, "g.dcm"))]
         words = [word(ours, t) for t in theirs]
         here = "refused" if ours is None else "read"
@@ -159,7 +163,7 @@ def main():
         others = [t for t in theirs if t is not None]
         if ours is not None and len(others) >= 2 and all(w.startswith(("differs", "other")) for w in words if w != "refused"):
             if all(difference(others[0], o) is not None and difference(others[0], o) <= 1 for o in others[1:]):
-                wrong.append(f"{name}: all others agree, not with us")
+                (print if name in KNOWN else wrong.append)(f"{name}: all others agree, not with us")
     print(f"{counts['read']} read, {counts['refused']} refused of {len(found)}")
     for line in wrong:
         print("WRONG", line)

@@ -255,6 +255,10 @@ impl Dataset {
     }
 
     fn keep_split(&mut self, split: &str) -> Result<()> {
+        // Where no row can be used, the reasons of the rows say more than their splits.
+        if self.rows.is_empty() {
+            return Ok(());
+        }
         let splits: BTreeSet<String> = self.rows.iter().map(|r| r.split.clone()).collect();
         self.rows.retain(|r| r.split == split);
         if self.rows.is_empty() {
