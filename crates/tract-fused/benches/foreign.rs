@@ -54,7 +54,9 @@ fn compare(
     let (mut a, mut b, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
         let (ours, theirs) = (ours()?, theirs()?);
-        (a.push(ours), b.push(theirs), ratios.push(theirs / ours));
+        a.push(ours);
+        b.push(theirs);
+        ratios.push(theirs / ours);
     }
     let (a, b) = (median(&mut a), median(&mut b));
     let ratio = median(&mut ratios);

@@ -140,7 +140,6 @@ impl OpState for DecoderState {
             pixels: pixels_view.as_slice_mut()?,
         };
         op.0.decode(&mut request, &mut self.0)?;
-        drop(results);
         Ok(tvec![masks.into_tvalue(), iou.into_tvalue(), pixels.into_tvalue()])
     }
 
