@@ -38,7 +38,7 @@ pub mod input;
 pub mod mask;
 pub mod measure;
 pub mod model;
-pub(crate) mod onnx;
+pub mod onnx;
 pub mod overlay;
 pub mod pipeline;
 pub mod preset;

@@ -1,4 +1,4 @@
-//! ONNX files as they are written: [`write`] builds graphs node by node, [`pack`] takes external data in.
+//! ONNX files as they are written: [`mod@write`] builds graphs node by node, [`mod@pack`] takes external data in.
 
 pub mod pack;
 pub mod write;
