@@ -339,3 +339,32 @@ fn within(name: &str, value: Option<f64>, range: RangeInclusive<f64>) -> Result<
         _ => Ok(value),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_heard_while_a_source_opens() {
+        let is_stopped = AtomicBool::new(false);
+        let (begun, begins) = mpsc::channel();
+        let (_never, waited_for) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let flag = &is_stopped;
+            scope.spawn(move || {
+                begins.recv().unwrap();
+                flag.store(true, Ordering::Release);
+            });
+            let opened = unless_stopped("opener", &is_stopped, move || {
+                begun.send(())?;
+                // As a slow disk: it never comes to an end.
+                Ok(waited_for.recv()?)
+            });
+            assert_eq!(opened.unwrap_err().to_string(), "stopped before the first frame");
+        });
+        let opened = unless_stopped("opener", &AtomicBool::new(false), || Ok(7));
+        assert_eq!(opened.unwrap(), 7);
+        let failed = unless_stopped::<()>("opener", &AtomicBool::new(false), || bail!("no such file"));
+        assert_eq!(failed.unwrap_err().to_string(), "no such file");
+    }
+}
