@@ -27,7 +27,6 @@ pub enum Attribute {
     /// Whole numbers.
     Ints(Vec<i64>),
     /// A number.
-    #[cfg_attr(not(feature = "train"), expect(dead_code, reason = "only what trains writes normalizations"))]
     Float(f32),
     /// A word.
     Text(&'static str),
@@ -50,7 +49,6 @@ impl Graph {
     }
 
     /// A constant of whole numbers.
-    #[cfg_attr(not(feature = "train"), expect(dead_code, reason = "only what trains writes decoders"))]
     pub fn ints(&mut self, name: &str, values: &[i64]) -> String {
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, &[values.len()], DataType::Int64, raw_data)
