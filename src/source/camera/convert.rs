@@ -9,7 +9,7 @@
 //! let layout = PictureLayout::new(CameraFormat::Yuyv, 2, 1, 4, Colours::default());
 //! let mut frame = Frame::default();
 //! convert(&layout, &[16, 128, 235, 128], Ink::Grey, &mut frame).unwrap();
-//! assert_eq!(frame.pixels, [0, 255]);
+//! assert_eq!(frame.pixels(), [0, 255]);
 //! ```
 
 use std::borrow::Cow;

@@ -109,7 +109,7 @@ const DAMAGED_AT_FIRST: usize = 8;
 /// let mut cine = DicomSource::open("assets/cine/heart-4ch.dcm".as_ref())?;
 /// let mut frame = Frame::default();
 /// while cine.next_into(&mut frame)? == Next::Filled {
-///     println!("{}x{}", frame.width, frame.height);
+///     println!("{}x{}", frame.width(), frame.height());
 /// }
 /// # Ok::<(), sonotap::error::Error>(())
 /// ```
