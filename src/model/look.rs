@@ -15,7 +15,7 @@
 //! A frame that was encoded last in the same view is not encoded again.
 //!
 //! A model whose scores of several views compare ([`ModelSpec::view_advantage`]) is asked for a lone click in all of them:
-//! [`survey`].
+//! `look/survey.rs`.
 
 pub(crate) mod survey;
 
