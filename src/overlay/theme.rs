@@ -205,4 +205,14 @@ mod tests {
             assert!(b <= r.max(g) + 20, "{c:06X} is blue");
         }
     }
+
+    #[test]
+    fn a_preset_gives_the_first_object_its_colour_and_the_others_theirs_in_turn() {
+        let preset = std::sync::Arc::new(crate::preset::Preset::find("carotid").unwrap());
+        let scene = Scene { preset: Some(preset), ..Scene::default() };
+        let colours: Vec<u32> = (0..ObjectId::MAX as u8).map(|i| colour_of(&scene, ObjectId(i))).collect();
+        assert_eq!(colours[0], Theme::DARK.objects[3], "orange");
+        assert!((1..colours.len()).all(|i| !colours[..i].contains(&colours[i])), "{colours:x?}");
+        assert_eq!(colour_of(&Scene::default(), ObjectId(1)), Theme::DARK.object(ObjectId(1)));
+    }
 }

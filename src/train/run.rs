@@ -89,7 +89,7 @@ pub enum Ending {
 /// How a run is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening<'a> {
-    /// From `[start]` of the config, in a folder that holds no run.
+    /// From the config's `[start]`, in a folder that holds no run.
     Fresh,
     /// The run that the folder holds goes on, to the same result as if it had never stopped.
     Resume,

@@ -1,14 +1,14 @@
 //! A lone click at several scales: one tap does not say whether it means the nodule, the lobe or the neck.
 //!
 //! The click is seen in the whole image region and in closer squares around it. All masks of all views are candidates,
-//! ranked by their predicted IoU with the whole object, which of a closer view must be above that of the whole image by
-//! [`ModelSpec::view_advantage`](crate::model::ModelSpec::view_advantage); a candidate counts as another outline when its IoU with each one
-//! before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out. No candidate is a mask
-//! that fills its view or is cut by it: the object goes on, and a wider view shows where. Nor is one that scores far below
-//! the best.
+//! ranked by their predicted IoU with the whole object; that of a closer view must be above the whole image's by
+//! [`ModelSpec::view_advantage`](crate::model::ModelSpec::view_advantage). A candidate counts as another outline when its
+//! IoU with each one before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out for its
+//! size. No candidate is a mask that fills its view or is cut by it: the object goes on, and a wider view shows where. Nor is
+//! one that scores far below the best.
 //!
-//! What is chosen is then looked at in a target crop, like any outline. Each view costs an encode. This is for a tap, not for each frame. On a picture that stands still each view is seen in a
-//! mirror, too, and the two answers are averaged.
+//! What is chosen is then looked at in a target crop, like any outline. Each view costs an encode: this is for a tap, not for
+//! each frame. On a picture that stands still each view is seen in a mirror, too, and the two answers are averaged.
 
 use super::{Implausible, LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
 use crate::error::Result;
