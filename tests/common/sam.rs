@@ -20,7 +20,6 @@ pub const STD: [f32; 3] = [58.395, 57.12, 57.375];
 /// Writes the folder, without a self-test.
 pub fn write(folder: &Path) -> Manifest {
     let mut manifest = Manifest {
-        view_advantage: None,
         format: 1,
         name: "small-sam".into(),
         kind: Kind::SamOfficial,
