@@ -322,8 +322,8 @@ impl Looker {
         let (mut task, mut report) = self.begin(frame, objects, out)?;
         if let [object] = objects
             && self.is_surveyed(object)
+            && self.survey(&task, object, &mut out[0], &mut report)?
         {
-            self.survey(&task, object, &mut out[0], &mut report)?;
             self.look_closer(&task, out, &mut report)?;
             self.found.settle(object, &out[0]);
             return Ok(report);
@@ -603,25 +603,30 @@ impl Looker {
 
     /// Corrects the mask in place and tells whether it is one.
     fn finish(&mut self, mask: usize, view: &ModelView, is_whole: bool) -> Result<Score, Implausible> {
-        let (cells, channels) = (self.spec.mask_cells, self.spec.pixel_channels);
+        let score = self.plausible(mask, view, is_whole)?;
+        if self.options.correct_clicks {
+            let (cells, channels) = (self.spec.mask_cells, self.spec.pixel_channels);
+            let logits = &mut self.decoded.masks[mask * cells * cells..][..cells * cells];
+            correct::correct(logits, cells, &self.decoded.pixels, channels, &self.cell_clicks, &mut self.scratch);
+            if area_cells(logits, cells, view) == 0 {
+                return Err(Implausible::Empty);
+            }
+        }
+        Ok(score)
+    }
+
+    /// Takes the padding off the mask and tells whether it is one.
+    fn plausible(&mut self, mask: usize, view: &ModelView, is_whole: bool) -> Result<Score, Implausible> {
+        let cells = self.spec.mask_cells;
         let logits = &mut self.decoded.masks[mask * cells * cells..][..cells * cells];
         let (columns, rows) = views::filled_cells(view, cells);
         blank_padding(logits, cells, columns, rows);
-        let inside = |logits: &[f32]| -> usize {
-            logits.chunks_exact(cells).take(rows).map(|r| r[..columns].iter().filter(|v| **v > 0.0).count()).sum()
-        };
-        let area = inside(logits);
+        let area = area_cells(logits, cells, view);
         if area == 0 {
             return Err(Implausible::Empty);
         }
         if is_whole && area as f64 > EVERYTHING * (columns * rows) as f64 {
             return Err(Implausible::Everything);
-        }
-        if self.options.correct_clicks {
-            correct::correct(logits, cells, &self.decoded.pixels, channels, &self.cell_clicks, &mut self.scratch);
-            if inside(logits) == 0 {
-                return Err(Implausible::Empty);
-            }
         }
         Score::new(self.decoded.iou[mask]).ok_or(Implausible::NotFinite)
     }
@@ -634,6 +639,12 @@ impl Looker {
 
 fn elapsed_ns(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Cells inside, of those that show the image.
+fn area_cells(logits: &[f32], cells: usize, view: &ModelView) -> usize {
+    let (columns, rows) = views::filled_cells(view, cells);
+    logits.chunks_exact(cells).take(rows).map(|r| r[..columns].iter().filter(|v| **v > 0.0).count()).sum()
 }
 
 /// Sets padding to background, but for the first column and row of it, with which the edge cells are interpolated.

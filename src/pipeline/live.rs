@@ -42,6 +42,7 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::glass::DisplayTiming;
 use crate::model::look::{LookOptions, Looker};
+use crate::model::manifest::Manifest;
 use crate::model::sam;
 use crate::scene::{Mode, Scene, Signal};
 use crate::session::Command;
@@ -177,8 +178,9 @@ impl Live {
     ///
     /// # Errors
     /// Those of [`sam::load`]; `Unavailable` when no thread can be had.
-    pub fn open(model: impl Into<PathBuf>, config: LiveConfig) -> Result<Self> {
+    pub fn open(model: impl Into<PathBuf>, mut config: LiveConfig) -> Result<Self> {
         let folder: PathBuf = model.into();
+        config.engine.surveys = Manifest::load(&folder)?.view_advantage.is_some();
         Self::start(move || Ok(Looker::new(sam::load(&folder)?, LookOptions::default())), config)
     }
 

@@ -5,15 +5,15 @@
 //! [`ModelSpec::view_advantage`](crate::model::ModelSpec::view_advantage). A candidate counts as another outline when its
 //! IoU with each one before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out for its
 //! size. No candidate is a mask that fills its view or is cut by it: the object goes on, and a wider view shows where. Nor is
-//! one that scores far below the best.
+//! one that does not hold the click, or scores far below the best. Without any candidate the click is asked as ever.
 //!
 //! What is chosen is then looked at in a target crop, like any outline. Each view costs an encode: this is for a tap, not for
 //! each frame. On a picture that stands still each view is seen in a mirror, too, and the two answers are averaged.
 
-use super::{Implausible, LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
+use super::{LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
-use crate::geometry::{Image, ModelView, Point, Rect};
+use crate::geometry::{Image, Model, ModelView, Point, Rect};
 use crate::mask::LogitGrid;
 use crate::model::views::{filled_cells, square_around};
 use crate::preset::ExpectedSize;
@@ -112,14 +112,14 @@ impl Looker {
         self.surveys() && is_lone && !has_outline
     }
 
-    /// Answers a lone click from all views.
+    /// Answers a lone click from all views; `false` when none of their masks is a candidate.
     pub(super) fn survey(
         &mut self,
         task: &Task,
         object: &LookPrompts,
         out: &mut ObjectLook,
         report: &mut LookReport,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.forget_objects();
         let at = object.clicks[0].0;
         let longest = task.bounds.width().max(task.bounds.height());
@@ -135,13 +135,14 @@ impl Looker {
             }
             if let Err(why) = self.chosen(0) {
                 out.outcome = LookOutcome::Implausible(why);
-                return Ok(());
+                return Ok(true);
             }
             for mask in self.spec.first_candidate..self.spec.masks {
-                let Ok(score) = self.finish(mask, &view, true) else { continue };
+                let Ok(score) = self.plausible(mask, &view, true) else { continue };
                 let (cells, n) = (self.spec.mask_cells, self.spec.mask_cells.pow(2));
                 let logits = &self.decoded.masks[mask * n..][..n];
-                if !is_cut(logits, cells, &view, &task.bounds) {
+                let holds = self.prompts.clicks.first().is_some_and(|(at, _)| holds(logits, cells, &view, *at));
+                if holds && !is_cut(logits, cells, &view, &task.bounds) {
                     self.found.push(score, logits, cells, view, crop == task.bounds);
                 }
             }
@@ -149,15 +150,14 @@ impl Looker {
         let advantage = self.spec.view_advantage.unwrap_or_default();
         let ranked = self.found.ranked(object.expected.as_ref(), advantage);
         let Some(chosen) = distinct(&ranked, object) else {
-            out.outcome = LookOutcome::Implausible(Implausible::Empty);
-            return Ok(());
+            return Ok(false);
         };
         out.outcome = LookOutcome::Outlined(chosen.score);
         out.mask.copy_from(&chosen.grid);
         let all: Vec<LogitGrid> = first_distinct(&ranked).into_iter().map(|c| c.grid.clone()).collect();
         out.candidates = all.len() as u8;
         self.found.distinct = all;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -193,6 +193,12 @@ impl Looker {
         self.ask(object, view, None);
         Ok(())
     }
+}
+
+/// Whether the cell of a place is inside.
+fn holds(logits: &[f32], cells: usize, view: &ModelView, at: Point<Model>) -> bool {
+    let cell = |v: f32| ((v * cells as f32 / view.side() as f32) as usize).min(cells - 1);
+    logits[cell(at.y) * cells + cell(at.x)] > 0.0
 }
 
 /// Whether a mask runs along an edge of its view beyond which the image goes on.
