@@ -35,7 +35,7 @@ def mirror_of_this_machine():
     """The Debian mirror of this machine."""
     texts = [p.read_text() for d in ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
              for p in ([Path(d)] if Path(d).is_file() else sorted(Path(d).glob("*.*")) if Path(d).is_dir() else [])]
-    found = re.findall(r"https?://\S+/debian(?=[\s/]|$)", "\n".join(texts), re.M)
+    found = re.findall(r"^[^#\n]*?(https?://\S+/debian)(?=[\s/]|$)", "\n".join(texts), re.M)
     return os.environ.get("MIRROR") or (found[0] if found else sys.exit("kit: no Debian mirror in /etc/apt; set MIRROR"))
 
 
