@@ -80,6 +80,17 @@ impl Write for PartFile {
     }
 }
 
+/// Writes a whole file; after an error what was there before still is.
+///
+/// # Errors
+/// `Io`.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = PartFile::create(path)?;
+    let written = file.write_all(bytes).map_err(cannot_write).and_then(|()| file.publish());
+    // What is left of a file that could not be written is worth nothing.
+    written.inspect_err(|_| drop(std::fs::remove_file(part_of(path))))
+}
+
 /// Renames what is whole and on the disk, and syncs the folder that holds its name.
 ///
 /// # Errors
@@ -124,6 +135,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"whole", "a file that was given up took the one before with it");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
         assert!(PartFile::create(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_named_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("a.txt");
+        assert_eq!(write(&path, b"whole").unwrap_err().kind(), ErrorKind::Io);
+        let path = folder.path().join("a.txt");
+        write(&path, b"whole").unwrap();
+        write(&path, b"newer").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"newer");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 
     #[cfg(unix)]

@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sonotap::display::{Display, FlipDisplay, Key, NullDisplay, Presence, Presentation, Presented, Recorder};
-use sonotap::error::{Error, Result as SonotapResult};
-use sonotap::glass::DisplayTiming;
-use sonotap::input::Contact;
+use sonotap::display::{Display, FlipDisplay, Key, NullDisplay, Presentation, Presented, Recorder};
+use sonotap::error::Error;
 use sonotap::overlay::Canvas;
 use sonotap::overlay::theme::Theme;
 use sonotap::profile::{DisplayKind, Profile};
 use sonotap::scene::Tool;
 use sonotap::session::Command;
-use sonotap::units::{FrameId, Nanos};
 
 use super::device;
 
@@ -92,11 +89,11 @@ impl Displays {
             DisplayKind::Window => open_window((width, height)).context("--display window")?,
             DisplayKind::None => {
                 let dpi = profile.display.dpi.unwrap_or(DPI);
-                let screen: Box<dyn Display> = match flip_hz {
-                    Some(hz) => Box::new(FlipDisplay::new(width, height, hz).context("--flip-hz")?),
-                    None => Box::new(NullDisplay::new(width, height)),
-                };
-                Box::new(Headless { screen, dpi })
+                let null = NullDisplay::new(width, height).with_dpi(dpi);
+                match flip_hz {
+                    Some(hz) => Box::new(FlipDisplay::new(null, hz).context("--flip-hz")?),
+                    None => Box::new(null),
+                }
             }
             _ if flip_hz.is_some() => bail!("--flip-hz: expected --display none, got a display of its own"),
             DisplayKind::Auto | DisplayKind::Drm | DisplayKind::Fbdev => device::open_screen(profile)?,
@@ -171,38 +168,6 @@ impl Displays {
             self.dropped += recorder.counts().dropped;
         }
         Ok((self.dropped, self.failure))
-    }
-}
-
-/// Nobody looks, but sizes are as if on a screen of this resolution.
-struct Headless {
-    screen: Box<dyn Display>,
-    dpi: f32,
-}
-
-impl Display for Headless {
-    fn size(&self) -> (u32, u32) {
-        self.screen.size()
-    }
-    fn dpi(&self) -> f32 {
-        self.dpi
-    }
-    fn timing(&self) -> DisplayTiming {
-        self.screen.timing()
-    }
-    fn present(
-        &mut self,
-        canvas: &Canvas,
-        shown: &Presented,
-        is_in_time: &mut dyn FnMut() -> bool,
-    ) -> SonotapResult<Presentation> {
-        self.screen.present(canvas, shown, is_in_time)
-    }
-    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> SonotapResult<Presence> {
-        self.screen.contacts(now, shown, out)
-    }
-    fn finish(&mut self) -> SonotapResult<()> {
-        self.screen.finish()
     }
 }
 

@@ -23,16 +23,15 @@ pub struct FlipDisplay {
 }
 
 impl FlipDisplay {
-    /// A screen of that size, display px, with so many refreshes a second.
+    /// A screen of the size and resolution of `null`, with so many refreshes a second.
     ///
     /// # Errors
     /// `Argument` for a rate that no screen has.
-    pub fn new(width: u32, height: u32, hz: f64) -> Result<Self> {
+    pub fn new(null: NullDisplay, hz: f64) -> Result<Self> {
         if !HZ.contains(&hz) {
             let context = format!("expected {} to {} refreshes a second, got {hz}", HZ.start(), HZ.end());
             return Err(Error::new(ErrorKind::Argument, context));
         }
-        let null = NullDisplay::new(width, height);
         Ok(Self { null, began: Instant::now(), period: Duration::from_secs_f64(1.0 / hz) })
     }
 
@@ -88,17 +87,17 @@ mod tests {
 
     #[test]
     fn light_comes_at_the_refresh_after_the_hand_over() {
-        let display = FlipDisplay::new(8, 8, 50.0).unwrap();
+        let display = FlipDisplay::new(NullDisplay::new(8, 8), 50.0).unwrap();
         for (handed_us, refresh_ms) in [(0, 20), (19_700, 20), (19_900, 40), (20_000, 40), (399_000, 400)] {
             let handed = display.began + Duration::from_micros(handed_us);
             assert_eq!(display.refresh_after(handed), display.began + Duration::from_millis(refresh_ms), "{handed_us}");
         }
-        assert!(FlipDisplay::new(8, 8, 0.0).is_err() && FlipDisplay::new(8, 8, f64::NAN).is_err());
+        assert!([0.0, f64::NAN].into_iter().all(|hz| FlipDisplay::new(NullDisplay::new(8, 8), hz).is_err()));
     }
 
     #[test]
     fn a_picture_that_is_late_is_not_shown() {
-        let mut display = FlipDisplay::new(8, 8, 500.0).unwrap();
+        let mut display = FlipDisplay::new(NullDisplay::new(8, 8), 500.0).unwrap();
         let (canvas, shown) = (Canvas::new(8, 8), Presented::default());
         assert_eq!(display.present(&canvas, &shown, &mut || false).unwrap(), Presentation::Withheld);
         assert_eq!(display.null.presented(), 0);

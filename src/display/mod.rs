@@ -140,6 +140,7 @@ pub trait Display {
 #[derive(Clone, Debug)]
 pub struct NullDisplay {
     size: (u32, u32),
+    dpi: f32,
     presented: u64,
     last: Option<Presented>,
 }
@@ -147,7 +148,12 @@ pub struct NullDisplay {
 impl NullDisplay {
     /// A display of that size, display px.
     pub fn new(width: u32, height: u32) -> Self {
-        Self { size: (width, height), presented: 0, last: None }
+        Self { size: (width, height), dpi: 96.0, presented: 0, last: None }
+    }
+
+    /// The same with so many display px per inch.
+    pub fn with_dpi(self, dpi: f32) -> Self {
+        Self { dpi, ..self }
     }
 
     /// Number of pictures presented.
@@ -167,7 +173,7 @@ impl Display for NullDisplay {
     }
 
     fn dpi(&self) -> f32 {
-        96.0
+        self.dpi
     }
 
     fn present(

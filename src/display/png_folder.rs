@@ -39,10 +39,14 @@ impl PngFolder {
     }
 }
 
+fn name_of(number: u64) -> String {
+    format!("{number:06}.png")
+}
+
 impl Sink for PngFolder {
     fn write(&mut self, pixels: &[u32], shown: &Presented) -> Result<Fate> {
         self.count += 1;
-        let name = format!("{:06}.png", self.count);
+        let name = name_of(self.count);
         self.rgb.clear();
         self.rgb.extend(pixels.iter().flat_map(|pixel| {
             let [_, r, g, b] = pixel.to_be_bytes();
@@ -52,7 +56,7 @@ impl Sink for PngFolder {
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Up)
             .write_image(&self.rgb, self.size.0, self.size.1, ExtendedColorType::Rgb8)
             .map_err(cannot_write)?;
-        file.into_inner().map_err(|e| cannot_write(e.into_error()))?.sync_all().map_err(cannot_write)?;
+        file.flush().map_err(cannot_write)?;
         writeln!(self.table, "{name},{},{},{}", shown.frame.0, shown.captured.0, shown.presented.0)
             .map_err(cannot_write)?;
         Ok(Fate::Written)
@@ -61,6 +65,10 @@ impl Sink for PngFolder {
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.table.flush().map_err(cannot_write)?;
         self.table.get_ref().sync_all().map_err(cannot_write)?;
+        // Not picture by picture: the disk would fall behind, and pictures be dropped.
+        for n in 1..=self.count {
+            File::open(self.part.join(name_of(n))).and_then(|file| file.sync_all()).map_err(cannot_write)?;
+        }
         sync_folder(&self.part)?;
         publish(&self.part, &self.path)
     }

@@ -4,7 +4,6 @@
 //! good one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -14,6 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::net::Tensors;
 use super::net::parameters::{Group, Matrix, Parameters, host, place};
 use super::optimizer::Optimizer;
+use crate::durable;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How numbers are kept.
@@ -49,17 +49,7 @@ pub fn save(path: &Path, tensors: &Tensors, notes: Notes, precision: Precision) 
     });
     let views: Vec<_> = views.collect::<Result<_>>()?;
     let whole = safetensors::serialize(views, Some(notes)).map_err(|e| cannot(e.to_string()))?;
-    let beside = path.with_extension("part");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(&whole)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    write().map_err(|e| {
-        let _ = std::fs::remove_file(&beside);
-        cannot(e.to_string())
-    })
+    durable::write(path, &whole).map_err(|e| e.within(path.display()))
 }
 
 /// Reads tensors of rank 2, or lower or higher ones as [first edge, the rest].
