@@ -150,7 +150,7 @@ mod tests {
         let path = folder.path().join("x.safetensors");
         save(&path, &some(), Notes::new(), Precision::Single).unwrap();
         // What is written first cannot be: a folder has its name.
-        std::fs::create_dir(path.with_extension("part")).unwrap();
+        std::fs::create_dir(crate::durable::part_of(&path)).unwrap();
         let error = save(&path, &Tensors::new(), Notes::new(), Precision::Single).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
         assert_eq!(load(&path).unwrap().0, some());
