@@ -16,7 +16,7 @@ use sonotap::geometry::ModelView;
 use sonotap::model::look::{LookOptions, Looker};
 use sonotap::model::sam;
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
-use sonotap::pipeline::live::{Live, LiveConfig, View};
+use sonotap::pipeline::live::{Live, LiveConfig, LiveView};
 use sonotap::pipeline::player::{PlayConfig, Player};
 use sonotap::pipeline::stats::Summary;
 use sonotap::screen::{Screen, ScreenConfig};
@@ -101,7 +101,7 @@ fn play(name: &str, least: Duration, length: Duration) {
         }
         let mut drawn = None;
         let counted = measure(|| {
-            if let Some(View { frame, scene, ticket }) = live.poll() {
+            if let Some(LiveView { frame, scene, ticket }) = live.poll() {
                 let is_drawn = scene.objects.iter().any(|o| o.overlay.is_drawn());
                 let exact = scene.objects.iter().any(|o| o.overlay == sonotap::scene::Overlay::Exact);
                 screen.draw(frame, scene);

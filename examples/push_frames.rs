@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sonotap::frame::{Frame, Picture};
 use sonotap::pipeline::capture_time::CaptureTime;
-use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
@@ -35,7 +35,7 @@ fn main() -> sonotap::error::Result<()> {
             live.command(tap, live.clock().now());
         }
         while live.clock().now() < next {
-            if let Some(View { frame, scene, ticket }) = live.poll() {
+            if let Some(LiveView { frame, scene, ticket }) = live.poll() {
                 for object in &scene.objects {
                     let area_px = object.measurements.map_or(0.0, |m| m.area_px);
                     println!("frame {}: {}, {area_px:.0} px² inside", frame.id(), state(object.overlay));

@@ -176,8 +176,8 @@ impl<'a> Picture<'a> {
 
 /// One captured picture: dense rows of pixels, what is known of them, and when they were captured.
 ///
-/// Guarantees: `pixels` are exactly `width * height * format.bytes()` bytes, at most [`FRAME_BYTES_MAX`]; the region lies
-/// within the picture and is no narrower than [`REGION_EDGE_PX_MIN`]. A frame that nobody filled is empty, 0x0.
+/// Guarantees: `pixels` are exactly `width * height * format.bytes()` bytes, at most 128 MiB; the region lies
+/// within the picture and is no narrower than 8 px. A frame that nobody filled is empty, 0x0.
 /// Number and time are given where a frame enters the live path ([`FrameInput`](crate::pipeline::entry::FrameInput)).
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
@@ -257,7 +257,7 @@ impl Frame {
     /// Gives the frame a size, no scale and the whole as region; reuses the pixel buffer, whose content is unspecified.
     ///
     /// # Errors
-    /// `Argument` for an edge of 0 or beyond [`EDGE_PX_MAX`], or more than [`FRAME_BYTES_MAX`]; the frame is then as it was.
+    /// `Argument` for an edge of 0 or beyond 16,384 px, or more than 128 MiB; the frame is then as it was.
     pub fn reshape(&mut self, width: u32, height: u32, format: PixelFormat) -> Result<()> {
         let bytes = frame_bytes(width, height, format)?;
         (self.width, self.height, self.format) = (width, height, format);
@@ -296,8 +296,8 @@ impl Frame {
         self.host_number
     }
 
-    /// Gives a frame its number and time, for those who drive an [`Engine`](crate::engine::Engine) themselves. The live path
-    /// gives its own.
+    /// Sets number and time, for those who drive an engine themselves. The live path sets its own.
+    #[doc(hidden)]
     pub fn stamp(&mut self, id: FrameId, captured: Nanos) {
         (self.id, self.captured) = (id, captured);
     }
@@ -345,7 +345,7 @@ impl Frame {
     /// Says where the patient is shown.
     ///
     /// # Errors
-    /// `Argument` when the region does not lie within the frame, or is narrower than [`REGION_EDGE_PX_MIN`].
+    /// `Argument` when the region does not lie within the frame, or is narrower than 8 px.
     pub fn set_region(&mut self, region: ImageRegion) -> Result<()> {
         check_region(&region, &self.bounds())?;
         self.region = region;
@@ -357,7 +357,7 @@ impl Frame {
     /// every tissue region has the same one; without tissue what lies on top.
     ///
     /// # Errors
-    /// `Argument` when one of them does not lie within the frame, or tissue is narrower than [`REGION_EDGE_PX_MIN`].
+    /// `Argument` when one of them does not lie within the frame, or tissue is narrower than 8 px.
     pub fn set_regions(&mut self, regions: Regions) -> Result<()> {
         if let Some(listed) = listed(&regions, &self.bounds())? {
             self.list_regions(listed);

@@ -2,23 +2,38 @@
 //!
 //! **Not for diagnostic use.** An outline is a suggestion of a model; it is drawn with what is known of its age and worth.
 //!
-//! | room | what |
-//! |---|---|
-//! | [`units`], [`geometry`], [`frame`], [`mask`] | values that know their unit, space and provenance |
-//! | [`source`] | where frames come from: DICOM, images, phantom, camera |
-//! | [`profile`] | what a device is made of, from a TOML file |
-//! | [`input`], [`prompt`], [`session`] | what the operator does, and what it means |
-//! | [`model`] | a promptable model, and one look through it |
-//! | [`track`] | optical flow, carrying a mask along it, the drift test |
-//! | [`glass`] | when a picture will be at the glass |
-//! | [`durable`] | files that are whole or not there |
-//! | [`engine`] | session, motion and objects as one state machine without threads or clock |
-//! | [`pipeline`] | the engine on threads, with a deadline for every frame |
-//! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
-//! | [`overlay`], [`screen`], [`display`] | drawing it, touching it, showing or recording it |
-//! | [`heat`] | when it gets hot, less is computed |
+//! Push frames and commands, poll what to draw, say when it was at the glass:
 //!
-//! A program pushes frames and commands and polls scenes: [`pipeline::live`] has the example.
+//! ```no_run
+//! use sonotap::{CaptureTime, Command, Light, Live, LiveConfig, LiveView, Picture, PixelFormat, Point};
+//!
+//! let mut live = Live::open("models/student", LiveConfig::default())?;
+//! let input = live.input(); // for the thread that has the frames
+//! let pixels = vec![0; 640 * 480];
+//! input.push(&Picture::dense(640, 480, PixelFormat::Grey8, &pixels), CaptureTime::Now, None)?;
+//! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
+//! live.command(tap, live.clock().now());
+//! if let Some(LiveView { frame, scene, ticket }) = live.poll() {
+//!     println!("{} objects on frame {}", scene.objects.len(), frame.id());
+//!     // Draw it here. Then, as the picture is handed to the display:
+//!     if live.hand_over(&ticket) {
+//!         live.presented(ticket, Light::Now);
+//!     } else {
+//!         live.withheld(ticket);
+//!     }
+//! }
+//! # Ok::<(), sonotap::Error>(())
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | outline on a live stream, drawn by the host | [`Live`], [`FrameInput`], [`Scene`] |
+//! | the same on sonotap's own screen | [`DisplayLoop`], [`Screen`], [`Display`] |
+//! | outline a still image | [`Looker`], [`load_model`], [`load_still`] |
+//! | play a file or a simulation | [`DicomSource`], [`Phantom`] |
+//!
+//! The list below is the whole interface. What belongs to it is named here or is the type of a public field of what is named.
+//! The modules behind it change without notice; the feature `internals` opens them to sonotap's own packages.
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports, reason = "sonotap's other packages use it"))]
 
@@ -29,3 +44,48 @@ mod rooms;
 pub use rooms::*;
 #[cfg(not(feature = "internals"))]
 use rooms::*;
+
+pub use ndarray;
+
+// Errors, and values that know their unit and space.
+pub use error::{Error, ErrorKind, Result};
+pub use geometry::{Display as DisplaySpace, Image as ImageSpace, ModelView, Point, Rect};
+pub use units::{FrameId, Millimetres, Nanos, ObjectId, Score, SquareMillimetres};
+
+// Frames.
+pub use frame::{Frame, ImageRegion, Picture, PixelFormat, PixelScale, RegionContent, ScaleSource};
+pub use pipeline::capture_time::CaptureTime;
+pub use pipeline::entry::{Entered, FrameInput, Lease};
+
+// The live path.
+pub use glass::{DisplayTiming, Light};
+pub use pipeline::live::{Live, LiveConfig, LiveReport, LiveView, Ticket};
+pub use preset::Preset;
+pub use prompt::Polarity;
+pub use session::Command;
+
+// What is on the screen.
+pub use contour::Outline;
+pub use mask::{Bitmap, LogitGrid};
+pub use measure::{Measurements, MetricMeasurements};
+pub use scene::{
+    FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool,
+};
+
+// Still images, and models.
+pub use model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
+pub use model::sam::load as load_model;
+pub use source::images::load_still;
+
+// The screen and its display.
+pub use display::{Display, Key, NullDisplay, Presence, Presentation, Presented};
+pub use display_loop::{DisplayLoop, Turn};
+pub use input::{Contact, Phase};
+pub use overlay::Canvas;
+pub use screen::{Screen, ScreenConfig};
+
+// Sources, and device profiles.
+pub use profile::Profile;
+pub use source::dicom::DicomSource;
+pub use source::phantom::{Phantom, PhantomConfig, Preset as PhantomPreset};
+pub use source::{FrameSource, SourceDescription};

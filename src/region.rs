@@ -238,7 +238,7 @@ impl Frame {
     /// The region that prompts belong to; `None` when there are none.
     ///
     /// # Errors
-    /// As [`Regions::of_prompts`], and [`Misplaced::OnColour`].
+    /// Why they belong to none: outside all regions, on a trace, a spectrum or graphics, in two regions, or on colour.
     pub fn region_of(
         &self,
         clicks: impl IntoIterator<Item = Point<Image>, IntoIter: Clone>,

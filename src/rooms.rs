@@ -1,9 +1,13 @@
 //! The library's modules. They are private to users of the library, whose list of items is in `lib.rs`.
 
+#[path = "arrays.rs"]
+mod arrays;
 #[path = "contour.rs"]
 pub mod contour;
 #[path = "display/mod.rs"]
 pub mod display;
+#[path = "display_loop.rs"]
+pub mod display_loop;
 #[path = "durable.rs"]
 pub mod durable;
 #[path = "engine/mod.rs"]

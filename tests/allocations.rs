@@ -17,7 +17,7 @@ use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::Overlay;
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
@@ -76,7 +76,7 @@ impl Path {
         self.next += 1;
         for step in 0..8 {
             self.hand.store(now.0 + step * 4_000_000, Ordering::Release);
-            let Some(View { frame, scene, ticket }) = self.live.poll() else { continue };
+            let Some(LiveView { frame, scene, ticket }) = self.live.poll() else { continue };
             self.carried += u64::from(scene.objects.iter().any(|o| matches!(o.overlay, Overlay::Carried { .. })));
             self.screen.draw(frame, scene);
             assert!(self.live.hand_over(&ticket));

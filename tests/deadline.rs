@@ -18,7 +18,7 @@ use sonotap::model::look::{LookOptions, Looker};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveReport, Ticket, View};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveReport, Ticket, LiveView};
 use sonotap::scene::{Mode, Signal};
 use sonotap::session::Command;
 use sonotap::units::Nanos;
@@ -154,7 +154,7 @@ impl Bench {
             self.lights();
         }
         let composed = self.now();
-        let Some(View { scene, ticket, .. }) = self.live.poll() else { return };
+        let Some(LiveView { scene, ticket, .. }) = self.live.poll() else { return };
         let is_live = scene.mode == Mode::Live;
         let mut lit = Lit {
             composed,
@@ -309,7 +309,7 @@ fn a_host_that_never_says_when_a_picture_was_shown_is_not_told_live() {
     let mut signals = Vec::new();
     while bench.captured < 60 {
         bench.capture();
-        if let Some(View { scene, ticket, .. }) = bench.live.poll() {
+        if let Some(LiveView { scene, ticket, .. }) = bench.live.poll() {
             signals.push((scene.signal, scene.objects.iter().any(|o| o.overlay.is_drawn())));
             drop(ticket);
         }

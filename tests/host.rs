@@ -19,7 +19,7 @@ use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::entry::FRAMES_ON_THE_WAY;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::{HiddenReason, Notice, Overlay, Signal};
 use sonotap::session::Command;
 use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
@@ -69,7 +69,7 @@ impl Host {
     /// Shows what there is for a frame period; what is seen each time.
     fn show(&mut self, mut seen: impl FnMut(&Self, Signal, Option<Overlay>, u64)) {
         for _ in 0..11 {
-            if let Some(View { frame, scene, ticket }) = self.live.poll() {
+            if let Some(LiveView { frame, scene, ticket }) = self.live.poll() {
                 let (signal, overlay) = (scene.signal, scene.objects.first().map(|o| o.overlay));
                 let number = frame.host_number().unwrap_or_default();
                 seen(self, signal, overlay, number);
@@ -267,7 +267,7 @@ fn a_model_that_panics_is_started_again_and_its_outline_comes_back() {
             index += 1;
             common::push(&live, &frame, CaptureTime::Now);
             let mut is_done = false;
-            while let Some(View { scene, ticket, .. }) = live.poll() {
+            while let Some(LiveView { scene, ticket, .. }) = live.poll() {
                 is_done |= is_so(scene.objects.first().map(|o| o.overlay), scene.notice);
                 live.presented(ticket, Light::Now);
             }

@@ -17,7 +17,7 @@ use sonotap::overlay::Canvas;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::{Mode, Notice, Overlay, Scene, Signal};
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
@@ -76,7 +76,7 @@ impl Device {
                 self.next_due = self.next_due + PERIOD;
                 self.capture();
             }
-            if let Some(View { frame, scene, ticket }) = self.live.poll() {
+            if let Some(LiveView { frame, scene, ticket }) = self.live.poll() {
                 self.screen.draw(frame, scene);
                 self.scene = scene.clone();
                 self.hand.fetch_add(self.draw.0, Ordering::AcqRel);

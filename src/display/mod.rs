@@ -126,6 +126,14 @@ pub trait Display {
         is_in_time: &mut dyn FnMut() -> bool,
     ) -> Result<Presentation>;
 
+    /// Shows the last picture again, where the display may have lost it.
+    ///
+    /// # Errors
+    /// Those of [`Self::present`].
+    fn present_again(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()> {
+        self.present(canvas, shown, &mut || true).map(drop)
+    }
+
     /// Appends the touches since the last call to `out`; `now` is their time and `shown` the frame on the screen.
     fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence>;
 
@@ -134,6 +142,45 @@ pub trait Display {
 
     /// Writes out and closes what is open. Nothing may be presented afterwards.
     fn finish(&mut self) -> Result<()>;
+}
+
+impl<D: Display + ?Sized> Display for Box<D> {
+    fn size(&self) -> (u32, u32) {
+        (**self).size()
+    }
+
+    fn dpi(&self) -> f32 {
+        (**self).dpi()
+    }
+
+    fn timing(&self) -> DisplayTiming {
+        (**self).timing()
+    }
+
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        (**self).present(canvas, shown, is_in_time)
+    }
+
+    fn present_again(&mut self, canvas: &Canvas, shown: &Presented) -> Result<()> {
+        (**self).present_again(canvas, shown)
+    }
+
+    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+        (**self).contacts(now, shown, out)
+    }
+
+    fn keys(&mut self, out: &mut Vec<Key>) {
+        (**self).keys(out);
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        (**self).finish()
+    }
 }
 
 /// A display that shows nothing: for running without a screen.

@@ -314,7 +314,7 @@ impl Looker {
     /// A frame with an id is taken as never changing; one without (id 0) is encoded anew at every look.
     ///
     /// # Errors
-    /// `Argument`: more than [`ObjectId::MAX`] objects or [`MAX_CLICKS`] clicks, an object with no prompt at all, a
+    /// `Argument`: more than [`ObjectId::MAX`] objects or 40 clicks, an object with no prompt at all, a
     /// prompt outside the frame or in no region that shows tissue, prompts of one object in different regions, a frame of
     /// no size. `Model`: an output of other size than the model's own statement.
     /// And the model's own errors. After an error `out` is of no use.

@@ -70,7 +70,7 @@ struct State {
 /// Where frames come in, from any thread. Clones are the same door. Nothing here blocks but for another thread's hand-over.
 ///
 /// Guarantees: a frame that comes out is whole, its number is new, its time is not ahead of the clock nor before that of
-/// the frame before it; memory of all frames stays within the cine ring's bytes and [`FRAMES_ON_THE_WAY`] frames of the
+/// the frame before it; memory of all frames stays within the cine ring's bytes and six frames of the
 /// newest size, but for the few that a pool has in any case; once frames keep their size, handing one over allocates nothing.
 #[derive(Clone)]
 pub struct FrameInput {
@@ -92,7 +92,7 @@ impl FrameInput {
     /// `Argument` when the picture or the time cannot be true; it is counted and nothing comes in.
     pub fn push(&self, picture: &Picture<'_>, time: CaptureTime, host_number: Option<u64>) -> Result<Entered> {
         let Some(mut lease) = self.lease() else { return Ok(Entered::NoBuffer) };
-        lease.copy_from(picture).inspect_err(|_| self.lock().report.refused += 1)?;
+        lease.copy_from(picture).inspect_err(|_| self.count_refused())?;
         lease.enter(time, host_number)
     }
 
@@ -125,6 +125,10 @@ impl FrameInput {
     /// The clock that frames are dated by.
     pub fn clock(&self) -> &Clock {
         &self.time
+    }
+
+    pub(crate) fn count_refused(&self) {
+        self.lock().report.refused += 1;
     }
 
     fn bytes_max(&self, state: &State) -> usize {

@@ -4,7 +4,7 @@
 //! use sonotap::frame::{Picture, PixelFormat};
 //! use sonotap::geometry::Point;
 //! use sonotap::pipeline::capture_time::CaptureTime;
-//! use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
+//! use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 //! use sonotap::session::Command;
 //!
 //! let mut live = Live::open("models/student", LiveConfig::default())?;
@@ -13,7 +13,7 @@
 //! input.push(&Picture::dense(640, 480, PixelFormat::Grey8, &pixels), CaptureTime::Now, None)?;
 //! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
 //! live.command(tap, live.clock().now());
-//! if let Some(View { frame, scene, ticket }) = live.poll() {
+//! if let Some(LiveView { frame, scene, ticket }) = live.poll() {
 //!     println!("{} objects on frame {}", scene.objects.len(), frame.id());
 //!     // Draw it here. Then, as the picture is handed to the display:
 //!     if live.hand_over(&ticket) {
@@ -63,7 +63,7 @@ pub struct LiveConfig {
 }
 
 /// A frame to be drawn now, with its scene.
-pub struct View<'a> {
+pub struct LiveView<'a> {
     /// The frame.
     pub frame: &'a Arc<Frame>,
     /// What to draw over it.
@@ -282,7 +282,7 @@ impl<W: Looks> Live<W> {
     }
 
     /// Takes what has come in and gives out what is to be drawn now, if anything is.
-    pub fn poll(&mut self) -> Option<View<'_>> {
+    pub fn poll(&mut self) -> Option<LiveView<'_>> {
         let now = self.clock.now();
         self.expire(now);
         self.look_after_worker(now);
@@ -306,7 +306,7 @@ impl<W: Looks> Live<W> {
         if is_left_out && self.timeliness != Timeliness::TooSlow { None } else { self.give_out(taken) }
     }
 
-    fn give_out(&mut self, taken: Nanos) -> Option<View<'_>> {
+    fn give_out(&mut self, taken: Nanos) -> Option<LiveView<'_>> {
         let now = self.clock.now();
         let (revision, is_live) = (self.engine.revision(), self.engine.is_live());
         self.serials += 1;
@@ -334,7 +334,7 @@ impl<W: Looks> Live<W> {
         });
         let ticket = Ticket { serial, frame: id, captured, due };
         let (frame, scene) = self.engine.composed()?;
-        Some(View { frame, scene, ticket })
+        Some(LiveView { frame, scene, ticket })
     }
 
     /// To be asked when a picture is drawn and about to be handed to the display, as late as possible: whether it will be at

@@ -260,7 +260,7 @@ impl FrameSource for ImagesSource {
 /// Reads one picture, upright: a PNG, a JPEG, or the first frame of a GIF.
 ///
 /// # Errors
-/// As [`ImagesSource::open`].
+/// `Io`, `Format` or `Unsupported`: it cannot be read, is damaged, or is of another kind or too large.
 pub fn load_still(path: &Path) -> Result<Frame> {
     let picture = match kind_of(path)? {
         Kind::Still => decode_file(path),

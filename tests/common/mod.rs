@@ -16,7 +16,7 @@ use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Light, Live, LiveConfig, View};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::prompt::Polarity;
 use sonotap::scene::Scene;
 use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
@@ -253,7 +253,7 @@ impl World {
     }
 
     fn show(&mut self) {
-        let Some(View { frame, scene, ticket }) = self.live.poll() else { return };
+        let Some(LiveView { frame, scene, ticket }) = self.live.poll() else { return };
         let (scene, captured) = (scene.clone(), frame.captured());
         self.pass(self.draw);
         if !self.live.hand_over(&ticket) {

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sonotap::display::{Display, FlipDisplay, Key, NullDisplay, Presentation, Presented, Recorder};
-use sonotap::error::Error;
+use sonotap::display::{Display, FlipDisplay, Key, NullDisplay, Presence, Presentation, Presented, Recorder};
+use sonotap::error::{Error, Result as SonotapResult};
+use sonotap::glass::DisplayTiming;
+use sonotap::input::Contact;
 use sonotap::overlay::Canvas;
 use sonotap::overlay::theme::Theme;
 use sonotap::profile::{DisplayKind, Profile};
-use sonotap::scene::Tool;
-use sonotap::session::Command;
+use sonotap::units::{FrameId, Nanos};
 
 use crate::device;
 
@@ -71,10 +72,11 @@ impl Wanted {
 
 /// The display that is looked at and touched, and the recordings beside it.
 ///
-/// A recording that fails is left behind with what it has; the run goes on for who still looks.
+/// A failed recording keeps its partial file; the run continues while a display is open.
 pub struct Displays {
     main: Box<dyn Display>,
     kind: DisplayKind,
+    is_recording: bool,
     recorders: Vec<Recorder>,
     dropped: u64,
     failure: Option<Error>,
@@ -98,7 +100,7 @@ impl Displays {
             _ if flip_hz.is_some() => bail!("--flip-hz: expected --display none, got a display of its own"),
             DisplayKind::Auto | DisplayKind::Drm | DisplayKind::Fbdev => device::open_screen(profile)?,
         };
-        Ok(Self { main, kind, recorders: Vec::new(), dropped: 0, failure: None })
+        Ok(Self { main, kind, is_recording: true, recorders: Vec::new(), dropped: 0, failure: None })
     }
 
     /// Begins the recordings.
@@ -124,42 +126,74 @@ impl Displays {
         !self.is_looked_at() && self.failure.is_some() && self.recorders.is_empty()
     }
 
-    /// The display that is looked at.
-    pub fn main(&mut self) -> &mut dyn Display {
-        self.main.as_mut()
+    /// Whether pictures go to the recordings, too.
+    pub fn set_recording(&mut self, is_recording: bool) {
+        self.is_recording = is_recording;
+    }
+
+    fn record(&mut self, canvas: &Canvas, shown: &Presented) {
+        let is_looked_at = self.is_looked_at();
+        let (dropped, failure) = (&mut self.dropped, &mut self.failure);
+        self.recorders.retain_mut(|recorder| match recorder.present(canvas, shown) {
+            Ok(()) => true,
+            Err(e) => {
+                if is_looked_at {
+                    log::error!("{e}");
+                }
+                *dropped += recorder.counts().dropped;
+                failure.get_or_insert(e);
+                false
+            }
+        });
+    }
+
+    /// The number of pictures that recordings left out because their writer was busy, and the first error of a recording.
+    /// Everything is closed before: [`Display::finish`].
+    pub fn recorded(self) -> (u64, Option<Error>) {
+        (self.dropped, self.failure)
+    }
+}
+
+impl Display for Displays {
+    fn size(&self) -> (u32, u32) {
+        self.main.size()
+    }
+
+    fn dpi(&self) -> f32 {
+        self.main.dpi()
+    }
+
+    fn timing(&self) -> DisplayTiming {
+        self.main.timing()
     }
 
     /// Presents to who looks and, if it came to be shown and is wanted, to the recordings.
-    pub fn present(
+    fn present(
         &mut self,
         canvas: &Canvas,
         shown: &Presented,
-        is_recorded: bool,
         is_in_time: &mut dyn FnMut() -> bool,
-    ) -> Result<Presentation> {
+    ) -> SonotapResult<Presentation> {
         let presentation = self.main.present(canvas, shown, is_in_time)?;
-        let is_recorded = is_recorded && presentation != Presentation::Withheld;
-        let is_looked_at = self.is_looked_at();
-        let (dropped, failure) = (&mut self.dropped, &mut self.failure);
-        if is_recorded {
-            self.recorders.retain_mut(|recorder| match recorder.present(canvas, shown) {
-                Ok(()) => true,
-                Err(e) => {
-                    if is_looked_at {
-                        log::error!("{e}");
-                    }
-                    *dropped += recorder.counts().dropped;
-                    failure.get_or_insert(e);
-                    false
-                }
-            });
+        if self.is_recording && presentation != Presentation::Withheld {
+            self.record(canvas, shown);
         }
         Ok(presentation)
     }
 
-    /// Closes everything; gives the pictures that recordings left out because their writer was busy, and the first
-    /// error of a recording.
-    pub fn finish(mut self) -> Result<(u64, Option<Error>)> {
+    fn present_again(&mut self, canvas: &Canvas, shown: &Presented) -> SonotapResult<()> {
+        self.main.present_again(canvas, shown)
+    }
+
+    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> SonotapResult<Presence> {
+        self.main.contacts(now, shown, out)
+    }
+
+    fn keys(&mut self, out: &mut Vec<Key>) {
+        self.main.keys(out);
+    }
+
+    fn finish(&mut self) -> SonotapResult<()> {
         self.main.finish()?;
         for recorder in &mut self.recorders {
             if let Err(e) = recorder.finish() {
@@ -167,7 +201,7 @@ impl Displays {
             }
             self.dropped += recorder.counts().dropped;
         }
-        Ok((self.dropped, self.failure))
+        Ok(())
     }
 }
 
@@ -179,24 +213,7 @@ fn theme_colours() -> Vec<u32> {
     colours
 }
 
-/// What a key does.
-pub fn key_command(key: Key) -> Option<Command> {
-    Some(match key {
-        Key::Space => Command::ToggleFreeze,
-        Key::Left => Command::StepBack,
-        Key::Right => Command::StepForward,
-        Key::Backspace | Key::Character('u') => Command::Undo,
-        Key::Character('r') => Command::Redo,
-        Key::Character('n') => Command::NewObject,
-        Key::Character('c') => Command::Clear,
-        Key::Character('f') => Command::CycleFill,
-        Key::Character('i') => Command::ChooseTool(Tool::Include),
-        Key::Character('e') => Command::ChooseTool(Tool::Exclude),
-        Key::Character(_) => return None,
-    })
-}
-
-/// The keys of [`key_command`], for people.
+/// The keys, for people: [`sonotap::display_loop::key_command`].
 pub const KEYS: &str =
     "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, Esc close";
 

@@ -8,7 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use sonotap::display::Presented;
+use sonotap::display::{Display as _, Presented};
+use sonotap::display_loop::DisplayLoop;
 use sonotap::engine::EngineConfig;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
 use sonotap::heat::HeatWatch;
@@ -170,7 +171,7 @@ impl Plan {
     /// The screen of a display, with nothing on it yet.
     fn screen(&self, displays: &mut Displays, pictures: &SourceDescription) -> Result<Screen> {
         let is_window = displays.is_window();
-        let (size, dpi) = (displays.main().size(), displays.main().dpi());
+        let (size, dpi) = (displays.size(), displays.dpi());
         let mut screen = self.screen_of(size, dpi, is_window)?;
         screen.warm_up(pictures.width, pictures.height, pictures.format);
         Ok(screen)
@@ -207,10 +208,10 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
     }
     let mut displays = Displays::open(&plan.profile, plan.flip_hz)?;
     let screen = plan.screen(&mut displays, &pictures)?;
-    displays.main().present(screen.canvas(), &Presented::default(), &mut || true)?;
+    displays.present_again(screen.canvas(), &Presented::default())?;
     let model = plan.profile.model.clone();
     let loaded = unless_stopped("loader", &is_stopped, move || assets::load_model(&model))?;
-    let size = displays.main().size();
+    let size = displays.size();
     displays.begin_recordings(&plan.wanted, size)?;
 
     let is_still = pictures.frames == Some(1);
@@ -218,7 +219,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
     let surveys = loaded.manifest.view_advantage.is_some();
     let preset = plan.preset.clone();
     let engine = EngineConfig { period, surveys, preset, ..EngineConfig::default() };
-    let display = displays.main().timing();
+    let display = displays.timing();
     let config = LiveConfig { engine, deadline: plan.deadline, display };
     let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
@@ -230,25 +231,23 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
     let play = PlayConfig { period, is_looped };
     let feed = Feed::start(opened.origin, play, plan.capture(), &live)?;
     let mut stage = Stage {
-        presented: live.clock().now(),
-        live,
-        screen,
+        display_loop: DisplayLoop::new(live, screen, displays),
         playing: plan.script.map(|script| Playing { script, done: 0 }),
-        displays: &mut displays,
         is_still,
         kept,
         sheet,
         began,
         first_ms: [None; 2],
-        is_resized: false,
         service: Service::default(),
         heat: HeatWatch::start(&plan.profile.heat)?,
     };
     let played_for = stage.run(&feed, seconds.map(Nanos::from_secs_f64), &is_stopped)?;
-    let Stage { live, first_ms, playing, .. } = stage;
+    let Stage { display_loop, first_ms, playing, .. } = stage;
+    let (live, _, mut displays) = display_loop.into_parts();
     let (capture, camera) = (feed.played(), feed.camera());
     feed.stop()?;
-    let (recording_dropped, failure) = displays.finish()?;
+    displays.finish()?;
+    let (recording_dropped, failure) = displays.recorded();
     Ok(RunReport {
         version: env!("CARGO_PKG_VERSION"),
         source: pictures.name,

@@ -142,21 +142,21 @@ pub enum Event {
 /// How a phantom is simulated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhantomConfig {
-    /// image px, 1..=[`SIDE_MAX_PX`].
+    /// image px, 1..=4096.
     pub width: u32,
-    /// image px, 1..=[`SIDE_MAX_PX`].
+    /// image px, 1..=4096.
     pub height: u32,
     /// Chooses anatomy, speckle and noise.
     pub seed: u64,
     /// Time from frame to frame, not zero.
     pub frame_period: Nanos,
-    /// Multiplies every amplitude of motion, 0..=[`MOTION_MAX`]; 0 holds tissue still.
+    /// Multiplies every amplitude of motion, 0..=2; 0 holds tissue still.
     pub motion: f32,
     /// Between black and white, 20..=120 dB.
     pub dynamic_range_db: f32,
     /// Multiplies the thermal noise, 0..=100.
     pub noise: f32,
-    /// Frame index from which each event holds; in any order, no two at one frame, at most [`EVENTS_MAX`].
+    /// Frame index from which each event holds; in any order, no two at one frame, at most 8.
     pub events: Vec<(u64, Event)>,
 }
 

@@ -1,0 +1,214 @@
+//! A live path on a display: contacts and keys in, frames with their outlines out.
+//!
+//! ```no_run
+//! use sonotap::{DisplayLoop, Live, LiveConfig, NullDisplay, Presence, Screen, ScreenConfig};
+//!
+//! let live = Live::open("models/student", LiveConfig::default())?;
+//! let screen = Screen::new(ScreenConfig::default())?;
+//! let mut display_loop = DisplayLoop::new(live, screen, NullDisplay::new(800, 480));
+//! let input = display_loop.live().input(); // frames are pushed here, from any thread
+//! while display_loop.turn()?.presence == Presence::Open {
+//!     display_loop.wait();
+//! }
+//! # Ok::<(), sonotap::Error>(())
+//! ```
+
+use std::time::Duration;
+
+use crate::display::{Display, Key, Presence, Presentation, Presented};
+use crate::error::Result;
+use crate::input::Contact;
+use crate::pipeline::live::{Live, LiveView};
+use crate::pipeline::worker::{Looks, Worker};
+use crate::scene::Tool;
+use crate::screen::Screen;
+use crate::session::Command;
+use crate::units::{FrameId, Nanos};
+
+/// Longest sleep between two turns: how late a contact may be noticed.
+const POLL_INTERVAL: Duration = Duration::from_millis(4);
+/// A display may lose its picture, as a covered window does. After this time without a new one it gets the old one again.
+const PRESENT_AGAIN: Nanos = Nanos::from_ms(250);
+
+/// What happened in one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Whether the operator still looks.
+    pub presence: Presence,
+    /// What came to the display, if anything did.
+    pub presented: Option<TurnPresented>,
+}
+
+/// A picture that came to the display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TurnPresented {
+    /// Whether it is a frame that was not shown before.
+    pub is_new_frame: bool,
+    /// Whether it was drawn for this turn; `false` when the display got its last picture again.
+    pub is_drawn: bool,
+    /// Whether an outline is drawn on it.
+    pub has_outline: bool,
+}
+
+/// A live path, the screen that draws it, and the display that shows it. Owned by the display thread.
+///
+/// Guarantees: nothing is shown that [`Live::hand_over`] refuses; the live path is told when each picture was at the glass;
+/// a tap belongs to the frame that was on the screen at touch-down. After warm-up a turn allocates nothing.
+pub struct DisplayLoop<D, W = Worker> {
+    live: Live<W>,
+    screen: Screen,
+    display: D,
+    contacts: Vec<Contact>,
+    keys: Vec<Key>,
+    commands: Vec<Command>,
+    presented: Nanos,
+    /// The screen has another size than its last picture.
+    is_resized: bool,
+}
+
+impl<D: Display, W: Looks> DisplayLoop<D, W> {
+    /// Puts the parts together.
+    pub fn new(live: Live<W>, screen: Screen, display: D) -> Self {
+        Self {
+            presented: live.clock().now(),
+            live,
+            screen,
+            display,
+            contacts: Vec::new(),
+            keys: Vec::new(),
+            commands: Vec::new(),
+            is_resized: false,
+        }
+    }
+
+    /// The live path.
+    pub fn live(&self) -> &Live<W> {
+        &self.live
+    }
+
+    /// The live path, for commands of the host.
+    pub fn live_mut(&mut self) -> &mut Live<W> {
+        &mut self.live
+    }
+
+    /// The screen, with the last picture on it.
+    pub fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    /// The display.
+    pub fn display_mut(&mut self) -> &mut D {
+        &mut self.display
+    }
+
+    /// The parts again.
+    pub fn into_parts(self) -> (Live<W>, Screen, D) {
+        (self.live, self.screen, self.display)
+    }
+
+    /// Obeys the operator, then shows the next frame if one is due. Waits for nothing but the display.
+    ///
+    /// # Errors
+    /// Those of the display.
+    pub fn turn(&mut self) -> Result<Turn> {
+        let presence = self.obey_operator()?;
+        let presented = if presence == Presence::Open { self.show()? } else { None };
+        Ok(Turn { presence, presented })
+    }
+
+    /// Obeys the operator only; [`Self::turn`] does this first. For hosts with commands of their own in between.
+    ///
+    /// # Errors
+    /// Those of the display.
+    pub fn obey_operator(&mut self) -> Result<Presence> {
+        let now = self.live.clock().now();
+        let presence = self.display.contacts(now, self.live.on_screen(), &mut self.contacts)?;
+        if presence == Presence::Closed {
+            return Ok(presence);
+        }
+        self.display.keys(&mut self.keys);
+        self.commands.extend(self.keys.drain(..).filter_map(key_command));
+        for contact in self.contacts.drain(..) {
+            self.screen.touch(contact, &mut self.commands);
+        }
+        self.screen.tick(now, &mut self.commands);
+        for command in self.commands.drain(..) {
+            self.live.command(command, now);
+        }
+        Ok(presence)
+    }
+
+    /// Shows the next frame if one is due; [`Self::turn`] does this last.
+    ///
+    /// # Errors
+    /// Those of the display.
+    pub fn show(&mut self) -> Result<Option<TurnPresented>> {
+        self.is_resized |= self.screen.resize(self.display.size());
+        if let Some(radius) = self.screen.marker_radius_px() {
+            self.live.set_marker_radius_px(radius);
+        }
+        let Some(LiveView { frame, scene, ticket }) = self.live.poll() else { return self.show_again() };
+        let has_outline = scene.objects.iter().any(|o| o.overlay.is_drawn());
+        let canvas = self.screen.draw(frame, scene);
+        let presented = self.live.clock().now();
+        let shown = Presented { frame: ticket.frame(), captured: ticket.captured(), presented };
+        let live = &mut self.live;
+        let presentation = self.display.present(canvas, &shown, &mut || live.hand_over(&ticket))?;
+        let is_new_frame = ticket.frame() != self.live.on_screen();
+        match presentation {
+            Presentation::Lit(light) => self.live.presented(ticket, light),
+            Presentation::Withheld | Presentation::Away => {
+                self.live.withheld(ticket);
+                return Ok(None);
+            }
+        }
+        (self.presented, self.is_resized) = (presented, false);
+        Ok(Some(TurnPresented { is_new_frame, is_drawn: true, has_outline }))
+    }
+
+    /// Sleeps until there may be something to do, at most 4 ms.
+    pub fn wait(&self) {
+        self.live.wait(POLL_INTERVAL);
+    }
+
+    /// Where nothing is new: a screen of another size is drawn anew, and a display that may have lost its picture gets it
+    /// again.
+    fn show_again(&mut self) -> Result<Option<TurnPresented>> {
+        let now = self.live.clock().now();
+        let engine = self.live.engine();
+        let on_screen = engine.shown().filter(|f| engine.scene().belongs_to(f));
+        match on_screen {
+            Some(frame) if self.is_resized => {
+                self.screen.draw(frame, engine.scene());
+                self.is_resized = false;
+            }
+            _ if now.since(self.presented) >= PRESENT_AGAIN => {}
+            _ => return Ok(None),
+        }
+        self.presented = now;
+        let (frame, captured) = on_screen.map_or((FrameId(0), now), |f| (f.id(), f.captured()));
+        let shown = Presented { frame, captured, presented: now };
+        self.display.present_again(self.screen.canvas(), &shown)?;
+        Ok(Some(TurnPresented { is_new_frame: false, is_drawn: false, has_outline: false }))
+    }
+}
+
+/// The command of a key: space freezes, the arrows step, u undoes, r redoes, n begins an object, c clears, f fills,
+/// i includes, e excludes.
+pub fn key_command(key: Key) -> Option<Command> {
+    Some(match key {
+        Key::Space => Command::ToggleFreeze,
+        Key::Left => Command::StepBack,
+        Key::Right => Command::StepForward,
+        Key::Backspace | Key::Character('u') => Command::Undo,
+        Key::Character('r') => Command::Redo,
+        Key::Character('n') => Command::NewObject,
+        Key::Character('c') => Command::Clear,
+        Key::Character('f') => Command::CycleFill,
+        Key::Character('i') => Command::ChooseTool(Tool::Include),
+        Key::Character('e') => Command::ChooseTool(Tool::Exclude),
+        Key::Character(_) => return None,
+    })
+}

@@ -1,0 +1,198 @@
+//! The display loop, on a fake clock with a display that tells what it was given.
+
+#[allow(dead_code, reason = "each test uses its part")]
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{DarkRegion, SlowLooker};
+use sonotap::display::{Display, Key, Presence, Presentation, Presented};
+use sonotap::display_loop::DisplayLoop;
+use sonotap::error::Result;
+use sonotap::frame::{Frame, Picture};
+use sonotap::glass::Light;
+use sonotap::input::{Contact, Phase};
+use sonotap::model::look::{LookOptions, Looker};
+use sonotap::overlay::Canvas;
+use sonotap::pipeline::capture_time::CaptureTime;
+use sonotap::pipeline::clock::Clock;
+use sonotap::pipeline::latest::Wake;
+use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::scene::Mode;
+use sonotap::screen::{Pointer, Screen, ScreenConfig};
+use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::units::{FrameId, Nanos};
+
+const PERIOD_MS: u64 = 33;
+
+/// A display whose operator and speed the test sets.
+struct Fake {
+    hand: Arc<AtomicU64>,
+    size: (u32, u32),
+    takes: Nanos,
+    contacts: Vec<Contact>,
+    keys: Vec<Key>,
+    is_closed: bool,
+    /// Of each presentation, the frame and whether it was shown.
+    shown: Vec<(FrameId, bool)>,
+    again: usize,
+}
+
+impl Display for Fake {
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn dpi(&self) -> f32 {
+        133.0
+    }
+
+    fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        assert_eq!((canvas.width(), canvas.height()), self.size, "a canvas of another size than the display's");
+        self.hand.fetch_add(self.takes.0, Ordering::AcqRel);
+        let is_shown = is_in_time();
+        self.shown.push((shown.frame, is_shown));
+        Ok(if is_shown { Presentation::Lit(Light::Now) } else { Presentation::Withheld })
+    }
+
+    fn present_again(&mut self, _canvas: &Canvas, _shown: &Presented) -> Result<()> {
+        self.again += 1;
+        Ok(())
+    }
+
+    fn contacts(&mut self, _now: Nanos, _shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+        out.append(&mut self.contacts);
+        Ok(if self.is_closed { Presence::Closed } else { Presence::Open })
+    }
+
+    fn keys(&mut self, out: &mut Vec<Key>) {
+        out.append(&mut self.keys);
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Bench {
+    hand: Arc<AtomicU64>,
+    phantom: Phantom,
+    frame: Frame,
+    display_loop: DisplayLoop<Fake, SlowLooker>,
+    pushed: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let hand = Arc::new(AtomicU64::new(Nanos::from_ms(60_000).0));
+        let clock = Clock::set_by(hand.clone());
+        let looker = Looker::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(10));
+        let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
+        let screen = Screen::new(ScreenConfig { pointer: Pointer::Mouse, ..ScreenConfig::default() }).unwrap();
+        let display = Fake {
+            hand: hand.clone(),
+            size: (800, 480),
+            takes: Nanos::from_ms(2),
+            contacts: Vec::new(),
+            keys: Vec::new(),
+            is_closed: false,
+            shown: Vec::new(),
+            again: 0,
+        };
+        let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
+        let phantom = Phantom::new(Preset::Cyst, config).unwrap();
+        let display_loop = DisplayLoop::new(live, screen, display);
+        Self { hand, phantom, frame: Frame::default(), display_loop, pushed: 0 }
+    }
+
+    fn push(&mut self) {
+        self.phantom.render_at(self.pushed, &mut self.frame);
+        self.pushed += 1;
+        let frame = &self.frame;
+        let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
+        let picture = Picture { region: Some(frame.region()), ..picture };
+        self.display_loop.live().input().push(&picture, CaptureTime::Now, None).unwrap();
+    }
+
+    /// One frame period with a turn each millisecond.
+    fn period(&mut self) {
+        self.push();
+        let end = self.now() + PERIOD_MS * 1_000_000;
+        while self.now() < end {
+            self.display_loop.turn().unwrap();
+            self.hand.fetch_add(1_000_000, Ordering::AcqRel);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.hand.load(Ordering::Acquire)
+    }
+
+    fn fake(&mut self) -> &mut Fake {
+        self.display_loop.display_mut()
+    }
+}
+
+#[test]
+fn a_click_on_the_display_becomes_an_outline_of_the_place_that_was_touched() {
+    let mut bench = Bench::new();
+    (0..5).for_each(|_| bench.period());
+    let at = bench.phantom.tap_point(bench.pushed).unwrap();
+    let place = bench.display_loop.screen().to_display().unwrap().apply(at);
+    let (now, shown) = (Nanos(bench.now()), bench.display_loop.live().on_screen());
+    let contact = |phase, at_time| Contact { finger: 0, phase, at: place, size_mm: None, time: at_time, shown };
+    bench.fake().contacts = vec![contact(Phase::Down, now), contact(Phase::Up, now + Nanos::from_ms(60))];
+    (0..10).for_each(|_| bench.period());
+    let engine = bench.display_loop.live().engine();
+    let object = engine.scene().objects.first().expect("an object");
+    assert!(object.overlay.is_drawn(), "{:?}", object.overlay);
+    assert!(bench.fake().shown.iter().all(|(_, is_shown)| *is_shown));
+}
+
+#[test]
+fn a_frame_that_a_slow_display_cannot_show_in_time_is_withheld_and_counted() {
+    let mut bench = Bench::new();
+    (0..5).for_each(|_| bench.period());
+    bench.fake().takes = Nanos::from_ms(60);
+    bench.period();
+    assert!(!bench.fake().shown.last().unwrap().1, "a frame that is too old was shown");
+    let report = bench.display_loop.live().report();
+    assert_eq!((report.deadline.late_under_live, report.drops.past_deadline), (0, 1));
+}
+
+#[test]
+fn keys_are_commands_and_a_closed_display_ends_the_loop() {
+    let mut bench = Bench::new();
+    (0..3).for_each(|_| bench.period());
+    bench.fake().keys = vec![Key::Space];
+    bench.period();
+    assert_eq!(bench.display_loop.live().engine().session().mode(), Mode::Frozen);
+    bench.fake().is_closed = true;
+    let shown = bench.fake().shown.len();
+    bench.push();
+    let turn = bench.display_loop.turn().unwrap();
+    assert_eq!((turn.presence, turn.presented), (Presence::Closed, None));
+    assert_eq!(bench.fake().shown.len(), shown, "something was shown on a closed display");
+}
+
+#[test]
+fn a_display_of_another_size_is_drawn_anew_and_one_without_news_gets_its_picture_again() {
+    let mut bench = Bench::new();
+    (0..3).for_each(|_| bench.period());
+    let again = bench.fake().again;
+    // Nothing new comes; the window is pulled.
+    bench.fake().size = (1024, 600);
+    bench.display_loop.turn().unwrap();
+    let canvas = bench.display_loop.screen().canvas();
+    assert_eq!((canvas.width(), canvas.height()), (1024, 600));
+    assert_eq!(bench.fake().again, again + 1);
+    bench.display_loop.turn().unwrap();
+    assert_eq!(bench.fake().again, again + 1, "the same picture was shown twice in a row");
+}
