@@ -23,7 +23,8 @@ fn rules() -> Rules {
 }
 
 fn tree() -> Tree {
-    let packages = folders_of_packages().iter().map(|f| (f.clone(), package_name(&page(&join(f, "Cargo.toml"))))).collect();
+    let packages =
+        folders_of_packages().iter().map(|f| (f.clone(), package_name(&page(&join(f, "Cargo.toml"))))).collect();
     Tree { packages, sources: sources(&["src"]) }
 }
 
@@ -69,7 +70,9 @@ fn only_the_places_on_record_name_a_crate() {
 #[test]
 fn unsafe_code_is_only_in_the_files_on_record_and_every_block_says_why() {
     assert_none(rules().unsafe_elsewhere(&tree().sources));
-    assert_none(sources(&["src", "tests", "benches", "examples"]).iter().flat_map(rules::unsafe_without_reason).collect());
+    assert_none(
+        sources(&["src", "tests", "benches", "examples"]).iter().flat_map(rules::unsafe_without_reason).collect(),
+    );
 }
 
 #[test]
@@ -101,7 +104,12 @@ fn links_of_the_pages_lead_somewhere() {
     let mut pages = vec![root().join("benches/RESULTS.md")];
     pages.extend(files(&root().join("docs"), "md"));
     pages.extend(files(&root().join("firmware-config"), "md"));
-    pages.extend(std::fs::read_dir(root()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "md")));
+    pages.extend(
+        std::fs::read_dir(root())
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.extension().is_some_and(|e| e == "md")),
+    );
     let mut wrong = Vec::new();
     for path in pages {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -134,7 +142,10 @@ const TABLE: &str = "## Rooms
 fn sample(files: &[(&str, &str)]) -> Tree {
     let packages =
         [("", "sonotap"), ("crates/lab", "sonotap_lab"), ("crates/cli", "sonotap_cli"), ("crates/ops", "ops")];
-    let units = [("src/lib.rs", "pub use units::{Second as Sec, Metre}; mod units; mod frame;"), ("src/units.rs", "pub struct Metre;")];
+    let units = [
+        ("src/lib.rs", "pub use units::{Second as Sec, Metre}; mod units; mod frame;"),
+        ("src/units.rs", "pub struct Metre;"),
+    ];
     let sources = units.iter().chain(files).map(|(path, text)| Source::new(path, text)).collect();
     Tree { packages: packages.map(|(f, n)| (f.into(), n.into())).into(), sources }
 }
@@ -194,7 +205,12 @@ fn circles_and_impure_rooms_are_found() {
 
     let pure = named(&["engine"]);
     assert_eq!(Rooms::of_table(TABLE).impure(&pure, &sample(&ALLOWED)), [""; 0]);
-    for text in ["use std::fs;", "fn f() { std::thread::spawn(g) }", "use std::time::{Duration, Instant};", "use std::env::var;"] {
+    for text in [
+        "use std::fs;",
+        "fn f() { std::thread::spawn(g) }",
+        "use std::time::{Duration, Instant};",
+        "use std::env::var;",
+    ] {
         let tree = sample(&[("src/engine/mod.rs", text), ("src/frame.rs", text)]);
         assert_eq!(Rooms::of_table(TABLE).impure(&pure, &tree).len(), 1, "{text}");
     }
@@ -210,19 +226,34 @@ fn crates_and_unsafe_code_at_other_places_are_found() {
     let at = |path: &str, text: &str| Source::new(path, text);
     let good = [at("src/display/gif.rs", "use gif::Encoder;"), at("src/source/x.rs", "fn f() -> gif::Frame {}")];
     assert_eq!(rules.named_elsewhere(&good), [""; 0]);
-    for text in ["use gif::Encoder;", "fn f() -> gif::Frame {}", "pub use gif;", "use ::gif::Frame;", "fn f() { gif::<u8>() }"] {
+    for text in
+        ["use gif::Encoder;", "fn f() -> gif::Frame {}", "pub use gif;", "use ::gif::Frame;", "fn f() { gif::<u8>() }"]
+    {
         let mut sources = Vec::from([at("crates/cli/src/run.rs", text)]);
         sources.extend(good.iter().map(|s| at(&s.path, &s.text)));
         let wrong = rules.named_elsewhere(&sources);
         assert!(wrong.len() == 1 && wrong[0].contains("cli/run.rs"), "{text}: {wrong:?}");
     }
-    for text in ["use crate::display::gif; fn f() { gif::go() }", "mod gif; use self::gif::X;", "use a::{gif::X};", "// gif::X"] {
-        assert_eq!(rules.named_elsewhere(&[at("src/a.rs", text), at(good[0].path.as_str(), "use gif::E;"), at("src/source/x.rs", "gif::F")]), [""; 0], "{text}");
+    for text in
+        ["use crate::display::gif; fn f() { gif::go() }", "mod gif; use self::gif::X;", "use a::{gif::X};", "// gif::X"]
+    {
+        assert_eq!(
+            rules.named_elsewhere(&[
+                at("src/a.rs", text),
+                at(good[0].path.as_str(), "use gif::E;"),
+                at("src/source/x.rs", "gif::F")
+            ]),
+            [""; 0],
+            "{text}"
+        );
     }
     assert_eq!(rules.named_elsewhere(&good[..1]).len(), 1, "source/ names it no more");
 
     assert_eq!(rules.unsafe_elsewhere(&[at("src/a.rs", "unsafe fn f() {}")]), [""; 0]);
-    assert_eq!(rules.unsafe_elsewhere(&[at("src/a.rs", "unsafe {}"), at("src/b.rs", "unsafe impl Send for X {}")]).len(), 1);
+    assert_eq!(
+        rules.unsafe_elsewhere(&[at("src/a.rs", "unsafe {}"), at("src/b.rs", "unsafe impl Send for X {}")]).len(),
+        1
+    );
     assert_eq!(rules.unsafe_elsewhere(&[at("src/a.rs", "// unsafe\n#![deny(unsafe_code)]")]).len(), 1, "a.rs has none");
     let reasons = [
         ("// SAFETY: x\nunsafe { f() }", 0),
@@ -242,7 +273,8 @@ fn crates_and_unsafe_code_at_other_places_are_found() {
 #[test]
 fn wrong_pages_and_long_files_are_found() {
     let soup = "| crate | purpose |\n|---|---|\n| toml, serde (feature `x`) | files |\n| gif | pictures |\n";
-    let manifest = |names: &str| format!("[package]\nname = 'a'\n[dependencies]\nserde = '1'\nb = {{ path = '../b' }}\n{names}");
+    let manifest =
+        |names: &str| format!("[package]\nname = 'a'\n[dependencies]\nserde = '1'\nb = {{ path = '../b' }}\n{names}");
     let good = manifest("[target.'cfg(unix)'.dependencies]\ngif = '1'\n[dev-dependencies]\ntoml = '1'");
     assert_eq!(rules::soup_unlike(soup, std::slice::from_ref(&good)), [""; 0]);
     assert_eq!(rules::soup_unlike(soup, &[good.clone(), manifest("[build-dependencies]\ncc = '1'")]).len(), 1);
@@ -262,7 +294,10 @@ fn wrong_pages_and_long_files_are_found() {
 
     let invariants = "## Invariants\n1. x. `holds_a`, `tests/a.sh`\n2. y. `holds_b`, `tests/b.sh`, `told_by`, `SCALE`\n## Next\n`c_d`";
     let tests = [Source::new("tests/a.rs", "#[test]\nfn holds_a() {}\nfn holds_b() {}")];
-    assert_eq!(rules::missing_tests(invariants, &tests, |f| ["tests/a.sh", "tests/scenarios/told_by.toml"].contains(&f)), ["ARCHITECTURE.md: holds_b", "ARCHITECTURE.md: tests/b.sh"]);
+    assert_eq!(
+        rules::missing_tests(invariants, &tests, |f| ["tests/a.sh", "tests/scenarios/told_by.toml"].contains(&f)),
+        ["ARCHITECTURE.md: holds_b", "ARCHITECTURE.md: tests/b.sh"]
+    );
 
     let exists = |link: &str| link == "a.md";
     assert_eq!(rules::dead_links("[a](a.md) [b](https://b) [c](#c) [d](a.md#d)\n## C", exists), [""; 0]);
@@ -270,7 +305,11 @@ fn wrong_pages_and_long_files_are_found() {
 
     assert_eq!(rules::decisions_unlike("[1](0001-a.md)", &["0001-a.md"]), [""; 0]);
     assert_eq!(rules::decisions_unlike("[1](0001-a.md)", &["0001-a.md", "0002-b.md"]).len(), 1);
-    assert_eq!(rules::decisions_unlike("[1](0001-a.md) [2](0001-b.md)", &["0001-a.md", "0001-b.md"]).len(), 1, "a number twice");
+    assert_eq!(
+        rules::decisions_unlike("[1](0001-a.md) [2](0001-b.md)", &["0001-a.md", "0001-b.md"]).len(),
+        1,
+        "a number twice"
+    );
     assert_eq!(rules::decisions_unlike("[1](a.md)", &["a.md"]).len(), 1, "no number");
 }
 
@@ -289,11 +328,19 @@ fn code_is_told_from_comments_and_literals() {
         assert_eq!(source::blanked(text).0, code, "{text}");
     }
     assert_eq!(source::blanked("f(\"A_B\", r\"C\") // \"D\"").1, ["A_B", "C"]);
-    let places: Vec<String> = ["src/main.rs", "crates/lab/src/eval/a.rs", "src/eval/a.rs", "crates/cli/src/run.rs", "src/cli/run.rs", "crates/x/src/lib.rs"]
-        .map(|p| Source::new(p, "").place)
-        .into();
+    let places: Vec<String> = [
+        "src/main.rs",
+        "crates/lab/src/eval/a.rs",
+        "src/eval/a.rs",
+        "crates/cli/src/run.rs",
+        "src/cli/run.rs",
+        "crates/x/src/lib.rs",
+    ]
+    .map(|p| Source::new(p, "").place)
+    .into();
     assert_eq!(places, ["cli/main.rs", "eval/a.rs", "eval/a.rs", "cli/run.rs", "cli/run.rs", "x/lib.rs"]);
-    let used: BTreeSet<Vec<String>> = source::paths("use a::{b::{c, d as e}, self, f::*}; g::h(); i::<T>::j;").into_iter().collect();
+    let used: BTreeSet<Vec<String>> =
+        source::paths("use a::{b::{c, d as e}, self, f::*}; g::h(); i::<T>::j;").into_iter().collect();
     let expected: [&[&str]; 6] = [&["a"], &["a", "b", "c"], &["a", "b", "d"], &["a", "f"], &["g", "h"], &["i"]];
     assert_eq!(used, expected.map(|p| p.iter().map(|s| (*s).to_owned()).collect()).into());
     assert!(Path::new(&root()).join("src").is_dir());

@@ -83,18 +83,31 @@ impl Rooms {
                     Ok(Some(known)) if known.name != room.name => {
                         used.insert((room.name.as_str(), known.name.as_str()));
                         if ![known.name.as_str(), "everything"].iter().any(|n| room.may_know.iter().any(|m| m == n)) {
-                            wrong.insert(format!("{}: {} knows {} ({})", source.path, room.name, known.name, path.join("::")));
+                            wrong.insert(format!(
+                                "{}: {} knows {} ({})",
+                                source.path,
+                                room.name,
+                                known.name,
+                                path.join("::")
+                            ));
                         }
                     }
                     Ok(_) => {}
                     Err(()) => {
-                        wrong.insert(format!("{}: {} is neither a module nor an item of the crate's list", source.path, path.join("::")));
+                        wrong.insert(format!(
+                            "{}: {} is neither a module nor an item of the crate's list",
+                            source.path,
+                            path.join("::")
+                        ));
                     }
                 }
             }
         }
         for room in &self.0 {
-            let idle = room.may_know.iter().filter(|k| *k != "everything" && !used.contains(&(room.name.as_str(), k.as_str())));
+            let idle = room
+                .may_know
+                .iter()
+                .filter(|k| *k != "everything" && !used.contains(&(room.name.as_str(), k.as_str())));
             wrong.extend(idle.map(|k| format!("ARCHITECTURE.md: {} may know {k} and does not", room.name)));
             if !inhabited.contains(room.name.as_str()) {
                 wrong.insert(format!("ARCHITECTURE.md: {} has no source", room.name));
@@ -111,7 +124,10 @@ impl Rooms {
             at.truncate(at.len().saturating_sub(ups));
             at.extend_from_slice(&path[ups..]);
             // Of what is above a crate's own root nothing is known: `super` within a module of the same file.
-            return Ok(at.first().filter(|m| tree.has(source.package(), m)).and_then(|m| self.in_package(source.package(), m)));
+            return Ok(at
+                .first()
+                .filter(|m| tree.has(source.package(), m))
+                .and_then(|m| self.in_package(source.package(), m)));
         } else if path.first().is_some_and(|p| p == "crate") {
             (source.package(), &path[1..])
         } else if let Some((folder, _)) = tree.packages.iter().find(|(_, name)| path.first() == Some(name)) {
@@ -140,30 +156,47 @@ impl Rooms {
             self.0.iter().map(|r| (r.name.as_str(), r.may_know.iter().map(String::as_str).collect())).collect();
         for _ in &self.0 {
             for room in &self.0 {
-                let further: BTreeSet<&str> = reach[room.name.as_str()].iter().filter_map(|k| reach.get(k)).flatten().copied().collect();
+                let further: BTreeSet<&str> =
+                    reach[room.name.as_str()].iter().filter_map(|k| reach.get(k)).flatten().copied().collect();
                 reach.get_mut(room.name.as_str()).unwrap().extend(further);
             }
         }
         let meets = |a: &str, b: &str| reach[a].contains(b) && reach.get(b).is_some_and(|r| r.contains(a));
-        let of = |a: &Room| -> BTreeSet<&str> { self.0.iter().map(|b| b.name.as_str()).filter(|b| meets(&a.name, b)).collect() };
+        let of = |a: &Room| -> BTreeSet<&str> {
+            self.0.iter().map(|b| b.name.as_str()).filter(|b| meets(&a.name, b)).collect()
+        };
         let found: BTreeSet<BTreeSet<&str>> = self.0.iter().map(of).filter(|c| !c.is_empty()).collect();
-        let expected: BTreeSet<BTreeSet<&str>> = expected.iter().map(|c| c.iter().map(String::as_str).collect()).collect();
+        let expected: BTreeSet<BTreeSet<&str>> =
+            expected.iter().map(|c| c.iter().map(String::as_str).collect()).collect();
         let new = found.difference(&expected).map(|c| format!("these rooms know each other in a circle: {c:?}"));
-        new.chain(expected.difference(&found).map(|c| format!("docs/rooms.toml: this circle is no more: {c:?}"))).collect()
+        new.chain(expected.difference(&found).map(|c| format!("docs/rooms.toml: this circle is no more: {c:?}")))
+            .collect()
     }
 
     /// Places in pure rooms that name what depends on more than their arguments.
     pub fn impure(&self, pure: &[String], tree: &Tree) -> Vec<String> {
-        const OUTSIDE: [&str; 8] =
-            ["std::fs", "std::thread", "std::net", "std::process", "std::env", "std::time::Instant", "std::time::SystemTime", "std::os"];
-        let mut wrong: Vec<String> =
-            pure.iter().filter(|p| !self.0.iter().any(|r| r.name == **p)).map(|p| format!("docs/rooms.toml: there is no room {p}")).collect();
+        const OUTSIDE: [&str; 8] = [
+            "std::fs",
+            "std::thread",
+            "std::net",
+            "std::process",
+            "std::env",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "std::os",
+        ];
+        let mut wrong: Vec<String> = pure
+            .iter()
+            .filter(|p| !self.0.iter().any(|r| r.name == **p))
+            .map(|p| format!("docs/rooms.toml: there is no room {p}"))
+            .collect();
         for source in &tree.sources {
             if !self.of_source(source).is_some_and(|r| pure.contains(&r.name)) {
                 continue;
             }
             let named = paths(&source.product()).into_iter().map(|p| p.join("::"));
-            let outside: BTreeSet<String> = named.filter(|p| OUTSIDE.iter().any(|o| p == o || p.starts_with(&format!("{o}::")))).collect();
+            let outside: BTreeSet<String> =
+                named.filter(|p| OUTSIDE.iter().any(|o| p == o || p.starts_with(&format!("{o}::")))).collect();
             wrong.extend(outside.into_iter().map(|p| format!("{}: a pure room names {p}", source.path)));
         }
         wrong
@@ -178,8 +211,13 @@ impl Tree {
     /// The module that a crate's root takes an item from.
     fn module_of_item(&self, package: &str, item: &str) -> Option<String> {
         let root = self.sources.iter().find(|s| s.package() == package && s.path.ends_with("src/lib.rs"))?;
-        let taken = paths(&root.product()).into_iter().map(|p| p.into_iter().filter(|n| n != "crate" && n != "self").collect::<Vec<_>>());
-        taken.filter(|p| p.len() > 1 && p.last().is_some_and(|l| l == item)).map(|p| p[0].clone()).find(|m| self.has(package, m))
+        let taken = paths(&root.product())
+            .into_iter()
+            .map(|p| p.into_iter().filter(|n| n != "crate" && n != "self").collect::<Vec<_>>());
+        taken
+            .filter(|p| p.len() > 1 && p.last().is_some_and(|l| l == item))
+            .map(|p| p[0].clone())
+            .find(|m| self.has(package, m))
     }
 }
 
@@ -190,10 +228,13 @@ fn is_at(place: &str, places: &[String]) -> bool {
 impl Rules {
     pub fn named_elsewhere(&self, sources: &[Source]) -> Vec<String> {
         let mut wrong = Vec::new();
-        let named: Vec<(&str, Vec<String>)> = sources.iter().map(|s| (s.place.as_str(), crates_named(&s.code))).collect();
+        let named: Vec<(&str, Vec<String>)> =
+            sources.iter().map(|s| (s.place.as_str(), crates_named(&s.code))).collect();
         for only in &self.only {
-            let namers: Vec<(&str, &String)> =
-                named.iter().flat_map(|(at, crates)| only.crates.iter().filter(|c| crates.contains(c)).map(move |c| (*at, c))).collect();
+            let namers: Vec<(&str, &String)> = named
+                .iter()
+                .flat_map(|(at, crates)| only.crates.iter().filter(|c| crates.contains(c)).map(move |c| (*at, c)))
+                .collect();
             wrong.extend(namers.iter().filter(|(at, _)| !is_at(at, &only.places)).map(|(at, c)| {
                 format!("{at}: names {c}, which only {} may (docs/rooms.toml)", only.places.join(", "))
             }));
@@ -206,9 +247,11 @@ impl Rules {
     }
 
     pub fn unsafe_elsewhere(&self, sources: &[Source]) -> Vec<String> {
-        let with: BTreeSet<&str> = sources.iter().filter(|s| unsafe_lines(s).next().is_some()).map(|s| s.place.as_str()).collect();
+        let with: BTreeSet<&str> =
+            sources.iter().filter(|s| unsafe_lines(s).next().is_some()).map(|s| s.place.as_str()).collect();
         let listed: BTreeSet<&str> = self.unsafe_files.iter().map(String::as_str).collect();
-        let new = with.difference(&listed).map(|f| format!("{f}: has unsafe code and is not on docs/rooms.toml's list"));
+        let new =
+            with.difference(&listed).map(|f| format!("{f}: has unsafe code and is not on docs/rooms.toml's list"));
         new.chain(listed.difference(&with).map(|f| format!("docs/rooms.toml: {f} has no unsafe code"))).collect()
     }
 }
@@ -225,7 +268,8 @@ pub fn unsafe_without_reason(source: &Source) -> Vec<String> {
     let needs = |l: &str| l.replace("unsafe fn", "").replace("unsafe extern", "").contains("unsafe");
     let mut wrong = Vec::new();
     for (at, _) in unsafe_lines(source).filter(|(_, l)| needs(l)) {
-        let is_begun_above = |line: usize| line > 0 && !code[line - 1].is_empty() && !code[line - 1].ends_with([';', '{', '}', ',']);
+        let is_begun_above =
+            |line: usize| line > 0 && !code[line - 1].is_empty() && !code[line - 1].ends_with([';', '{', '}', ',']);
         let mut first = at;
         while is_begun_above(first) && at - first < 4 {
             first -= 1;
@@ -241,7 +285,9 @@ pub fn unsafe_without_reason(source: &Source) -> Vec<String> {
 /// The page's first column beside the dependencies of all manifests, those by path left out.
 pub fn soup_unlike(page: &str, manifests: &[String]) -> Vec<String> {
     let mut listed = BTreeSet::new();
-    for cell in page.lines().filter(|l| l.starts_with('|')).skip(2).map(|l| l.trim_matches('|').split('|').next().unwrap()) {
+    for cell in
+        page.lines().filter(|l| l.starts_with('|')).skip(2).map(|l| l.trim_matches('|').split('|').next().unwrap())
+    {
         let names = cell.split('(').next().unwrap();
         listed.extend(names.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned));
     }
@@ -282,10 +328,13 @@ pub fn environment_unlike(page: &str, sources: &[Source]) -> Vec<String> {
         let named = source.literals.iter().filter(is_variable).filter(|l| is_product || is_asked(source, l));
         read.extend(named.map(|l| (l.clone(), &source.path)));
     }
-    let told: BTreeSet<String> = rows(page, "## Environment variables").iter().flat_map(|cells| quoted(cells[0])).collect();
+    let told: BTreeSet<String> =
+        rows(page, "## Environment variables").iter().flat_map(|cells| quoted(cells[0])).collect();
     let missing = read.iter().filter(|(name, _)| !told.contains(*name));
     let missing = missing.map(|(name, at)| format!("PLATFORM.md: {name} is missing, which {at} reads"));
-    missing.chain(told.iter().filter(|t| !read.contains_key(*t)).map(|t| format!("PLATFORM.md: nothing reads {t}"))).collect()
+    missing
+        .chain(told.iter().filter(|t| !read.contains_key(*t)).map(|t| format!("PLATFORM.md: nothing reads {t}")))
+        .collect()
 }
 
 /// Tests and files that the invariants name and that are not there.
@@ -295,7 +344,9 @@ pub fn missing_tests(page: &str, sources: &[Source], exists: impl Fn(&str) -> bo
         let function = format!("fn {name}(");
         sources.iter().any(|s| s.code.match_indices(&function).any(|(at, _)| s.code[..at].trim_end().ends_with(']')))
     };
-    let named = quoted(part).into_iter().filter(|n| n.contains('/') || n.contains('_') && n.bytes().all(|b| !b.is_ascii_uppercase()));
+    let named = quoted(part)
+        .into_iter()
+        .filter(|n| n.contains('/') || n.contains('_') && n.bytes().all(|b| !b.is_ascii_uppercase()));
     let missing = named.filter(|n| match n.contains('/') {
         true => !exists(n),
         false => !is_test(n) && !exists(&format!("tests/scenarios/{n}.toml")),
@@ -306,7 +357,11 @@ pub fn missing_tests(page: &str, sources: &[Source], exists: impl Fn(&str) -> bo
 /// Links to files that are not there, and to headings of the same page that it does not have.
 pub fn dead_links(page: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let anchor = |heading: &str| -> String {
-        let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        let kept = heading
+            .trim_start_matches('#')
+            .trim()
+            .chars()
+            .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
         kept.collect::<String>().to_lowercase().replace(' ', "-")
     };
     let anchors: BTreeSet<String> = page.lines().filter(|l| l.starts_with('#')).map(anchor).collect();
@@ -322,8 +377,11 @@ pub fn dead_links(page: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
 
 /// Decisions that the index does not link, and numbers that are missing or used twice.
 pub fn decisions_unlike(index: &str, names: &[&str]) -> Vec<String> {
-    let mut wrong: Vec<String> =
-        names.iter().filter(|n| !index.contains(&format!("]({n})"))).map(|n| format!("docs/decisions/README.md does not link {n}")).collect();
+    let mut wrong: Vec<String> = names
+        .iter()
+        .filter(|n| !index.contains(&format!("]({n})")))
+        .map(|n| format!("docs/decisions/README.md does not link {n}"))
+        .collect();
     let mut numbers = BTreeSet::new();
     for name in names {
         let number = name.split('-').next().unwrap();

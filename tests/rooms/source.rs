@@ -24,7 +24,11 @@ impl Source {
 
     /// The code without its test modules; nothing where the whole file is one.
     pub fn product(&self) -> String {
-        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") { String::new() } else { without_tests(&self.code) }
+        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+            String::new()
+        } else {
+            without_tests(&self.code)
+        }
     }
 
     /// The package's folder: `""` for the root, `crates/lab`.
@@ -287,7 +291,8 @@ pub fn crates_named(code: &str) -> Vec<String> {
     let tokens = tokens(code);
     let paths = paths(code);
     let declared = |name: &str| tokens.windows(2).any(|w| w[0] == "mod" && w[1] == name);
-    let imported = |name: &str| paths.iter().any(|p| p.len() > 1 && p.last().is_some_and(|l| l == name) && p[0] != name);
+    let imported =
+        |name: &str| paths.iter().any(|p| p.len() > 1 && p.last().is_some_and(|l| l == name) && p[0] != name);
     let mut names: Vec<String> =
         paths.iter().map(|p| p.first().cloned().unwrap_or_default()).filter(|n| !declared(n) && !imported(n)).collect();
     names.sort();
