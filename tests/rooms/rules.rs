@@ -72,7 +72,7 @@ impl Rooms {
     pub fn broken_by(&self, tree: &Tree) -> Vec<String> {
         let (mut wrong, mut used) = (BTreeSet::new(), BTreeSet::new());
         let mut inhabited = BTreeSet::new();
-        for source in tree.sources.iter().filter(|s| !matches!(s.place.as_str(), "lib.rs")) {
+        for source in tree.sources.iter().filter(|s| !["lib.rs", "rooms.rs"].contains(&s.place.as_str())) {
             let Some(room) = self.of_source(source) else {
                 wrong.insert(format!("{}: belongs to no room of ARCHITECTURE.md's table", source.path));
                 continue;
@@ -208,12 +208,12 @@ impl Tree {
         self.sources.iter().any(|s| s.package() == package && s.module().first().is_some_and(|m| m == module))
     }
 
-    /// The module that a crate's root takes an item from.
+    /// The module that a crate's root takes an item from; `rooms` holds the modules where they are private.
     fn module_of_item(&self, package: &str, item: &str) -> Option<String> {
         let root = self.sources.iter().find(|s| s.package() == package && s.path.ends_with("src/lib.rs"))?;
         let taken = paths(&root.product())
             .into_iter()
-            .map(|p| p.into_iter().filter(|n| n != "crate" && n != "self").collect::<Vec<_>>());
+            .map(|p| p.into_iter().filter(|n| !["crate", "self", "rooms"].contains(&n.as_str())).collect::<Vec<_>>());
         taken
             .filter(|p| p.len() > 1 && p.last().is_some_and(|l| l == item))
             .map(|p| p[0].clone())
@@ -291,21 +291,23 @@ pub fn soup_unlike(page: &str, manifests: &[String]) -> Vec<String> {
         let names = cell.split('(').next().unwrap();
         listed.extend(names.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned));
     }
-    let mut needed = BTreeSet::new();
-    for manifest in manifests {
-        dependencies(&toml::from_str(manifest).unwrap(), &mut needed);
-    }
+    let tables: Vec<toml::Table> = manifests.iter().map(|m| toml::from_str(m).unwrap()).collect();
+    let (mut needed, mut own) = (BTreeSet::new(), BTreeSet::new());
+    tables.iter().for_each(|t| dependencies(t, &mut needed, &mut own));
+    let needed: BTreeSet<String> = needed.difference(&own).cloned().collect();
     let missing = needed.difference(&listed).map(|n| format!("docs/soup.md: {n} is missing"));
     missing.chain(listed.difference(&needed).map(|n| format!("docs/soup.md: {n}: no manifest has it"))).collect()
 }
 
-fn dependencies(table: &toml::Table, found: &mut BTreeSet<String>) {
+/// All dependencies, and those by path, which other manifests may name by `workspace = true`.
+fn dependencies(table: &toml::Table, all: &mut BTreeSet<String>, own: &mut BTreeSet<String>) {
     for (key, value) in table {
         let Some(inner) = value.as_table() else { continue };
         if key.ends_with("dependencies") {
-            found.extend(inner.iter().filter(|(_, v)| v.get("path").is_none()).map(|(name, _)| name.clone()));
+            all.extend(inner.keys().cloned());
+            own.extend(inner.iter().filter(|(_, v)| v.get("path").is_some()).map(|(name, _)| name.clone()));
         } else if ["target", "workspace"].contains(&key.as_str()) || key.starts_with("cfg(") {
-            dependencies(inner, found);
+            dependencies(inner, all, own);
         }
     }
 }
