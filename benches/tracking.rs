@@ -594,7 +594,6 @@ fn mean_of(rows: &[Row], name: &str) -> Option<Row> {
 }
 
 fn main() -> Result<()> {
-    env_logger::init();
     let options = Options::parse()?;
     if !options.is_json {
         print_head(&options);

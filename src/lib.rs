@@ -16,42 +16,16 @@
 //! | [`pipeline`] | the engine on threads, with a deadline for every frame |
 //! | [`contour`], [`measure`], [`scene`] | the outline, its measurements, what is on the screen |
 //! | [`overlay`], [`screen`], [`display`] | drawing it, touching it, showing or recording it |
-//! | [`quantize`] | a model folder's encoder made integer, and what that costs |
 //! | [`heat`] | when it gets hot, less is computed |
-//! | [`eval`] | how good a model is: protocols, metrics, reports |
 //!
 //! A program pushes frames and commands and polls scenes: [`pipeline::live`] has the example.
-#![deny(missing_docs)]
 #![deny(unsafe_code)]
+#![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports, reason = "sonotap's other packages use it"))]
 
-pub mod contour;
-pub mod display;
-pub mod durable;
-pub mod engine;
-pub mod error;
-pub mod eval;
-pub mod frame;
-pub mod geometry;
-pub mod glass;
-pub mod heat;
-pub mod input;
-pub mod mask;
-pub mod measure;
-pub mod model;
-pub mod onnx;
-pub mod overlay;
-pub mod pipeline;
-pub mod preset;
-pub mod profile;
-pub mod prompt;
-pub mod quantize;
-pub mod region;
-pub mod scene;
-pub mod screen;
-pub mod session;
-pub mod source;
-mod text_file;
-pub mod track;
-#[cfg(feature = "train")]
-pub mod train;
-pub mod units;
+mod rooms;
+
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use rooms::*;
+#[cfg(not(feature = "internals"))]
+use rooms::*;

@@ -14,7 +14,7 @@ require ${BPN}-crates.inc
 DEPENDS += "clang-native"
 export LIBCLANG_PATH = "${STAGING_LIBDIR_NATIVE}"
 export BINDGEN_EXTRA_CLANG_ARGS = "--sysroot=${STAGING_DIR_TARGET}"
-CARGO_BUILD_FLAGS += "--no-default-features --features device"
+CARGO_BUILD_FLAGS += "--package sonotap-cli --no-default-features --features device"
 
 SYSTEMD_SERVICE:${PN} = "sonotap.service"
 

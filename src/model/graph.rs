@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 const UNUSED_INPUT: &str = "orig_im_size";
 
 /// A graph whose names and shapes are those of the manifest, not planned yet.
-pub(crate) struct TypedGraph {
+pub struct TypedGraph {
     file: String,
     model: TypedModel,
 }
@@ -85,7 +85,7 @@ impl TypedGraph {
     }
 
     /// Plans the graph; what no operation took is tract's own.
-    pub fn plan(self, times: &mut LoadTimes) -> Result<Graph> {
+    pub(crate) fn plan(self, times: &mut LoadTimes) -> Result<Graph> {
         let Self { file, mut model } = self;
         guarded(&file, || {
             let begin = Instant::now();

@@ -14,7 +14,7 @@
 
 pub mod add;
 pub mod correct;
-pub(crate) mod graph;
+pub mod graph;
 pub mod inspect;
 pub mod look;
 pub mod manifest;
@@ -24,7 +24,7 @@ pub mod preprocess;
 pub mod sam;
 pub mod self_test;
 pub mod values;
-pub(crate) mod views;
+pub mod views;
 
 pub use tract_fused::Kernels;
 pub use values::Values;
@@ -51,7 +51,7 @@ pub fn chosen_kernels() -> Result<Kernels> {
 }
 
 /// An error of the fused operations as one of ours.
-pub(crate) fn fused(e: tract_fused::error::Error) -> Error {
+pub fn fused(e: tract_fused::error::Error) -> Error {
     use tract_fused::error::ErrorKind as Kind;
     let kind = match e.kind() {
         Kind::Model => ErrorKind::Model,

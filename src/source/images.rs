@@ -500,7 +500,7 @@ fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
 }
 
 /// All of a regular file.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let io = |e| Error::caused(ErrorKind::Io, "the file cannot be read", e);
     let mut bytes = Vec::new();
     open_regular(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;

@@ -25,7 +25,7 @@ mod pixels;
 mod regions;
 mod rle;
 mod samples;
-pub(crate) mod store;
+pub mod store;
 mod timing;
 
 use std::path::Path;

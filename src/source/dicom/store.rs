@@ -35,7 +35,7 @@ impl Store {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Memory(bytes) => bytes.len(),
             Self::File(_, len) => *len,

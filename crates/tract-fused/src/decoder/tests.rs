@@ -1,4 +1,4 @@
-//! Kernels against plain loops. The whole decoder against tract and the trainer: `tests/train.rs`, and every model's self-test.
+//! Kernels against plain loops. The whole decoder against tract and the trainer: `crates/lab/tests/train.rs`, and every model's self-test.
 
 use proptest::prelude::*;
 use rand::Rng as _;

@@ -1,0 +1,255 @@
+//! The `--display` arguments: one display that is looked at and touched, and recordings beside it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sonotap::display::{Display, FlipDisplay, Key, NullDisplay, Presentation, Presented, Recorder};
+use sonotap::error::Error;
+use sonotap::overlay::Canvas;
+use sonotap::overlay::theme::Theme;
+use sonotap::profile::{DisplayKind, Profile};
+use sonotap::scene::Tool;
+use sonotap::session::Command;
+
+use crate::device;
+
+/// Dots per inch of a screen that nobody described: the 7 inch panel with 800x480 px.
+pub const DPI: f32 = 133.0;
+
+/// What the arguments ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    main: Option<(DisplayKind, Option<PathBuf>)>,
+    recordings: Vec<PathBuf>,
+}
+
+impl Wanted {
+    /// Reads the arguments; opens nothing.
+    pub fn parse(arguments: &[String]) -> Result<Self> {
+        let mut wanted = Self::default();
+        for what in arguments {
+            match (what.as_str(), what.split_once(':')) {
+                ("none", _) => {}
+                ("window", _) => wanted.look_at(DisplayKind::Window, None)?,
+                ("auto", _) => wanted.look_at(DisplayKind::Auto, None)?,
+                ("drm", _) => wanted.look_at(DisplayKind::Drm, None)?,
+                ("fbdev", _) => wanted.look_at(DisplayKind::Fbdev, None)?,
+                (_, Some(("drm", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Drm, Some(path))?,
+                (_, Some(("fbdev", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Fbdev, Some(path))?,
+                (_, Some(("record", path))) if !path.is_empty() => wanted.record(Path::new(path))?,
+                _ => bail!("--display: expected window, drm, fbdev, auto, record:PATH or none, got {what:?}"),
+            }
+        }
+        if wanted.main.is_none() && arguments.iter().any(|a| a == "none") {
+            wanted.main = Some((DisplayKind::None, None));
+        }
+        Ok(wanted)
+    }
+
+    /// The display that is looked at, if the arguments say.
+    pub fn main(&self) -> Option<(DisplayKind, Option<&Path>)> {
+        self.main.as_ref().map(|(kind, path)| (*kind, path.as_deref()))
+    }
+
+    fn look_at(&mut self, kind: DisplayKind, path: Option<&str>) -> Result<()> {
+        match self.main.replace((kind, path.map(PathBuf::from))) {
+            None => Ok(()),
+            Some(_) => bail!("--display: expected one of window, drm, fbdev and auto, got two"),
+        }
+    }
+
+    fn record(&mut self, path: &Path) -> Result<()> {
+        let place = std::path::absolute(path).with_context(|| path.display().to_string())?;
+        let is_same = |other: &PathBuf| std::path::absolute(other).is_ok_and(|p| p == place);
+        if self.recordings.iter().any(is_same) {
+            bail!("--display: expected one recording at {}, got two", path.display());
+        }
+        self.recordings.push(path.to_owned());
+        Ok(())
+    }
+}
+
+/// The display that is looked at and touched, and the recordings beside it.
+///
+/// A recording that fails is left behind with what it has; the run goes on for who still looks.
+pub struct Displays {
+    main: Box<dyn Display>,
+    kind: DisplayKind,
+    recorders: Vec<Recorder>,
+    dropped: u64,
+    failure: Option<Error>,
+}
+
+impl Displays {
+    /// Opens the display that is looked at, without recordings yet; `flip_hz` is the beat of a simulated screen.
+    pub fn open(profile: &Profile, flip_hz: Option<f64>) -> Result<Self> {
+        let [width, height] = profile.display.size;
+        let kind = profile.display.kind;
+        let main: Box<dyn Display> = match kind {
+            DisplayKind::Window => open_window((width, height)).context("--display window")?,
+            DisplayKind::None => {
+                let dpi = profile.display.dpi.unwrap_or(DPI);
+                let null = NullDisplay::new(width, height).with_dpi(dpi);
+                match flip_hz {
+                    Some(hz) => Box::new(FlipDisplay::new(null, hz).context("--flip-hz")?),
+                    None => Box::new(null),
+                }
+            }
+            _ if flip_hz.is_some() => bail!("--flip-hz: expected --display none, got a display of its own"),
+            DisplayKind::Auto | DisplayKind::Drm | DisplayKind::Fbdev => device::open_screen(profile)?,
+        };
+        Ok(Self { main, kind, recorders: Vec::new(), dropped: 0, failure: None })
+    }
+
+    /// Begins the recordings.
+    pub fn begin_recordings(&mut self, wanted: &Wanted, size: (u32, u32)) -> Result<()> {
+        for path in &wanted.recordings {
+            self.recorders.push(Recorder::create(path, size.0, size.1, &theme_colours())?);
+        }
+        Ok(())
+    }
+
+    /// Whether it is a window.
+    pub fn is_window(&self) -> bool {
+        self.kind == DisplayKind::Window
+    }
+
+    /// Whether somebody may look.
+    pub fn is_looked_at(&self) -> bool {
+        self.kind != DisplayKind::None
+    }
+
+    /// Whether nothing is left to present to that was asked for.
+    pub fn is_in_vain(&self) -> bool {
+        !self.is_looked_at() && self.failure.is_some() && self.recorders.is_empty()
+    }
+
+    /// The display that is looked at.
+    pub fn main(&mut self) -> &mut dyn Display {
+        self.main.as_mut()
+    }
+
+    /// Presents to who looks and, if it came to be shown and is wanted, to the recordings.
+    pub fn present(
+        &mut self,
+        canvas: &Canvas,
+        shown: &Presented,
+        is_recorded: bool,
+        is_in_time: &mut dyn FnMut() -> bool,
+    ) -> Result<Presentation> {
+        let presentation = self.main.present(canvas, shown, is_in_time)?;
+        let is_recorded = is_recorded && presentation != Presentation::Withheld;
+        let is_looked_at = self.is_looked_at();
+        let (dropped, failure) = (&mut self.dropped, &mut self.failure);
+        if is_recorded {
+            self.recorders.retain_mut(|recorder| match recorder.present(canvas, shown) {
+                Ok(()) => true,
+                Err(e) => {
+                    if is_looked_at {
+                        log::error!("{e}");
+                    }
+                    *dropped += recorder.counts().dropped;
+                    failure.get_or_insert(e);
+                    false
+                }
+            });
+        }
+        Ok(presentation)
+    }
+
+    /// Closes everything; gives the pictures that recordings left out because their writer was busy, and the first
+    /// error of a recording.
+    pub fn finish(mut self) -> Result<(u64, Option<Error>)> {
+        self.main.finish()?;
+        for recorder in &mut self.recorders {
+            if let Err(e) = recorder.finish() {
+                self.failure.get_or_insert(e);
+            }
+            self.dropped += recorder.counts().dropped;
+        }
+        Ok((self.dropped, self.failure))
+    }
+}
+
+/// Colours that a recording keeps exactly; those of the objects first.
+fn theme_colours() -> Vec<u32> {
+    let t = Theme::DARK;
+    let mut colours = t.objects.to_vec();
+    colours.extend([t.background, t.panel, t.button, t.button_edge, t.freeze, t.live, t.frozen, t.alarm, t.cue]);
+    colours
+}
+
+/// What a key does.
+pub fn key_command(key: Key) -> Option<Command> {
+    Some(match key {
+        Key::Space => Command::ToggleFreeze,
+        Key::Left => Command::StepBack,
+        Key::Right => Command::StepForward,
+        Key::Backspace | Key::Character('u') => Command::Undo,
+        Key::Character('r') => Command::Redo,
+        Key::Character('n') => Command::NewObject,
+        Key::Character('c') => Command::Clear,
+        Key::Character('f') => Command::CycleFill,
+        Key::Character('i') => Command::ChooseTool(Tool::Include),
+        Key::Character('e') => Command::ChooseTool(Tool::Exclude),
+        Key::Character(_) => return None,
+    })
+}
+
+/// The keys of [`key_command`], for people.
+pub const KEYS: &str =
+    "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, Esc close";
+
+/// Whether a window can probably be opened.
+#[cfg(feature = "window")]
+pub fn is_window_available() -> bool {
+    sonotap::display::window::is_available()
+}
+
+/// Whether a window can probably be opened.
+#[cfg(not(feature = "window"))]
+pub fn is_window_available() -> bool {
+    false
+}
+
+#[cfg(feature = "window")]
+fn open_window(size: (u32, u32)) -> Result<Box<dyn Display>> {
+    Ok(Box::new(sonotap::display::Window::open("sonotap (not for diagnostic use)", size.0, size.1)?))
+}
+
+#[cfg(not(feature = "window"))]
+fn open_window(_size: (u32, u32)) -> Result<Box<dyn Display>> {
+    bail!("this build has no window (feature `window`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Wanted> {
+        Wanted::parse(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn displays_are_told_apart_and_what_cannot_be_is_refused() {
+        assert_eq!(parse(&[]).unwrap().main(), None);
+        assert_eq!(parse(&["none"]).unwrap().main(), Some((DisplayKind::None, None)));
+        assert_eq!(parse(&["drm"]).unwrap().main(), Some((DisplayKind::Drm, None)));
+        assert_eq!(parse(&["fbdev:/dev/fb1"]).unwrap().main(), Some((DisplayKind::Fbdev, Some(Path::new("/dev/fb1")))));
+        let wanted = parse(&["window", "record:a.gif", "record:b:c", "none"]).unwrap();
+        assert_eq!(wanted.main(), Some((DisplayKind::Window, None)));
+        assert_eq!(wanted.recordings, ["a.gif", "b:c"].map(PathBuf::from));
+        for bad in [
+            &["windows"][..],
+            &["record"],
+            &["record:"],
+            &["window:1"],
+            &["drm:"],
+            &["window", "window"],
+            &["drm", "auto"],
+        ] {
+            assert!(parse(bad).unwrap_err().to_string().starts_with("--display: expected "), "{bad:?}");
+        }
+        assert!(parse(&["record:a.gif", "record:./a.gif"]).unwrap_err().to_string().ends_with("got two"));
+    }
+}

@@ -1,0 +1,371 @@
+//! `sonotap run`, and the demonstration when no command is given.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use sonotap::display::Presented;
+use sonotap::engine::EngineConfig;
+use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
+use sonotap::heat::HeatWatch;
+use sonotap::input::script::Script;
+use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::sam::TractSam;
+use sonotap::overlay::LayoutConfig;
+use sonotap::pipeline::capture::CaptureConfig;
+use sonotap::pipeline::live::{Live, LiveConfig};
+use sonotap::pipeline::player::PlayConfig;
+use sonotap::preset::Preset;
+use sonotap::profile::{ModelProfile, Profile};
+use sonotap::scene::Overlay;
+use sonotap::screen::{Pointer, Screen, ScreenConfig};
+use sonotap::source::SourceDescription;
+use sonotap::source::camera::Patience;
+use sonotap::units::Nanos;
+
+use crate::arguments::RunArguments;
+use crate::device;
+use crate::displays::{self, Displays, Wanted};
+use crate::feed::Feed;
+use crate::output::{Files, message, png_of, say, say_json};
+use crate::rehearse::rehearse;
+use crate::report::{ObjectReport, RunReport};
+use crate::service::Service;
+use crate::sheet::Sheet;
+use crate::source::Opened;
+use crate::stage::{Playing, Stage, stop_flag};
+use crate::{assets, source};
+
+/// Length of a run whose source has no end of its own, where nobody can close it and nobody said how long.
+const ENDLESS_SECONDS: f64 = 10.0;
+/// Length of the demonstration without a window, and of its recording with one.
+const DEMO_SECONDS: f64 = 8.6;
+/// Where the demonstration leaves its files.
+const DEMO_FOLDER: &str = "sonotap-out";
+
+const FPS: RangeInclusive<f64> = 0.1..=1000.0;
+const DEADLINE_MS: RangeInclusive<f64> = 0.1..=60_000.0;
+const SECONDS: RangeInclusive<f64> = 0.01..=86_400.0;
+const FLIP_HZ: RangeInclusive<f64> = 1.0..=1000.0;
+
+/// Plays the bundled cine with the bundled gesture; leaves a GIF, a contact sheet and the figures.
+pub fn demo() -> Result<()> {
+    let cine = assets::find(assets::CINE)?;
+    let taps = assets::find(assets::CINE_TAPS)?;
+    let folder = PathBuf::from(DEMO_FOLDER);
+    std::fs::create_dir_all(&folder).with_context(|| format!("{DEMO_FOLDER}: cannot be made here"))?;
+    let mut display = vec![format!("record:{}", folder.join("demo.gif").display())];
+    let has_window = displays::is_window_available();
+    if has_window {
+        display.push("window".into());
+        say(format!("Tap or drag on the picture, press and hold to look beneath the outline. {}.", displays::KEYS))?;
+    } else {
+        say(format!("No display server: a scripted drag is played for {DEMO_SECONDS} s and recorded."))?;
+    }
+    let arguments = RunArguments {
+        source: Some(format!("dicom:{}", cine.display())),
+        config: None,
+        check_config: false,
+        print_config: false,
+        model: None,
+        preset: None,
+        taps: Some(taps),
+        display,
+        fps: None,
+        deadline_ms: None,
+        seconds: (!has_window).then_some(DEMO_SECONDS),
+        is_looped: true,
+        size: None,
+        dpi: None,
+        mirror: false,
+        flip_hz: None,
+        seed: 1,
+        json: false,
+    };
+    let length = Nanos::from_secs_f64(DEMO_SECONDS);
+    let mut sheet = Sheet::new(length);
+    let plan = Plan::new(&arguments)?;
+    let report = play(&arguments, plan, Some(length), Some(&mut sheet))?;
+    say(&report)?;
+    let mut files = Files::default();
+    files.add(&folder.join("latency.json"), serde_json::to_vec_pretty(&report)?);
+    if let Some(picture) = sheet.finish() {
+        files.add(&folder.join("contact-sheet.png"), png_of(&picture)?);
+    }
+    files.write()?;
+    whole(&report)?;
+    say(format!("\nleft in {DEMO_FOLDER}/: demo.gif, contact-sheet.png, latency.json"))?;
+    say("The bundled model was not trained on hearts: believe its score, not its outline. Not for diagnostic use.")
+}
+
+/// Plays a source as the arguments say.
+pub fn run(arguments: &RunArguments) -> Result<()> {
+    let plan = Plan::new(arguments)?;
+    if arguments.print_config {
+        return say(plan.profile.to_toml().trim_end());
+    }
+    if arguments.check_config {
+        let [width, height] = plan.profile.display.size;
+        rehearse(&plan.profile, plan.screen_of((width, height), displays::DPI, false)?)?;
+        let path = arguments.config.as_deref().unwrap_or(Path::new(""));
+        return say(format!("{}: good", path.display()));
+    }
+    let report = play(arguments, plan, None, None)?;
+    match arguments.json {
+        true => say_json(&report)?,
+        false => say(&report)?,
+    }
+    whole(&report)
+}
+
+/// Fails when a recording did.
+fn whole(report: &RunReport) -> Result<()> {
+    report.recording_failed.as_ref().map_or(Ok(()), |why| bail!("{why}"))
+}
+
+/// What the arguments say, checked as far as they can be without opening anything.
+struct Plan {
+    profile: Profile,
+    preset: Option<Arc<Preset>>,
+    deadline: Option<Nanos>,
+    period: Option<Nanos>,
+    seconds: Option<f64>,
+    flip_hz: Option<f64>,
+    wanted: Wanted,
+    script: Option<Script>,
+}
+
+impl Plan {
+    fn new(arguments: &RunArguments) -> Result<Self> {
+        let fps = within("--fps", arguments.fps, FPS)?;
+        within("--deadline-ms", arguments.deadline_ms, DEADLINE_MS)?;
+        let wanted = Wanted::parse(&arguments.display)?;
+        let profile = device::effective(arguments, &wanted)?;
+        Ok(Self {
+            preset: profile.model.preset.as_deref().map(Preset::find).transpose()?.map(Arc::new),
+            deadline: profile.live.deadline_ms.map(|ms| Nanos::from_secs_f64(ms / 1e3)),
+            profile,
+            period: fps.map(|fps| Nanos::from_secs_f64(1.0 / fps)),
+            seconds: within("--seconds", arguments.seconds, SECONDS)?,
+            flip_hz: within("--flip-hz", arguments.flip_hz, FLIP_HZ)?,
+            wanted,
+            script: arguments.taps.as_deref().map(Script::load).transpose()?,
+        })
+    }
+
+    /// How a camera is captured.
+    fn capture(&self) -> CaptureConfig {
+        let mut patience = Patience::default();
+        if let Some(camera) = &self.profile.camera {
+            patience.stall = Nanos::from_secs_f64(camera.stall_ms / 1e3);
+            patience.retry = Nanos::from_secs_f64(camera.retry_ms / 1e3);
+        }
+        CaptureConfig { patience, annotation: self.profile.annotation() }
+    }
+
+    /// The screen of a display, with nothing on it yet.
+    fn screen(&self, displays: &mut Displays, pictures: &SourceDescription) -> Result<Screen> {
+        let is_window = displays.is_window();
+        let (size, dpi) = (displays.main().size(), displays.main().dpi());
+        let mut screen = self.screen_of(size, dpi, is_window)?;
+        screen.warm_up(pictures.width, pictures.height, pictures.format);
+        Ok(screen)
+    }
+
+    /// A screen of that size, display px, whose display says `dpi`.
+    fn screen_of(&self, size: (u32, u32), dpi: f32, is_window: bool) -> Result<Screen> {
+        let profile = &self.profile;
+        let layout = LayoutConfig { handedness: profile.handedness(), ..LayoutConfig::default() };
+        let dpi = profile.display.dpi.unwrap_or(dpi);
+        let config = ScreenConfig {
+            size,
+            dpi,
+            layout,
+            is_mirrored: profile.image.mirror,
+            keep_outs: profile.keep_outs(),
+            pointer: match &profile.touch {
+                _ if is_window => Pointer::Mouse,
+                Some(touch) => Pointer::Tuned(touch.recognizer(dpi)),
+                None => Pointer::Gloves,
+            },
+        };
+        Screen::new(config).context("--size, --dpi")
+    }
+}
+
+fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option<&mut Sheet>) -> Result<RunReport> {
+    let began = Instant::now();
+    let is_stopped = stop_flag()?;
+    let opened = open_source(arguments, &plan, &is_stopped)?;
+    let pictures = opened.pictures.clone();
+    if let Some(script) = &plan.script {
+        script.check_against(pictures.width, pictures.height)?;
+    }
+    let mut displays = Displays::open(&plan.profile, plan.flip_hz)?;
+    let screen = plan.screen(&mut displays, &pictures)?;
+    displays.main().present(screen.canvas(), &Presented::default(), &mut || true)?;
+    let model = plan.profile.model.clone();
+    let loaded = unless_stopped("loader", &is_stopped, move || assets::load_model(&model))?;
+    let size = displays.main().size();
+    displays.begin_recordings(&plan.wanted, size)?;
+
+    let is_still = pictures.frames == Some(1);
+    let period = plan.period.or(pictures.frame_period).unwrap_or(EngineConfig::default().period);
+    let surveys = loaded.manifest.view_advantage.is_some();
+    let preset = plan.preset.clone();
+    let engine = EngineConfig { period, surveys, preset, ..EngineConfig::default() };
+    let display = displays.main().timing();
+    let config = LiveConfig { engine, deadline: plan.deadline, display };
+    let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
+    let is_closable = displays.is_looked_at() && plan.seconds.is_none();
+    let is_looped = arguments.is_looped || is_still || is_closable;
+    let has_no_end = opened.is_endless || is_still && !arguments.is_looped;
+    // A device runs until it is told to stop, whether somebody looks or not.
+    let is_device = arguments.config.is_some();
+    let seconds = plan.seconds.or((has_no_end && !is_closable && !is_device).then_some(ENDLESS_SECONDS));
+    let play = PlayConfig { period, is_looped };
+    let feed = Feed::start(opened.origin, play, plan.capture(), &live)?;
+    let mut stage = Stage {
+        presented: live.clock().now(),
+        live,
+        screen,
+        playing: plan.script.map(|script| Playing { script, done: 0 }),
+        displays: &mut displays,
+        is_still,
+        kept,
+        sheet,
+        began,
+        first_ms: [None; 2],
+        is_resized: false,
+        service: Service::default(),
+        heat: HeatWatch::start(&plan.profile.heat)?,
+    };
+    let played_for = stage.run(&feed, seconds.map(Nanos::from_secs_f64), &is_stopped)?;
+    let Stage { live, first_ms, playing, .. } = stage;
+    let (capture, camera) = (feed.played(), feed.camera());
+    feed.stop()?;
+    let (recording_dropped, failure) = displays.finish()?;
+    Ok(RunReport {
+        version: env!("CARGO_PKG_VERSION"),
+        source: pictures.name,
+        model: loaded.manifest.name,
+        seconds: played_for.as_secs(),
+        first_frame_ms: first_ms[0],
+        first_mask_ms: first_ms[1],
+        capture: capture.into(),
+        camera,
+        deadline: live.report().deadline,
+        live: live.report(),
+        recording_dropped,
+        recording_failed: failure.map(|e| e.to_string()),
+        steps_missed: playing.map_or(0, |p| p.script.len() - p.done),
+        objects: objects(&live),
+        scale_refused: opened.scale_refused,
+        frames_damaged: opened.damaged.load(Ordering::Relaxed),
+    })
+}
+
+/// Opens the source where a request to stop is heard: a large file, a slow disk or a pipe may take as long as they like.
+fn open_source(arguments: &RunArguments, plan: &Plan, is_stopped: &AtomicBool) -> Result<Opened> {
+    let (spec, profile, period, seed) = (arguments.source.clone(), plan.profile.clone(), plan.period, arguments.seed);
+    unless_stopped("opener", is_stopped, move || source::open(spec.as_deref(), &profile, period, seed))
+}
+
+/// Does something on a thread of its own, and hears a request to stop meanwhile.
+fn unless_stopped<T: Send + 'static>(
+    name: &str,
+    is_stopped: &AtomicBool,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (give, take) = mpsc::channel();
+    std::thread::Builder::new()
+        .name(name.into())
+        // Nobody hears it when the run was stopped.
+        .spawn(move || drop(give.send(work())))
+        .with_context(|| format!("no thread for the {name}"))?;
+    loop {
+        match take.recv_timeout(Duration::from_millis(20)) {
+            Ok(done) if !is_stopped.load(Ordering::Acquire) => return done,
+            Err(RecvTimeoutError::Timeout) if !is_stopped.load(Ordering::Acquire) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("the {name} panicked"),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => bail!("stopped before the first frame"),
+        }
+    }
+}
+
+/// What looks: the model that is loaded, and the same loaded again whenever its thread has died.
+fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult<Looker> + Send {
+    let mut first = Some(first);
+    move || {
+        let segmenter = match first.take() {
+            Some(segmenter) => segmenter,
+            None => {
+                let loaded = assets::load_model(&model);
+                loaded.map_err(|e| Error::new(ErrorKind::Model, message(&e)))?.segmenter
+            }
+        };
+        Ok(Looker::new(Box::new(segmenter), LookOptions::default()))
+    }
+}
+
+fn objects(live: &Live) -> Vec<ObjectReport> {
+    let of = |o: &sonotap::scene::ObjectScene| ObjectReport {
+        object: o.object.0 + 1,
+        overlay: match o.overlay {
+            Overlay::Exact => "exact".into(),
+            Overlay::Carried { age } => format!("carried for {:.0} ms", age.as_ms()),
+            Overlay::Stale { age } => format!("stale for {:.0} ms", age.as_ms()),
+            Overlay::Hidden(why) => format!("hidden ({why:?})"),
+            Overlay::Lost(why) => format!("lost ({})", why.label()),
+        },
+        score: o.score.map(|s| s.get()),
+        area_px: o.measurements.map(|m| m.area_px),
+    };
+    live.engine().scene().objects.iter().map(of).collect()
+}
+
+/// Refuses a time that is none.
+#[cfg(feature = "kms")]
+pub fn check_seconds(seconds: f64) -> Result<()> {
+    within("--seconds", Some(seconds), 0.0..=*SECONDS.end()).map(drop)
+}
+
+fn within(name: &str, value: Option<f64>, range: RangeInclusive<f64>) -> Result<Option<f64>> {
+    match value {
+        Some(v) if !range.contains(&v) => bail!("{name}: expected {} to {}, got {v:?}", range.start(), range.end()),
+        _ => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_heard_while_a_source_opens() {
+        let is_stopped = AtomicBool::new(false);
+        let (begun, begins) = mpsc::channel();
+        let (_never, waited_for) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let flag = &is_stopped;
+            scope.spawn(move || {
+                begins.recv().unwrap();
+                flag.store(true, Ordering::Release);
+            });
+            let opened = unless_stopped("opener", &is_stopped, move || {
+                begun.send(())?;
+                // As a slow disk: it never comes to an end.
+                Ok(waited_for.recv()?)
+            });
+            assert_eq!(opened.unwrap_err().to_string(), "stopped before the first frame");
+        });
+        let opened = unless_stopped("opener", &AtomicBool::new(false), || Ok(7));
+        assert_eq!(opened.unwrap(), 7);
+        let failed = unless_stopped::<()>("opener", &AtomicBool::new(false), || bail!("no such file"));
+        assert_eq!(failed.unwrap_err().to_string(), "no such file");
+    }
+}

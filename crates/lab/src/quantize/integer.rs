@@ -1,0 +1,153 @@
+//! From a network in f32 to one of bytes: ranges seen on real images, one scale for each kernel, and what it costs.
+//!
+//! Static, after training: activations are unsigned bytes with one scale a tensor, kernels signed bytes, symmetric, one scale a
+//! channel, biases i32. ReLU and ReLU6 become the ends of ranges. The image's own range is exact: a step is one grey level.
+
+use tract_fused::network::{
+    Activation, Conv, FloatNetwork, FloatWeights, Input, IntegerNetwork, IntegerWeights, Layer, Network, Norm,
+    Quantization, Quantizer, Tensor,
+};
+use tract_fused::{Engine, reference};
+
+use super::float;
+use super::ranges::{self, Method, Observed};
+use sonotap::error::{Error, ErrorKind, Result};
+use sonotap::model::{chosen_kernels, fused};
+
+/// Largest magnitude of a kernel's byte: as many steps below 0 as above.
+const KERNEL_MAX: f32 = 127.0;
+/// Largest bias, in its steps: far from what i32 holds.
+const BIAS_MAX: f32 = 1e9;
+/// Grey levels of an image above black.
+const GREYS: f32 = 255.0;
+
+/// Quantizes a network by what was observed of it.
+///
+/// # Errors
+/// `Model` when the network contradicts itself, or a sum would leave i32.
+pub fn quantize(network: &FloatNetwork, observed: &Observed, method: Method) -> Result<IntegerNetwork> {
+    network.check().map_err(fused)?;
+    let mut quantizations: Vec<Quantization> =
+        (0..network.tensors.len()).map(|t| observed.quantization(t, method)).collect();
+    for layer in &network.layers {
+        let Layer::Conv(c) = layer else { continue };
+        let q = &mut quantizations[c.y];
+        match c.weights.activation {
+            Activation::None => {}
+            // No value is below 0, and none above 6: ranges end there.
+            Activation::Relu => *q = ranges::affine(0.0, q.value(255)),
+            Activation::Relu6 => *q = ranges::affine(0.0, q.value(255).min(6.0)),
+        }
+    }
+    let &[Input { tensor: image, norm: Norm { mean, sd } }] = &network.inputs[..] else {
+        let what = format!("expected a network of one image, got {} inputs", network.inputs.len());
+        return Err(Error::new(ErrorKind::Model, what));
+    };
+    let zero_point = (mean * GREYS).round_ties_even().clamp(0.0, 255.0);
+    quantizations[image] = Quantization { scale: 1.0 / (GREYS * sd), zero_point: zero_point as i32 };
+    let norm = Norm { mean: zero_point / GREYS, sd };
+    // What the rounded mean takes off too much or too little is put into the biases.
+    let shift = |c: &Conv<FloatWeights>| if c.x == image { (norm.mean - mean) / sd } else { 0.0 };
+    let layers = network.layers.iter();
+    let layers = layers.map(|l| l.map(|c| weights(&c.weights, quantizations[c.x].scale, shift(c)))).collect();
+    let tensor = |(t, q): (&Tensor<()>, Quantization)| Tensor { name: t.name.clone(), shape: t.shape, quantization: q };
+    let quantized = Network {
+        tensors: network.tensors.iter().zip(quantizations).map(tensor).collect(),
+        layers,
+        inputs: vec![Input { tensor: image, norm }],
+        outputs: network.outputs.clone(),
+    };
+    quantized.check_numbers().map_err(fused)?;
+    Ok(quantized)
+}
+
+/// Kernels and biases for an input of this scale; `shift` is added to every input value.
+fn weights(w: &FloatWeights, step: f32, shift: f32) -> IntegerWeights {
+    let each = w.kernels.len() / w.bias.len().max(1);
+    let (mut kernels, mut scales, mut bias) = (Vec::with_capacity(w.kernels.len()), Vec::new(), Vec::new());
+    for (kernel, b) in w.kernels.chunks_exact(each.max(1)).zip(&w.bias) {
+        let b = b + shift * kernel.iter().sum::<f32>();
+        let reach = kernel.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+        // A kernel of zeros still needs a scale that its bias can be written with.
+        let scale = (reach / KERNEL_MAX).max(b.abs() / (step * BIAS_MAX)).max(f32::MIN_POSITIVE);
+        kernels.extend(kernel.iter().map(|w| (w / scale).round_ties_even() as i8));
+        bias.push((f64::from(b) / (f64::from(step) * f64::from(scale))).round_ties_even() as i32);
+        scales.push(scale);
+    }
+    IntegerWeights { kernels, scales, bias }
+}
+
+/// Signal to quantization noise of a tensor, dB: ten times the logarithm of the mean square of what it should be over that of
+/// what it is off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// The tensor's name.
+    pub name: String,
+    /// Over all images; infinite when nothing is off.
+    pub sqnr_db: f64,
+}
+
+/// Sums of squares, of the signal and of the noise.
+#[derive(Clone, Copy, Default)]
+struct Squares {
+    signal: f64,
+    noise: f64,
+}
+
+impl Squares {
+    fn add(&mut self, exact: &[f32], bytes: &[u8], q: Quantization) {
+        for (v, b) in exact.iter().zip(bytes) {
+            self.signal += f64::from(*v).powi(2);
+            self.noise += f64::from(v - q.value(*b)).powi(2);
+        }
+    }
+
+    fn sqnr_db(&self) -> f64 {
+        10.0 * (self.signal / self.noise).log10()
+    }
+}
+
+/// What quantization costs each tensor, by the definition.
+///
+/// Cost: seconds an image.
+pub fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Vec<Loss> {
+    let mut squares = vec![Squares::default(); network.tensors.len()];
+    for image in images {
+        let exact = float::run(network, image);
+        let bytes = reference::run(quantized, &[&input_bytes(quantized, image)]);
+        for (t, squares) in squares.iter_mut().enumerate() {
+            squares.add(&exact[t], &bytes[t], quantized.tensors[t].quantization);
+        }
+    }
+    let named = |(t, s): (&Tensor<()>, &Squares)| Loss { name: t.name.clone(), sqnr_db: s.sqnr_db() };
+    network.tensors.iter().zip(&squares).map(named).collect()
+}
+
+/// Mean over the outputs of their signal to quantization noise, dB.
+///
+/// # Errors
+/// Those of [`Engine::new`] and of images of another size.
+pub fn outputs_sqnr_db(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Result<f64> {
+    let mut engine = Engine::new(quantized, chosen_kernels()?).map_err(fused)?;
+    let mut squares = vec![Squares::default(); network.outputs.len()];
+    for image in images {
+        let exact = float::run(network, image);
+        engine.set_values(0, image).map_err(fused)?;
+        engine.run();
+        for (t, squares) in network.outputs.iter().zip(&mut squares) {
+            let bytes = engine.tensor(*t).unwrap_or_default();
+            squares.add(&exact[*t], &bytes, quantized.tensors[*t].quantization);
+        }
+    }
+    Ok(squares.iter().map(Squares::sqnr_db).sum::<f64>() / squares.len() as f64)
+}
+
+/// The bytes of an image of grey, as [`Engine::set_values`] makes them.
+fn input_bytes(quantized: &IntegerNetwork, image: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; image.len()];
+    if let Some(input) = quantized.inputs.first() {
+        let q = quantized.tensors[input.tensor].quantization;
+        Quantizer::new(input.norm, q).bytes(image, bytes.iter_mut());
+    }
+    bytes
+}
