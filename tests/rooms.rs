@@ -144,7 +144,7 @@ fn sample(files: &[(&str, &str)]) -> Tree {
     let packages =
         [("", "sonotap"), ("crates/lab", "sonotap_lab"), ("crates/cli", "sonotap_cli"), ("crates/ops", "ops")];
     let units = [
-        ("src/lib.rs", "pub use units::{Second as Sec, Metre}; mod units; mod frame;"),
+        ("src/lib.rs", "pub use rooms::units::{Second as Sec, Metre}; mod units; mod frame;"),
         ("src/units.rs", "pub struct Metre;"),
     ];
     let sources = units.iter().chain(files).map(|(path, text)| Source::new(path, text)).collect();
@@ -158,7 +158,7 @@ const ALLOWED: [(&str, &str); 6] = [
     ("src/frame.rs", "use crate::units::Metre;"),
     ("crates/ops/src/lib.rs", "mod plan;"),
     ("crates/lab/src/eval/run.rs", "use sonotap::internals::model::Predictor;"),
-    ("crates/cli/src/main.rs", "use sonotap_lab::eval; use sonotap::Metre;"),
+    ("crates/cli/src/main.rs", "use sonotap_lab::eval; use sonotap::{Metre, Sec};"),
 ];
 
 #[test]
@@ -172,6 +172,8 @@ fn wrong_arrows_between_rooms_are_found() {
         ("src/engine/job.rs", "use super::super::model::Predictor;", "engine knows model"),
         ("src/engine/mod.rs", "use super::model;", "engine knows model"),
         ("crates/lab/src/eval/run.rs", "use sonotap::Metre;", "eval knows values"),
+        ("crates/lab/src/eval/run.rs", "use sonotap::Sec as S;", "eval knows values"),
+        ("crates/lab/src/eval/run.rs", "use sonotap::Second;", "sonotap::Second is neither"),
         ("crates/lab/src/eval/run.rs", "fn f() -> sonotap::internals::engine::Engine {}", "eval knows engine"),
         ("crates/ops/src/lib.rs", "use sonotap::Metre;", "ops knows values"),
         ("src/frame.rs", "use ops::Op;", "values knows ops"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::source::{Source, crates_named, paths};
+use crate::source::{Source, crates_named, path_of, paths};
 
 /// The sources of all packages, and the packages' folders with their names in code.
 pub struct Tree {
@@ -211,13 +211,8 @@ impl Tree {
     /// The module that a crate's root takes an item from; `rooms` holds the modules where they are private.
     fn module_of_item(&self, package: &str, item: &str) -> Option<String> {
         let root = self.sources.iter().find(|s| s.package() == package && s.path.ends_with("src/lib.rs"))?;
-        let taken = paths(&root.product())
-            .into_iter()
-            .map(|p| p.into_iter().filter(|n| !["crate", "self", "rooms"].contains(&n.as_str())).collect::<Vec<_>>());
-        taken
-            .filter(|p| p.len() > 1 && p.last().is_some_and(|l| l == item))
-            .map(|p| p[0].clone())
-            .find(|m| self.has(package, m))
+        let path = path_of(&root.product(), item)?;
+        path.into_iter().find(|n| !["crate", "self", "rooms"].contains(&n.as_str())).filter(|m| self.has(package, m))
     }
 }
 

@@ -229,8 +229,14 @@ fn is_name(token: &str) -> bool {
     is_word(token.as_bytes()[0]) && !token.as_bytes()[0].is_ascii_digit()
 }
 
+/// A path that code names, and the name that it has there.
+struct Named {
+    path: Vec<String>,
+    name: String,
+}
+
 /// The paths of a use tree that begins at `at`, and where it ends.
-fn use_tree(tokens: &[&str], mut at: usize, mut prefix: Vec<String>, found: &mut Vec<Vec<String>>) -> usize {
+fn use_tree(tokens: &[&str], mut at: usize, mut prefix: Vec<String>, found: &mut Vec<Named>) -> usize {
     while let Some(&token) = tokens.get(at) {
         match token {
             "::" => {
@@ -255,15 +261,26 @@ fn use_tree(tokens: &[&str], mut at: usize, mut prefix: Vec<String>, found: &mut
             break;
         }
     }
-    found.push(prefix);
-    while tokens.get(at).is_some_and(|t| ["*", "as"].contains(t)) {
-        at += if tokens[at] == "as" { 2 } else { 1 };
+    let mut name = prefix.last().cloned().unwrap_or_default();
+    if tokens.get(at) == Some(&"as") {
+        name = tokens.get(at + 1).map_or(name, |n| (*n).to_owned());
+        at += 2;
     }
-    at
+    found.push(Named { path: prefix, name });
+    at + usize::from(tokens.get(at) == Some(&"*"))
 }
 
 /// Every path that the code names: `use` trees spread out, and `a::b` in expressions and types.
 pub fn paths(code: &str) -> Vec<Vec<String>> {
+    named(code).into_iter().map(|n| n.path).collect()
+}
+
+/// The path that code imports as `name`.
+pub fn path_of(code: &str, name: &str) -> Option<Vec<String>> {
+    named(code).into_iter().find(|n| n.name == name && n.path.len() > 1).map(|n| n.path)
+}
+
+fn named(code: &str) -> Vec<Named> {
     let tokens = tokens(code);
     let (mut found, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
@@ -275,7 +292,7 @@ pub fn paths(code: &str) -> Vec<Vec<String>> {
                 path.push(tokens[at + 2].to_owned());
                 at += 2;
             }
-            found.push(path);
+            found.push(Named { path, name: String::new() });
             at += 1;
             // `::<T>`
             at += usize::from(tokens.get(at) == Some(&"::"));
@@ -289,12 +306,11 @@ pub fn paths(code: &str) -> Vec<Vec<String>> {
 /// The crates that a file names: the first word of a path that the file neither declares nor imports.
 pub fn crates_named(code: &str) -> Vec<String> {
     let tokens = tokens(code);
-    let paths = paths(code);
-    let declared = |name: &str| tokens.windows(2).any(|w| w[0] == "mod" && w[1] == name);
-    let imported =
-        |name: &str| paths.iter().any(|p| p.len() > 1 && p.last().is_some_and(|l| l == name) && p[0] != name);
-    let mut names: Vec<String> =
-        paths.iter().map(|p| p.first().cloned().unwrap_or_default()).filter(|n| !declared(n) && !imported(n)).collect();
+    let named = named(code);
+    let is_declared = |name: &str| tokens.windows(2).any(|w| w[0] == "mod" && w[1] == name);
+    let is_imported = |name: &str| named.iter().any(|n| n.name == name && n.path.len() > 1 && n.path[0] != name);
+    let heads = named.iter().filter_map(|n| n.path.first().cloned());
+    let mut names: Vec<String> = heads.filter(|n| !is_declared(n) && !is_imported(n)).collect();
     names.sort();
     names.dedup();
     names
