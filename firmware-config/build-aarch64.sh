@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sonotap for 64-bit ARM with glibc 2.34 or newer, on Debian 12, with Debian's own packages.
+# Builds sonotap for 64-bit ARM with glibc 2.34 or newer, on Debian 12, with Debian's own packages.
 #
 #   firmware-config/build-aarch64.sh             build (about 25 CPU minutes from nothing); the last line is the binary's path
 #   firmware-config/build-aarch64.sh --packages  install the packages first (as root)

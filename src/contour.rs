@@ -1,14 +1,14 @@
-//! Contours: from a grid of logits or a bitmap to closed rings in image px.
+//! Contours: closed rings in image px, traced from a logit grid or a bitmap.
 //!
 //! | term | meaning |
 //! |---|---|
 //! | ring | a closed polygon; the edge from its last point back to its first is implied |
-//! | outer ring | runs around inside; its shoelace area is positive (x right, y down: clockwise on the screen) |
-//! | hole | runs around outside within an outer ring; its shoelace area is negative |
+//! | outer ring | encloses the inside; its shoelace area is positive (x right, y down: clockwise on the screen) |
+//! | hole | encloses an outside part within an outer ring; its shoelace area is negative |
 //!
-//! The contour of a [`LogitGrid`] is where [`LogitGrid::sample`] changes sign. Between cell centres it is placed by
-//! linear interpolation, ambiguous (saddle) cells are resolved as the bilinear surface resolves them, and at the edge of
-//! the view's crop the rings run along that edge: no ring leaves the crop.
+//! The contour of a [`LogitGrid`] is where [`LogitGrid::sample`] changes sign. Between cell centres it is interpolated
+//! linearly, ambiguous (saddle) cells are resolved as the bilinear surface resolves them, and at the edge of the view's
+//! crop the rings follow that edge: no ring leaves the crop.
 //!
 //! ```
 //! use sonotap::contour::{Outline, trace};
@@ -32,7 +32,7 @@ use std::cell::RefCell;
 use crate::geometry::{Image, Point, Rect};
 use crate::mask::{Bitmap, LogitGrid};
 
-/// The closed rings of an object, image px, in two flat buffers that are reused from frame to frame.
+/// The closed rings of an object, image px, in two flat buffers that are reused for every frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outline {
     points: Vec<Point<Image>>,
@@ -40,7 +40,7 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// Forgets the rings, keeping the buffers.
+    /// Removes all rings and keeps the buffers.
     ///
     /// ```
     /// # use sonotap::contour::Outline;
@@ -64,7 +64,7 @@ impl Outline {
         self.ends.is_empty()
     }
 
-    /// Adds a ring of at least three points, in their order; fewer are left out. Returns whether it was added.
+    /// Adds a ring of at least three points, in order; a shorter one is ignored. Returns whether it was added.
     ///
     /// ```
     /// # use sonotap::contour::Outline;
@@ -85,7 +85,7 @@ impl Outline {
         is_ring
     }
 
-    /// The rings, each open: the last point is not the first again.
+    /// The rings; the last point of each does not repeat the first.
     ///
     /// ```
     /// # use sonotap::contour::Outline;
@@ -103,7 +103,7 @@ impl Outline {
         })
     }
 
-    /// The points of all rings, one ring after the other.
+    /// The points of all rings, ring by ring.
     ///
     /// ```
     /// assert!(sonotap::contour::Outline::default().points().is_empty());
@@ -127,7 +127,7 @@ impl Outline {
         self.ends.clone_from(&other.ends);
     }
 
-    /// Area, px²: outer rings less their holes.
+    /// Area, px²: outer rings minus their holes.
     ///
     /// ```
     /// # use sonotap::contour::Outline;
@@ -141,7 +141,7 @@ impl Outline {
         self.rings().map(ring_area).sum()
     }
 
-    /// The smallest rectangle that holds all points (its right and bottom edge are touched); `None` when there are none.
+    /// The smallest closed rectangle that contains all points; `None` when there are none.
     ///
     /// ```
     /// # use sonotap::contour::Outline;
@@ -156,7 +156,8 @@ impl Outline {
         Some(rest.iter().fold(Rect::between(*first, *first), |r, &p| r.union(&Rect::between(p, p))))
     }
 
-    /// Whether the point is inside by the even-odd rule: a hole is outside. Points on the line itself may go either way.
+    /// Whether the point is inside by the even-odd rule: a hole is outside. For points on the line either answer is
+    /// possible.
     ///
     /// Cost: one pass over all points.
     ///
@@ -181,7 +182,7 @@ impl Outline {
         inside
     }
 
-    /// Moves every point to where `map` says. The map must not mirror: that would turn outer rings into holes.
+    /// Maps every point. The map must not mirror: that would turn outer rings into holes.
     ///
     /// ```
     /// # use sonotap::contour::Outline;
@@ -195,7 +196,7 @@ impl Outline {
         self.points.iter_mut().for_each(|p| *p = map(*p));
     }
 
-    /// Closes the points from the end of the last ring on to a ring, unless it is smaller than `area_min` px².
+    /// Makes a ring of the points after the last ring, unless it is smaller than `area_min` px².
     fn close(&mut self, area_min: f64) {
         let start = self.ends.last().copied().unwrap_or(0);
         while self.points.len() > start + 1 && self.points.last() == self.points.get(start) {
@@ -236,9 +237,9 @@ pub(crate) fn edges(ring: &[Point<Image>]) -> impl Iterator<Item = (&Point<Image
     ring.iter().zip(ring.iter().cycle().skip(1))
 }
 
-/// The contour of a grid where its logit is 0, as [`Tracer::trace`] with every ring kept. Reuses `out`.
+/// The contour of a grid at logit 0, as [`Tracer::trace`] with every ring kept. Reuses `out`.
 ///
-/// Each thread keeps one tracer for this, so that nothing is allocated after the first calls.
+/// Each thread keeps one tracer, so that nothing is allocated after the first calls.
 ///
 /// ```
 /// # use sonotap::contour::{Outline, trace};
@@ -277,7 +278,7 @@ const NOT_CROSSED: u32 = u32::MAX;
 
 /// Marching squares with its working buffers.
 ///
-/// Guarantees: rings are closed and never leave the crop; after the first call at a size nothing is allocated, beyond
+/// Guarantees: rings are closed and never leave the crop; after the first call of a size nothing is allocated but
 /// growth of `out`. Cost: one pass over the cells and one over the contour.
 #[derive(Clone, Debug)]
 pub struct Tracer {
@@ -286,7 +287,7 @@ pub struct Tracer {
     rows: Vec<Node>,
     upper: Vec<f32>,
     lower: Vec<f32>,
-    /// For each lattice edge that a segment starts from: the edge it leads to, and where on the edge it starts.
+    /// For each lattice edge on which a segment starts: the edge where it ends, and the start's position on the edge.
     /// All [`NOT_CROSSED`] between calls.
     segments: Vec<(u32, f32)>,
     starts: Vec<u32>,
@@ -299,7 +300,7 @@ impl Default for Tracer {
 }
 
 impl Tracer {
-    /// A tracer that leaves out rings (and holes) of less than `ring_px2_min` image px²; 0 keeps all.
+    /// A tracer that omits rings (and holes) of less than `ring_px2_min` image px²; 0 keeps all.
     ///
     /// ```
     /// # use sonotap::contour::{Outline, Tracer};
@@ -321,7 +322,7 @@ impl Tracer {
         }
     }
 
-    /// Writes the contour of `grid` at logit 0 into `out`, replacing what it held. Values that are not numbers are outside.
+    /// Writes the contour of `grid` at logit 0 into `out`, replacing its content. NaN is outside.
     ///
     /// Source: marching squares (Lorensen and Cline 1987, in the plane) with the asymptotic decider of Nielson and Hamann
     /// 1991.
@@ -352,12 +353,12 @@ impl Tracer {
         });
     }
 
-    /// Writes the contour of `bitmap` into `out`, replacing what it held: half-way between the centres of an inside and
-    /// an outside pixel, along the edge of the image where the mask touches it. Pixels that touch by a corner only are
-    /// not joined.
+    /// Writes the contour of `bitmap` into `out`, replacing its content. It passes half-way between the centres of
+    /// inside and outside pixels, and follows the edge of the image where the mask touches it. Pixels that touch only
+    /// at a corner are not joined.
     ///
-    /// Each corner of the staircase is cut by 1/8 px², so the area is the pixel count less 1/2 px² for each outer ring
-    /// clear of the image's edge, plus 1/2 px² for each hole.
+    /// Each corner of the staircase is cut by 1/8 px², so the area is the pixel count minus 1/2 px² for each outer ring
+    /// that does not touch the image's edge, plus 1/2 px² for each hole.
     ///
     /// ```
     /// # use sonotap::contour::{Outline, Tracer};
@@ -381,7 +382,7 @@ impl Tracer {
         self.walk(out, Point::new);
     }
 
-    /// Finds every segment of the contour and notes, for the lattice edge that it starts from, the edge that it leads to.
+    /// Finds every segment of the contour and records, for the lattice edge where it starts, the edge where it ends.
     fn link(&mut self, value: impl Fn(usize, usize) -> f32) {
         let (w, h) = (self.columns.len(), self.rows.len());
         self.segments.resize(2 * w * h, (NOT_CROSSED, 0.0));
@@ -401,7 +402,8 @@ impl Tracer {
         }
     }
 
-    /// The segments of one cell. Inside lies to the right of a segment (on the screen), so that outer rings turn clockwise.
+    /// The segments of one cell. The inside is to the right of a segment (on the screen), so that outer rings turn
+    /// clockwise.
     fn link_cell(&mut self, column: usize, row: usize, left: u8, right: u8) {
         let (tl, tr) = (self.upper[column], self.upper[column + 1]);
         let (bl, br) = (self.lower[column], self.lower[column + 1]);
@@ -441,7 +443,7 @@ impl Tracer {
         }
     }
 
-    /// Follows the segments from edge to edge until each ring comes back to its first.
+    /// Follows the segments from edge to edge until each ring closes.
     fn walk(&mut self, out: &mut Outline, place: impl Fn(f32, f32) -> Point<Image>) {
         let w = self.columns.len();
         for &start in &self.starts {
@@ -470,15 +472,16 @@ impl Tracer {
     }
 }
 
-/// A line of the lattice: where it stands, and between which two cells its values lie; `None` beyond the edge.
+/// A line of the lattice: its position, and the two cells between which its values are interpolated; `None` beyond the
+/// edge.
 #[derive(Clone, Copy, Debug)]
 struct Node {
     at: f32,
     cells: Option<(usize, usize, f32)>,
 }
 
-/// Lays the lattice lines of one axis: the edge at 0, the cell centres up to `end`, the edge at `end`; and once more each
-/// edge as background, at no distance, so that rings close along the edge.
+/// Makes the lattice lines of one axis: the edge at 0, the cell centres up to `end`, the edge at `end`; and each edge a
+/// second time at the same position as background, so that rings close along the edge.
 fn lay_nodes(nodes: &mut Vec<Node>, cells: usize, cell: f32, end: f32) {
     nodes.clear();
     nodes.push(Node { at: 0.0, cells: None });
@@ -509,14 +512,14 @@ fn fill_row(out: &mut Vec<f32>, columns: &[Node], row: &Node, value: &impl Fn(us
     }));
 }
 
-/// Both values of a lattice column's piece inside.
+/// Both values of a lattice column's segment are inside.
 const BOTH: u8 = 3;
 
 fn corner_bits(upper: f32, lower: f32) -> u8 {
     u8::from(upper > 0.0) | (u8::from(lower > 0.0) << 1)
 }
 
-/// Where between two lattice points, 0..=1, the value is 0; the middle when they do not say.
+/// Position of the zero between two lattice points, 0..=1; the middle when it is undefined.
 fn cut(a: f32, b: f32) -> f32 {
     let t = a / (a - b);
     if t.is_finite() { t.clamp(0.0, 1.0) } else { 0.5 }
@@ -610,7 +613,7 @@ mod tests {
         for (a, b, joined) in [(3.0, 3.0, true), (0.5, 0.5, false), (4.0, 0.5, true), (4.0, 0.2, false)] {
             for values in [[a, -1.0, -1.0, b], [-1.0, a, b, -1.0]] {
                 let g = LogitGrid::from_values(2, view, values.to_vec()).unwrap();
-                // Where the surface has its saddle: the bilinear terms in x and in y vanish.
+                // At the saddle of the surface the bilinear terms in x and in y vanish.
                 let [tl, tr, bl, br] = values;
                 let twist = tl + br - tr - bl;
                 let saddle = Point::new(0.5 + (tl - bl) / twist, 0.5 + (tl - tr) / twist);

@@ -1,8 +1,8 @@
-//! Files that have their name only when they are whole, and keep it through a power cut.
+//! Files that get their name only when they are complete, and keep it through a power cut.
 //!
-//! The rule: written beside its place as `*.part`, synced, renamed, and the folder synced (Pillai et al., "All File Systems
-//! Are Not Created Equal", OSDI 2014). A `*.part` that lies there is taken away first, never written through: it may be a
-//! link to somewhere else.
+//! A file is written next to its destination as `*.part`, synced and renamed, and the folder is synced (Pillai et al.,
+//! "All File Systems Are Not Created Equal", OSDI 2014). An existing `*.part` is removed first and never written
+//! through: it may be a link to another place.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// `path` with `.part` at its end.
+/// `path` with `.part` appended.
 pub fn part_of(path: &Path) -> PathBuf {
     let mut part = OsString::from(path);
     part.push(".part");
     part.into()
 }
 
-/// A file that has its name only when it is whole.
+/// A file that gets its name only when it is complete.
 pub struct PartFile {
     writer: BufWriter<File>,
     part: PathBuf,
@@ -26,7 +26,7 @@ pub struct PartFile {
 }
 
 impl PartFile {
-    /// Begins a file that will be called `path`.
+    /// Creates a file that will be called `path`.
     ///
     /// # Errors
     /// `Io` when it cannot be written there.
@@ -43,7 +43,7 @@ impl PartFile {
         Ok(Self { writer: BufWriter::with_capacity(1 << 18, file), part, path: path.to_path_buf() })
     }
 
-    /// Brings what was written to the disk; the name comes with [`PartFile::publish`].
+    /// Syncs the file to the disk; [`PartFile::publish`] gives it its name.
     ///
     /// # Errors
     /// `Io`.
@@ -52,7 +52,7 @@ impl PartFile {
         self.writer.get_ref().sync_all().map_err(cannot_write)
     }
 
-    /// Gives the file its name. When this returns, it outlives a power cut.
+    /// Gives the file its name. After that it survives a power cut.
     ///
     /// # Errors
     /// `Io`.
@@ -61,11 +61,11 @@ impl PartFile {
         publish(&self.part, &self.path)
     }
 
-    /// Takes away what was written.
+    /// Removes the file.
     pub fn discard(self) {
         let Self { writer, part, .. } = self;
         drop(writer);
-        // There is nothing to say about a file that nobody asked for any more.
+        // A leftover of a discarded file is no error.
         let _ = std::fs::remove_file(part);
     }
 }
@@ -80,18 +80,18 @@ impl Write for PartFile {
     }
 }
 
-/// Writes a whole file; after an error what was there before still is.
+/// Writes a file; after an error the former file is unchanged.
 ///
 /// # Errors
 /// `Io`.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = PartFile::create(path)?;
     let written = file.write_all(bytes).map_err(cannot_write).and_then(|()| file.publish());
-    // What is left of a file that could not be written is worth nothing.
+    // A partial file is worthless.
     written.inspect_err(|_| drop(std::fs::remove_file(part_of(path))))
 }
 
-/// Renames what is whole and on the disk, and syncs the folder that holds its name.
+/// Renames a complete, synced file, and syncs its folder.
 ///
 /// # Errors
 /// `Io`.
@@ -101,19 +101,19 @@ pub fn publish(part: &Path, path: &Path) -> Result<()> {
     sync_folder(folder)
 }
 
-/// Brings the names in a folder to the disk.
+/// Syncs a folder's entries to the disk.
 ///
 /// # Errors
 /// `Io`.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    // Elsewhere a folder cannot be opened as a file, and its names need no sync.
+    // Elsewhere a folder cannot be opened as a file and needs no sync.
     match cfg!(unix) {
         true => File::open(folder).and_then(|f| f.sync_all()).map_err(cannot_write),
         false => Ok(()),
     }
 }
 
-/// An error of writing.
+/// A write error.
 pub fn cannot_write(e: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::caused(ErrorKind::Io, format!("cannot be written: {e}"), e)
 }

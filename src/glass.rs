@@ -1,19 +1,19 @@
-//! When a picture that is handed to the display now will be at the glass.
+//! Predicts when a picture that is handed to the display will be at the glass.
 //!
-//! A display that waits for its refresh shows a picture at the next point of a grid after the hand-over, some refreshes
-//! later where it queues pictures. Phase and queue are learned from the times that it reports.
+//! A display that waits for its refresh shows a picture at the next refresh after the hand-over, or some refreshes
+//! later if it queues pictures. Phase and queue length are learned from the times that it reports.
 
 use crate::units::Nanos;
 
-/// How a display brings a picture to the glass.
+/// When a display shows a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DisplayTiming {
-    /// When the call that presents it returns: a framebuffer, a window whose compositor says nothing, a recording.
+    /// When the call that presents it returns: a framebuffer, a window whose compositor reports nothing, a recording.
     #[default]
     OnReturn,
-    /// At a refresh, once a period.
+    /// At a refresh.
     AtRefresh {
-        /// From one refresh to the next.
+        /// Refresh period.
         period: Nanos,
     },
 }
@@ -23,38 +23,38 @@ pub enum DisplayTiming {
 pub enum Light {
     /// Now.
     Now,
-    /// So long ago: what a display knows that stamps its refreshes.
+    /// A span ago, for a display that stamps its refreshes.
     Ago(Nanos),
-    /// On the live path's clock.
+    /// At a point on the live path's clock.
     At(Nanos),
 }
 
-/// From the hand-over to the earliest refresh that can still show the picture.
+/// Least time from the hand-over to a refresh that can show the picture.
 const LATCH: Nanos = Nanos(1_000_000);
-/// Hand-overs that the queue's depth and the steadiness of the grid are learned from.
+/// Number of hand-overs from which the queue's length and the refresh grid are learned.
 const RECENT: usize = 8;
-/// Of a period: a grid whose points are further off, in the median of the recent ones, is none.
+/// Lights whose median distance from the refresh grid exceeds 1/8 of a period are on no grid.
 const OFF_GRID: u64 = 8;
-/// Weight of the newest delay where there is no grid.
+/// Weight of the newest delay when there is no grid.
 const NEWEST: f64 = 1.0 / 8.0;
 
-/// Predicts the time of light at the glass.
+/// Predicts the time at which a picture is at the glass.
 #[derive(Clone, Copy, Debug)]
 pub struct Glass {
     timing: DisplayTiming,
     last_light: Option<Nanos>,
-    /// Hand-over to light where there is no grid: when it is slow, and when it is fast.
+    /// Time from hand-over to light when there is no grid: a slow one here, a fast one below.
     delay_ns: f64,
     delay_least_ns: f64,
-    /// Refreshes beyond the first possible one, of the recent hand-overs.
+    /// Refreshes that recent hand-overs waited beyond the first possible one.
     waited: [u64; RECENT],
-    /// Distance from the grid.
+    /// Distances of recent lights from the grid.
     off: [u64; RECENT],
     count: usize,
 }
 
 impl Glass {
-    /// A display of which nothing but its kind is known.
+    /// A display whose timing is not learned yet.
     pub fn new(timing: DisplayTiming) -> Self {
         let delay_ns = match timing {
             DisplayTiming::OnReturn => 0.0,
@@ -64,13 +64,13 @@ impl Glass {
         Self { timing, last_light: None, delay_ns, delay_least_ns: delay_ns, waited, off, count: 0 }
     }
 
-    /// What kind of display it is.
+    /// The display's timing.
     pub fn timing(&self) -> DisplayTiming {
         self.timing
     }
 
-    /// When a picture that is handed over at `handed` will be at the glass at the earliest. One slow presentation must not
-    /// keep all later pictures from being shown.
+    /// The earliest time at which a picture handed over at `handed` can be at the glass. The earliest, because one slow
+    /// presentation must not keep all later pictures from being shown.
     pub fn light_for(&self, handed: Nanos) -> Nanos {
         match self.grid() {
             Some((period, last)) => first_refresh(period, last, handed) + Nanos(self.queued() * period.0),
@@ -78,7 +78,7 @@ impl Glass {
         }
     }
 
-    /// The latest hand-over whose picture is at the glass by `light`, also when the display is slow.
+    /// The latest hand-over whose picture is at the glass by `light`, even when the display is slow.
     pub fn handed_for(&self, light: Nanos) -> Nanos {
         match self.grid() {
             Some((period, last)) => {
@@ -89,7 +89,7 @@ impl Glass {
         }
     }
 
-    /// Learns that a picture handed over at `handed` was at the glass at `light`.
+    /// Records that a picture handed over at `handed` was at the glass at `light`.
     pub fn lit(&mut self, handed: Nanos, light: Nanos) {
         let delay = light.since(handed).0 as f64;
         let slowly = |known: f64| known + (delay - known) * NEWEST;
@@ -106,7 +106,7 @@ impl Glass {
         self.last_light = Some(light);
     }
 
-    /// Period and a point of the grid, when the display keeps to one.
+    /// Period and a point of the refresh grid, if lights are on one.
     fn grid(&self) -> Option<(Nanos, Nanos)> {
         let DisplayTiming::AtRefresh { period } = self.timing else { return None };
         let known = self.count.min(RECENT);
@@ -117,7 +117,7 @@ impl Glass {
         self.last_light.filter(|_| is_steady).map(|last| (period, last))
     }
 
-    /// Refreshes that every recent picture waited beyond the first possible one.
+    /// Refreshes that every recent picture waited beyond the first possible one: the queue.
     fn queued(&self) -> u64 {
         self.waited[..self.count.min(RECENT)].iter().copied().min().unwrap_or(0)
     }
@@ -128,7 +128,7 @@ fn first_refresh(period: Nanos, last: Nanos, handed: Nanos) -> Nanos {
     on_grid(period, last, handed + LATCH, |span, period| -(-span).div_euclid(period))
 }
 
-/// A point of the grid through `point`, so many periods from there as `count` makes of the span to `time`.
+/// The grid point at `count(span, period)` periods from `point`, where the span is that from `point` to `time`.
 fn on_grid(period: Nanos, point: Nanos, time: Nanos, count: fn(i128, i128) -> i128) -> Nanos {
     let (span, period) = (i128::from(time.0) - i128::from(point.0), i128::from(period.0));
     Nanos(u64::try_from(i128::from(point.0) + count(span, period) * period).unwrap_or(0))
@@ -141,7 +141,7 @@ mod tests {
 
     const US: u64 = 1_000;
 
-    /// Pictures handed over at those times to a display with that many refreshes of queue.
+    /// A `Glass` that learned from pictures handed over at `handed` to a display with a queue of `queue` refreshes.
     fn learned(period: Nanos, phase: Nanos, queue: u64, handed: impl IntoIterator<Item = Nanos>) -> Glass {
         let mut glass = Glass::new(DisplayTiming::AtRefresh { period });
         for at in handed {

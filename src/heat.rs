@@ -1,7 +1,7 @@
-//! Heat: when it gets hot, less is computed, so that deadlines are kept while the processor slows down.
+//! Heat: a hot device computes less, so that deadlines are kept while the processor slows down.
 //!
-//! [`HeatGuard`] decides, with a gap between hot and cool so that it does not flutter; [`HeatWatch`] reads the thermal
-//! zones of Linux on a thread of its own, since a sensor may take milliseconds to answer.
+//! [`HeatGuard`] decides, with hysteresis; [`HeatWatch`] reads the thermal zones of Linux on a thread of its own,
+//! because a sensor may take milliseconds to answer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::HeatProfile;
 
-/// Where Linux shows its thermal zones.
+/// The thermal zones of Linux.
 const ZONES: &str = "/sys/class/thermal";
-/// From one reading to the next.
+/// Interval between readings.
 const EVERY: Duration = Duration::from_secs(1);
-/// What no processor has; a sensor that says so is broken, or off.
+/// Plausible temperatures, °C; readings outside come from a broken or disabled sensor.
 const BELIEVED_C: std::ops::RangeInclusive<f32> = -40.0..=200.0;
 
-/// Is it hot: by the hottest reading, with a gap.
+/// Decides whether the device is hot, by the hottest reading, with hysteresis.
 ///
 /// ```
 /// use sonotap::heat::HeatGuard;
@@ -36,12 +36,12 @@ pub struct HeatGuard {
 }
 
 impl HeatGuard {
-    /// Hot from `hot_c` on, until `cool_c`.
+    /// Hot from `hot_c` up, until `cool_c`.
     pub fn new(hot_c: f32, cool_c: f32) -> Self {
         Self { hot_c, cool_c, is_hot: false }
     }
 
-    /// Takes the hottest reading, °C; without one everything stays as it is. Whether it is hot.
+    /// Takes the hottest reading, °C; without one nothing changes. Returns whether the device is hot.
     pub fn note(&mut self, hottest_c: Option<f32>) -> bool {
         if let Some(c) = hottest_c {
             self.is_hot = if self.is_hot { c > self.cool_c } else { c >= self.hot_c };
@@ -50,7 +50,7 @@ impl HeatGuard {
     }
 }
 
-/// The hottest of the zones below a folder, °C: of all of them, or of those of these types. `None` when none can be read.
+/// The hottest thermal zone in a folder, °C, of all or of these types. `None` when none can be read.
 pub fn hottest_c(folder: &Path, types: &[String]) -> Option<f32> {
     let read = |path: PathBuf| std::fs::read_to_string(path).ok();
     let zones = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path());
@@ -62,7 +62,7 @@ pub fn hottest_c(folder: &Path, types: &[String]) -> Option<f32> {
     readings.filter(|c| BELIEVED_C.contains(c)).max_by(f32::total_cmp)
 }
 
-/// Watches the thermal zones. Dropping it stops it.
+/// Watches the thermal zones until it is dropped.
 pub struct HeatWatch {
     is_hot: Arc<AtomicBool>,
     stop: Option<Sender<()>>,
@@ -70,10 +70,10 @@ pub struct HeatWatch {
 }
 
 impl HeatWatch {
-    /// Starts to watch the zones of this machine.
+    /// Starts to watch this machine's zones.
     ///
     /// # Errors
-    /// `Unavailable` when no thread can be had.
+    /// `Unavailable` when no thread can be started.
     pub fn start(profile: &HeatProfile) -> Result<Self> {
         Self::start_on(Path::new(ZONES), profile, EVERY)
     }
@@ -102,7 +102,7 @@ impl HeatWatch {
         Ok(Self { is_hot, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Whether it is hot.
+    /// Whether the device is hot.
     pub fn is_hot(&self) -> bool {
         self.is_hot.load(Ordering::Relaxed)
     }

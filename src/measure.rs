@@ -1,7 +1,7 @@
-//! Measurements of an outline: area, perimeter, ellipse axes, longest diameter and the extent across it.
+//! Measurements of an outline: area, perimeter, ellipse axes, longest diameter and the extent perpendicular to it.
 //!
-//! Everything is given in image px. Millimetres come only with a [`PixelScale`], together with who said so; they are
-//! measured on the outline in mm, so they hold for pixels that are not square as well.
+//! Everything is in image px. There are millimetres only with a [`PixelScale`], together with the scale's source; they
+//! are measured on the outline in mm, so they hold for non-square pixels too.
 //!
 //! ```
 //! use sonotap::contour::Outline;
@@ -24,43 +24,43 @@ use crate::frame::{PixelScale, ScaleSource};
 use crate::geometry::length_f64;
 use crate::units::{Millimetres, SquareMillimetres};
 
-/// What an outline measures.
+/// Measurements of an outline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measurements {
-    /// Outer rings less their holes, px².
+    /// Area: outer rings minus their holes, px².
     pub area_px: f64,
     /// Length of the outer rings, px.
     pub perimeter_px: f64,
     /// Full major and minor axis of the ellipse with the same second moments, px.
     pub ellipse_axes_px: (f64, f64),
-    /// Distance of the two points that lie farthest apart, px.
+    /// Distance of the two points farthest apart, px.
     pub longest_px: f64,
-    /// Full extent across the direction of the longest diameter, px.
+    /// Full extent perpendicular to the longest diameter, px.
     pub perpendicular_px: f64,
     /// The same in millimetres; `None` without a scale.
     pub metric: Option<MetricMeasurements>,
 }
 
-/// What an outline measures in millimetres, and who said how large a pixel is.
+/// Measurements of an outline in millimetres, with the source of the scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MetricMeasurements {
-    /// Outer rings less their holes.
+    /// Area: outer rings minus their holes.
     pub area: SquareMillimetres,
     /// Length of the outer rings.
     pub perimeter: Millimetres,
     /// Full major and minor axis of the ellipse with the same second moments.
     pub ellipse_axes: (Millimetres, Millimetres),
-    /// Distance of the two points that lie farthest apart.
+    /// Distance of the two points farthest apart.
     pub longest: Millimetres,
-    /// Full extent across the direction of the longest diameter.
+    /// Full extent perpendicular to the longest diameter.
     pub perpendicular: Millimetres,
-    /// Where the scale comes from; to be shown beside every millimetre.
+    /// Source of the scale, to be shown with every value in millimetres.
     pub source: ScaleSource,
 }
 
 /// Measures an outline, as [`Measurer::measure`].
 ///
-/// Each thread keeps one measurer for this, so that nothing is allocated after the first calls.
+/// Each thread keeps one measurer, so that nothing is allocated after the first calls.
 ///
 /// ```
 /// use sonotap::contour::Outline;
@@ -145,7 +145,7 @@ impl Measurer {
         Some(Lengths { area: moments.area, perimeter, axes: moments.axes(), longest, perpendicular })
     }
 
-    /// Puts the strictly convex hull of `sorted` (which it sorts) into `hull`.
+    /// Sorts `sorted` and puts its strictly convex hull into `hull`.
     ///
     /// Source: Andrew 1979, the monotone chain.
     fn wrap_hull(&mut self) {
@@ -230,7 +230,7 @@ impl Moments {
     }
 }
 
-/// The longest diameter of a strictly convex polygon and its extent across it.
+/// The longest diameter of a strictly convex polygon and the extent perpendicular to it.
 ///
 /// Source: Shamos 1978, rotating calipers.
 fn diameters(hull: &[(f64, f64)]) -> (f64, f64) {
@@ -268,7 +268,7 @@ fn diameters(hull: &[(f64, f64)]) -> (f64, f64) {
     (longest, high - low)
 }
 
-/// Twice the area of the triangle, positive when a, b, c turn as outer rings do.
+/// Twice the area of the triangle, positive when a, b, c turn in the sense of outer rings.
 fn turn(a: (f64, f64), b: (f64, f64), c: (f64, f64)) -> f64 {
     (b.0 - a.0) * (c.1 - a.1) - (c.0 - a.0) * (b.1 - a.1)
 }

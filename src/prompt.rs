@@ -1,18 +1,18 @@
-//! Prompts: what the operator says about the objects, with undo, redo and hard bounds.
+//! Prompts: the operator's clicks and boxes on objects, with undo, redo and hard bounds.
 //!
-//! A [`PromptSet`] holds the prompts of up to [`ObjectId::MAX`] objects. Three words matter:
+//! A [`PromptSet`] holds the prompts of up to [`ObjectId::MAX`] objects. Terms:
 //!
-//! - *edit*: the operator's change of the prompts, one step of the history. It has a new [`Revision`], which is what a
-//!   mask is compared with to know whether it answers the question that is asked now. Undo and redo are edits too.
-//! - *active* prompts: those of the present state, the only ones that the model is asked with and that are drawn.
-//! - *carry*: prompts moved along with the picture. That is no edit. Undone prompts are carried too, so that undo brings
-//!   them back where they belong now, not where they once were.
+//! - *edit*: a change of the prompts by the operator, one step of the history. It has a new [`Revision`]; a mask's
+//!   revision shows whether it answers the current prompts. Undo and redo are edits too.
+//! - *active* prompts: those of the present state, the only ones that are passed to the model and drawn.
+//! - *carry*: to move prompts along with the tissue. That is no edit. Undone prompts are carried too, so that undo
+//!   restores them at their present place, not at their former one.
 //!
 //! Guarantees, whatever the edits:
-//! - at most [`PromptSet::PER_OBJECT`] active prompts an object, one box among them, and [`PromptSet::UNDO_DEPTH`] edits to
-//!   undo; memory is allocated when the set is made, and never again;
-//! - an object with prompts has at least one that says what is inside: a positive click or a box;
-//! - the revision only grows, also over [`PromptSet::reset`].
+//! - at most [`PromptSet::PER_OBJECT`] active prompts per object, at most one of them a box, and
+//!   [`PromptSet::UNDO_DEPTH`] edits to undo; memory is allocated when the set is made, and never again;
+//! - an object with prompts has at least one that marks the inside: a positive click or a box;
+//! - the revision only grows, even across [`PromptSet::reset`].
 //!
 //! ```
 //! use sonotap::geometry::Point;
@@ -33,7 +33,7 @@ use std::collections::VecDeque;
 use crate::geometry::{Image, Point, Rect};
 use crate::units::{ObjectId, Revision};
 
-/// Whether a click says in or out.
+/// Whether a click includes or excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polarity {
     /// This belongs to the object.
@@ -42,19 +42,19 @@ pub enum Polarity {
     Negative,
 }
 
-/// Name of a prompt within its set. It is not given to another prompt while undo or redo can bring this one back, and
-/// after that not before 511 others have had the same slot.
+/// Name of a prompt within its set. It is not reused while undo or redo can restore the prompt, and after that not
+/// before 511 others have used the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PromptId(pub u16);
 
-/// What a prompt says, image px of the frame shown.
+/// A click or a box, image px of the frame shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PromptShape {
     /// A click.
     Click {
         /// Where.
         at: Point<Image>,
-        /// In or out.
+        /// Included or excluded.
         polarity: Polarity,
     },
     /// A box around the object.
@@ -70,7 +70,7 @@ impl PromptShape {
         }
     }
 
-    /// Whether it says what is inside: a positive click or a box.
+    /// Whether it marks the inside: a positive click or a box.
     pub fn is_inside(&self) -> bool {
         !matches!(self, Self::Click { polarity: Polarity::Negative, .. })
     }
@@ -98,23 +98,23 @@ impl PromptShape {
 pub struct Prompt {
     /// Its name.
     pub id: PromptId,
-    /// Whose it is.
+    /// Its object.
     pub object: ObjectId,
-    /// What it says.
+    /// Its shape.
     pub shape: PromptShape,
 }
 
-/// Why a prompt is not taken.
+/// Why a prompt is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PromptError {
-    /// The object has as many prompts as fit.
+    /// The object has the largest number of prompts.
     #[error("expected at most {} prompts an object, got one more", PromptSet::PER_OBJECT)]
     Full,
     /// A coordinate is NaN or infinite.
     #[error("expected finite image coordinates, got NaN or infinity")]
     NotFinite,
-    /// A negative click on an object of which nothing says what is inside.
+    /// A negative click on an object without a prompt that marks the inside.
     #[error("expected a positive click or a box as an object's first prompt, got a negative click")]
     NothingInside,
     /// No such object.
@@ -123,8 +123,8 @@ pub enum PromptError {
 }
 
 const SLOT_BITS: u32 = 7;
-/// Prompts that the present and the undone states refer to at most: the oldest state may hold all objects full, and each
-/// of the `UNDO_DEPTH` edits after it adds at most one.
+/// Largest number of prompts in all states of the history: the oldest state may have all objects full, and each of the
+/// `UNDO_DEPTH` edits after it adds at most one.
 const SLOTS: usize = ObjectId::MAX * PromptSet::PER_OBJECT + PromptSet::UNDO_DEPTH;
 const _: () = assert!(SLOTS == 1 << SLOT_BITS);
 
@@ -166,11 +166,11 @@ pub struct PromptSet {
 }
 
 impl PromptSet {
-    /// Most active prompts of an object.
+    /// Largest number of active prompts per object.
     pub const PER_OBJECT: usize = 16;
-    /// Most edits that can be undone.
+    /// Largest number of edits that can be undone.
     pub const UNDO_DEPTH: usize = 64;
-    /// Outlines that are offered for a lone click: the best, and two others.
+    /// Number of outlines offered for a lone click: the best, and two others.
     pub const CANDIDATES: u8 = 3;
 
     /// No prompts, revision 0.
@@ -186,10 +186,10 @@ impl PromptSet {
         }
     }
 
-    /// Adds a prompt to an object; a box takes the place of the object's former box.
+    /// Adds a prompt to an object; a box replaces the object's former box.
     ///
     /// # Errors
-    /// What [`PromptError`] says; then nothing has changed.
+    /// Those of [`PromptError`]; then nothing has changed.
     pub fn add(&mut self, object: ObjectId, shape: PromptShape) -> Result<PromptId, PromptError> {
         let mut entry = self.entry_for(object, &shape)?;
         if matches!(shape, PromptShape::Box(_)) {
@@ -200,10 +200,10 @@ impl PromptSet {
         self.replace_entry(object, entry, shape)
     }
 
-    /// Begins an object anew: `shape` takes the place of all its prompts, in one edit.
+    /// Restarts an object: `shape` replaces all its prompts, in one edit.
     ///
     /// # Errors
-    /// What [`PromptError`] says; then nothing has changed.
+    /// Those of [`PromptError`]; then nothing has changed.
     pub fn restart(&mut self, object: ObjectId, shape: PromptShape) -> Result<PromptId, PromptError> {
         self.entry_for(object, &shape)?;
         if !shape.is_inside() {
@@ -212,8 +212,8 @@ impl PromptSet {
         self.replace_entry(object, Entry::default(), shape)
     }
 
-    /// Removes an active prompt; false if there is none of that name. With the last prompt that says what is inside, the
-    /// object's negative clicks go too.
+    /// Removes an active prompt; false if there is none with that name. With the last prompt that marks the inside, the
+    /// object's negative clicks are removed too.
     pub fn remove(&mut self, id: PromptId) -> bool {
         let Some(object) = self.get(id).map(|p| p.object) else { return false };
         let mut state = self.history[self.present];
@@ -249,8 +249,8 @@ impl PromptSet {
         true
     }
 
-    /// Asks for the next outline of a lone click, after the last the first again; its index, or `None` unless the object
-    /// [is a lone click](Self::is_lone_click).
+    /// Selects the next outline of a lone click, cyclically. Returns its index, or `None` unless the object [is a lone
+    /// click](Self::is_lone_click).
     pub fn next_candidate(&mut self, object: ObjectId) -> Option<u8> {
         if !self.is_lone_click(object) {
             return None;
@@ -264,12 +264,12 @@ impl PromptSet {
         Some(candidate)
     }
 
-    /// Takes the last edit back; false if there is none.
+    /// Undoes the last edit; false if there is none.
     pub fn undo(&mut self) -> bool {
         self.can_undo() && self.go_to(self.present - 1)
     }
 
-    /// Makes the edit that was last taken back again; false if there is none.
+    /// Redoes the last undone edit; false if there is none.
     pub fn redo(&mut self) -> bool {
         self.can_redo() && self.go_to(self.present + 1)
     }
@@ -284,7 +284,7 @@ impl PromptSet {
         self.present + 1 < self.history.len()
     }
 
-    /// Forgets all prompts and the history; for a new exam. The revision grows, so that no older mask fits any more.
+    /// Clears all prompts and the history, for a new exam. The revision grows, so that no older mask matches.
     pub fn reset(&mut self) {
         self.history.clear();
         self.history.push_back(State::default());
@@ -293,13 +293,14 @@ impl PromptSet {
         self.changed = [self.revision; ObjectId::MAX];
     }
 
-    /// Moves prompts along with the picture: `to` says where a point of an object is now. A box moves by its centre and
-    /// keeps its size. A prompt for which `to` gives `None` or no finite point stays; the number of active ones that did.
+    /// Moves prompts along with the tissue: `to` maps a point of an object to its present place. A box moves by its
+    /// centre and keeps its size. A prompt for which `to` returns `None` or a point that is not finite stays. Returns
+    /// the number of active ones that stayed.
     pub fn carry(&mut self, mut to: impl FnMut(ObjectId, Point<Image>) -> Option<Point<Image>>) -> usize {
         self.carry_each(|prompt| to(prompt.object, prompt.shape.anchor()))
     }
 
-    /// The same, where the kind of prompt matters: `to` says where its [`PromptShape::anchor`] is now.
+    /// The same where the kind of prompt matters: `to` returns the present place of its [`PromptShape::anchor`].
     pub fn carry_each(&mut self, mut to: impl FnMut(&Prompt) -> Option<Point<Image>>) -> usize {
         let is_held = self.held();
         let mut stayed = 0;
@@ -320,7 +321,7 @@ impl PromptSet {
         self.revision
     }
 
-    /// Number of the last edit that changed this object's prompts or the outline asked for.
+    /// Number of the last edit that changed this object's prompts or its selected outline.
     pub fn object_revision(&self, object: ObjectId) -> Revision {
         self.changed.get(object.index()).copied().unwrap_or_default()
     }
@@ -330,7 +331,7 @@ impl PromptSet {
         self.entry(object).slots().iter().map(|&slot| self.prompt(slot))
     }
 
-    /// An active prompt of that name.
+    /// The active prompt with that name.
     pub fn get(&self, id: PromptId) -> Option<&Prompt> {
         let prompt = self.slab.get(usize::from(id.0) % SLOTS).filter(|p| p.id == id)?;
         self.active(prompt.object).find(|p| p.id == id)
@@ -341,13 +342,13 @@ impl PromptSet {
         self.entry(object).len == 0
     }
 
-    /// Which of the outlines for a lone click is asked for, below [`Self::CANDIDATES`]; 0 is the one that the model likes
-    /// best. Any other prompt sets it back to 0.
+    /// The selected outline of a lone click, below [`Self::CANDIDATES`]; 0 is the one with the best score. Any further
+    /// prompt resets it to 0.
     pub fn candidate(&self, object: ObjectId) -> u8 {
         self.entry(object).candidate
     }
 
-    /// Whether the object's only prompt is a positive click, so that there are several outlines to choose from.
+    /// Whether the object's only prompt is a positive click, so that several outlines are offered.
     pub fn is_lone_click(&self, object: ObjectId) -> bool {
         let [slot] = self.entry(object).slots() else { return false };
         matches!(self.prompt(*slot).shape, PromptShape::Click { polarity: Polarity::Positive, .. })
@@ -391,7 +392,7 @@ impl PromptSet {
         Ok(id)
     }
 
-    /// Lets go of what was undone and of the oldest state, so that one more state fits.
+    /// Drops undone states and the oldest state, so that one more state fits.
     fn make_room(&mut self) {
         self.history.truncate(self.present + 1);
         if self.history.len() > Self::UNDO_DEPTH {
@@ -400,7 +401,7 @@ impl PromptSet {
         }
     }
 
-    /// Which slots any state of the history refers to.
+    /// The slots that any state of the history refers to.
     fn held(&self) -> [bool; SLOTS] {
         let mut held = [false; SLOTS];
         for entry in self.history.iter().flatten() {

@@ -1,6 +1,6 @@
-//! The screen that an operator sees and touches: a scene becomes a picture, a contact becomes commands.
+//! The screen that an operator sees and touches: draws scenes, and turns contacts into commands.
 //!
-//! The same layout and converter serve both ways, so that a tap lands on what was drawn under it.
+//! Drawing and touching share the layout and the converter, so that a tap lands on what was drawn under it.
 
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
@@ -20,22 +20,22 @@ pub enum Pointer {
     Gloves,
     /// A mouse.
     Mouse,
-    /// Whatever this was tuned for.
+    /// Custom thresholds.
     Tuned(RecognizerConfig),
 }
 
-/// A screen's make.
+/// Settings of a screen.
 #[derive(Clone, Debug)]
 pub struct ScreenConfig {
     /// Width and height, display px.
     pub size: (u32, u32),
     /// Display px per inch.
     pub dpi: f32,
-    /// Where controls stand.
+    /// Settings of the controls' layout.
     pub layout: LayoutConfig,
     /// Whether left and right are swapped.
     pub is_mirrored: bool,
-    /// What must stay as the host drew it.
+    /// Parts of the frame that are never painted over.
     pub keep_outs: Vec<KeepOut>,
     /// What touches it.
     pub pointer: Pointer,
@@ -54,7 +54,7 @@ impl Default for ScreenConfig {
     }
 }
 
-/// A screen. After the first picture of a size, drawing allocates nothing.
+/// A screen. After the first frame of a size, drawing allocates nothing.
 pub struct Screen {
     config: ScreenConfig,
     layout: Layout,
@@ -67,10 +67,10 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// A screen of that make.
+    /// A screen with these settings.
     ///
     /// # Errors
-    /// `Argument` when the size or the dpi leave no room for the controls that must be there.
+    /// `Argument` when size or dpi leave no room for the mandatory controls.
     pub fn new(config: ScreenConfig) -> Result<Self> {
         let touch = match config.pointer {
             Pointer::Gloves => RecognizerConfig::gloves(config.dpi),
@@ -89,8 +89,8 @@ impl Screen {
         })
     }
 
-    /// Takes another size, as a window does when it is pulled; a size that is too small changes nothing. Whether it is
-    /// another one: then nothing is touched until it is drawn again.
+    /// Resizes the screen, as for a resized window; a size that is too small changes nothing. Returns whether the size
+    /// changed; then touches are ignored until the next drawing.
     pub fn resize(&mut self, size: (u32, u32)) -> bool {
         if size == self.config.size {
             return false;
@@ -103,7 +103,7 @@ impl Screen {
         true
     }
 
-    /// Draws a screen that waits for its first frame, of `width` x `height` image px, so that the first one is drawn as
+    /// Draws a screen without a frame, for frames of `width` x `height` image px, so that the first frame is drawn as
     /// fast as any other.
     pub fn warm_up(&mut self, width: u32, height: u32, format: PixelFormat) -> &Canvas {
         let mut frame = Frame::default();
@@ -114,7 +114,7 @@ impl Screen {
         &self.canvas
     }
 
-    /// Where everything is.
+    /// The layout.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -124,12 +124,12 @@ impl Screen {
         self.to_display.as_ref()
     }
 
-    /// How near to a marker a tap means the marker, image px; `None` before the first frame.
+    /// Distance within which a tap hits a marker, image px; `None` before the first frame.
     pub fn marker_radius_px(&self) -> Option<f32> {
         self.to_display.map(|c| self.layout.marker_radius() / c.scale())
     }
 
-    /// The picture as it was last drawn.
+    /// The canvas as last drawn.
     pub fn canvas(&self) -> &Canvas {
         &self.canvas
     }
@@ -149,7 +149,7 @@ impl Screen {
         &self.canvas
     }
 
-    /// Takes a contact and appends what it means.
+    /// Takes a contact and appends its commands.
     pub fn touch(&mut self, contact: Contact, out: &mut Vec<Command>) {
         self.pressed = match contact.phase {
             Phase::Down => self.layout.hit(contact.at),
@@ -160,7 +160,7 @@ impl Screen {
         self.translate(out);
     }
 
-    /// Notes the passing of time: a finger that rests becomes a hold.
+    /// Advances time: a resting finger becomes a hold.
     pub fn tick(&mut self, now: Nanos, out: &mut Vec<Command>) {
         self.recognizer.tick(now, &mut self.gestures);
         self.translate(out);
@@ -194,7 +194,7 @@ impl Screen {
         self.gestures = gestures;
     }
 
-    /// The control that a finger slid along, from its beginning to its end.
+    /// The control along which a finger slid.
     fn slid(&self, from: Point<Display>, to: Point<Display>) -> Option<Control> {
         let (began, ended) = (self.layout.hit(from)?, self.layout.hit(to)?);
         began.is_same(ended).then_some(ended)
@@ -205,7 +205,7 @@ fn is_scrub(control: &Control) -> bool {
     control.is_same(Control::Scrub(0.0))
 }
 
-/// What a control does.
+/// The command of a control.
 pub fn pressed(control: Control) -> Command {
     match control {
         Control::Freeze => Command::ToggleFreeze,

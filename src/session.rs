@@ -1,29 +1,29 @@
-//! The session: what the operator has chosen, as a pure state machine. No I/O, no threads, no clock: time is an argument.
+//! The session: the operator's choices as a pure state machine. No I/O, no threads, no clock: time is an argument.
 //!
-//! A [`Command`] comes in with the [`Situation`] on the screen, an [`Outcome`] goes out. The session owns the prompts, the
-//! mode, the tool and the notice; the engine reads them.
+//! A [`Command`] goes in with the [`Situation`] on the screen, an [`Outcome`] comes out. The session owns the prompts,
+//! the mode, the tool and the notice; the engine reads them.
 //!
 //! # Taps
-//! The first line that fits decides.
+//! The first matching line decides.
 //!
-//! | tap | what it does |
+//! | tap | effect |
 //! |---|---|
-//! | picture is not B-mode, or outside its image regions, or on a trace, a spectrum, graphics | refused with a notice |
+//! | frame is not B-mode, or outside its image regions, or on a trace, a spectrum, graphics | refused with a notice |
 //! | on the only marker, a positive click, of the active object | shows the next outline; after the last one removes the click |
 //! | on another marker of the active object | removes it |
-//! | on a marker of another object, unless the tap excludes | makes that object the active one, changes no prompt |
-//! | active object is lost, tap includes | begins it anew with this click; its old prompts can be brought back by undo |
+//! | on a marker of a different object, unless the tap excludes | makes that object active, changes no prompt |
+//! | active object is lost, tap includes | restarts it with this click; undo restores its old prompts |
 //! | active object is lost or empty, tap excludes | refused with a notice: there is nothing to exclude from |
-//! | in another image region than the active object's | refused with a notice |
+//! | in an image region other than the active object's | refused with a notice |
 //! | anywhere else | adds a click to the active object |
 //!
-//! A drag puts a box on the active object in place of its former box, its clicks stay; a lost object begins anew with it.
-//! The markers of a lost object are not on the screen, so taps do not meet them. A box is met at its corners.
+//! A drag replaces the active object's box and keeps its clicks; a lost object restarts with it. The markers of a lost
+//! object are not drawn, so taps do not hit them. A box is hit at its corners.
 //!
 //! # Modes
-//! Freezing keeps the frame that is on the screen. Stepping and scrubbing then choose another one from the cine ring, which
-//! must not move while the picture is frozen: [`Mode::Review`]. Back at the frozen frame it is [`Mode::Frozen`] again.
-//! Prompts made on a still picture are kept when it goes live.
+//! Freezing keeps the frame that is on the screen. Stepping and scrubbing then select a frame of the cine ring, which
+//! must not advance while frozen: [`Mode::Review`]. Back at the frozen frame the mode is [`Mode::Frozen`] again.
+//! Prompts made on a still frame are kept when the session goes live.
 //!
 //! ```
 //! use sonotap::frame::{ImageRegion, RegionContent};
@@ -53,13 +53,13 @@ use crate::region::{FrameRegion, Misplaced, Regions};
 use crate::scene::{FillLevel, LostReason, Mode, Notice, Tool};
 use crate::units::{FrameId, Nanos, ObjectId};
 
-/// A drag that is thinner than this, image px, is no box.
+/// A thinner drag is no box, image px.
 const BOX_SIDE_MIN_PX: f32 = 4.0;
 
-/// What can be set.
+/// Settings of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
-    /// How long a notice stays.
+    /// How long a notice is shown.
     pub notice_for: Nanos,
 }
 
@@ -69,15 +69,15 @@ impl Default for SessionConfig {
     }
 }
 
-/// What the operator wants. Places are image px of the frame shown now: who holds the motion maps them there from the
-/// frame of touch-down, `shown`, beforehand.
+/// A command of the operator. Places are image px of the frame shown now: the engine, which has the motion, first maps
+/// them there from the frame of touch-down, `shown`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
     /// A tap on the image.
     Click {
         /// Where.
         at: Point<Image>,
-        /// In or out; `None` for what the tool says.
+        /// Included or excluded; `None` for the tool's polarity.
         polarity: Option<Polarity>,
         /// Frame on the screen at touch-down.
         shown: FrameId,
@@ -89,65 +89,66 @@ pub enum Command {
         /// Frame on the screen at touch-down.
         shown: FrameId,
     },
-    /// Take the last edit of the prompts back.
+    /// Undo the last edit of the prompts.
     Undo,
-    /// Make it again.
+    /// Redo the last undone edit.
     Redo,
     /// Clear the active object; if it is empty, all objects.
     Clear,
     /// Freeze, or go live.
     ToggleFreeze,
-    /// Keep the frame on the screen.
+    /// Freeze the frame on the screen.
     Freeze,
     /// Go live.
     Unfreeze,
-    /// One frame back; only on a still picture.
+    /// One frame back; only while frozen or in review.
     StepBack,
-    /// One frame on; only on a still picture.
+    /// One frame forward; only while frozen or in review.
     StepForward,
-    /// To a place in the cine ring, 0 the oldest, 1 the newest frame; only on a still picture.
+    /// To a position in the cine ring, 0 the oldest, 1 the newest frame; only while frozen or in review.
     ScrubTo(f32),
-    /// Make the first empty object the active one.
+    /// Make the first empty object active.
     NewObject,
-    /// Make this object the active one.
+    /// Make this object active.
     Select(ObjectId),
-    /// Choose what the next tap means.
+    /// Choose the tool of the next taps.
     ChooseTool(Tool),
     /// Next fill level.
     CycleFill,
-    /// Hold the overlay away, or let it back.
+    /// Hide the overlay (true), or show it again.
     HoldAway(bool),
-    /// Show a drag in progress, or no longer.
+    /// Show a drag in progress, or remove it.
     RubberBand(Option<Rect<Image>>),
-    /// Show the next outline of a lone click, after the last the first again.
+    /// Show the next outline of a lone click, cyclically.
     NextCandidate,
 }
 
-/// The cine ring as the session needs to know it.
+/// The state of the cine ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingView {
-    /// Frames in it.
+    /// Number of frames in it.
     pub len: usize,
-    /// The frame on the screen, counted back from the newest, which is 0.
+    /// Index of the frame on the screen, counted from the newest, 0.
     pub shown: usize,
 }
 
-/// What is on the screen when a command comes. To be made anew after each [`Outcome::Started`], so that `lost` is true.
+/// The state of the screen when a command is applied. Rebuild it after each [`Outcome::Started`], because `lost`
+/// changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Situation {
     /// Monotonic time.
     pub now: Nanos,
     /// The frame on the screen.
     pub shown: FrameId,
-    /// The frames that can be reviewed.
+    /// The cine ring.
     pub ring: RingView,
-    /// Where that frame shows what.
+    /// The regions of that frame.
     pub regions: Regions,
     /// The region of each object.
     pub homes: [Option<Rect<Image>>; ObjectId::MAX],
-    /// How far from a marker a tap still meets it, image px.
+    /// Distance within which a tap hits a marker, image px.
     pub marker_radius_px: f32,
-    /// Which objects were given up, and why.
+    /// The lost objects, with reasons.
     pub lost: [Option<LostReason>; ObjectId::MAX],
 }
 
@@ -157,31 +158,31 @@ impl Situation {
     }
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing changed.
     Unchanged,
-    /// Tool, fill, active object, rubber band or holding away changed; no prompt did.
+    /// Tool, fill, active object, rubber band or hiding changed, but no prompt.
     Changed,
-    /// Prompts changed; [`PromptSet::object_revision`] tells of which objects.
+    /// Prompts changed; [`PromptSet::object_revision`] shows of which objects.
     Edited,
-    /// This object begins with its first prompt: what is known of an earlier outline of it no longer counts.
+    /// This object starts with its first prompt; any earlier outline of it is obsolete.
     Started(ObjectId),
     /// Mode or frame changed.
     Moved,
-    /// Not done, for the reason in the notice.
+    /// Refused, with the reason in the notice.
     Refused(Notice),
 }
 
-/// Which frame is to be on the screen.
+/// The frame to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// The newest one.
     Live,
-    /// One of the cine ring.
+    /// A frame of the cine ring.
     Ring {
-        /// Counted back from the newest, which is 0.
+        /// Counted from the newest, 0.
         index_from_newest: usize,
     },
 }
@@ -208,7 +209,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Live, no prompts, first object active.
+    /// A live session without prompts, with the first object active.
     pub fn new(config: SessionConfig) -> Self {
         Self {
             config,
@@ -224,7 +225,7 @@ impl Session {
         }
     }
 
-    /// Does what the operator wants, as far as the rules of this module allow.
+    /// Applies a command by the rules of this module.
     pub fn apply(&mut self, command: Command, at: &Situation) -> Outcome {
         self.stay_in_ring(at.ring.len);
         let outcome = match command {
@@ -261,7 +262,7 @@ impl Session {
         outcome
     }
 
-    /// Forgets prompts, history, mode and tool, so that nothing of one patient is seen with another. The fill stays.
+    /// Resets prompts, history, mode and tool, so that nothing of one patient is shown with the next. The fill stays.
     pub fn new_exam(&mut self) {
         self.prompts.reset();
         self.watch = Watch::Live;
@@ -273,22 +274,22 @@ impl Session {
         self.last_touched = None;
     }
 
-    /// Moves the prompts along with the picture; see [`PromptSet::carry`].
+    /// Moves the prompts along with the tissue; see [`PromptSet::carry`].
     pub fn carry(&mut self, to: impl FnMut(ObjectId, Point<Image>) -> Option<Point<Image>>) -> usize {
         self.prompts.carry(to)
     }
 
-    /// Moves the prompts along with the picture; see [`PromptSet::carry_each`].
+    /// Moves the prompts along with the tissue; see [`PromptSet::carry_each`].
     pub fn carry_each(&mut self, to: impl FnMut(&Prompt) -> Option<Point<Image>>) -> usize {
         self.prompts.carry_each(to)
     }
 
-    /// Shows a notice, in place of the one before.
+    /// Shows a notice, replacing the former one.
     pub fn notify(&mut self, notice: Notice, now: Nanos) {
         self.notice = Some((notice, now));
     }
 
-    /// The notice to show at `now`, until its time is over.
+    /// The notice to show at `now`, if its time is not over.
     pub fn notice(&self, now: Nanos) -> Option<Notice> {
         self.notice.filter(|(_, since)| now.since(*since) < self.config.notice_for).map(|(notice, _)| notice)
     }
@@ -302,7 +303,7 @@ impl Session {
         }
     }
 
-    /// Which frame is to be on the screen. An index is below the ring's length at the last command.
+    /// The frame to show. An index is below the ring's length at the last command.
     pub fn view(&self) -> View {
         match self.watch {
             Watch::Live => View::Live,
@@ -310,7 +311,7 @@ impl Session {
         }
     }
 
-    /// The frame that was on the screen when it was frozen; `None` while live.
+    /// The frame on the screen when the session was frozen; `None` while live.
     pub fn frozen_at(&self) -> Option<FrameId> {
         match self.watch {
             Watch::Live => None,
@@ -318,17 +319,17 @@ impl Session {
         }
     }
 
-    /// What the next tap means.
+    /// The tool of the next tap.
     pub fn tool(&self) -> Tool {
         self.tool
     }
 
-    /// How outlines are filled.
+    /// The fill of outlines.
     pub fn fill(&self) -> FillLevel {
         self.fill
     }
 
-    /// The object that taps go to.
+    /// The object that taps apply to.
     pub fn active_object(&self) -> ObjectId {
         self.active
     }
@@ -338,12 +339,12 @@ impl Session {
         &self.prompts
     }
 
-    /// Whether the operator holds the overlay away.
+    /// Whether the operator hides the overlay.
     pub fn held_away(&self) -> bool {
         self.is_held_away
     }
 
-    /// A drag in progress, within the image region.
+    /// The box of a drag in progress, within the image region.
     pub fn rubber_band(&self) -> Option<Rect<Image>> {
         self.rubber_band
     }
@@ -390,7 +391,7 @@ impl Session {
         }
     }
 
-    /// Adds a prompt to the active object, or begins it with it.
+    /// Adds a prompt to the active object, or starts it with this prompt.
     fn put(&mut self, shape: PromptShape, region: &FrameRegion, shown: FrameId, at: &Situation) -> Outcome {
         let object = self.active;
         let lost = at.lost(object);
@@ -419,7 +420,7 @@ impl Session {
         Outcome::Edited
     }
 
-    /// The marker that a tap meets: the nearest, of two as near the active object's.
+    /// The marker that a tap hits: the nearest, and of two equally near ones the active object's.
     fn marker_at(&self, place: Point<Image>, polarity: Polarity, at: &Situation) -> Option<(ObjectId, PromptId)> {
         let others = (0..ObjectId::MAX as u8)
             .map(ObjectId)
@@ -440,7 +441,7 @@ impl Session {
         Outcome::Edited
     }
 
-    /// Undoes or redoes; the active object follows what changed, so that the operator sees it.
+    /// Undoes or redoes; the changed object becomes active, so that the operator sees it.
     fn travel(&mut self, step: fn(&mut PromptSet) -> bool) -> Outcome {
         if !step(&mut self.prompts) {
             return Outcome::Unchanged;
@@ -500,7 +501,7 @@ impl Session {
         }
     }
 
-    /// On a still picture, goes where `choose` says, given the present index and the largest.
+    /// While frozen or in review, goes to the index that `choose` returns for the present index and the largest one.
     fn look_at(&mut self, choose: impl Fn(usize, usize) -> usize, ring_len: usize) -> Outcome {
         let Watch::Still { index, .. } = &mut self.watch else { return Outcome::Unchanged };
         let last = ring_len.saturating_sub(1);
@@ -522,7 +523,7 @@ impl Session {
     }
 }
 
-/// What is said of a misplaced prompt.
+/// The notice for a misplaced prompt.
 fn refusal(why: Misplaced, at: &Situation) -> Notice {
     match why {
         _ if at.regions.tissue().is_none() => Notice::NotBMode,
@@ -547,12 +548,12 @@ fn next_fill(fill: FillLevel) -> FillLevel {
     }
 }
 
-/// Index from the newest of a place between the oldest, 0, and the newest, 1; `None` for NaN.
+/// Index from the newest for a position between the oldest, 0, and the newest, 1; `None` for NaN.
 fn scrubbed(place: f32, last: usize) -> Option<usize> {
     (!place.is_nan()).then(|| ((1.0 - place.clamp(0.0, 1.0)) * last as f32).round() as usize)
 }
 
-/// How far a tap is from a prompt's marker, if it meets it. The corners of a small box leave its middle free.
+/// Distance of a tap from a prompt's marker, if it hits it. The corners of a small box leave its middle free.
 fn met(prompt: &Prompt, place: Point<Image>, radius: f32) -> Option<f32> {
     let (distance, radius) = match prompt.shape {
         PromptShape::Click { at, .. } => (at.distance(place), radius),

@@ -1,7 +1,7 @@
-//! The text console under a screen: kept from writing over the picture, and given back at the end.
+//! The text console beneath a screen: kept from drawing over the picture, and restored at the end.
 //!
-//! Who is killed cannot give it back, and nobody else does: the next to take it finds graphics mode with nobody behind it, and gives back
-//! text.
+//! A killed program cannot restore it, and nothing else does. The next program to take it finds graphics mode without
+//! an owner, and restores text mode.
 #![allow(unsafe_code, reason = "ioctls on a number or a small structure")]
 
 use std::fs::{File, OpenOptions};
@@ -14,7 +14,7 @@ const KDSETMODE: libc::c_ulong = 0x4B3A;
 const KD_TEXT: libc::c_int = 0;
 const KD_GRAPHICS: libc::c_int = 1;
 const VT_GETMODE: libc::c_ulong = 0x5601;
-/// Switching of consoles is up to the kernel, not to a program that shows there.
+/// The kernel switches consoles, not a program that draws there.
 const VT_AUTO: u8 = 0;
 
 /// `struct vt_mode` of linux/vt.h.
@@ -26,21 +26,22 @@ struct VtMode {
     signals: [libc::c_short; 3],
 }
 
-/// A console in graphics mode; dropping it, also while a panic unwinds, restores the mode it had, or text when that was left behind.
+/// A console in graphics mode. Dropping it, also during a panic, restores its former mode, or text mode where the
+/// former owner was killed.
 pub struct Console {
     tty: File,
     mode: libc::c_int,
 }
 
 impl Console {
-    /// Takes the console that is in front.
+    /// Takes the active console.
     ///
     /// # Errors
-    /// `Unavailable` when there is none, or it may not be used.
+    /// `Unavailable` when there is none, or access is denied.
     pub fn take() -> Result<Self> {
         let path = "/dev/tty0";
         let failed = |e| Error::caused(ErrorKind::Unavailable, format!("console {path}: cannot be used"), e);
-        // Its group may write to it and not read.
+        // Its group may write and not read.
         let tty = OpenOptions::new().write(true).open(path).map_err(failed)?;
         let mut mode: libc::c_int = 0;
         // SAFETY: KDGETMODE writes one int, to `mode`.
@@ -64,9 +65,9 @@ impl Console {
     }
 }
 
-/// The mode to give back for that found; `switching` is that of the console, where it is known.
+/// The mode to restore, from the mode that was found; `switching` is the console's switching mode, where it is known.
 fn mode_after(found: libc::c_int, switching: Option<u8>) -> libc::c_int {
-    // A display server takes part in switching; a console in graphics mode without one was left by a program that was killed.
+    // A display server takes part in switching; graphics mode without one was left by a killed program.
     if found == KD_GRAPHICS && switching == Some(VT_AUTO) { KD_TEXT } else { found }
 }
 

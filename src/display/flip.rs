@@ -1,4 +1,4 @@
-//! A display that shows nothing, at the beat of a screen: what a run with a flipping screen is like, at a desk.
+//! A display that shows nothing, at a screen's refresh rate: the timing of a flipping screen without one.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use crate::input::Contact;
 use crate::overlay::Canvas;
 use crate::units::{FrameId, Nanos};
 
-/// Refreshes a second.
+/// Refreshes per second.
 const HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
-/// A picture is taken at a refresh when it was handed over so long before it.
+/// A picture is shown at a refresh if it was handed over at least this long before.
 const LATCH: Duration = Duration::from_micros(200);
 
-/// A simulated screen: [`Display::present`] returns at the refresh that would bring the picture to the glass.
+/// A simulated screen: [`Display::present`] returns at the refresh at which the picture would be at the glass.
 #[derive(Clone, Debug)]
 pub struct FlipDisplay {
     null: NullDisplay,
@@ -23,10 +23,10 @@ pub struct FlipDisplay {
 }
 
 impl FlipDisplay {
-    /// A screen of the size and resolution of `null`, with so many refreshes a second.
+    /// A screen of the size and resolution of `null`, with `hz` refreshes per second.
     ///
     /// # Errors
-    /// `Argument` for a rate that no screen has.
+    /// `Argument` for a rate outside 1 to 1000 Hz.
     pub fn new(null: NullDisplay, hz: f64) -> Result<Self> {
         if !HZ.contains(&hz) {
             let context = format!("expected {} to {} refreshes a second, got {hz}", HZ.start(), HZ.end());
@@ -35,7 +35,7 @@ impl FlipDisplay {
         Ok(Self { null, began: Instant::now(), period: Duration::from_secs_f64(1.0 / hz) })
     }
 
-    /// The refresh at which a picture handed over at `handed` comes to the glass.
+    /// The refresh at which a picture handed over at `handed` is at the glass.
     fn refresh_after(&self, handed: Instant) -> Instant {
         let since = (handed + LATCH).duration_since(self.began).as_nanos();
         let count = since.div_ceil(self.period.as_nanos());

@@ -1,7 +1,7 @@
-//! A framebuffer device, `/dev/fb0`, 16, 24 or 32 bits a pixel.
+//! A framebuffer device such as `/dev/fb0`, with 16, 24 or 32 bits per pixel.
 //!
-//! The picture is written, not mapped: drivers that emulate a framebuffer pass a write on at once, and a change of mapped
-//! memory up to 50 ms later.
+//! The picture is written, not mapped: drivers that emulate a framebuffer forward a write at once, and a change of
+//! mapped memory up to 50 ms later.
 #![allow(unsafe_code, reason = "two ioctls that fill a structure")]
 
 use std::fs::{File, OpenOptions};
@@ -21,7 +21,7 @@ use crate::units::{FrameId, Nanos};
 
 const FBIOGET_VSCREENINFO: libc::c_ulong = 0x4600;
 const FBIOGET_FSCREENINFO: libc::c_ulong = 0x4602;
-/// Dots per inch of a screen that says nothing of itself.
+/// Dots per inch of a screen that does not report its size.
 const DPI: f32 = 133.0;
 
 /// `struct fb_bitfield` of linux/fb.h.
@@ -76,7 +76,7 @@ struct FbFix {
     reserved: [u16; 2],
 }
 
-/// A framebuffer that is drawn on. Dropping it blanks the picture and gives the console back.
+/// An open framebuffer. Dropping it blanks the screen and restores the console.
 pub struct Framebuffer {
     file: File,
     path: PathBuf,
@@ -89,10 +89,10 @@ pub struct Framebuffer {
 }
 
 impl Framebuffer {
-    /// Opens a framebuffer; `turn` is how the picture is turned on its way, `dpi` replaces what the driver says.
+    /// Opens a framebuffer; `turn` rotates the picture on its way, `dpi` overrides the driver's.
     ///
     /// # Errors
-    /// `Unavailable` when it is not there or not a framebuffer, `Unsupported` when its pixels are of another kind.
+    /// `Unavailable` when it does not exist or is no framebuffer, `Unsupported` for a pixel format that is not handled.
     pub fn open(path: &Path, turn: Turn, dpi: Option<f32>) -> Result<Self> {
         let place = path.display();
         let failed = |e| Error::caused(ErrorKind::Unavailable, format!("framebuffer {place}: cannot be used"), e);
@@ -150,7 +150,7 @@ fn surface_of(var: &FbVar, stride: usize, turn: Turn) -> Result<Surface> {
     Ok(Surface { width: var.xres, height: var.yres, stride, layout, turn })
 }
 
-/// Dots per inch; `None` unless both can be.
+/// Dots per inch; `None` outside 40 to 800.
 pub(super) fn dpi_of(px: u32, mm: u32) -> Option<f32> {
     let dpi = px as f32 * 25.4 / mm as f32;
     (40.0..=800.0).contains(&dpi).then_some(dpi)
@@ -191,7 +191,7 @@ impl Display for Framebuffer {
 
 impl Drop for Framebuffer {
     fn drop(&mut self) {
-        // A picture that stays would be taken for live.
+        // A picture left on the screen would be taken for live.
         if let Err(e) = self.finish() {
             log::error!("{e}");
         }

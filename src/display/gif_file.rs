@@ -1,4 +1,4 @@
-//! An animated GIF, written picture by picture.
+//! An animated GIF, written one picture at a time.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,27 +12,27 @@ use crate::durable::{PartFile, cannot_write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Nanos;
 
-/// Viewers show a shorter delay than this, 1/100 s, as a long one.
+/// Shortest delay, 1/100 s; viewers replace shorter ones by a long delay.
 const DELAY_MIN_CS: u64 = 2;
-/// Delay of a lone picture, 1/100 s.
+/// Delay of a single picture, 1/100 s.
 const DELAY_ALONE_CS: u16 = 4;
 
 pub(super) struct GifFile {
     encoder: Encoder<PartFile>,
     palette: Palette,
     width: usize,
-    /// Indices of the picture as a viewer has it now; empty before the first.
+    /// Indices of the picture as a viewer has it; empty before the first.
     on_view: Vec<u8>,
-    /// The same before the picture that waits.
+    /// The same before the waiting picture.
     before: Vec<u8>,
-    /// The changed part of the picture that waits for its delay.
+    /// The changed part of the waiting picture.
     changed: Vec<u8>,
     waiting: Option<Waiting>,
     begun: Nanos,
     delay_before: u16,
 }
 
-/// A picture whose delay is known when the next one comes.
+/// A picture whose delay is known once the next one arrives.
 struct Waiting {
     left: u16,
     top: u16,
@@ -64,7 +64,7 @@ impl GifFile {
         })
     }
 
-    /// Writes the picture that waits, shown for `delay` 1/100 s.
+    /// Writes the waiting picture, shown for `delay` 1/100 s.
     fn flush_waiting(&mut self, delay: u16) -> Result<()> {
         let Some(waiting) = self.waiting.take() else { return Ok(()) };
         let frame = Frame {
@@ -81,7 +81,7 @@ impl GifFile {
         self.encoder.write_frame(&frame).map_err(cannot_write)
     }
 
-    /// Puts the smallest rectangle that differs from what is on view into `changed`; 1 x 1 when nothing does.
+    /// Puts the smallest rectangle that differs from the viewer's picture into `changed`; 1 x 1 when nothing differs.
     fn find_changes(&mut self, pixels: &[u32], at_cs: u64) -> Waiting {
         let width = self.width;
         let height = pixels.len() / width;
@@ -126,7 +126,7 @@ impl Sink for GifFile {
         if self.on_view.is_empty() {
             self.begun = shown.presented;
         }
-        // Rounded from the beginning each time, so that the error of one delay is made good by the next.
+        // Rounded from the start each time, so that rounding errors do not add up.
         let at_cs = (shown.presented.since(self.begun).0 + 5_000_000) / 10_000_000;
         if let Some(waiting) = &self.waiting {
             let delay = at_cs.saturating_sub(waiting.at_cs);

@@ -1,7 +1,7 @@
-//! A screen driven by DRM/KMS: two dumb buffers that are flipped at the screen's own beat.
+//! A screen driven by DRM/KMS: two dumb buffers, flipped at the screen's refresh.
 //!
-//! [`Display::present`] returns when the picture is scanned out, at most one refresh after it was drawn, so that the age of
-//! a frame at display is that at the glass. Needs no system library.
+//! [`Display::present`] returns when the picture is scanned out, at most one refresh after it was drawn, so that the
+//! reported age of a frame is that at the glass. No system library is needed.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -26,14 +26,14 @@ use crate::input::touch::Turn;
 use crate::overlay::Canvas;
 use crate::units::{FrameId, Nanos};
 
-/// Dots per inch of a screen that says nothing of itself.
+/// Dots per inch of a screen that does not report its size.
 const DPI: f32 = 133.0;
-/// Longest wait for a flip; a screen that was unplugged never says that it is done.
+/// Longest wait for a flip; an unplugged screen never reports one.
 const FLIP_MAX: Duration = Duration::from_millis(100);
 const FLIP_LOOK: Duration = Duration::from_micros(500);
-/// A flip may be stamped so long before it was asked for: the stamp is that of the beginning of the blanking.
+/// A flip may be stamped this long before it was requested: the stamp is the start of the blanking.
 const STAMP_SLACK: Duration = Duration::from_millis(2);
-/// Cards that are looked at when none is named.
+/// Number of cards that are tried when none is named.
 const CARDS: u32 = 8;
 
 struct Card(File);
@@ -47,17 +47,17 @@ impl AsFd for Card {
 impl DrmDevice for Card {}
 impl ControlDevice for Card {}
 
-/// A buffer of the card, mapped, and its handle as something to scan out.
+/// A mapped buffer of the card, and its handle for scan-out.
 ///
-/// The mapping lives as long as the screen, since a new one each frame costs a page fault for every 4 KiB. So its buffer's
-/// few words of bookkeeping are left behind; the kernel frees the buffer when the card is closed.
+/// The mapping lives as long as the screen, because a new one for each frame costs a page fault for every 4 KiB. Its
+/// small handle is leaked for that; the kernel frees the buffer when the card is closed.
 struct Scanout {
     mapping: DumbMapping<'static>,
     handle: framebuffer::Handle,
 }
 
 impl Scanout {
-    /// And the bytes from one row to the next.
+    /// Returns the buffer and its stride in bytes.
     fn new(card: &Card, size: (u32, u32)) -> io::Result<(Self, usize)> {
         let buffer: &'static mut DumbBuffer =
             Box::leak(Box::new(card.create_dumb_buffer(size, DrmFourcc::Xrgb8888, 32)?));
@@ -67,7 +67,7 @@ impl Scanout {
     }
 }
 
-/// A screen on a card. Dropping it gives back what was shown before.
+/// A screen on a card. Dropping it restores what was shown before.
 pub struct Kms {
     card: Card,
     place: String,
@@ -85,11 +85,11 @@ pub struct Kms {
 }
 
 impl Kms {
-    /// Opens a card, or the first that has a screen; `turn` is how the picture is turned on its way, `dpi` replaces what
-    /// the screen says.
+    /// Opens a card, or the first one with a screen; `turn` rotates the picture on its way, `dpi` overrides the
+    /// screen's.
     ///
     /// # Errors
-    /// `Unavailable` when there is no card, no screen on it, or another program shows on it.
+    /// `Unavailable` when there is no card, no screen on it, or another program has it.
     pub fn open(path: Option<&Path>, turn: Turn, dpi: Option<f32>) -> Result<Self> {
         let Some(path) = path else {
             let tried: Vec<_> = (0..CARDS).map(|n| PathBuf::from(format!("/dev/dri/card{n}"))).collect();
@@ -150,7 +150,7 @@ impl Kms {
         Ok(screen)
     }
 
-    /// Draws on the buffer that is not shown.
+    /// Draws on the back buffer.
     fn draw(&mut self, canvas: &Canvas) {
         self.surface.write(canvas, self.scanouts[self.back].mapping.as_mut());
     }
@@ -160,12 +160,12 @@ impl Kms {
         self.card.set_crtc(self.crtc, Some(shown), (0, 0), &[self.connector], Some(self.mode))
     }
 
-    /// Shows the buffer that was drawn and waits until it is scanned out; how long ago that was.
+    /// Flips to the back buffer and waits until it is scanned out. Returns the time since then.
     fn show(&mut self) -> io::Result<Nanos> {
         let next = self.scanouts[self.back].handle;
         match self.card.page_flip(self.crtc, next, PageFlipFlags::EVENT, None) {
             Ok(()) => self.is_flipping = true,
-            // A driver without flips, or a mode that was lost.
+            // A driver without flips, or a lost mode.
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)) => {
                 self.set_mode()?;
             }
@@ -176,7 +176,7 @@ impl Kms {
         Ok(lit_ago)
     }
 
-    /// How long ago the flip was, by the kernel's stamp where it gives a credible one.
+    /// Time since the flip, by the kernel's stamp where it is credible.
     fn await_flip(&mut self) -> Nanos {
         let begin = Instant::now();
         let mut lit_ago = Nanos(0);
@@ -202,7 +202,7 @@ impl Kms {
     }
 }
 
-/// A connected screen, and what can scan out to it.
+/// A connected screen, and a CRTC for it.
 fn screen_of(card: &Card) -> Result<(connector::Info, crtc::Handle)> {
     let io = |e: io::Error| Error::caused(ErrorKind::Unavailable, format!("expected a card with screens, got {e}"), e);
     let resources = card.resource_handles().map_err(io)?;
@@ -222,8 +222,8 @@ fn screen_of(card: &Card) -> Result<(connector::Info, crtc::Handle)> {
     Err(Error::new(ErrorKind::Unavailable, "expected a screen that is connected, got none"))
 }
 
-/// Age of an event that the kernel stamped on its monotonic clock. A stamp that is ahead of now, or from before this flip
-/// was asked for, `waited` ago, is of another clock or another flip: the event's own time counts then.
+/// Age of an event by the kernel's monotonic stamp. A stamp ahead of now, or from before this flip was requested
+/// `waited` ago, is of a different clock or flip; then the age is that of the event's arrival, 0.
 fn age_of(stamp: Duration, waited: Duration) -> Nanos {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
@@ -235,7 +235,7 @@ fn credible(now: Duration, stamp: Duration, waited: Duration) -> Nanos {
     Nanos(age.as_nanos() as u64)
 }
 
-/// From one refresh to the next: the pixels of a whole picture, blanking included, at the pixel clock (kHz).
+/// Refresh period: the pixels of one scan, blanking included, divided by the pixel clock (kHz).
 fn refresh_of(mode: &Mode) -> Option<Nanos> {
     let (clock_khz, total) = (u64::from(mode.clock()), mode.hsync().2 as u64 * mode.vsync().2 as u64);
     match (clock_khz * 1_000, mode.vrefresh()) {
@@ -279,7 +279,7 @@ impl Display for Kms {
                 self.is_refused_told = false;
                 Ok(Presentation::Lit(Light::Ago(lit_ago)))
             }
-            // Another console is in front; the picture comes back with ours.
+            // Another console is active; the picture comes back with ours.
             Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EBUSY)) => {
                 if !std::mem::replace(&mut self.is_refused_told, true) {
                     log::warn!("{}: the screen is not ours at present: {e}", self.place);
@@ -310,7 +310,7 @@ impl Drop for Kms {
             }
         }
         for scanout in self.scanouts.drain(..) {
-            // The kernel does it as well when the file is closed.
+            // Otherwise the kernel does it when the file is closed.
             let _ = self.card.destroy_framebuffer(scanout.handle);
         }
     }

@@ -1,18 +1,19 @@
-//! Where the finished picture goes, and where touches come from.
+//! Where a finished *picture* (a canvas: one frame with its overlay) is shown or recorded, and where contacts come
+//! from.
 //!
 //! | file | what |
 //! |---|---|
 //! | `window.rs` | a window under X11 or Wayland (feature `window`) |
-//! | `record.rs` | a recorder: hands pictures to a writing thread, never waits for it |
-//! | `gif_file.rs`, `y4m_file.rs`, `png_folder.rs` | what the recorder can write |
+//! | `record.rs` | a recorder: passes pictures to a writing thread and never waits for it |
+//! | `gif_file.rs`, `y4m_file.rs`, `png_folder.rs` | the recorder's formats |
 //! | `palette.rs` | the fixed 256 colours of a GIF |
 //! | `kms.rs`, `framebuffer.rs` | a screen without a window system: DRM/KMS, or `/dev/fb0` (feature `kms`) |
 //! | `surface.rs`, `console.rs` | pixels of such a screen; the text console beneath it |
 //! | `touched.rs` | a screen with a touch panel on it (feature `touch`) |
-//! | `flip.rs` | a simulated screen: shows nothing, at the beat of one |
+//! | `flip.rs` | a simulated screen: shows nothing, at a given refresh rate |
 //!
-//! A display belongs to the thread that presents. It shows what it is given as it is: what may be drawn, and in which
-//! style, has been decided before.
+//! A display belongs to the thread that presents. It shows a picture unchanged: what may be drawn, and in which style,
+//! was decided before.
 //!
 //! ```
 //! use sonotap::display::{Display, NullDisplay, Presented};
@@ -56,38 +57,38 @@ use crate::input::Contact;
 use crate::overlay::Canvas;
 use crate::units::{FrameId, Nanos};
 
-/// Which frame a picture shows, and when.
+/// The frame of a picture, and its times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presented {
     /// The frame.
     pub frame: FrameId,
-    /// When it was captured, monotonic.
+    /// When the frame was captured, monotonic.
     pub captured: Nanos,
-    /// When it is presented, monotonic.
+    /// When the picture is presented, monotonic.
     pub presented: Nanos,
 }
 
-/// What became of a picture.
+/// The outcome of a presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presentation {
-    /// It is at the glass, since then.
+    /// It is at the glass, since the given time.
     Lit(Light),
-    /// It would have come too late and was not shown.
+    /// It would have been too late and was not shown.
     Withheld,
-    /// The screen shows another program's pictures at present.
+    /// Another program has the screen at present.
     Away,
 }
 
-/// Whether the operator still looks.
+/// Whether the display is still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Go on.
+    /// It is open.
     Open,
     /// The operator closed the display.
     Closed,
 }
 
-/// A key that was pressed on a display with a keyboard.
+/// A key pressed on a display with a keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// Space bar.
@@ -104,21 +105,21 @@ pub enum Key {
 
 /// Something that shows pictures.
 pub trait Display {
-    /// Width and height of the canvas that it wants next, display px.
+    /// Width and height of the canvas that it expects next, display px.
     fn size(&self) -> (u32, u32);
 
-    /// Display px per inch, for sizes in millimetres on the screen; 96 where the device does not say.
+    /// Display px per inch, for sizes in millimetres on the screen; 96 where the device does not report it.
     fn dpi(&self) -> f32;
 
-    /// How pictures come to the glass.
+    /// When pictures reach the glass.
     fn timing(&self) -> DisplayTiming {
         DisplayTiming::OnReturn
     }
 
-    /// Shows a picture. A canvas of another size is cut, or padded with black, at the right and the bottom.
+    /// Shows a picture. A canvas of a different size is cropped, or padded with black, at the right and the bottom.
     ///
-    /// When the picture is ready, and as late as possible before it is shown, `is_in_time` is asked; if it says no, the
-    /// picture before stays.
+    /// When the picture is ready, as late as possible before it is shown, `is_in_time` is called; if it returns false,
+    /// the previous picture stays.
     fn present(
         &mut self,
         canvas: &Canvas,
@@ -134,13 +135,13 @@ pub trait Display {
         self.present(canvas, shown, &mut || true).map(drop)
     }
 
-    /// Appends the touches since the last call to `out`; `now` is their time and `shown` the frame on the screen.
+    /// Appends the contacts since the last call to `out`; `now` is their time and `shown` the frame on the screen.
     fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence>;
 
     /// Appends the keys pressed up to the last call of [`Self::contacts`] to `out`.
     fn keys(&mut self, _out: &mut Vec<Key>) {}
 
-    /// Writes out and closes what is open. Nothing may be presented afterwards.
+    /// Flushes and closes the display. Nothing may be presented afterwards.
     fn finish(&mut self) -> Result<()>;
 }
 
@@ -183,7 +184,7 @@ impl<D: Display + ?Sized> Display for Box<D> {
     }
 }
 
-/// A display that shows nothing: for running without a screen.
+/// A display that shows nothing, for runs without a screen.
 #[derive(Clone, Debug)]
 pub struct NullDisplay {
     size: (u32, u32),
@@ -198,7 +199,7 @@ impl NullDisplay {
         Self { size: (width, height), dpi: 96.0, presented: 0, last: None }
     }
 
-    /// The same with so many display px per inch.
+    /// Sets the display px per inch.
     pub fn with_dpi(self, dpi: f32) -> Self {
         Self { dpi, ..self }
     }
@@ -208,7 +209,7 @@ impl NullDisplay {
         self.presented
     }
 
-    /// What was presented last.
+    /// The last presentation.
     pub fn last(&self) -> Option<Presented> {
         self.last
     }
@@ -246,7 +247,7 @@ impl Display for NullDisplay {
     }
 }
 
-/// Copies rows of 0x00RRGGBB pixels from one picture into another: what does not fit is cut, what is left over is black.
+/// Copies rows of 0x00RRGGBB pixels: what does not fit is cropped, the rest is black.
 fn copy_fitting(from: &[u32], from_size: (u32, u32), to: &mut [u32], to_size: (u32, u32)) {
     if from_size == to_size {
         to.copy_from_slice(from);

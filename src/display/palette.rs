@@ -1,22 +1,22 @@
-//! The fixed colours of a GIF: an ultrasound image is grey, its overlay has a few colours of its own.
+//! The fixed colours of a GIF: ultrasound is grey, and the overlay has few colours.
 //!
-//! 128 greys from black to white, up to [`THEME_COLOURS`] exact colours, tissue tinted by the first [`TINTED`] of them, a
-//! cube of 4 x 5 x 3 colours for the rest, and one index that means "as before". A colour is found by one table look-up;
+//! 128 greys from black to white, up to [`THEME_COLOURS`] exact colours, greys tinted by the first [`TINTED`] of them,
+//! a cube of 4 x 5 x 3 colours for the rest, and one index for "unchanged". A colour is found by one table look-up;
 //! nothing is computed from the picture.
 
-/// Index of "as before".
+/// Index of "unchanged".
 pub(super) const UNCHANGED: u8 = 0;
-/// Most colours that are kept exactly.
+/// Largest number of colours that are kept exactly.
 pub(super) const THEME_COLOURS: usize = 20;
-/// Colours that tint tissue, by 25 % and 50 %.
+/// Number of colours that tint tissue, by 25 % and 50 %.
 const TINTED: usize = 4;
 const TINT_GREYS: usize = 6;
 const GREYS: usize = 128;
 const CUBE: [usize; 3] = [4, 5, 3];
-/// Bits a channel in the look-up of colours that are not grey.
+/// Bits per channel in the look-up of colours that are not grey.
 const BITS: u32 = 5;
 
-/// 256 colours and the way from any colour to one of them.
+/// 256 colours, and a map from any colour to one of them.
 pub(super) struct Palette {
     colours: Vec<[u8; 3]>,
     of_grey: [u8; 256],
@@ -24,7 +24,7 @@ pub(super) struct Palette {
 }
 
 impl Palette {
-    /// The palette that keeps the first [`THEME_COLOURS`] of `theme` (0x00RRGGBB) exactly and has tints of the first
+    /// A palette that keeps the first [`THEME_COLOURS`] of `theme` (0x00RRGGBB) exactly, with tints of the first
     /// [`TINTED`].
     pub(super) fn new(theme: &[u32]) -> Self {
         let theme = &theme[..theme.len().min(THEME_COLOURS)];
@@ -48,7 +48,7 @@ impl Palette {
         Self { colours, of_grey, of_colour }
     }
 
-    /// Red, green, blue of every index, one after the other.
+    /// Red, green, blue of every index, in order.
     pub(super) fn table(&self) -> Vec<u8> {
         self.colours.concat()
     }
@@ -68,7 +68,7 @@ fn level(i: usize, n: usize) -> u8 {
     ((2 * 255 * i + n - 1) / (2 * (n - 1))) as u8
 }
 
-/// Greys from black to white under a layer of `c`.
+/// Greys from black to white tinted by `c`.
 fn tints(c: [u8; 3]) -> impl Iterator<Item = [u8; 3]> {
     let tint = move |quarters: usize, grey: u8| {
         c.map(|v| ((usize::from(v) * quarters + usize::from(grey) * (4 - quarters) + 2) / 4) as u8)
@@ -93,7 +93,7 @@ fn cell_of(colour: u32) -> usize {
     rgb(colour).iter().fold(0, |at, &v| (at << BITS) | usize::from(v >> (8 - BITS)))
 }
 
-/// The nearest colour, green weighing most and blue least as the eye has it; the index 0 is left out.
+/// The nearest colour, with green weighted most and blue least; index 0 is left out.
 fn nearest(colours: &[[u8; 3]], c: [u8; 3]) -> u8 {
     let distance = |o: &[u8; 3]| -> i32 {
         let d = |i: usize| i32::from(o[i]) - i32::from(c[i]);

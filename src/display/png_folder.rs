@@ -1,4 +1,4 @@
-//! A folder of PNGs with a table of their times.
+//! A folder of PNGs with a table of times.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -65,7 +65,7 @@ impl Sink for PngFolder {
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.table.flush().map_err(cannot_write)?;
         self.table.get_ref().sync_all().map_err(cannot_write)?;
-        // Not picture by picture: the disk would fall behind, and pictures be dropped.
+        // Not after each picture: the disk would fall behind, and pictures would be dropped.
         for n in 1..=self.count {
             File::open(self.part.join(name_of(n))).and_then(|file| file.sync_all()).map_err(cannot_write)?;
         }

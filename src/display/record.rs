@@ -1,13 +1,15 @@
-//! Records what is presented: an animated GIF, a Y4M video or a folder of PNGs, by the ending of the path.
+//! Records what is presented: an animated GIF, a Y4M video or a folder of PNGs, by the path's extension.
 //!
 //! | path | what | time |
 //! |---|---|---|
-//! | `*.gif` | 256 fixed colours, greys within one level | real delays in 1/100 s; of pictures nearer than 2/100 s the last is kept |
-//! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures a second, repeated or left out to follow the real time; the last of a 1/30 s is kept |
-//! | else | a folder of PNGs, lossless, and `frames.csv` | one file a picture, the times in the table |
+//! | `*.gif` | 256 fixed colours, greys within one level | real delays in 1/100 s; of pictures less than 2/100 s apart
+//! the last is kept |
+//! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures per second, repeated or left out to
+//! follow real time; the last of each 1/30 s is kept |
+//! | else | a folder of PNGs, lossless, and `frames.csv` | one file per picture, times in the table |
 //!
-//! Until [`Recorder::finish`] the recording is called `*.part`; it gets its own name when it is whole. A recorder that is
-//! dropped finishes by itself.
+//! Until [`Recorder::finish`] the recording is called `*.part`; it gets its own name when it is complete. Dropping a
+//! recorder finishes it.
 //!
 //! ```
 //! use sonotap::display::{Presented, Recorder};
@@ -38,15 +40,15 @@ use super::{Presented, copy_fitting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::overlay::Canvas;
 
-/// Pictures that may wait for the writing thread; one more is dropped.
+/// Pictures that may wait for the writing thread; any more are dropped.
 pub const QUEUE: usize = 8;
 
-/// What became of the pictures that a recorder was given.
+/// Counts of the pictures given to a recorder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// In the recording.
     pub written: u64,
-    /// Left out because they came faster than the format's time goes.
+    /// Left out because they came faster than the format's time step.
     pub left_out: u64,
     /// Lost because the writing thread was behind.
     pub dropped: u64,
@@ -54,8 +56,8 @@ pub struct Recorded {
 
 /// Writes pictures to a file or folder.
 ///
-/// Guarantees: [`Recorder::present`] copies the picture and returns, it never waits for the disk; memory is bounded by
-/// [`QUEUE`] pictures. Threads: one of its own, from [`Self::create`] to [`Recorder::finish`].
+/// Guarantees: [`Recorder::present`] copies the picture and returns without waiting for the disk; memory is bounded by
+/// [`QUEUE`] pictures. Threads: one, from [`Self::create`] to [`Recorder::finish`].
 pub struct Recorder {
     size: (u32, u32),
     place: String,
@@ -68,12 +70,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a recording at `path` of pictures of `width` x `height` display px. `theme` (0x00RRGGBB) are colours that a
-    /// GIF keeps exactly, at most 20; the first 4 are those that tint tissue.
+    /// Starts a recording at `path` of pictures of `width` x `height` display px. `theme` (0x00RRGGBB) are colours that
+    /// a GIF keeps exactly, at most 20; the first 4 also tint tissue.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a size that the format cannot hold, [`ErrorKind::Io`] when the path cannot be written
-    /// or is a folder with something in it.
+    /// [`ErrorKind::Argument`] for a size that the format cannot hold, [`ErrorKind::Io`] when the path cannot be
+    /// written or is a folder that is not empty.
     pub fn create(path: &Path, width: u32, height: u32, theme: &[u32]) -> Result<Self> {
         let ending = path.extension().map(|e| e.to_ascii_lowercase());
         let place = format!("recording {}", path.display());
@@ -93,7 +95,7 @@ impl Recorder {
         let (filled, to_write) = bounded(QUEUE);
         for _ in 0..QUEUE {
             let slot = Slot { pixels: vec![0; size.0 as usize * size.1 as usize], shown: None };
-            // The channel has room for all of them and its other end is alive.
+            // The channel has room for all of them, and its other end is alive.
             let _ = give_back.send(slot);
         }
         let (written, left_out) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
@@ -105,7 +107,7 @@ impl Recorder {
         Ok(Self { size, place, free, filled: Some(filled), writer: Some(writer), written, left_out, dropped: 0 })
     }
 
-    /// What became of the pictures so far; final after [`Recorder::finish`].
+    /// The counts so far; final after [`Recorder::finish`].
     pub fn counts(&self) -> Recorded {
         Recorded {
             written: self.written.load(Ordering::Relaxed),
@@ -114,7 +116,7 @@ impl Recorder {
         }
     }
 
-    /// Lets the writing thread come to its end and says how it ended; `Ok` when that was said before.
+    /// Joins the writing thread and returns its result; `Ok` when it was joined before.
     fn join(&mut self) -> Result<()> {
         self.filled = None;
         let Some(writer) = self.writer.take() else { return Ok(()) };
@@ -130,7 +132,7 @@ impl Recorder {
 }
 
 impl Recorder {
-    /// Hands a copy to the writing thread, or counts a drop when [`QUEUE`] pictures wait already.
+    /// Passes a copy to the writing thread, or counts a drop when [`QUEUE`] pictures are waiting.
     ///
     /// # Errors
     /// When writing failed since the last call, or the recording has ended.
@@ -151,7 +153,7 @@ impl Recorder {
         }
     }
 
-    /// Writes what waits, closes the recording and gives it its name. Nothing may be presented afterwards.
+    /// Writes waiting pictures, closes the recording and renames it to its path. Nothing may be presented afterwards.
     ///
     /// # Errors
     /// When writing failed.
@@ -173,7 +175,7 @@ impl Drop for Recorder {
     }
 }
 
-/// A picture on its way to the writing thread, or back.
+/// A picture on its way to the writing thread, or an empty one on its way back.
 struct Slot {
     pixels: Vec<u32>,
     shown: Option<Presented>,
@@ -194,7 +196,7 @@ fn write_all(
             };
             count.fetch_add(1, Ordering::Relaxed);
         }
-        // The recorder may be gone; then nobody needs the slot.
+        // If the recorder is gone, the slot is not needed.
         let _ = give_back.try_send(slot);
     }
     sink.finish()
@@ -210,7 +212,7 @@ mod tests {
         Presented { frame: FrameId(id), captured: Nanos::from_ms(33 * id), presented: Nanos::from_ms(33 * id + 20) }
     }
 
-    /// Writes one picture for each word that it hears through `go`; fails from the `room`-th picture on.
+    /// Writes one picture for each message received through `go`; fails from the `room`-th picture on.
     struct Gated {
         go: Receiver<()>,
         seen: Sender<(FrameId, u32)>,

@@ -1,21 +1,21 @@
-//! Where recorded pictures go, whatever the format.
+//! The interface of recording formats.
 
 use super::Presented;
 use crate::error::Result;
 
-/// What a sink did with a picture.
+/// The outcome of writing a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is, or will be, in the recording.
+    /// The picture is, or will be, in the recording.
     Written,
-    /// It came so soon after the one before that it took its place.
+    /// It came so soon after the previous one that it replaced it.
     Replaced,
 }
 
 /// One format of recording; runs on the writing thread.
 pub(super) trait Sink: Send {
-    /// Adds a picture, row-major 0x00RRGGBB, of the size that the sink was made for.
+    /// Adds a picture, row-major 0x00RRGGBB, of the sink's size.
     fn write(&mut self, pixels: &[u32], shown: &Presented) -> Result<Fate>;
-    /// Closes the recording and gives it its name.
+    /// Closes the recording and renames it to its path.
     fn finish(self: Box<Self>) -> Result<()>;
 }

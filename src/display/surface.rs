@@ -1,30 +1,30 @@
-//! From the canvas to the memory of a screen: pixel layout, stride, rotation. Pure.
+//! From a canvas to the memory of a screen: pixel layout, stride, rotation. Pure.
 
 use crate::input::touch::Turn;
 use crate::overlay::Canvas;
 
-/// How a screen stores a pixel: bits of red, green and blue in a word of `bytes` bytes, the lower byte first.
+/// How a screen stores a pixel: bits of red, green and blue in a little-endian word of `bytes` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PixelLayout {
     bytes: usize,
     red: Bits,
     green: Bits,
     blue: Bits,
-    /// Set in every pixel: bits that are neither, as alpha is.
+    /// Bits that are set in every pixel, such as alpha.
     rest: u32,
 }
 
-/// Place of a colour in a pixel.
+/// Position of a colour within a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bits {
-    /// From the lowest bit.
+    /// Lowest bit.
     pub offset: u32,
     /// Number of bits, 1 to 8.
     pub length: u32,
 }
 
 impl PixelLayout {
-    /// Four bytes: blue, green, red, nothing.
+    /// Four bytes: blue, green, red, unused.
     pub const XRGB8888: Self = Self {
         bytes: 4,
         red: Bits { offset: 16, length: 8 },
@@ -41,7 +41,7 @@ impl PixelLayout {
         rest: 0,
     };
 
-    /// A layout of 16, 24 or 32 bits a pixel; `None` for others, and where the colours do not fit or meet.
+    /// A layout of 16, 24 or 32 bits per pixel; `None` for others, and where colours overlap or exceed the pixel.
     pub fn new(bits_per_pixel: u32, red: Bits, green: Bits, blue: Bits, alpha: Option<Bits>) -> Option<Self> {
         let bytes = match bits_per_pixel {
             16 | 24 | 32 => bits_per_pixel as usize / 8,
@@ -57,19 +57,19 @@ impl PixelLayout {
         is_apart.then_some(Self { bytes, red, green, blue, rest })
     }
 
-    /// Bytes of a pixel.
+    /// Bytes per pixel.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// 0x00RRGGBB as this screen stores it.
+    /// Converts 0x00RRGGBB to this layout.
     fn word(&self, rgb: u32) -> u32 {
         let part = |shift: u32, b: Bits| (((rgb >> shift) & 0xFF) >> (8 - b.length)) << b.offset;
         part(16, self.red) | part(8, self.green) | part(0, self.blue) | self.rest
     }
 }
 
-/// The memory of a screen: its size as it is scanned out, and bytes from one row to the next.
+/// The memory of a screen, in scan-out orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surface {
     /// px.
@@ -78,25 +78,25 @@ pub struct Surface {
     pub height: u32,
     /// Bytes from one row to the next.
     pub stride: usize,
-    /// Of a pixel.
+    /// Layout of a pixel.
     pub layout: PixelLayout,
-    /// How the picture is turned, clockwise, on its way to the screen.
+    /// Clockwise rotation of the picture on its way to the screen.
     pub turn: Turn,
 }
 
 impl Surface {
-    /// Bytes of the memory.
+    /// Size of the memory, bytes.
     pub fn bytes(&self) -> usize {
         self.stride * self.height as usize
     }
 
-    /// Size of the canvas that fills it, px: as it is looked at.
+    /// Size of the canvas that fills it, px, in viewing orientation.
     pub fn canvas_size(&self) -> (u32, u32) {
         self.turn.size((self.width, self.height))
     }
 
-    /// Writes a canvas into `memory`. What does not fit is cut, what is left over is black. Bytes past the pixels of a
-    /// row are left alone. Allocates nothing.
+    /// Writes a canvas into `memory`. What does not fit is cropped, the rest is black. Bytes past the pixels of a row
+    /// are unchanged. Allocates nothing.
     ///
     /// # Panics
     /// If a row of pixels is longer than the stride.
@@ -119,7 +119,7 @@ impl Surface {
         }
     }
 
-    /// Where on the canvas a pixel of the screen comes from.
+    /// The canvas pixel of a screen pixel.
     fn canvas_place(&self, x: u32, y: u32) -> (u32, u32) {
         let (right, bottom) = (self.width.saturating_sub(1), self.height.saturating_sub(1));
         match self.turn {
@@ -135,7 +135,7 @@ impl Surface {
 mod tests {
     use super::*;
 
-    /// 3 x 2 px, each another colour.
+    /// 3 x 2 px, all of different colours.
     fn canvas() -> Canvas {
         let mut canvas = Canvas::new(3, 2);
         canvas.pixels_mut().copy_from_slice(&[0xFF0000, 0x00FF00, 0x0000FF, 0x000000, 0x808080, 0xFFFFFF]);
@@ -190,7 +190,7 @@ mod tests {
             let memory = pixels(surface, &written(surface, &canvas));
             let at = memory.iter().position(|p| *p == 0xFFFFFF).unwrap() as u32;
             let on_panel = ((at % 8) as f32 / 8.0 + 0.0625, (at / 8) as f32 / 6.0 + 1.0 / 12.0);
-            // The panel lies on the screen, so what turns the picture onto it is undone for a touch.
+            // The panel is mounted on the screen, so a touch undoes the picture's rotation.
             let (u, v) = turn.inverse().apply(on_panel.0, on_panel.1);
             assert_eq!(((u * width as f32) as u32, (v * height as f32) as u32), (2, 1), "{turn:?}");
         }

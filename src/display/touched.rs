@@ -1,4 +1,4 @@
-//! A screen with a touch panel on it: pictures of the one, contacts of the other.
+//! A screen with a touch panel on it.
 
 use super::{Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
@@ -8,14 +8,14 @@ use crate::input::touch::evdev::TouchPanel;
 use crate::overlay::Canvas;
 use crate::units::{FrameId, Nanos};
 
-/// A display whose contacts come from a touch panel, which may be absent or come back at any time.
+/// A display whose contacts come from a touch panel, which may be absent or return at any time.
 pub struct Touched {
     screen: Box<dyn Display>,
     panel: TouchPanel,
 }
 
 impl Touched {
-    /// That panel on that screen.
+    /// Combines a screen and a panel.
     pub fn new(screen: Box<dyn Display>, panel: TouchPanel) -> Self {
         Self { screen, panel }
     }

@@ -1,8 +1,8 @@
-//! A window under X11 or Wayland, driven from the caller's own loop: nothing runs in the background.
+//! A window under X11 or Wayland, driven by the caller's loop: nothing runs in the background.
 //!
 //! The left mouse button is finger 0; fingers of a touch screen are numbered from 0 in the order in which they go down.
-//! The close button and Escape mean [`Presence::Closed`]. The canvas follows the window's size in physical px. There is
-//! one window a process.
+//! The close button and Escape mean [`Presence::Closed`]. The canvas follows the window's size in physical px. A
+//! process can open one window.
 //!
 //! ```no_run
 //! use sonotap::display::{Display, Presence, Window};
@@ -36,12 +36,12 @@ use crate::input::{Contact, Phase};
 use crate::overlay::Canvas;
 use crate::units::{FrameId, Nanos};
 
-/// Fingers that are told apart at a time; more are ignored.
+/// Fingers tracked at a time; more are ignored.
 const FINGERS: usize = 10;
-/// Keys that are kept until they are asked for; more are ignored.
+/// Keys kept until they are read; more are ignored.
 const KEYS: usize = 32;
 
-/// Whether the environment names a display server, which is cheap to ask; [`Window::open`] may still fail.
+/// Whether the environment names a display server. Cheap; [`Window::open`] may still fail.
 pub fn is_available() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     !cfg!(target_os = "linux") || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].into_iter().any(is_set)
@@ -49,23 +49,23 @@ pub fn is_available() -> bool {
 
 /// A window on the screen.
 pub struct Window {
-    // Before the loop, so that it is dropped while the connection is open.
+    // Declared before the loop, so that it is dropped while the connection is open.
     app: App,
     events: EventLoop<()>,
 }
 
 impl Window {
-    /// Opens the window of this process, its inside `width` x `height` physical px if the desktop lets it.
+    /// Opens the window of this process, with a client area of `width` x `height` physical px if the desktop allows it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when there is no display server, its libraries are missing, it refuses, or this process
-    /// has had a window before.
+    /// [`ErrorKind::Unavailable`] when there is no display server, its libraries are missing, it refuses, or this
+    /// process had a window before.
     pub fn open(title: &str, width: u32, height: u32) -> Result<Self> {
         if !is_available() {
             let context = "a window needs a display server, got neither WAYLAND_DISPLAY nor DISPLAY";
             return Err(Error::new(ErrorKind::Unavailable, context));
         }
-        // The windowing library panics when a library that it loads at run time is missing.
+        // winit panics when a library that it loads at run time is missing.
         catch_unwind(AssertUnwindSafe(|| Self::open_or_panic(title, width, height))).unwrap_or_else(|_| {
             let context =
                 "a window needs the display server's libraries (libX11 or libwayland, libxkbcommon), one is missing";
@@ -139,7 +139,7 @@ impl Display for Window {
     }
 }
 
-/// The window and the memory that it shows.
+/// The window and its surface.
 struct Shown {
     surface: softbuffer::Surface<Rc<WinitWindow>, Rc<WinitWindow>>,
     size: PhysicalSize<u32>,
@@ -180,15 +180,15 @@ impl Shown {
     }
 }
 
-/// The error as text, since some of these cannot travel between threads and an [`Error`] can; of "os error at file:line:
-/// reason" only the reason.
+/// The error as text, because some of these are not `Send` and an [`Error`] is; of "os error at file:line: reason" only
+/// the reason.
 fn unavailable(what: &str, e: impl std::error::Error) -> Error {
     let said = e.to_string();
     let reason = said.rsplit(": ").next().unwrap_or(&said);
     Error::new(ErrorKind::Unavailable, format!("{what}: {reason}"))
 }
 
-/// What a finger did, before it has a time.
+/// A contact without its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Movement {
     finger: u8,
@@ -196,7 +196,7 @@ struct Movement {
     at: PhysicalPosition<f64>,
 }
 
-/// Takes the window's events as they come and keeps them until they are asked for.
+/// Receives the window's events and keeps them until they are read.
 struct App {
     title: String,
     size: PhysicalSize<u32>,
@@ -226,7 +226,7 @@ impl App {
         }
     }
 
-    /// Notes a movement; of several moves of a finger in a row the last is kept.
+    /// Records a movement; of several consecutive moves of a finger the last is kept.
     fn note(&mut self, finger: u8, phase: Phase, at: PhysicalPosition<f64>) {
         let next = Movement { finger, phase, at };
         match self.moves.last_mut() {
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(app.presence, Presence::Closed);
     }
 
-    /// The environment cannot be changed within a test, so it runs itself again in a changed one.
+    /// The environment cannot be changed within a test, so the test runs itself again in a changed one.
     #[test]
     fn without_a_display_there_is_an_error_and_no_panic() {
         const INNER: &str = "SONOTAP_TEST_WITHOUT_DISPLAY";

@@ -1,4 +1,4 @@
-//! A Y4M video: uncompressed YUV 4:4:4 at a constant rate, read by every video encoder.
+//! A Y4M video: uncompressed YUV 4:4:4 at a constant rate, which every video encoder reads.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,18 +9,18 @@ use crate::durable::{PartFile, cannot_write};
 use crate::error::Result;
 use crate::units::Nanos;
 
-/// Pictures a second.
+/// Pictures per second.
 const RATE: u64 = 30;
-/// A picture is repeated at most this often: a longer stillness is cut short, so that a pause cannot fill the disk.
+/// A picture is repeated at most this often: a longer pause is shortened, so that it cannot fill the disk.
 const REPEATS_MAX: u64 = 2 * RATE;
 
 pub(super) struct Y4mFile {
     file: PartFile,
-    /// Planes Y, Cb, Cr of the picture whose length is not known yet.
+    /// Planes Y, Cb, Cr of the picture whose duration is not known yet.
     held: Vec<u8>,
     is_holding: bool,
     begun: Nanos,
-    /// Ticks of 1/[`RATE`] s that are written or cut out.
+    /// Ticks of 1/[`RATE`] s that were written or skipped.
     ticks: u64,
 }
 

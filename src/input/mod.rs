@@ -1,4 +1,4 @@
-//! Where gestures come from: touch contacts (window, touch panel) through a recognizer, or a script.
+//! Gestures: from touch contacts (window, touch panel) through a recognizer, or from a script.
 
 pub mod recognizer;
 pub mod script;
@@ -7,29 +7,29 @@ pub mod touch;
 use crate::geometry::{Display, Point};
 use crate::units::{FrameId, Nanos};
 
-/// What a contact does.
+/// The phase of a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// A finger or button goes down.
+    /// A finger or button went down.
     Down,
-    /// It moves while down.
+    /// It moved while down.
     Move,
-    /// It goes up.
+    /// It went up.
     Up,
-    /// The device takes it back.
+    /// The device withdrew it.
     Cancel,
 }
 
 /// One event of one finger or of the mouse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contact {
-    /// Which finger; the mouse is 0.
+    /// Number of the finger; the mouse is 0.
     pub finger: u8,
-    /// What it does.
+    /// Its phase.
     pub phase: Phase,
-    /// Where.
+    /// Its place.
     pub at: Point<Display>,
-    /// Longest side of the contact patch, mm; `None` when the device does not say.
+    /// Longest side of the contact patch, mm; `None` when the device does not report it.
     pub size_mm: Option<f32>,
     /// Monotonic time.
     pub time: Nanos,
@@ -40,23 +40,23 @@ pub struct Contact {
 /// What the operator did, in display px. `shown` is the frame on the screen at touch-down.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Gesture {
-    /// Down and up in about the same place.
+    /// Down and up at about the same place.
     Tap {
         /// Where it went down.
         at: Point<Display>,
         /// Frame at touch-down.
         shown: FrameId,
     },
-    /// A drag that goes on.
+    /// A drag in progress.
     Dragging {
-        /// Where it began.
+        /// Where it started.
         from: Point<Display>,
-        /// Where it is.
+        /// Where it is now.
         to: Point<Display>,
         /// Frame at touch-down.
         shown: FrameId,
     },
-    /// A drag that ended.
+    /// A completed drag.
     Drag {
         /// Where it began.
         from: Point<Display>,
@@ -65,13 +65,13 @@ pub enum Gesture {
         /// Frame at touch-down.
         shown: FrameId,
     },
-    /// A finger rests on a place; repeated by `HoldEnd` when it goes up.
+    /// A finger started to rest on a place; `HoldEnd` follows when it goes up.
     HoldBegin {
         /// Where.
         at: Point<Display>,
     },
     /// The resting finger went up.
     HoldEnd,
-    /// A drag or hold was taken back.
+    /// A drag or hold was cancelled.
     Cancelled,
 }

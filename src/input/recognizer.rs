@@ -1,53 +1,53 @@
-//! Contacts become gestures: taps, drags and holds, for gloves, gel and one free hand.
+//! Recognizes gestures in contacts: taps, drags and holds, for gloves, gel and one free hand.
 //!
-//! A gesture is committed when the finger goes up, and belongs to the place and the frame of touch-down, whatever was on
-//! the screen since. Distances are millimetres on the glass.
+//! A gesture is committed when the finger goes up. It belongs to the place and the frame of touch-down, whatever was
+//! shown since. Distances are millimetres on the glass.
 //!
 //! | contacts | gesture |
 //! |---|---|
 //! | down, up within `tap_slop_mm` | tap |
-//! | down, away by `min_drag_mm` or more, up | drag; brought back to within `min_drag_mm`, it is taken back |
-//! | down, away by something in between, up | none: too far for a tap, too short for a box |
+//! | down, away by `min_drag_mm` or more, up | drag; moved back to within `min_drag_mm`, it is cancelled |
+//! | down, away by a distance in between, up | none: too far for a tap, too short for a box |
 //! | down, still within `tap_slop_mm` after `hold` | hold, until up; no tap |
 //! | up sooner than `min_contact` after down | none: a drop of gel |
 //! | patch larger than `max_contact_mm`, at any time until up | none: a palm or a smear of gel; nor is it a second finger |
-//! | a second finger | none until all are up; what was going on is taken back |
-//! | down again within `bounce` and `bounce_mm` of an up | after a tap no second one; after anything else nothing at all |
+//! | a second finger | none until all are up; the current gesture is cancelled |
+//! | down again within `bounce` and `bounce_mm` of an up | after a tap no second tap; after anything else none |
 //!
-//! Guarantees: fixed memory; whatever the contacts, each `HoldBegin` is followed by one `HoldEnd` or `Cancelled` and each
-//! run of `Dragging` by one `Drag` or `Cancelled`, before anything else begins. A finger whose up got lost is forgotten
-//! when another goes down [`SILENCE_MAX`] after its last sign.
+//! Guarantees: fixed memory; whatever the contacts, each `HoldBegin` is followed by one `HoldEnd` or `Cancelled` and
+//! each run of `Dragging` by one `Drag` or `Cancelled`, before anything else begins. A finger whose up event was lost
+//! is forgotten when another one goes down at least [`SILENCE_MAX`] after its last event.
 
 use super::{Contact, Gesture, Phase};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Display, Point};
 use crate::units::{FrameId, Nanos};
 
-/// Fingers that are told apart; further ones are not seen.
+/// Fingers tracked at a time; more are ignored.
 const FINGERS_MAX: usize = 10;
 const MM_PER_INCH: f32 = 25.4;
 
-/// A finger down that gave no sign for so long does not count as a second finger.
+/// A finger down without an event for this long does not count as a second finger.
 pub const SILENCE_MAX: Nanos = Nanos::from_ms(5000);
 
-/// What makes a gesture.
+/// Thresholds of gestures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RecognizerConfig {
     /// Display px per inch.
     pub dpi: f32,
-    /// A finger that stays within this of touch-down taps or holds, mm.
+    /// A finger that stays this near to touch-down taps or holds, mm.
     pub tap_slop_mm: f32,
-    /// A finger this far from touch-down or farther drags, mm; at least `tap_slop_mm`.
+    /// A finger at least this far from touch-down drags, mm; at least `tap_slop_mm`.
     pub min_drag_mm: f32,
-    /// A shorter contact is none.
+    /// Shorter contacts are ignored.
     pub min_contact: Nanos,
-    /// A contact patch whose longest side is larger is none, mm. Devices that do not say are trusted.
+    /// Contacts with a longer side are ignored, mm. Devices that report no size are trusted.
     pub max_contact_mm: f32,
-    /// A finger that rests so long holds.
+    /// A finger that rests this long holds.
     pub hold: Nanos,
-    /// A touch-down so soon after an up is the same touch.
+    /// A touch-down within this time and `bounce_mm` of an up is a bounce of the same touch.
     pub bounce: Nanos,
-    /// And so near to it, mm.
+    /// Distance of a bounce, mm.
     pub bounce_mm: f32,
 }
 
@@ -66,7 +66,7 @@ impl RecognizerConfig {
         }
     }
 
-    /// For a mouse or track pad: it does not tremble, drip or bounce, and down and up may carry the same time.
+    /// For a mouse or track pad: it does not tremble, drip or bounce, and down and up may have the same time.
     pub fn mouse(dpi: f32) -> Self {
         Self {
             tap_slop_mm: 1.0,
@@ -114,7 +114,7 @@ struct Touch {
 enum State {
     /// No finger is down.
     Idle,
-    /// One finger, and it is open what it will be.
+    /// One finger; its gesture is not decided yet.
     Open {
         touch: Touch,
         has_slid: bool,
@@ -122,7 +122,7 @@ enum State {
     },
     Dragging(Touch),
     Holding(Touch),
-    /// Until all fingers are up.
+    /// Ignored until all fingers are up.
     Void,
 }
 
@@ -134,12 +134,12 @@ struct Finger {
     last_sign: Nanos,
 }
 
-/// What a touch was, as far as a bounce after it is concerned.
+/// How the last touch ended, which decides about a bounce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// A tap; a drag may still come of its bounce.
+    /// A tap; its bounce may still become a drag.
     Tap,
-    /// Too short to be a touch: what follows is no bounce.
+    /// Too short to be a touch: a following contact is no bounce.
     Blip,
     /// Anything else.
     Other,
@@ -163,16 +163,16 @@ pub struct Recognizer {
 }
 
 impl Recognizer {
-    /// No finger down.
+    /// A recognizer with no finger down.
     ///
     /// # Errors
-    /// `Argument` for lengths or a dpi that cannot be.
+    /// `Argument` for lengths or a dpi out of range.
     pub fn new(config: RecognizerConfig) -> Result<Self> {
         config.check()?;
         Ok(Self { config, state: State::Idle, fingers: [None; FINGERS_MAX], released: None })
     }
 
-    /// Takes one contact; appends what it completes to `out`, at most three gestures.
+    /// Takes one contact and appends completed gestures to `out`, at most three.
     pub fn push(&mut self, contact: Contact, out: &mut Vec<Gesture>) {
         self.tick(contact.time, out);
         match contact.phase {
@@ -183,7 +183,7 @@ impl Recognizer {
         }
     }
 
-    /// Lets time pass, so that a resting finger becomes a hold. To be called once a frame.
+    /// Advances time, so that a resting finger becomes a hold. Call it once per frame.
     pub fn tick(&mut self, now: Nanos, out: &mut Vec<Gesture>) {
         if let State::Open { touch, has_slid: false, .. } = self.state
             && now.since(touch.began) >= self.config.hold
@@ -193,7 +193,7 @@ impl Recognizer {
         }
     }
 
-    /// Forgets all fingers, for a device that went away; takes back what was going on.
+    /// Forgets all fingers, for a device that went away, and cancels the current gesture.
     pub fn reset(&mut self, out: &mut Vec<Gesture>) {
         self.take_back(out);
         self.fingers = [None; FINGERS_MAX];
@@ -244,7 +244,7 @@ impl Recognizer {
         self.follow(contact.finger, contact.at, out);
     }
 
-    /// Moves on with the finger whose touch it is.
+    /// Follows the finger of the current touch.
     fn follow(&mut self, finger: u8, at: Point<Display>, out: &mut Vec<Gesture>) {
         match self.state {
             State::Open { touch, has_slid, is_echo } if touch.finger == finger => {
@@ -281,7 +281,7 @@ impl Recognizer {
         self.settle();
     }
 
-    /// Ends a touch at `to`: the gesture goes out.
+    /// Ends a touch at `to` and emits its gesture.
     fn commit(&self, state: State, to: Point<Display>, now: Nanos, out: &mut Vec<Gesture>) -> End {
         match state {
             State::Open { has_slid: false, is_echo: true, .. } => return End::Tap,
@@ -313,7 +313,7 @@ impl Recognizer {
         self.settle();
     }
 
-    /// Gives up what is going on; says so if the operator has seen anything of it.
+    /// Cancels the current gesture; emits `Cancelled` if the operator has seen anything of it.
     fn take_back(&mut self, out: &mut Vec<Gesture>) {
         if matches!(self.state, State::Dragging(_) | State::Holding(_)) {
             out.push(Gesture::Cancelled);
@@ -321,7 +321,7 @@ impl Recognizer {
         self.state = State::Void;
     }
 
-    /// Drops fingers that must have gone up unseen: the same one going down again, or one silent for too long.
+    /// Drops fingers whose up event was lost: one that goes down again, or one silent for too long.
     fn forget_silent(&mut self, contact: &Contact, out: &mut Vec<Gesture>) {
         for i in 0..FINGERS_MAX {
             let Some(finger) = self.fingers[i] else { continue };
@@ -332,7 +332,7 @@ impl Recognizer {
         }
     }
 
-    /// Once no finger is down but patches, a new touch may begin.
+    /// Allows a new touch once no finger but ignored patches is down.
     fn settle(&mut self) {
         if self.state == State::Void && self.fingers.iter().flatten().all(|f| f.is_patch) {
             self.state = State::Idle;

@@ -1,6 +1,6 @@
-//! The taps file: what an operator would do, written down, so that a run can be repeated.
+//! The taps file: an operator's actions as text, so that a run can be repeated.
 //!
-//! A TOML file of `[[step]]` sections, done one after the other in the order of the file. Each has one time and one action.
+//! A TOML file of `[[step]]` sections, executed in the order of the file. Each has one time and one action.
 //!
 //! ```toml
 //! [[step]]
@@ -19,9 +19,9 @@
 //! Controls: `freeze`, `unfreeze`, `undo`, `redo`, `clear`, `new-object`, `step-back`, `step-forward`, `fill`, `include`,
 //! `exclude`, `next-candidate`, `hide`, `show`.
 //!
-//! A step is due when its time has come and all steps before it are done, so times of one kind must not run backwards. The
-//! file is strict: an unknown key is an error with its line and the nearest key that exists, as is any value that cannot be.
-//! A file holds at most [`Script::BYTES_MAX`] bytes.
+//! A step is due when its time has come and all steps before it are done, so times of one kind must not decrease. The
+//! file is strict: an unknown key is an error with its line and the nearest valid key, and so is an impossible value. A
+//! file has at most [`Script::BYTES_MAX`] bytes.
 //!
 //! ```
 //! use sonotap::input::script::{Script, ScriptAction};
@@ -50,7 +50,7 @@ use crate::session::Command;
 use crate::text_file;
 use crate::units::{FrameId, Nanos, ObjectId};
 
-/// What the file is, for errors.
+/// Name of the format, for errors.
 const WHAT: &str = "a taps file";
 const WHEN_KEYS: [&str; 2] = ["at_ms", "frame"];
 const ACTION_KEYS: [&str; 5] = ["tap", "box", "press", "scrub", "select"];
@@ -75,27 +75,27 @@ const CONTROLS: [(&str, Command); 14] = [
 
 /// A day.
 const AT_MS_MAX: f64 = 86_400_000.0;
-/// Largest whole number that any frame counter reaches in practice and that f64 still holds exactly.
+/// Largest frame number, 2^53: f64 holds every whole number up to it exactly.
 const FRAME_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// What a step does.
+/// The action of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ScriptAction {
     /// A tap on the image.
     Tap {
         /// Where, image px of the frame shown.
         at: Point<Image>,
-        /// In or out.
+        /// Included or excluded.
         polarity: Polarity,
     },
     /// A box on the image, image px of the frame shown.
     Box(Rect<Image>),
-    /// A control; a command that names no place.
+    /// A control: a command without a place.
     Press(Command),
 }
 
 impl ScriptAction {
-    /// As a command to the session; `shown` is the frame on the screen when the step was due.
+    /// The command for the session; `shown` is the frame on the screen when the step was due.
     pub fn command(self, shown: FrameId) -> Command {
         match self {
             Self::Tap { at, polarity } => Command::Click { at, polarity: Some(polarity), shown },
@@ -118,7 +118,7 @@ struct Step {
     action: ScriptAction,
 }
 
-/// A taps file that has been read, and how far it is done.
+/// A parsed taps file and its progress.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
     place: String,
@@ -127,7 +127,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Most bytes of a file: some ten thousand steps.
+    /// Largest file, bytes: some ten thousand steps.
     pub const BYTES_MAX: usize = 1 << 20;
 
     /// Reads a taps file.
@@ -139,10 +139,10 @@ impl Script {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Reads the text of a taps file; errors begin with `place`.
+    /// Parses the text of a taps file; errors begin with `place`.
     ///
     /// # Errors
-    /// `Config`, with the line, for whatever the format does not allow.
+    /// `Config`, with the line, for anything that the format does not allow.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
         text_file::check_size(text.len(), place, WHAT, Self::BYTES_MAX)?;
         let reader = Reader { text, place };
@@ -151,7 +151,7 @@ impl Script {
         Ok(Self { place: place.to_owned(), steps: reader.steps(table.get_ref())?, done: 0 })
     }
 
-    /// Whether all taps and boxes are on an image of that size, image px.
+    /// Checks that all taps and boxes are on an image of that size, image px.
     ///
     /// # Errors
     /// `Config`, naming the first step that is not.
@@ -174,8 +174,8 @@ impl Script {
         Ok(())
     }
 
-    /// Appends the actions that are due, in the order of the file: `elapsed` is the time since the start, `frame_no` the
-    /// number of the source's frame on the screen, from 1. Each is given once.
+    /// Appends the due actions, each once, in the order of the file: `elapsed` is the time since the start, `frame_no`
+    /// the number of the source's frame on the screen, from 1.
     pub fn due(&mut self, elapsed: Nanos, frame_no: u64, out: &mut Vec<ScriptAction>) {
         while let Some(step) = self.steps.get(self.done) {
             let is_due = match step.when {
@@ -190,7 +190,7 @@ impl Script {
         }
     }
 
-    /// Starts again with the first step.
+    /// Starts over with the first step.
     pub fn rewind(&mut self) {
         self.done = 0;
     }
@@ -207,7 +207,7 @@ impl Script {
     }
 }
 
-/// The text that is read, and its name for errors.
+/// The text, and its name for errors.
 struct Reader<'a> {
     text: &'a str,
     place: &'a str,
@@ -279,7 +279,7 @@ impl Reader<'_> {
     }
 }
 
-/// Where in the text, in bytes, and what was expected and came.
+/// Byte offset in the text, and the message.
 type StepError = (usize, String);
 
 fn action_of((key, value): (&str, &Value<'_>), label: Option<&Value<'_>>) -> Result<ScriptAction, StepError> {
@@ -314,7 +314,7 @@ fn find<'t, 'a>(table: &'t DeTable<'a>, key: &str) -> Option<(usize, &'t Value<'
     table.iter().find(|(k, _)| k.get_ref() == key).map(|(k, value)| (k.span().start, value))
 }
 
-/// The one of these keys that the section has.
+/// The only one of these keys that the section has.
 fn one_of<'t, 'a, 'k>(
     table: &'t DeTable<'a>,
     keys: &[&'k str],
@@ -353,7 +353,7 @@ fn whole(value: &Value<'_>, key: &str, most: f64) -> Result<u64, StepError> {
     Ok(got as u64)
 }
 
-/// Coordinates, image px; more than any image has is refused as if it were infinite.
+/// Coordinates, image px; values beyond any image are refused like infinite ones.
 fn numbers<const N: usize>(value: &Value<'_>, key: &str, shape: &str) -> Result<[f32; N], StepError> {
     let wrong = |got: String| (value.span().start, format!("expected {key} = {shape}, got {got}"));
     let array = value.get_ref().as_array().ok_or_else(|| wrong(value.get_ref().type_str().to_owned()))?;
@@ -367,7 +367,7 @@ fn numbers<const N: usize>(value: &Value<'_>, key: &str, shape: &str) -> Result<
     Ok(out)
 }
 
-/// Index of the word among those that are valid.
+/// Index of the word among the valid ones.
 fn word(value: &Value<'_>, key: &str, valid: &[&str]) -> Result<usize, StepError> {
     let at = value.span().start;
     let Some(got) = value.get_ref().as_str() else {
@@ -376,7 +376,7 @@ fn word(value: &Value<'_>, key: &str, valid: &[&str]) -> Result<usize, StepError
     valid.iter().position(|&v| v == got).ok_or_else(|| (at, unknown(key, got, valid)))
 }
 
-/// The first key, in the order of the text, that is not among those.
+/// The first key, in the order of the text, that is not valid.
 fn unknown_key<'t>(table: &'t DeTable<'_>, valid: &[&str]) -> Option<(usize, &'t str)> {
     let keys = table.keys().map(|k| (k.span().start, k.get_ref().as_ref()));
     keys.filter(|(_, key)| !valid.contains(key)).min_by_key(|(at, _)| *at)
@@ -391,7 +391,7 @@ fn unknown(what: &str, got: &str, valid: &[&str]) -> String {
     message
 }
 
-/// Text of the file as it may be repeated in an error: one line, not too long.
+/// A text of the file for an error message: one line, shortened.
 fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(40).flat_map(char::escape_debug).collect();
     if text.chars().nth(40).is_some() {
@@ -400,7 +400,7 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// The valid word with the fewest letters to change, add or leave out; `None` if that is more than half of them.
+/// The valid word with the smallest edit distance; `None` if it exceeds half of the letters.
 pub(crate) fn nearest<'v>(got: &str, valid: &[&'v str]) -> Option<&'v str> {
     let letters: Vec<char> = got.chars().take(65).collect();
     let distance = |v: &str| {

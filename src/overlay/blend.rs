@@ -1,12 +1,12 @@
-//! Painting that cannot leave its place: every pixel of the overlay goes through a [`Clip`].
+//! Painting within a clip: every pixel of the overlay goes through a [`Clip`].
 
 use crate::geometry::{Converter, Display, Image, Rect};
 use crate::overlay::canvas::Canvas;
 
-/// A part of the image that nothing is painted over: the host's MI/TI, depth scale, patient line, orientation marker.
+/// A part of the frame that is never painted over: the host's MI/TI, depth scale, patient line, orientation marker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeepOut {
-    /// Where, image px.
+    /// Its bounds, image px.
     pub rect: Rect<Image>,
 }
 
@@ -24,7 +24,7 @@ pub struct PxRect {
 }
 
 impl PxRect {
-    /// The rectangle between these edges.
+    /// From its four edges.
     pub const fn new(x0: i32, y0: i32, x1: i32, y1: i32) -> Self {
         Self { x0, y0, x1, y1 }
     }
@@ -40,7 +40,7 @@ impl PxRect {
         if r.is_empty() { Self::default() } else { r }
     }
 
-    /// The smallest rectangle that holds both; an empty one counts for nothing.
+    /// The smallest rectangle that holds both; an empty one is ignored.
     pub fn union(self, o: Self) -> Self {
         match (self.is_empty(), o.is_empty()) {
             (true, _) => o,
@@ -74,13 +74,13 @@ impl PxRect {
         x >= self.x0 && x < self.x1 && y >= self.y0 && y < self.y1
     }
 
-    /// Its middle, display px.
+    /// Its centre, display px.
     pub fn centre(self) -> (f32, f32) {
         ((self.x0 + self.x1) as f32 / 2.0, (self.y0 + self.y1) as f32 / 2.0)
     }
 }
 
-/// Where painting is allowed: an area less its holes.
+/// Where painting is allowed: an area minus its holes.
 #[derive(Clone, Debug, Default)]
 pub struct Clip {
     area: PxRect,
@@ -88,12 +88,12 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Everything within `area`.
+    /// The whole of `area`.
     pub fn whole(area: PxRect) -> Self {
         Self { area, holes: Vec::new() }
     }
 
-    /// Becomes `area` less the keep-outs, every pixel that one of them touches included. Reuses the buffer.
+    /// Becomes `area` minus every pixel that a keep-out touches. Reuses the buffer.
     pub fn set(&mut self, area: PxRect, keep_outs: &[KeepOut], to_display: &Converter<Image, Display>) {
         self.area = area;
         self.holes.clear();
@@ -116,7 +116,7 @@ impl Clip {
         r.intersect(self.area) == r && self.holes.iter().all(|h| h.intersect(r).is_empty())
     }
 
-    /// The allowed parts of row `y` from `x0` to before `x1`, left to right, none of them empty.
+    /// Calls `each` for the allowed, non-empty parts of row `y` in x0..x1, left to right.
     pub fn spans(&self, y: i32, x0: i32, x1: i32, mut each: impl FnMut(i32, i32)) {
         if y < self.area.y0 || y >= self.area.y1 {
             return;
@@ -143,7 +143,7 @@ impl Clip {
     }
 }
 
-/// `over` laid over `under`, both `0x00RRGGBB`, with `alpha` of 0 (nothing) ..= 256 (all).
+/// Blends `over` onto `under`, both `0x00RRGGBB`, with `alpha` from 0 (none) to 256 (opaque).
 ///
 /// ```
 /// use sonotap::overlay::blend::mix;
@@ -159,12 +159,12 @@ pub fn mix(under: u32, over: u32, alpha: u32) -> u32 {
     ((rb >> 8) & 0xFF_00FF) | ((g >> 8) & 0xFF00)
 }
 
-/// 0..=1 as an alpha of 0..=256.
+/// Converts 0..=1 to an alpha of 0..=256.
 pub fn alpha(v: f32) -> u32 {
     (v.clamp(0.0, 1.0) * 256.0 + 0.5) as u32
 }
 
-/// A brush that paints on a canvas where its clip allows.
+/// Paints on a canvas where its clip allows.
 pub struct Painter<'a> {
     pixels: &'a mut [u32],
     width: i32,
@@ -173,24 +173,24 @@ pub struct Painter<'a> {
 }
 
 impl<'a> Painter<'a> {
-    /// A brush for `canvas`.
+    /// A painter for `canvas`.
     pub fn new(canvas: &'a mut Canvas, clip: &'a Clip) -> Self {
         let (width, height) = (canvas.width() as i32, canvas.height() as i32);
         let bounds = PxRect::new(0, 0, width, height).intersect(clip.area());
         Self { pixels: canvas.pixels_mut(), width, clip, bounds }
     }
 
-    /// Where it may paint.
+    /// The clip.
     pub fn clip(&self) -> &Clip {
         self.clip
     }
 
-    /// The part of the canvas that it can reach, holes included.
+    /// The clip's area within the canvas, holes included.
     pub fn bounds(&self) -> PxRect {
         self.bounds
     }
 
-    /// Lets `paint` change the allowed pixels of row `y` from `x0` to before `x1`: it gets the x of the first and the pixels.
+    /// Calls `paint` for the allowed pixels of row `y` in x0..x1, with the x of the first one and the pixels.
     pub fn row(&mut self, y: i32, x0: i32, x1: i32, mut paint: impl FnMut(i32, &mut [u32])) {
         if y < self.bounds.y0 || y >= self.bounds.y1 {
             return;
@@ -222,12 +222,12 @@ impl<'a> Painter<'a> {
         }
     }
 
-    /// Blends a rectangle with round corners.
+    /// Blends a rounded rectangle.
     pub fn round_rect(&mut self, r: PxRect, radius: f32, colour: u32, alpha: u32) {
         self.shape(r, colour, alpha, round_rect(r, radius));
     }
 
-    /// Blends a frame of `thickness` px within the edge of a rectangle with round corners.
+    /// Blends the border of a rounded rectangle, `thickness` px to the inside.
     pub fn round_frame(&mut self, r: PxRect, radius: f32, thickness: f32, colour: u32, alpha: u32) {
         let outer = round_rect(r, radius);
         self.shape(r, colour, alpha, |x, y| {
@@ -236,7 +236,7 @@ impl<'a> Painter<'a> {
         });
     }
 
-    /// Blends `colour` with a coverage of one byte a pixel, `columns` to a row, its top left corner at (x, y).
+    /// Blends `colour` by a coverage map of one byte per pixel, `columns` to a row, with its top left corner at (x, y).
     pub fn stamp(&mut self, x: i32, y: i32, columns: usize, coverage: &[u8], colour: u32) {
         for (row, line) in coverage.chunks_exact(columns).enumerate() {
             self.row(y + row as i32, x, x + columns as i32, |x0, pixels| {
@@ -259,7 +259,7 @@ pub fn blend_all(pixels: &mut [u32], colour: u32, alpha: u32) {
     }
 }
 
-/// Signed distance to a rectangle with round corners.
+/// Signed distance to a rounded rectangle.
 pub fn round_rect(r: PxRect, radius: f32) -> impl Fn(f32, f32) -> f32 {
     let (cx, cy) = r.centre();
     let (hx, hy) = (r.width() as f32 / 2.0, r.height() as f32 / 2.0);
@@ -271,7 +271,7 @@ pub fn round_rect(r: PxRect, radius: f32) -> impl Fn(f32, f32) -> f32 {
     }
 }
 
-/// Distance to the stretch from (ax, ay) to (bx, by).
+/// Distance to the segment from (ax, ay) to (bx, by).
 pub fn stretch(ax: f32, ay: f32, bx: f32, by: f32) -> impl Fn(f32, f32) -> f32 {
     let (dx, dy) = (bx - ax, by - ay);
     let norm = dx * dx + dy * dy;

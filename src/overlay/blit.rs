@@ -1,4 +1,4 @@
-//! The picture itself, scaled to its place on the screen.
+//! The frame, scaled to the image area of the screen.
 
 use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Converter, Display, Image, Point};
@@ -13,7 +13,7 @@ struct Tap {
     weight: u32,
 }
 
-/// What the tables were made for.
+/// The geometry that the tables were made for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Plan {
     width: u32,
@@ -24,10 +24,10 @@ struct Plan {
     canvas: (u32, u32),
 }
 
-/// Scales frames onto a canvas, bilinearly, mirrored where the converter says so.
+/// Scales frames onto a canvas, bilinearly, mirrored where the converter mirrors.
 ///
-/// Guarantees: writes every pixel of the area and none else; allocates only when size, format or place change.
-/// Below half size it samples without filtering, so fine texture may alias.
+/// Guarantees: writes every pixel of the area and no other; allocates only when size, format or area change. Below half
+/// size it samples without filtering, so fine texture may alias.
 ///
 /// ```
 /// use sonotap::frame::{Frame, PixelFormat};
@@ -50,7 +50,7 @@ pub struct Blitter {
     lower: Line,
 }
 
-/// One source row, already scaled to display columns, in 1/256 of a grey level; three values a pixel for colour.
+/// One source row, already scaled to display columns, in 1/256 of a grey level; three values per pixel for colour.
 #[derive(Clone, Debug, Default)]
 struct Line {
     row: Option<u32>,
@@ -58,7 +58,8 @@ struct Line {
 }
 
 impl Blitter {
-    /// Paints the part of `frame` that falls into `area` (display px), and black beside it. Returns what the frame covers.
+    /// Paints the part of `frame` that maps into `area` (display px), and black elsewhere. Returns the area that the
+    /// frame covers.
     pub fn blit(
         &mut self,
         frame: &Frame,

@@ -1,4 +1,4 @@
-//! The picture that goes to the screen: packed pixels of a size known at run time.
+//! The pixels that go to the screen: packed, of a size known at run time.
 
 use std::convert::Infallible;
 
@@ -8,9 +8,9 @@ use embedded_graphics::geometry::{Dimensions, OriginDimensions, Point as EgPoint
 use embedded_graphics::pixelcolor::{IntoStorage, Rgb888};
 use embedded_graphics::primitives::Rectangle;
 
-/// A picture of packed pixels, row-major, each `0x00RRGGBB`; what lies outside is clipped, never an error.
+/// Packed pixels, row-major, each `0x00RRGGBB`. Drawing outside is clipped, never an error.
 ///
-/// It is an embedded-graphics `DrawTarget`, so whatever that crate draws can be drawn here.
+/// It is an embedded-graphics `DrawTarget`.
 ///
 /// ```
 /// use sonotap::overlay::Canvas;
@@ -27,7 +27,7 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A black canvas, px.
+    /// A black canvas of `width` x `height` px.
     pub fn new(width: u32, height: u32) -> Self {
         Self { width, height, pixels: vec![0; width as usize * height as usize] }
     }
@@ -57,7 +57,7 @@ impl Canvas {
         (x < self.width && y < self.height).then(|| self.pixels[y as usize * self.width as usize + x as usize])
     }
 
-    /// Gives the canvas a size; its pixels are undefined afterwards unless the size is what it was. Reuses the buffer.
+    /// Resizes the canvas; its pixels are undefined afterwards unless the size is unchanged. Reuses the buffer.
     pub fn resize(&mut self, width: u32, height: u32) {
         self.width = width;
         self.height = height;
@@ -86,7 +86,7 @@ impl Canvas {
         }
     }
 
-    /// As bytes red, green, blue, row-major, for an encoder. Allocates.
+    /// Bytes red, green, blue, row-major, for an encoder. Allocates.
     pub fn to_rgb(&self) -> Vec<u8> {
         self.pixels.iter().flat_map(|p| [(p >> 16) as u8, (p >> 8) as u8, *p as u8]).collect()
     }

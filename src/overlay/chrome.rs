@@ -1,4 +1,5 @@
-//! The controls and the border around the picture. They change seldom, so they are painted once and copied each frame.
+//! The controls and the border around the frame. They change seldom, so they are painted once and copied for each
+//! frame.
 
 use crate::geometry::{Display, Rect};
 use crate::overlay::blend::{Clip, Painter, PxRect, stretch};
@@ -8,7 +9,7 @@ use crate::overlay::text::Typeface;
 use crate::overlay::theme::Theme;
 use crate::scene::{FillLevel, Mode, Scene, Tool};
 
-/// All that the controls' looks depend on.
+/// Everything that the painted controls depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Look {
     tool: Tool,
@@ -65,7 +66,7 @@ pub(super) struct Chrome {
 }
 
 impl Chrome {
-    /// Copies everything but the picture onto the canvas, which has the layout's size.
+    /// Copies everything but the image area onto the canvas, which has the layout's size.
     pub(super) fn put(
         &mut self,
         canvas: &mut Canvas,
@@ -217,7 +218,7 @@ const NEW: &[Path] = &[
     &[(0.6, -0.85), (0.6, -0.15)],
 ];
 
-/// A drawing on a control: strokes of `half` px to each side, in a square of `size` px around `at`.
+/// An icon on a control: strokes of `half` px to each side, in a square of `size` px around `at`.
 struct Icon<'a, 'b> {
     painter: &'a mut Painter<'b>,
     at: (f32, f32),
@@ -270,7 +271,7 @@ impl Icon<'_, '_> {
         self.painter.shape(self.square().grown(2), self.ink, 256, d);
     }
 
-    /// The lower `percent` of the ring's inside.
+    /// Fills the lower `percent` of the ring's inside.
     fn level(&mut self, percent: i32) {
         let ((cx, cy), radius) = (self.at, self.size - 3.0 * self.half);
         let surface = cy + radius - 2.0 * radius * percent as f32 / 100.0;

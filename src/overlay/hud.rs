@@ -1,4 +1,4 @@
-//! Composes a screen: the frame in its place, outlines and marks on it, words and controls around it.
+//! Composes a screen: the frame, outlines and marks on it, text and controls around it.
 
 use crate::frame::Frame;
 use crate::geometry::{Converter, Display, Image};
@@ -15,25 +15,25 @@ use crate::overlay::theme::{Theme, colour_of};
 use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene};
 use crate::units::Score;
 
-/// Below this score an outline carries the words "add a point", unless the view says otherwise.
+/// Below this score an outline is labelled "add a point", unless the view sets another limit.
 const LOW_SCORE: f32 = 0.7;
 
-/// How a scene meets the screen.
+/// How a scene is mapped to the screen.
 #[derive(Clone, Copy, Debug)]
 pub struct HudView<'a> {
-    /// From the frame to the screen; usually the image region fitted into the layout's image area.
+    /// From frame to screen; usually the image region fitted into the layout's image area.
     pub to_display: Converter<Image, Display>,
-    /// Where everything is.
+    /// The layout of the screen.
     pub layout: &'a Layout,
-    /// What must stay as the host drew it.
+    /// Parts of the frame that are never painted over.
     pub keep_outs: &'a [KeepOut],
     /// The control under the finger, shown pressed.
     pub pressed: Option<Control>,
-    /// Outlines below it ask for a point; `None` means 0.7.
+    /// An outline of a lower score is labelled "add a point"; `None` means 0.7.
     pub low_score: Option<Score>,
 }
 
-/// Letters for one screen.
+/// Typefaces for one screen.
 #[derive(Clone, Debug)]
 struct Faces {
     made_for: (i32, i32),
@@ -41,14 +41,14 @@ struct Faces {
     large: Typeface,
 }
 
-/// Composes screens; keeps its buffers, so that after the first frame of a size nothing is allocated.
+/// Composes screens. It keeps its buffers; after the first frame of a size nothing is allocated.
 ///
 /// Guarantees:
-/// - an outline is drawn only on the frame that the scene belongs to, and not while live pictures are missing;
+/// - an outline is drawn only on the frame that the scene belongs to, and never while live frames are missing;
 /// - only [`Overlay::Exact`] is drawn in the fresh style;
 /// - no pixel of a keep-out differs from the frame;
 /// - "AI" and "Not for diagnostic use" are on every screen;
-/// - nothing moves the LIVE tick but [`Scene::live_tick`].
+/// - only [`Scene::live_tick`] moves the LIVE tick.
 #[derive(Clone, Debug, Default)]
 pub struct Hud {
     faces: Option<Faces>,
@@ -61,13 +61,13 @@ pub struct Hud {
 }
 
 impl Hud {
-    /// One that has drawn nothing yet.
+    /// Without buffers yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Paints the whole canvas, which takes the layout's size: the frame, and the scene where it may be drawn.
-    /// Before the first frame, pass a default one.
+    /// Paints the whole canvas, resized to the layout's size: the frame, and the scene where it may be drawn. Before
+    /// the first frame, pass a default one.
     pub fn draw(&mut self, canvas: &mut Canvas, frame: &Frame, scene: &Scene, view: &HudView) {
         let layout = view.layout;
         let (width, height) = layout.size();
@@ -104,12 +104,13 @@ impl Hud {
     }
 }
 
-/// Whether outlines, marks and measurements of the scene belong on this frame: it is theirs, and pictures come.
+/// Whether outlines, marks and measurements of the scene may be drawn: the frame is the scene's, and the signal is
+/// live.
 fn may_show_outlines(scene: &Scene, frame: &Frame) -> bool {
     scene.belongs_to(frame) && (scene.mode != Mode::Live || scene.signal.allows_outlines())
 }
 
-/// The letters for this layout, made anew only when its pitch or picture changes.
+/// The typefaces for this layout, rebuilt only when its pitch or image area changes.
 fn faces<'f>(kept: &'f mut Option<Faces>, layout: &Layout) -> &'f Faces {
     const LONGEST_BANNER: f32 = 12.0;
     let area = layout.image_area();
@@ -127,7 +128,7 @@ fn faces<'f>(kept: &'f mut Option<Faces>, layout: &Layout) -> &'f Faces {
     })
 }
 
-/// What it takes to draw the objects of a scene on its frame.
+/// Draws the objects of a scene on its frame.
 struct OnPicture<'a> {
     outliner: &'a mut OutlinePainter,
     face: &'a Typeface,
@@ -160,7 +161,7 @@ impl OnPicture<'_> {
         }
     }
 
-    /// Draws an object's outline if it may be drawn. Returns what it covers.
+    /// Draws an object's outline if it may be drawn. Returns the area that it covers.
     fn outline(&mut self, painter: &mut Painter, scene: &Scene, object: &ObjectScene) -> PxRect {
         let Some(style) = style_of(object.overlay) else { return PxRect::default() };
         let (layout, to_display) = (self.view.layout, &self.view.to_display);

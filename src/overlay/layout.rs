@@ -1,30 +1,30 @@
-//! Where everything is on the screen, in millimetres of glass, for a finger in a wet glove.
+//! The layout of the screen, in millimetres of glass, for a finger in a wet glove.
 //!
-//! Controls stand in one or more columns beside the picture, Freeze always in the outer bottom corner; step and scrub
-//! stand below the picture. No control is ever made smaller than its minimum: on a screen with too little glass the
-//! less important ones are left out ([`Layout::absent`]), first Fill, then New, Clear, Redo, Exclude, Include, Undo
-//! and Freeze last; step and scrub go when the picture would lose half of the screen's height.
+//! Controls are in one or more columns beside the image area, Freeze always in the outer bottom corner; step and scrub
+//! are below it. No control is smaller than its minimum: on a small screen the less important ones are left out
+//! ([`Layout::absent`]), first Fill, then New, Clear, Redo, Exclude, Include, Undo, and Freeze last. Step and scrub are
+//! left out when the image area would lose half of the screen's height.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Display, Point, Rect};
 use crate::overlay::text::Typeface;
 
-/// Something that a finger can press. Hiding the overlay is no control: it is a press-and-hold on the picture.
+/// Something that a finger can press. Hiding the overlay is not a control but a press-and-hold on the image area.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Control {
-    /// Freeze, or go on.
+    /// Freeze, or go live.
     Freeze,
-    /// Take back the last edit.
+    /// Undo the last edit.
     Undo,
-    /// Do it again.
+    /// Redo the last undone edit.
     Redo,
     /// Remove all prompts; can be undone.
     Clear,
-    /// Taps include.
+    /// Taps add positive clicks.
     Include,
-    /// Taps exclude.
+    /// Taps add negative clicks.
     Exclude,
-    /// The next tap begins another object.
+    /// The next tap starts a new object.
     NewObject,
     /// Fill 0, 25, 50 %.
     Fill,
@@ -32,12 +32,12 @@ pub enum Control {
     StepBack,
     /// One frame forward.
     StepForward,
-    /// To a place in the cine ring: 0 is the oldest frame, 1 the newest.
+    /// To a position in the cine ring: 0 is the oldest frame, 1 the newest.
     Scrub(f32),
 }
 
 impl Control {
-    /// Every control; scrub at 0.
+    /// Every control, with scrub at 0.
     pub const ALL: [Self; 11] = [
         Self::Freeze,
         Self::Undo,
@@ -52,7 +52,7 @@ impl Control {
         Self::Scrub(0.0),
     ];
 
-    /// Whether it is the same control, wherever on the scrub bar.
+    /// Whether it is the same control, whatever the scrub position.
     pub fn is_same(self, o: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&o)
     }
@@ -67,7 +67,7 @@ impl Control {
         }
     }
 
-    /// Place within its column, from the top.
+    /// Position within its column, from the top.
     fn rank(self) -> usize {
         const ORDER: [Control; 8] = [
             Control::Include,
@@ -83,7 +83,7 @@ impl Control {
     }
 }
 
-/// Those in the columns, the more important first.
+/// The controls of the columns, by decreasing importance.
 const IMPORTANCE: [Control; 8] = [
     Control::Freeze,
     Control::Undo,
@@ -103,11 +103,11 @@ const MARKER_RADIUS_MM: f32 = 7.5;
 const GROWTH_MAX: f32 = 1.8;
 const PICTURE_WIDTH_MIN: f32 = 0.4;
 const PICTURE_HEIGHT_MIN: f32 = 0.5;
-/// What a two-column screen shows in one column.
+/// Controls in each column of a two-column screen.
 const COLUMN_LENGTH: usize = 4;
 const LABEL_CHARACTERS: usize = 15;
 
-/// Which hand holds the probe decides where the controls are.
+/// Which side the controls are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handedness {
     /// Controls on the right.
@@ -117,12 +117,12 @@ pub enum Handedness {
     Left,
 }
 
-/// What a layout can be told.
+/// Settings of a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayoutConfig {
-    /// Where the controls are.
+    /// The side of the controls.
     pub handedness: Handedness,
-    /// Whether step and scrub have a place.
+    /// Whether there are step and scrub controls.
     pub has_cine: bool,
 }
 
@@ -132,10 +132,10 @@ impl Default for LayoutConfig {
     }
 }
 
-/// Where everything is, display px.
+/// The place of every part of the screen, display px.
 ///
-/// Guarantees, each held by a property test: controls lie within the screen, are at least as large as
-/// [`Control::min_size_mm`], are at least 3 mm apart, and do not touch the picture.
+/// Guarantees, each held by a property test: controls are within the screen, at least as large as
+/// [`Control::min_size_mm`], at least 3 mm apart, and do not touch the image area.
 ///
 /// ```
 /// use sonotap::overlay::layout::{Control, Layout, LayoutConfig};
@@ -158,7 +158,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a screen of `size` px with `dpi` px to the inch.
+    /// The layout of a screen of `size` px with `dpi` px per inch.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] unless the screen is 64..=16384 px on each side and 40..=800 dpi, 25 mm high, and wide
@@ -187,12 +187,12 @@ impl Layout {
         self.size
     }
 
-    /// px to the inch.
+    /// px per inch.
     pub fn dpi(&self) -> f32 {
         self.dpi
     }
 
-    /// Millimetres of glass as display px.
+    /// Converts millimetres of glass to display px.
     pub fn mm(&self, mm: f32) -> f32 {
         mm * self.dpi / 25.4
     }
@@ -202,57 +202,57 @@ impl Layout {
         self.mm(TEXT_MM)
     }
 
-    /// How near to a marker a tap means the marker, display px: 7.5 mm.
+    /// Distance within which a tap hits a marker, display px: 7.5 mm.
     pub fn marker_radius(&self) -> f32 {
         self.mm(MARKER_RADIUS_MM)
     }
 
-    /// Where the picture goes.
+    /// The area of the frame.
     pub fn image_area(&self) -> Rect<Display> {
         self.image
     }
 
-    /// Width of the border around the picture, display px; it lies outside the image area.
+    /// Width of the border around the image area, display px, outside it.
     pub fn border(&self) -> f32 {
         self.mm(BORDER_MM).floor().max(1.0)
     }
 
-    /// Mode, objects and the labels that are always visible: above the picture.
+    /// Mode, objects and the labels that are always visible, above the image area.
     pub fn status_bar(&self) -> Rect<Display> {
         self.status
     }
 
-    /// Whether the status bar is narrow, so that its label takes lines of its own.
+    /// Whether the status bar is so narrow that its label needs lines of its own.
     pub fn is_label_split(&self) -> bool {
         self.is_label_split
     }
 
-    /// Measurements and notices: below the picture, above the scrub track; empty when there is no room.
+    /// Measurements and notices, below the image area and above the scrub track; empty when there is no room.
     pub fn panel(&self) -> Rect<Display> {
         self.panel
     }
 
-    /// The part of the scrub control that shows the place in the cine ring.
+    /// The part of the scrub control that shows the position in the cine ring.
     pub fn track(&self) -> Option<Rect<Display>> {
         self.track
     }
 
-    /// The controls that there is room for, and where.
+    /// The controls that fit, with their places.
     pub fn controls(&self) -> impl Iterator<Item = (Control, Rect<Display>)> + '_ {
         self.places.iter().copied()
     }
 
-    /// The controls that there is no room for.
+    /// The controls that do not fit.
     pub fn absent(&self) -> impl Iterator<Item = Control> + '_ {
         Control::ALL.into_iter().filter(|&c| self.place(c).is_none())
     }
 
-    /// Where a control is; `None` when there is no room for it.
+    /// The place of a control; `None` when it does not fit.
     pub fn place(&self, control: Control) -> Option<Rect<Display>> {
         self.places.iter().find(|(c, _)| c.is_same(control)).map(|(_, r)| *r)
     }
 
-    /// The control at a point; up to half a gap beside a control still counts, but never on the picture.
+    /// The control at a point. Up to half a gap beside a control counts, but never the image area.
     pub fn hit(&self, p: Point<Display>) -> Option<Control> {
         let slack = self.mm(GAP_MM / 2.0);
         if self.image.contains(p) {
@@ -272,7 +272,7 @@ struct Column {
     width: f32,
 }
 
-/// A layout in the making: right-handed, mirrored at the end.
+/// A layout under construction: right-handed, mirrored at the end.
 struct Plan {
     size: (u32, u32),
     dpi: f32,
@@ -291,7 +291,7 @@ impl Plan {
         plan
     }
 
-    /// Whole px that are at least so many mm.
+    /// The least whole number of px that is at least `mm`.
     fn px(&self, mm: f32) -> f32 {
         (mm * self.dpi / 25.4).ceil()
     }
@@ -309,12 +309,12 @@ impl Plan {
         self.columns.iter().map(|c| c.width + self.px(GAP_MM)).sum()
     }
 
-    /// What is left for the picture beside the columns.
+    /// Width left for the image area beside the columns.
     fn picture_width(&self, columns_width: f32) -> f32 {
         self.size.0 as f32 - 2.0 * self.px(EDGE_MM) - columns_width
     }
 
-    /// The smallest screen that holds a picture and its labels, px.
+    /// The smallest screen with room for an image area and its labels, px.
     fn size_min(&self) -> (f32, f32) {
         (self.label_width() + 2.0 * self.px(EDGE_MM), self.px(25.0))
     }
@@ -343,7 +343,7 @@ impl Plan {
         }
     }
 
-    /// A column, or a new one, with one more control.
+    /// Column `at`, or a new one, with one more control.
     fn column_with(&self, at: usize, control: Control) -> Column {
         let mut controls = self.columns.get(at).map_or(Vec::new(), |c| c.controls.clone());
         controls.push(control);
@@ -352,7 +352,7 @@ impl Plan {
         Column { controls, width: self.px(width_mm) }
     }
 
-    /// Gives the columns what a 4:3 picture leaves over, up to 30 % more.
+    /// Widens the columns by what a 4:3 frame leaves, up to 30 %.
     fn widen(&mut self) {
         let sum: f32 = self.columns.iter().map(|c| c.width).sum();
         let spare = self.picture_width(self.columns_width()) - self.column_room() * 4.0 / 3.0;
@@ -422,7 +422,7 @@ impl Plan {
         places
     }
 
-    /// The status bar: its lower edge, whether its label stands on lines of its own, and the bar.
+    /// The status bar: its lower edge, whether its label has lines of its own, and the bar.
     fn place_status(&self, left: f32, right: f32) -> (f32, bool, Rect<Display>) {
         let width = (right - left) as i32;
         let row = self.px(TEXT_MM * 2.2);
@@ -459,7 +459,7 @@ impl Plan {
     }
 }
 
-/// What stands below the picture.
+/// The strip below the image area.
 struct Strip {
     top: f32,
     panel: Rect<Display>,
@@ -468,7 +468,7 @@ struct Strip {
 }
 
 impl Layout {
-    /// Columns to the left edge, everything else beside them.
+    /// Moves the columns to the left edge and everything else beside them.
     fn shift_for_the_left_hand(&mut self, right: f32, edge: f32) {
         let width = self.size.0 as f32;
         let shift = width - edge - right;

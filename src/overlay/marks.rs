@@ -1,4 +1,5 @@
-//! What is drawn on the picture beside the outlines: prompts, boxes, chips, banners. All of it through the clip.
+//! What is drawn on the frame besides outlines: prompts, boxes, labels (chips), banners. Everything goes through the
+//! clip.
 
 use crate::geometry::{Converter, Display, Image, Rect};
 use crate::overlay::blend::{Painter, PxRect, alpha, stretch};
@@ -12,7 +13,7 @@ use crate::units::ObjectId;
 const CLICK_RADIUS_MM: f32 = 2.2;
 const CORNER_MM: f32 = 4.0;
 
-/// The shape that stands for an object beside its colour: disc, triangle, square, diamond.
+/// The shape that identifies an object besides its colour: disc, triangle, square, diamond.
 pub(super) fn glyph(painter: &mut Painter, object: ObjectId, cx: f32, cy: f32, radius: f32, colour: u32) {
     let r = around(cx, cy, radius + 1.0);
     match object.index() % ObjectId::MAX {
@@ -60,7 +61,7 @@ fn click(painter: &mut Painter, px_per_mm: f32, cx: f32, cy: f32, polarity: Pola
     painter.shape(r, colour, 256, |x, y| distance(x, y) - half);
 }
 
-/// The corners of a placed box, its sides faint.
+/// The corners of a placed box, with faint sides.
 fn corners(painter: &mut Painter, px_per_mm: f32, rect: &Rect<Display>, colour: u32) {
     let arm = (px_per_mm * CORNER_MM).min(rect.width() / 3.0).min(rect.height() / 3.0);
     sides(painter, rect, 0.6, Theme::DARK.halo, alpha(0.5), |_, _| true);
@@ -71,7 +72,7 @@ fn corners(painter: &mut Painter, px_per_mm: f32, rect: &Rect<Display>, colour: 
     sides(painter, rect, half, colour, 256, near);
 }
 
-/// A box while it is dragged.
+/// A box that is being dragged.
 pub(super) fn rubber_band(painter: &mut Painter, layout: &Layout, rect: &Rect<Display>, colour: u32) {
     let half = layout.mm(0.17).clamp(1.0, 2.0);
     sides(painter, rect, half + 1.2, Theme::DARK.halo, alpha(0.6), |_, _| true);
@@ -79,7 +80,8 @@ pub(super) fn rubber_band(painter: &mut Painter, layout: &Layout, rect: &Rect<Di
     painter.fill(PxRect::around(rect), colour, alpha(0.08));
 }
 
-/// The sides of a rectangle, `half` px to each side of the edge, where `is_inked` says so of (way along, whole side).
+/// Draws the sides of a rectangle, `half` px to each side of the edge, where `is_inked(position along the side, its
+/// length)`.
 fn sides(
     painter: &mut Painter,
     rect: &Rect<Display>,
@@ -116,21 +118,21 @@ fn sides(
 /// A label beside an outline.
 pub(super) struct Chip<'a> {
     pub(super) object: ObjectId,
-    /// Of the object.
+    /// The object's colour.
     pub(super) colour: u32,
-    /// Age of the model's look, if the outline is not of this frame.
+    /// Age of the prediction, if the outline was not computed from this frame.
     pub(super) age: &'a str,
-    /// Something to do, if any.
+    /// What the operator is asked to do, if anything.
     pub(super) cue: &'a str,
 }
 
-/// What chips must not lie on.
+/// What chips must not cover.
 pub(super) struct ChipPlaces<'a> {
     objects: &'a [ObjectScene],
     to_display: &'a Converter<Image, Display>,
     /// Half the size of a marker, display px.
     reach: f32,
-    /// What the outlines cover, by object.
+    /// The areas that outlines cover, by object.
     outlines: [PxRect; ObjectId::MAX],
     taken: [PxRect; ObjectId::MAX],
     count: usize,
@@ -155,8 +157,8 @@ impl<'a> ChipPlaces<'a> {
         clicks.into_iter().any(|p| !around(p.x, p.y, self.reach).intersect(r).is_empty())
     }
 
-    /// A free place of that size near `about`: above, below, right, left of it, else anywhere. Markers and outlines are
-    /// kept free where that is possible.
+    /// A free place of that size near `about`: above, below, right or left of it, else anywhere. Markers and outlines
+    /// are avoided where possible.
     fn find(&mut self, painter: &Painter, about: PxRect, width: i32, height: i32) -> Option<PxRect> {
         const APART: i32 = 4;
         let area = painter.bounds();
@@ -197,7 +199,7 @@ impl<'a> ChipPlaces<'a> {
         Some(place)
     }
 
-    /// Draws a chip near its outline; nothing if keep-outs leave no room at all.
+    /// Draws a chip near its outline, or nothing if keep-outs leave no room.
     pub(super) fn put(&mut self, painter: &mut Painter, layout: &Layout, face: &Typeface, chip: &Chip) {
         let theme = &Theme::DARK;
         let pad = layout.mm(0.9) as i32;
@@ -219,7 +221,7 @@ impl<'a> ChipPlaces<'a> {
     }
 }
 
-/// Large words across the picture, which is dimmed.
+/// Large text across the dimmed frame.
 pub(super) fn banner(painter: &mut Painter, face: &Typeface, text: &str) {
     let theme = &Theme::DARK;
     let area = painter.bounds();

@@ -1,18 +1,20 @@
-//! The overlay: what the screen shows, composed once a frame from the frame and its [`Scene`](crate::scene::Scene).
+//! The overlay: what the screen shows, composed once per frame from the frame and its [`Scene`](crate::scene::Scene).
 //!
 //! | file | what |
 //! |---|---|
-//! | `canvas.rs` | the picture that goes to the screen |
+//! | `canvas.rs` | the pixels that go to the screen |
 //! | `blend.rs` | painting that cannot leave its clip: keep-outs hold here |
-//! | `blit.rs` | the frame, scaled to its place |
+//! | `blit.rs` | the frame, scaled to the image area |
 //! | `outline.rs` | which style an outline gets, and how it is drawn |
 //! | `layout.rs` | where everything is, in millimetres of glass |
-//! | `hud.rs` | composes it all; `chrome.rs` controls, `marks.rs` on the picture, `panel.rs` words and numbers |
-//! | `still.rs` | an outlined still image to keep |
-//! | `theme.rs`, `text.rs` | colours and letters |
+//! | `hud.rs` | composes the screen; `chrome.rs` draws controls, `marks.rs` prompts and labels on the frame, `panel.rs`
+//! text around it |
+//! | `still.rs` | an outlined still image for a file |
+//! | `theme.rs`, `text.rs` | colours and typefaces |
 //!
 //! Invariants: only `Overlay::Exact` gets the fresh style ([`outline::style_of`]); no pixel of a keep-out is painted
-//! over; "AI" and "Not for diagnostic use" cannot be switched off; after the first frame at a size nothing allocates.
+//! over; "AI" and "Not for diagnostic use" cannot be switched off; after the first frame of a size nothing is
+//! allocated.
 
 pub mod blend;
 pub mod blit;
@@ -34,7 +36,7 @@ pub use hud::{Hud, HudView};
 pub use layout::{Control, Handedness, Layout, LayoutConfig};
 pub use sign::sign;
 
-/// Puts pictures side by side, `columns` to a row, each row as high as its highest, each column as wide as its widest.
+/// Tiles canvases, `columns` to a row; each row is as high as its highest tile, each column as wide as its widest.
 ///
 /// ```
 /// use sonotap::overlay::{Canvas, contact_sheet};

@@ -7,27 +7,27 @@
 //! | stale | [`LineStyle::Stale`] | dimmed dots |
 //! | hidden, lost | none | nothing |
 //!
-//! A line is drawn from the distance of each pixel to the nearest stretch of the polyline, so that joints and crossings
-//! are neither thicker nor brighter. Dashes divide the ring evenly, beginning right of its centre, so that they rest
-//! while the ring moves and its points are numbered anew.
+//! A line is drawn from the distance of each pixel to the nearest segment of the polyline, so that joints and crossings
+//! are neither thicker nor brighter. Dashes divide the ring evenly and start to the right of its centre, so that they
+//! do not jump when the ring moves and its points are renumbered.
 
 use crate::contour::Outline;
 use crate::geometry::{Converter, Display, Image, Point};
 use crate::overlay::blend::{Painter, PxRect, alpha, blend_all, mix, stretch};
 use crate::scene::Overlay;
 
-/// How an outline looks.
+/// How an outline is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineStyle {
-    /// It was computed from the frame that is shown.
+    /// Computed from the frame that is shown.
     Fresh,
-    /// It was moved to the frame that is shown.
+    /// Carried to the frame that is shown.
     Carried,
-    /// It belongs to an earlier frame.
+    /// Of an earlier frame.
     Stale,
 }
 
-/// The style that an outline is drawn in; `None` draws nothing. The one place where this is decided.
+/// The style of an outline; `None` draws nothing. The only place where this is decided.
 ///
 /// ```
 /// use sonotap::overlay::outline::{LineStyle, style_of};
@@ -46,18 +46,18 @@ pub fn style_of(overlay: Overlay) -> Option<LineStyle> {
     }
 }
 
-/// A style at a screen's pitch; lengths in display px.
+/// A style at the screen's resolution; lengths in display px.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pen {
     half_width: f32,
     halo: f32,
     alpha: u32,
-    /// Length of a dash and of the gap after it.
+    /// Length of a dash and of the gap that follows.
     dash: Option<(f32, f32)>,
 }
 
 impl LineStyle {
-    /// Whether the inside is tinted at all.
+    /// Whether the inside is tinted.
     pub fn is_filled(self) -> bool {
         self != Self::Stale
     }
@@ -84,10 +84,10 @@ impl LineStyle {
 
 const STEPS: f32 = 16.0;
 const FAR: u8 = u8::MAX;
-/// Bounds the work on a ring that is far larger than any screen.
+/// Bounds the work for a ring far larger than any screen.
 const DASHES_MAX: f32 = 2048.0;
 
-/// Draws outlines; keeps its buffers from call to call, so that nothing is allocated once they are large enough.
+/// Draws outlines. It keeps its buffers; nothing is allocated once they are large enough.
 #[derive(Clone, Debug, Default)]
 pub struct OutlinePainter {
     /// Distance of each pixel of the canvas to the line, in 1/16 px; all `FAR` between calls.
@@ -99,7 +99,7 @@ pub struct OutlinePainter {
 }
 
 impl OutlinePainter {
-    /// Draws the line. Returns what it covers, display px.
+    /// Draws the line. Returns the area that it covers, display px.
     pub fn line(
         &mut self,
         painter: &mut Painter,
@@ -155,7 +155,7 @@ impl OutlinePainter {
         self.dirty = PxRect::default();
     }
 
-    /// The ring in display px; points that are no numbers are left out, so are those nearer than half a pixel.
+    /// Loads the ring in display px, without points that are not finite or nearer than half a pixel to the one before.
     fn load(&mut self, ring: &[Point<Image>], to_display: &Converter<Image, Display>) {
         self.ring.clear();
         for p in ring.iter().map(|&p| to_display.apply(p)).filter(|p| p.is_finite()) {
@@ -184,7 +184,7 @@ impl OutlinePainter {
         }
     }
 
-    /// Notes the distance to a stretch for the pixels within `reach` and a half.
+    /// Records the distance to a segment for pixels within `reach` plus one half.
     fn approach(&mut self, a: (f32, f32), b: (f32, f32), reach: f32) {
         let r = reach + 1.0;
         let around = PxRect::new(
@@ -209,7 +209,7 @@ impl OutlinePainter {
         }
     }
 
-    /// Paints all pixels within `reach` of what was approached, and forgets it.
+    /// Paints all pixels within `reach` of the recorded segments, and clears the record.
     fn ink(&mut self, painter: &mut Painter, reach: f32, colour: u32, alpha: u32) {
         let (pitch, bounds, dirty) = (self.bounds.width() as usize, self.bounds, self.dirty);
         let limit = ((reach + 0.5) * STEPS) as u8;
@@ -235,7 +235,7 @@ impl OutlinePainter {
 pub struct LineColours {
     /// The line itself.
     pub line: u32,
-    /// Around it.
+    /// The halo around it.
     pub halo: u32,
 }
 
@@ -246,7 +246,7 @@ fn sides(ring: &[(f32, f32)]) -> impl Iterator<Item = Side> + '_ {
     (0..ring.len()).map(|i| (ring[i], ring[(i + 1) % ring.len()]))
 }
 
-/// Notes where a side crosses the centre lines of pixel rows within `bounds`.
+/// Records where a side crosses the centre lines of pixel rows within `bounds`.
 fn cross_rows(a: (f32, f32), b: (f32, f32), bounds: PxRect, crossings: &mut Vec<(i32, f32)>) {
     let (top, bottom) = if a.1 <= b.1 { (a, b) } else { (b, a) };
     let first = ((top.1 - 0.5).ceil() as i32).max(bounds.y0);
@@ -260,7 +260,7 @@ fn length((a, b): Side) -> f32 {
     ((b.0 - a.0).powi(2) + (b.1 - a.1).powi(2)).sqrt()
 }
 
-/// Cuts a closed ring into dashes, evenly, a dash lying across the point right of the ring's centre.
+/// Divides a closed ring evenly into dashes; one dash is centred on the point to the right of the ring's centre.
 fn each_dash(ring: &[(f32, f32)], on: f32, off: f32, mut each: impl FnMut((f32, f32), (f32, f32))) {
     let total: f32 = sides(ring).map(length).sum();
     if !(total > 0.0 && total.is_finite()) {
@@ -291,7 +291,7 @@ fn each_dash(ring: &[(f32, f32)], on: f32, off: f32, mut each: impl FnMut((f32, 
     }
 }
 
-/// The side that lies farthest right at the height of the ring's centre, and the point there.
+/// The rightmost side at the height of the ring's centre, and the point on it.
 fn anchor(ring: &[(f32, f32)]) -> (usize, (f32, f32)) {
     let (low, high) = ring.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), p| (l.min(p.1), h.max(p.1)));
     let y = (low + high) / 2.0;

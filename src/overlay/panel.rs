@@ -1,4 +1,4 @@
-//! Words and numbers around the picture: the status bar above it, measurements and notices below.
+//! Text around the frame: the status bar above, measurements and notices below.
 
 use std::fmt::Write;
 
@@ -16,10 +16,10 @@ use crate::units::{Millimetres, Nanos, ObjectId};
 const LABEL: &str = "Not for diagnostic use";
 const LABEL_LINES: [&str; 2] = ["Not for", "diagnostic use"];
 
-/// Age as it is shown: "120 ms", "1.4 s", "over 99 s".
+/// An age as text: "120 ms", "1.4 s", "over 99 s".
 pub(super) fn write_age(age: Nanos, out: &mut String) {
     let ms = age.as_ms();
-    // A String takes everything, so writing to it cannot fail.
+    // Writing to a String cannot fail.
     let _ = match ms {
         ..1000.0 => write!(out, "{ms:.0} ms"),
         ..99_950.0 => write!(out, "{:.1} s", ms / 1000.0),
@@ -27,7 +27,7 @@ pub(super) fn write_age(age: Nanos, out: &mut String) {
     };
 }
 
-/// What a notice says, after the symbol of the object that it is about.
+/// The text of a notice, and the object whose symbol precedes it.
 pub(super) fn notice_words(notice: Notice) -> (Option<ObjectId>, &'static str, &'static str) {
     match notice {
         Notice::TapToStart => (None, "Tap the structure to outline it", ""),
@@ -47,7 +47,7 @@ pub(super) fn notice_words(notice: Notice) -> (Option<ObjectId>, &'static str, &
     }
 }
 
-/// What is said of the active object when nothing else is.
+/// The state of the active object, shown when there is no notice.
 fn state_words(overlay: Overlay) -> &'static str {
     match overlay {
         Overlay::Exact => "this frame",
@@ -64,7 +64,7 @@ fn state_words(overlay: Overlay) -> &'static str {
     }
 }
 
-/// It is hot, and every second frame is looked at.
+/// The device is hot, and every second frame gets a prediction.
 const HOT: &str = "HOT 1/2";
 
 /// Mode, objects, and the labels that cannot be switched off.
@@ -99,7 +99,7 @@ pub(super) fn status(painter: &mut Painter, layout: &Layout, face: &Typeface, sc
     }
 }
 
-/// LIVE with its tick, FROZEN, REVIEW or what is wrong with the signal. Returns where it ends.
+/// LIVE with its tick, FROZEN, REVIEW or the fault of the signal. Returns its right end.
 fn badge(
     painter: &mut Painter,
     layout: &Layout,
@@ -147,7 +147,7 @@ fn badge(
     start + width
 }
 
-/// Eight dots in a circle of which one is bright; it goes one on with each new picture, and with nothing else.
+/// Eight dots in a circle, one of them bright. The bright dot advances with each new frame and with nothing else.
 fn tick(painter: &mut Painter, cx: f32, cy: f32, radius: f32, count: u64) {
     let theme = &Theme::DARK;
     for i in 0..8u64 {
@@ -161,7 +161,7 @@ fn tick(painter: &mut Painter, cx: f32, cy: f32, radius: f32, count: u64) {
     }
 }
 
-/// What is wrong with the signal.
+/// The fault of the signal as text.
 pub(super) fn signal_words(signal: Signal) -> &'static str {
     match signal {
         Signal::Good => "",
@@ -199,7 +199,7 @@ fn object_list(painter: &mut Painter, face: &Typeface, scene: &Scene, x: i32, y:
     }
 }
 
-/// Text that runs from left to right and on to the next line.
+/// Text set from left to right, continued on the next line.
 struct Flow<'f> {
     face: &'f Typeface,
     area: PxRect,
@@ -220,7 +220,7 @@ impl<'f> Flow<'f> {
         self.area.y0 + self.row * self.pitch + (self.pitch - self.face.cap_height()) / 2
     }
 
-    /// Whether there is room for so many px; goes to the next line if need be.
+    /// Whether `width` px fit, on the next line if need be.
     fn has_room(&mut self, width: i32) -> bool {
         if self.x + width > self.area.x1 && self.x > self.area.x0 {
             self.next_row();
@@ -248,8 +248,8 @@ impl<'f> Flow<'f> {
     }
 }
 
-/// The notice, the measurements of the active object and their scale. Millimetres are left out where their scale does
-/// not fit beside them.
+/// The notice, the measurements of the active object and their scale. Millimetres are left out where the scale's source
+/// does not fit beside them.
 pub(super) fn panel(
     painter: &mut Painter,
     layout: &Layout,
@@ -288,7 +288,7 @@ pub(super) fn panel(
     put_scale(painter, &mut flow, active, &m, words);
 }
 
-/// Who says how large a pixel is, with "Scale: " before it where there is room.
+/// The source of the scale, preceded by "Scale: " where there is room.
 fn scale_words(m: &Measurements, room: i32, face: &Typeface) -> &'static str {
     use crate::frame::ScaleSource;
     let Some(metric) = &m.metric else { return "uncalibrated" };
@@ -339,7 +339,7 @@ fn put_numbers(painter: &mut Painter, flow: &mut Flow, preset: Option<&Preset>, 
     }
 }
 
-/// The measurements in the order of what matters more: area, the two diameters, perimeter, ellipse.
+/// One measurement as text.
 fn write_number(item: Item, m: &Measurements, out: &mut String) {
     let _ = match (item, &m.metric) {
         (Item::Area, Some(mm)) if mm.area.0 >= 100.0 => write!(out, "Area {:.2} cm²", mm.area.0 / 100.0),
@@ -377,7 +377,7 @@ fn put_scale(painter: &mut Painter, flow: &mut Flow, active: &ObjectScene, m: &M
     flow.put(painter, words, theme.text_dim, 0);
 }
 
-/// The place in the cine ring, on the scrub track.
+/// The position in the cine ring, on the scrub track.
 pub(super) fn track(painter: &mut Painter, layout: &Layout, scene: &Scene) {
     let (Some(track), Some(cine)) = (layout.track(), scene.cine) else { return };
     let theme = &Theme::DARK;

@@ -1,11 +1,11 @@
-//! A screen that says one thing and shows no picture.
+//! A screen with one message and no frame.
 
 use super::blend::{Clip, Painter, PxRect};
 use super::canvas::Canvas;
 use super::marks::banner;
 use super::text::Typeface;
 
-/// A black screen of that size, display px, with a few words across its middle, as large as they fit.
+/// A black screen of that size, display px, with a short text across the middle, as large as fits.
 ///
 /// ```
 /// use sonotap::overlay::sign;

@@ -1,4 +1,4 @@
-//! An outlined still image to keep: the image, the outline, the prompts, and below it what it is worth.
+//! An outlined still image for a file: the image, the outline, the prompts, and below it score and measurements.
 
 use super::Canvas;
 use super::blend::{Clip, Painter, PxRect};
@@ -16,23 +16,23 @@ use crate::prompt::{Polarity, PromptId};
 use crate::scene::{Marker, Overlay};
 use crate::units::{ObjectId, Score};
 
-/// Longest side that a small image is magnified to, px.
+/// A smaller image is magnified up to this longest side, px.
 const SIDE: u32 = 720;
-/// Longest side of an image that is drawn, px.
+/// Longest side of an image, px.
 const SIDE_MAX: u32 = 8192;
-/// The resolution that sizes lines and letters, px/mm.
+/// The resolution that line widths and text sizes are computed for, px/mm.
 const PX_PER_MM: f32 = 4.5;
 
-/// What is written below the image.
+/// The text below the image.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Caption {
-    /// The model's estimate of the outline's IoU.
+    /// The predicted IoU of the outline.
     pub score: Option<Score>,
-    /// Of the outline.
+    /// Measurements of the outline.
     pub measurements: Option<Measurements>,
 }
 
-/// Draws the outline of a still image, in a whole multiple of its size.
+/// Draws an outlined still image, enlarged by a whole factor.
 ///
 /// # Errors
 /// `Argument` for an image of more than 8192 px a side.

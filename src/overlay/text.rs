@@ -1,4 +1,4 @@
-//! Letters of any size: embedded-graphics' bitmap fonts, smoothed where the screen needs them larger than they are.
+//! Typefaces of any size: embedded-graphics' bitmap fonts, enlarged smoothly where the screen needs larger ones.
 
 use embedded_graphics::geometry::{OriginDimensions, Point};
 use embedded_graphics::image::GetPixel;
@@ -11,7 +11,7 @@ use crate::overlay::blend::Painter;
 const FIRST: [(u32, u32); 2] = [(0x20, 0x7F), (0xA0, 0x100)];
 const GLYPHS: usize = 95 + 96;
 
-/// The printable characters of ISO 8859-1 at one size, as coverage; others show as a question mark.
+/// The printable characters of ISO 8859-1 at one size, as coverage; others are drawn as a question mark.
 ///
 /// Guarantees: fixed width; drawing allocates nothing.
 ///
@@ -31,19 +31,19 @@ pub struct Typeface {
 }
 
 impl Typeface {
-    /// A typeface whose capitals are `target` display px high, within half a px, and never below 6.
+    /// A typeface whose capitals are `target` display px high, within half a px, and at least 6.
     pub fn with_cap_height(target: f32) -> Self {
         let (font, k) = Self::choose(target);
         Self::scaled(font, k)
     }
 
-    /// Width of a character of the typeface whose capitals are `target` display px high, without making it.
+    /// Width of a character of [`Self::with_cap_height`], without building the typeface.
     pub fn advance_for(target: f32) -> i32 {
         let (font, k) = Self::choose(target);
         (font.character_size.width as f32 * k).round() as i32
     }
 
-    /// The font to take and how much to enlarge it: a font of just that size, else the largest scaled.
+    /// The font and its enlargement: a font of exactly that size, else the largest one, scaled.
     fn choose(target: f32) -> (&'static MonoFont<'static>, f32) {
         let target = target.clamp(6.0, 200.0);
         let fonts = [&FONT_6X10, &FONT_7X13, &FONT_8X13, &FONT_9X15, &FONT_9X18, &FONT_10X20];
@@ -75,7 +75,7 @@ impl Typeface {
         self.cap_height as i32
     }
 
-    /// From one line to the next, display px.
+    /// Distance between lines, display px.
     pub fn line_height(&self) -> i32 {
         self.rows as i32
     }
@@ -90,7 +90,7 @@ impl Typeface {
         self.columns as i32
     }
 
-    /// Draws a text whose first capital has its top left corner at (x, y).
+    /// Draws a text; (x, y) is the top left corner of its first capital.
     pub fn draw(&self, painter: &mut Painter, x: i32, y: i32, text: &str, colour: u32) {
         let mut x = x;
         for c in text.chars() {
@@ -101,7 +101,7 @@ impl Typeface {
         }
     }
 
-    /// Draws a text with the middle of its capitals at (x, y).
+    /// Draws a text whose capitals are centred at (x, y).
     pub fn draw_centred(&self, painter: &mut Painter, x: f32, y: f32, text: &str, colour: u32) {
         let left = (x - self.width(text) as f32 / 2.0).round() as i32;
         self.draw(painter, left, (y - self.cap_height as f32 / 2.0).round() as i32, text, colour);
@@ -116,7 +116,7 @@ fn glyph_of(c: char) -> usize {
     }
 }
 
-/// One letter of a font, 0 or 1 a pixel, with an empty pixel all around.
+/// One glyph of a font, 0 or 1 per pixel, with a margin of one empty pixel.
 struct Bits {
     width: usize,
     height: usize,
@@ -141,7 +141,7 @@ impl Bits {
         &self.ink[y * self.width..(y + 1) * self.width]
     }
 
-    /// The letter as a smooth field, cut at one half: corners become round instead of stepped.
+    /// The glyph as a smooth field, thresholded at one half: corners become round instead of stepped.
     fn smooth(&self, x: f32, y: f32, k: f32) -> f32 {
         let (gx, gy) = (x + 0.5, y + 0.5);
         let (x0, y0) = ((gx as usize).min(self.width - 2), (gy as usize).min(self.height - 2));
@@ -153,7 +153,7 @@ impl Bits {
     }
 }
 
-/// First row and number of rows that an H covers.
+/// First row and number of rows of an H.
 fn cap_rows(font: &MonoFont) -> (usize, usize) {
     let letter = Bits::of(font, 'H');
     let is_inked = |y: &usize| letter.row(*y).contains(&1.0);

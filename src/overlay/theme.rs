@@ -1,4 +1,4 @@
-//! Colours for a dark room: nothing glares, every text is read, no outline is mistaken for Doppler or tissue.
+//! Colours for a dark room: nothing glares, every text is legible, no outline can be mistaken for Doppler or tissue.
 
 use crate::preset::Colour;
 use crate::scene::Scene;
@@ -9,10 +9,11 @@ pub fn colour_of(scene: &Scene, object: ObjectId) -> u32 {
     scene.preset.as_ref().map_or(Theme::DARK.object(object), |p| Theme::DARK.object_from(p.colour, object))
 }
 
-/// Colours of everything beside the picture, `0x00RRGGBB`.
+/// Colours of the overlay and the controls, `0x00RRGGBB`.
 ///
-/// Guarantees, each held by a test: every text stands at least 4.5:1 off its background (WCAG 2.2, 1.4.3); the four
-/// object colours differ from each other and from grey also for protanopes and deuteranopes; none is red or blue.
+/// Guarantees, each held by a test: every text has a contrast of at least 4.5:1 with its background (WCAG 2.2, 1.4.3);
+/// the four object colours differ from each other and from grey, also for protanopes and deuteranopes; none is red or
+/// blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     /// Behind everything.
@@ -23,7 +24,7 @@ pub struct Theme {
     pub button: u32,
     /// Edge of a control at rest.
     pub button_edge: u32,
-    /// A control that does nothing now.
+    /// A disabled control.
     pub button_off: u32,
     /// The chosen tool, or a control under the finger.
     pub button_on: u32,
@@ -31,32 +32,32 @@ pub struct Theme {
     pub freeze: u32,
     /// Text on background, panel and controls.
     pub text: u32,
-    /// Text that matters less.
+    /// Less important text.
     pub text_dim: u32,
-    /// Text on a control that does nothing now.
+    /// Text on a disabled control.
     pub text_off: u32,
     /// Text on the chosen tool.
     pub text_on: u32,
-    /// The LIVE mark.
+    /// The LIVE badge.
     pub live: u32,
-    /// FROZEN and REVIEW: mark and border.
+    /// FROZEN and REVIEW: badge and border.
     pub frozen: u32,
     /// Text on `frozen`.
     pub text_frozen: u32,
     /// NO SIGNAL, NO NEW IMAGE, lost.
     pub alarm: u32,
-    /// Something to do.
+    /// A request to the operator.
     pub cue: u32,
-    /// Behind text on the picture.
+    /// Behind text on the frame.
     pub chip: u32,
-    /// Around bright lines on the picture.
+    /// Around bright lines on the frame.
     pub halo: u32,
     /// Outlines, by object.
     pub objects: [u32; ObjectId::MAX],
 }
 
 impl Theme {
-    /// The one theme there is.
+    /// The only theme.
     pub const DARK: Self = Self {
         background: 0x0B0D10,
         panel: 0x13171C,
@@ -84,7 +85,7 @@ impl Theme {
         self.objects[object.index() % ObjectId::MAX]
     }
 
-    /// Colour of an object when the first has this one, the others in their order.
+    /// Colour of an object when the first object has `first` and the others follow in their order.
     pub fn object_from(&self, first: Colour, object: ObjectId) -> u32 {
         let first = match first {
             Colour::Yellow => 0,
@@ -95,7 +96,7 @@ impl Theme {
         self.objects[(object.index() + first) % ObjectId::MAX]
     }
 
-    /// Every text colour with each background that it is put on, and where.
+    /// Every text colour with each of its backgrounds, and where the pair occurs.
     pub fn text_pairs(&self) -> Vec<(&'static str, u32, u32)> {
         let mut pairs = vec![
             ("status", self.text, self.background),
@@ -137,7 +138,7 @@ pub fn contrast(a: u32, b: u32) -> f64 {
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
-/// Linear light of a colour in sRGB, red, green, blue, 0..=1.
+/// Linear light of an sRGB colour: red, green, blue, 0..=1.
 fn linear(colour: u32) -> [f64; 3] {
     [16, 8, 0].map(|shift| {
         let v = f64::from(colour >> shift & 255) / 255.0;
@@ -157,7 +158,7 @@ mod tests {
     const PROTANOPE: Matrix = [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]];
     const DEUTERANOPE: Matrix = [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]];
 
-    /// CIE 1976 L*a*b*, D65, as somebody with these cones sees it.
+    /// CIE 1976 L*a*b*, D65, as seen with the dichromat's matrix `eye`.
     fn lab(colour: u32, eye: &Matrix) -> [f64; 3] {
         let rgb = linear(colour);
         let dot = |row: &[f64; 3], v: &[f64; 3]| row.iter().zip(v).map(|(a, b)| a * b).sum::<f64>();

@@ -1,9 +1,9 @@
-//! Presets: what an operator is about to outline, so that the label, the measurements that matter and the likely size are known.
+//! Presets: the structure to outline, with its label, its measurements and its likely size.
 //!
-//! A preset never hides an outline. When the scale of the picture is known, outlines of an unlikely size come later among
-//! the distinct ones of a tap ([`ExpectedSize::fits`]); without a scale its size says nothing.
+//! A preset never hides an outline. When the frame has a scale, outlines of an unlikely size rank lower among the
+//! distinct ones of a tap ([`ExpectedSize::fits`]); without a scale the size is not used.
 //!
-//! A dozen are in the box, each a TOML file with its source; a file of one's own has the same form:
+//! Thirteen are bundled, each a TOML file with its source. A file of your own has the same form:
 //!
 //! ```toml
 //! label = "Kidney"
@@ -23,16 +23,16 @@ use crate::geometry::{Image, Rect};
 use crate::input::script::nearest;
 use crate::text_file;
 
-/// Most bytes of a file.
+/// Largest file, bytes.
 const BYTES_MAX: usize = 1 << 14;
-/// Sizes that can be meant, mm.
+/// Plausible sizes, mm.
 const SIZES_MM: std::ops::RangeInclusive<f32> = 0.1..=1_000.0;
 
 macro_rules! in_the_box {
     ($($name:literal),*) => { &[$(($name, include_str!(concat!($name, ".toml")))),*] };
 }
 
-/// Names and texts of those in the box.
+/// Names and texts of the bundled presets.
 const BOX: &[(&str, &str)] = in_the_box!(
     "bladder",
     "gallbladder",
@@ -53,13 +53,13 @@ const BOX: &[(&str, &str)] = in_the_box!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Colour {
-    /// Usually of object 1.
+    /// By default object 1.
     Yellow,
-    /// Usually of object 2.
+    /// By default object 2.
     Green,
-    /// Usually of object 3.
+    /// By default object 3.
     Pink,
-    /// Usually of object 4.
+    /// By default object 4.
     Orange,
 }
 
@@ -78,36 +78,36 @@ pub enum Item {
 }
 
 impl Item {
-    /// All, in the order in which they are shown without a preset.
+    /// All, in the order used without a preset.
     pub const ALL: [Self; 4] = [Self::Area, Self::Diameters, Self::Perimeter, Self::Ellipse];
 }
 
-/// What is about to be outlined.
+/// A structure to outline.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Preset {
-    /// What the screen calls it.
+    /// Its name on the screen.
     pub label: String,
-    /// Of the first object; the others follow in their order.
+    /// Colour of the first object; the others follow in their order.
     pub colour: Colour,
-    /// Least and greatest diameter that is expected in the image plane, mm.
+    /// Range of the largest diameter expected in the image plane, mm.
     pub size_mm: [f32; 2],
-    /// What is shown of its measurements, in this order.
+    /// Measurements that are shown, in this order.
     pub measurements: Vec<Item>,
-    /// Where the size comes from.
+    /// Source of the size.
     pub source: String,
 }
 
 impl Preset {
-    /// Names of those in the box.
+    /// Names of the bundled presets.
     pub fn names() -> impl Iterator<Item = &'static str> {
         BOX.iter().map(|(name, _)| *name)
     }
 
-    /// One of the box by its name, or a file that ends in `.toml`.
+    /// A bundled preset by its name, or a file that ends in `.toml`.
     ///
     /// # Errors
-    /// `Argument` when there is none of that name, with the nearest; those of [`Self::parse`] and of reading.
+    /// `Argument` for an unknown name, with the nearest one; those of [`Self::parse`] and of reading.
     pub fn find(name: &str) -> Result<Self> {
         if let Some((_, text)) = BOX.iter().find(|(known, _)| *known == name) {
             return Self::parse(text, name);
@@ -123,10 +123,10 @@ impl Preset {
         Err(Error::new(ErrorKind::Argument, context))
     }
 
-    /// Reads and checks a preset's text; errors begin with `place`.
+    /// Parses and checks a preset's text; errors begin with `place`.
     ///
     /// # Errors
-    /// `Config` when a key is unknown or missing, or a value cannot be.
+    /// `Config` when a key is unknown or missing, or a value impossible.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
         let wrong = |what: String| Error::new(ErrorKind::Config, format!("{place}: {what}"));
         let preset: Self = toml::from_str(text).map_err(|e| wrong(e.message().replace('\n', " ")))?;
@@ -148,14 +148,14 @@ impl Preset {
         Ok(preset)
     }
 
-    /// The sizes expected on a picture of this scale.
+    /// The sizes expected on a frame of this scale.
     pub fn expected(&self, scale: Option<&PixelScale>) -> Option<ExpectedSize> {
         let mm_per_px = scale?.mm_per_px();
         Some(ExpectedSize { size_mm: self.size_mm, mm_per_px })
     }
 }
 
-/// What sizes are expected on one picture.
+/// The sizes expected on one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExpectedSize {
     size_mm: [f32; 2],
@@ -164,8 +164,8 @@ pub struct ExpectedSize {
 }
 
 impl ExpectedSize {
-    /// Whether an outline with these bounds has about an expected size: the longer side of the bounds lies between the least
-    /// diameter over the square root of 2 and the greatest.
+    /// Whether an outline with these bounds has about an expected size: the longer side of the bounds is between the
+    /// least diameter divided by the square root of 2 and the greatest.
     pub fn fits(&self, bounds: &Rect<Image>) -> bool {
         let longest = (bounds.width() * self.mm_per_px.0).max(bounds.height() * self.mm_per_px.1);
         let [least, most] = self.size_mm;

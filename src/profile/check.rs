@@ -1,4 +1,4 @@
-//! Values that a well-formed profile must not have.
+//! Checks of values in a well-formed profile.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +10,7 @@ use crate::model::pin::is_pin;
 use crate::preset::Preset;
 
 impl Profile {
-    /// What is wrong with it.
+    /// Checks all values.
     ///
     /// # Errors
     /// `Config`, with the key, what was expected and what came.

@@ -1,4 +1,4 @@
-//! The device profile: one strict TOML file that says what a device is made of.
+//! The device profile: one strict TOML file that describes a device.
 //!
 //! ```toml
 //! [camera]
@@ -14,16 +14,16 @@
 //! name = "Goodix"
 //! ```
 //!
-//! Every key has a default but what names the camera. An unknown key is an error with its line and the nearest key that
-//! exists; a value that cannot be is an error with its key. `firmware-config/profiles/` has whole ones.
+//! Every key but those that identify the camera has a default. An unknown key is an error with its line and the nearest
+//! valid key; an impossible value is an error with its key. `firmware-config/profiles/` has complete profiles.
 //!
-//! | section | what |
+//! | section | content |
 //! |---|---|
-//! | `[camera]` | which camera, how its pictures come |
-//! | `[image]` | what its pictures show: region, keep-outs, scale, mirror |
+//! | `[camera]` | which camera, and the format of its frames |
+//! | `[image]` | what its frames show: region, keep-outs, scale, mirror |
 //! | `[display]` | which screen, its rotation and resolution |
-//! | `[touch]` | which panel, how it lies on the screen, what counts as a touch |
-//! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, what to do when it gets hot |
+//! | `[touch]` | which panel, its orientation, what counts as a touch |
+//! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
 
 mod check;
 mod read;
@@ -43,53 +43,53 @@ use crate::units::{Millimetres, Nanos};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Profile {
-    /// Which camera, if there is one.
+    /// The camera, if any.
     pub camera: Option<CameraProfile>,
-    /// What its pictures show.
+    /// What its frames show.
     pub image: ImageProfile,
-    /// Which screen.
+    /// The screen.
     pub display: DisplayProfile,
-    /// Which touch panel, if there is one.
+    /// The touch panel, if any.
     pub touch: Option<TouchProfile>,
-    /// Which model.
+    /// The model.
     pub model: ModelProfile,
     /// The live path.
     pub live: LiveProfile,
-    /// Heat.
+    /// Temperature limits.
     pub heat: HeatProfile,
 }
 
-/// Which camera, and how its pictures come.
+/// The camera, and the format of its frames.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct CameraProfile {
-    /// A device file, as udev names it.
+    /// A device file, such as a udev link.
     pub path: Option<PathBuf>,
     /// Driver, as in `sonotap cameras`.
     pub driver: Option<String>,
-    /// Beginning of the bus, which tells one socket from another.
+    /// Prefix of the bus address, which distinguishes sockets.
     pub bus: Option<String>,
     /// A part of the card's name.
     pub card: Option<String>,
     /// Vendor and product, four hexadecimal digits each: "534d:2109".
     pub usb: Option<String>,
-    /// Formats in the order of preference.
+    /// Formats in order of preference.
     pub formats: Vec<CameraFormat>,
     /// Width and height, px.
     pub size: [u32; 2],
-    /// Pictures a second.
+    /// Frames per second.
     pub fps: f64,
-    /// Buffers of the driver.
+    /// Number of driver buffers.
     pub buffers: u32,
-    /// Input of the device, for those with several.
+    /// Input of the device, where it has several.
     pub input: Option<u32>,
-    /// Grey, or colour where the camera has it.
+    /// Grey, or colour if the camera delivers it.
     pub ink: Ink,
-    /// Levels of black and white, where the driver is wrong about them.
+    /// Levels of black and white, where the driver reports wrong ones.
     pub levels: Option<Levels>,
-    /// Without a whole picture for so long, the camera is opened again, ms.
+    /// The camera is reopened after this time without a complete frame, ms.
     pub stall_ms: f64,
-    /// From one vain attempt to open to the next, ms.
+    /// Interval between attempts to open it, ms.
     pub retry_ms: f64,
 }
 
@@ -114,17 +114,17 @@ impl Default for CameraProfile {
     }
 }
 
-/// What the pictures show. Places are image px.
+/// What the frames show. Coordinates are image px.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ImageProfile {
-    /// The part that shows the patient: left, top, right, bottom.
+    /// The region that shows the patient: left, top, right, bottom.
     pub region: Option<[f32; 4]>,
-    /// What that part shows.
+    /// What that region shows.
     pub content: Content,
-    /// Parts that nothing is painted over.
+    /// Parts that are never painted over.
     pub keep_outs: Vec<[f32; 4]>,
-    /// Millimetres a px along x and y. Only for a scanner whose depth cannot be changed.
+    /// Millimetres per px along x and y. Only for a scanner whose depth cannot be changed.
     pub mm_per_px: Option<[f64; 2]>,
     /// Swap left and right on the screen.
     pub mirror: bool,
@@ -140,7 +140,7 @@ pub enum Content {
     ColourDoppler,
     /// A trace over time: nothing is outlined.
     Trace,
-    /// Nobody said.
+    /// Not stated.
     #[default]
     Unknown,
 }
@@ -149,17 +149,17 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct DisplayProfile {
-    /// How it is driven.
+    /// The interface.
     pub kind: DisplayKind,
     /// Its device file; by default the first that works.
     pub path: Option<PathBuf>,
-    /// Clockwise rotation of what is shown, degrees: 0, 90, 180, 270.
+    /// Clockwise rotation of the picture, degrees: 0, 90, 180, 270.
     pub rotate: u16,
-    /// Dots per inch; by default what the screen says of itself, else 133.
+    /// Dots per inch; by default what the screen reports, else 133.
     pub dpi: Option<f32>,
-    /// Width and height of a window or of no screen, px; others say their own.
+    /// Width and height for a window or without a screen, px; other screens report theirs.
     pub size: [u32; 2],
-    /// Which hand touches: where the controls are.
+    /// The side of the controls.
     pub hand: Hand,
 }
 
@@ -169,7 +169,7 @@ impl Default for DisplayProfile {
     }
 }
 
-/// How a screen is driven.
+/// The interface of a screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DisplayKind {
@@ -186,7 +186,7 @@ pub enum DisplayKind {
     None,
 }
 
-/// Where the controls are.
+/// The side of the controls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hand {
@@ -197,30 +197,30 @@ pub enum Hand {
     Left,
 }
 
-/// Which touch panel, how it lies on the screen, and what counts as a touch.
+/// The touch panel, its orientation, and what counts as a touch.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct TouchProfile {
     /// A device file, as udev names it.
     pub path: Option<PathBuf>,
-    /// A part of the device's name; without it and without a path, the first touch panel.
+    /// A part of the device's name; without name and path, the first touch panel.
     pub name: Option<String>,
-    /// Clockwise rotation from the panel to the picture as it is looked at, degrees: 0, 90, 180, 270; by default that of a
-    /// panel that lies on its screen, which undoes the screen's.
+    /// Clockwise rotation from the panel to the picture in viewing orientation, degrees: 0, 90, 180, 270. The default,
+    /// for a panel mounted on its screen, undoes the screen's rotation.
     pub rotate: Option<u16>,
     /// Swap left and right, before the rotation.
     pub mirror_x: bool,
     /// Swap top and bottom, before the rotation.
     pub mirror_y: bool,
-    /// Two rows of an affine map of shares of the panel's width and height, before everything else.
+    /// Two rows of an affine map of fractions of the panel's width and height, applied first.
     pub calibration: [f32; 6],
-    /// Width of the panel, mm, where the driver does not say how large its units are.
+    /// Width of the panel, mm, where the driver does not report the size of its units.
     pub width_mm: Option<f32>,
     /// A larger contact is a palm or gel, mm.
     pub max_contact_mm: f32,
     /// A shorter contact is a drop of gel, ms.
     pub min_contact_ms: f64,
-    /// A finger that stays within it taps, mm.
+    /// A finger that moves less than this taps, mm.
     pub tap_slop_mm: f32,
 }
 
@@ -245,11 +245,11 @@ impl Default for TouchProfile {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ModelProfile {
-    /// Its folder; the bundled one by default.
+    /// Its folder; by default the bundled model.
     pub folder: Option<PathBuf>,
-    /// The only model that is taken there: the SHA-256 of its manifest, as `sonotap model verify` prints it.
+    /// The only accepted model: the SHA-256 of its manifest, as `sonotap model verify` prints it.
     pub pin: Option<String>,
-    /// What is about to be outlined: a preset of the box, or a file ([`crate::preset`]).
+    /// The structure to outline: a bundled preset, or a file ([`crate::preset`]).
     pub preset: Option<String>,
 }
 
@@ -257,19 +257,19 @@ pub struct ModelProfile {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct LiveProfile {
-    /// Greatest age of a frame when it is shown, ms; one frame period by default.
+    /// Largest age of a frame when it is shown, ms; by default one frame period.
     pub deadline_ms: Option<f64>,
 }
 
-/// What to do when it gets hot.
+/// Temperature limits.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct HeatProfile {
-    /// From here on every second frame is looked at, °C.
+    /// From this temperature on, every second frame gets a prediction, °C.
     pub hot_c: f32,
-    /// Down to here it stays so, °C.
+    /// Every frame again from this temperature down, °C.
     pub cool_c: f32,
-    /// Thermal zones by type, as in /sys/class/thermal/*/type; all of them when empty.
+    /// Thermal zones by type, as in /sys/class/thermal/*/type; all when empty.
     pub zones: Vec<String>,
 }
 
@@ -280,7 +280,7 @@ impl Default for HeatProfile {
 }
 
 impl TouchProfile {
-    /// What counts as a touch on a screen of that resolution.
+    /// Gesture thresholds for a screen of that resolution.
     pub fn recognizer(&self, dpi: f32) -> RecognizerConfig {
         let gloves = RecognizerConfig::gloves(dpi);
         RecognizerConfig {
@@ -294,13 +294,13 @@ impl TouchProfile {
 }
 
 impl Profile {
-    /// The profile as a file of its own, with every key.
+    /// The profile as TOML, with every key.
     pub fn to_toml(&self) -> String {
-        // Every type here is one that TOML can hold.
+        // TOML can represent every type here.
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// What the camera's pictures show.
+    /// What the camera's frames show.
     pub fn annotation(&self) -> Annotation {
         let Some(camera) = &self.camera else { return Annotation::default() };
         let [width, height] = camera.size;
@@ -324,7 +324,7 @@ impl Profile {
         Annotation { size: (width, height), region, scale }
     }
 
-    /// Parts of the image that nothing is painted over.
+    /// Parts of the frame that are never painted over.
     pub fn keep_outs(&self) -> Vec<KeepOut> {
         self.image.keep_outs.iter().map(|&r| KeepOut { rect: rect_of(r) }).collect()
     }

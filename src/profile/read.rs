@@ -1,4 +1,4 @@
-//! From the text to a [`Profile`], with the line of whatever is wrong.
+//! Parses a [`Profile`]; errors name the line.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::input::script::nearest;
 use crate::text_file;
 
 impl Profile {
-    /// Most bytes of a file.
+    /// Largest file, bytes.
     pub const BYTES_MAX: usize = 1 << 18;
 
     /// Reads and checks a file.
@@ -23,8 +23,8 @@ impl Profile {
     /// Reads and checks the text of a profile; errors begin with `place`.
     ///
     /// # Errors
-    /// `Config`: with its line, a key that does not exist and the nearest that does, or a value of another type; with its
-    /// key, a value that cannot be.
+    /// `Config`: an unknown key (with its line and the nearest valid key), a value of the wrong type (with its line),
+    /// or an impossible value (with its key).
     pub fn parse(text: &str, place: &str) -> Result<Self> {
         let profile: Self = toml::from_str(text).map_err(|e| {
             let start = e.span().map_or(0, |span| span.start.min(text.len()));
@@ -37,7 +37,7 @@ impl Profile {
     }
 }
 
-/// The parser's words, with the nearest name where one is unknown.
+/// The parser's message, with the nearest name where one is unknown.
 fn explained(message: &str) -> String {
     let message = message.replace('\n', " ");
     let Some(rest) = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant ")) else {
@@ -53,7 +53,7 @@ fn explained(message: &str) -> String {
     format!("unknown {what} \"{got}\"{near}; expected one of {}", valid.join(", "))
 }
 
-/// The valid name of the same letters in another order.
+/// The valid name with the same letters in a different order.
 fn swapped<'v>(got: &str, valid: &[&'v str]) -> Option<&'v str> {
     let sorted = |word: &str| {
         let mut letters: Vec<char> = word.chars().take(65).collect();

@@ -1,7 +1,7 @@
-//! A touch panel read through evdev, found again after it was unplugged.
+//! A touch panel read through evdev, and found again after it was unplugged.
 //!
-//! Reading never waits. The kernel stamps events with wall time, which may be set at any moment; so only an event's age is
-//! taken from it, and no more of it than [`AGE_MAX`].
+//! Reading never blocks. The kernel stamps events with wall time, which may be set at any moment; so only an event's
+//! age is used, up to [`AGE_MAX`].
 
 use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,14 +17,14 @@ use crate::input::Contact;
 use crate::profile::TouchProfile;
 use crate::units::{FrameId, Nanos};
 
-/// Older than this an event is not taken to be.
+/// Largest age of an event.
 pub const AGE_MAX: Nanos = Nanos::from_ms(500);
-/// From one search for an absent panel to the next.
+/// Interval between searches for an absent panel.
 const SEARCH_AGAIN: Nanos = Nanos::from_ms(400);
-/// Reads in a row without looking up; a panel sends far fewer reports between two frames.
+/// Reads per call; a panel sends far fewer reports between two frames.
 const READS_MAX: usize = 16;
 
-/// A touch panel, there or not.
+/// A touch panel, present or absent.
 pub struct TouchPanel {
     profile: TouchProfile,
     map: PanelMap,
@@ -43,7 +43,7 @@ struct Reader {
 }
 
 impl TouchPanel {
-    /// A panel as the profile describes it, on a screen that turns its picture so; it need not be there yet.
+    /// The profile's panel on a screen with the turn `screen`; it may be absent yet.
     pub fn new(profile: &TouchProfile, screen: Turn) -> Self {
         Self {
             profile: profile.clone(),
@@ -57,12 +57,12 @@ impl TouchPanel {
         }
     }
 
-    /// Whether it is there.
+    /// Whether it is present.
     pub fn is_there(&self) -> bool {
         self.reader.is_some()
     }
 
-    /// Appends what fingers did since the last call, on a screen of `size` px that shows `shown` at `now`.
+    /// Appends contacts since the last call, on a screen of `size` px that shows `shown` at `now`.
     pub fn contacts(&mut self, now: Nanos, shown: FrameId, size: (u32, u32), out: &mut Vec<Contact>) {
         self.shown.note(shown, now);
         if self.reader.is_none() && now >= self.search_at {
@@ -166,7 +166,7 @@ impl Reader {
     }
 }
 
-/// The device file of the panel that the profile describes.
+/// The device file of the profile's panel.
 fn find(profile: &TouchProfile) -> Result<PathBuf> {
     if let Some(path) = &profile.path {
         return Ok(path.clone());
@@ -186,7 +186,7 @@ fn find(profile: &TouchProfile) -> Result<PathBuf> {
     Err(Error::new(ErrorKind::Unavailable, format!("touch panel: expected one{wanted}, got {there}")))
 }
 
-/// A panel lies on a screen: it has absolute axes and a touch key, and no pen or pad of its own.
+/// A touch panel has absolute axes and a touch key, and is neither a pen tablet nor a touch pad.
 fn is_touch_panel(device: &RawDevice) -> bool {
     let has_axis = |axis| device.supported_absolute_axes().is_some_and(|s| s.contains(axis));
     let has_key = |key| device.supported_keys().is_some_and(|s| s.contains(key));
@@ -196,7 +196,7 @@ fn is_touch_panel(device: &RawDevice) -> bool {
     (is_multitouch || is_single) && !is_pad && !has_key(KeyCode::BTN_TOOL_PEN)
 }
 
-/// The panels there are, for people: device file, name.
+/// The panels present: device file and name.
 pub fn list() -> Vec<(PathBuf, String)> {
     let mut panels: Vec<_> = evdev::raw_stream::enumerate()
         .filter(|(_, device)| is_touch_panel(device))

@@ -1,13 +1,13 @@
-//! Touch panels: what the kernel's events mean, where they lie on the screen, and which frame they touched.
+//! Touch panels: the meaning of the kernel's events, their place on the screen, and the frame that they touched.
 //!
 //! | file | what |
 //! |---|---|
-//! | `protocol.rs` | events of a panel (multitouch protocol B, or a single touch) become fingers; pure |
-//! | `transform.rs` | a place on the panel becomes a place on the screen; pure |
-//! | `evdev.rs` | finds, opens and reads a panel, also after it was unplugged (feature `touch`) |
+//! | `protocol.rs` | decodes a panel's events (multitouch protocol B, or single touch) to fingers; pure |
+//! | `transform.rs` | maps places on the panel to places on the screen; pure |
+//! | `evdev.rs` | finds, opens and reads a panel, and finds it again after it was unplugged (feature `touch`) |
 //!
-//! Invariants: a finger whose state is not known for sure (lost events, a panel that went away) is taken back, and what it
-//! did is no gesture; a contact belongs to the frame that was on the screen when the kernel saw it, not when it was read.
+//! Invariants: a finger whose state is uncertain (lost events, a panel that went away) is cancelled and makes no
+//! gesture; a contact belongs to the frame that was on the screen when the kernel saw it, not when it was read.
 
 #[cfg(feature = "touch")]
 pub mod evdev;
@@ -19,7 +19,7 @@ pub use transform::{PanelMap, Turn};
 
 use crate::units::{FrameId, Nanos};
 
-/// Which frame was on the screen at a time in the recent past.
+/// The frames that were on the screen in the recent past.
 ///
 /// ```
 /// use sonotap::input::touch::ShownFrames;
@@ -37,7 +37,7 @@ pub struct ShownFrames {
 }
 
 impl ShownFrames {
-    /// `frame` is on the screen at `now`; the time of the first such note counts.
+    /// Records that `frame` is on the screen at `now`; repeated calls for one frame keep its first time.
     pub fn note(&mut self, frame: FrameId, now: Nanos) {
         if self.shown[0].is_none_or(|(newest, _)| newest != frame) {
             self.shown.rotate_right(1);
@@ -45,7 +45,7 @@ impl ShownFrames {
         }
     }
 
-    /// The frame at that time; the oldest that is known when that is longer ago, no frame before the first note.
+    /// The frame at that time, or the oldest known one for an earlier time; no frame before the first record.
     pub fn at(&self, time: Nanos) -> FrameId {
         let known = || self.shown.iter().flatten();
         known().find(|(_, since)| *since <= time).or(known().last()).map_or(FrameId(0), |(frame, _)| *frame)

@@ -1,15 +1,15 @@
-//! The kernel's multitouch protocol B, and single touch, as a state machine: events in, fingers out.
+//! A state machine for the kernel's multitouch protocol B and for single touch: events in, fingers out.
 //!
-//! Source: Linux Documentation/input/multi-touch-protocol.rst. Slots hold their values from one report to the next, so
-//! an axis that did not change is not sent. After lost events (`SYN_DROPPED`) nothing that was known is believed: all
-//! fingers are taken back and stay so until their slot gets a new finger.
+//! Source: Linux Documentation/input/multi-touch-protocol.rst. Slots keep their values between reports; an unchanged
+//! axis is not sent. After lost events (`SYN_DROPPED`) the state is unknown: all fingers are cancelled, and ignored
+//! until their slot gets a new finger.
 //!
-//! Guarantees: fixed memory; each finger's `Down` is followed by one `Up` or `Cancel` before its next `Down`; a finger is
-//! told only when both of its coordinates are known.
+//! Guarantees: fixed memory; each finger's `Down` is followed by one `Up` or `Cancel` before its next `Down`; a finger
+//! is reported only when both of its coordinates are known.
 
 use crate::input::Phase;
 
-/// Slots that are told apart; fingers in further ones are not seen.
+/// Slots that are tracked; fingers in others are ignored.
 const SLOTS: usize = 10;
 
 const EV_SYN: u16 = 0;
@@ -26,51 +26,51 @@ const ABS_MT_POSITION_X: u16 = 0x35;
 const ABS_MT_POSITION_Y: u16 = 0x36;
 const ABS_MT_TRACKING_ID: u16 = 0x39;
 
-/// An event as the kernel numbers it.
+/// An event, with the kernel's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawEvent {
-    /// `EV_SYN`, `EV_KEY`, `EV_ABS`; others are passed over.
+    /// `EV_SYN`, `EV_KEY`, `EV_ABS`; others are ignored.
     pub kind: u16,
-    /// Which key or axis.
+    /// Key or axis.
     pub code: u16,
     /// Its value.
     pub value: i32,
 }
 
-/// What a panel says of itself.
+/// A panel's own description.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PanelAxes {
-    /// Least and greatest x.
+    /// Minimum and maximum x.
     pub x: (i32, i32),
-    /// Least and greatest y.
+    /// Minimum and maximum y.
     pub y: (i32, i32),
-    /// Units of x a millimetre; `None` when it does not say.
+    /// Units of x per millimetre; `None` when not reported.
     pub units_per_mm: Option<f32>,
-    /// Whether it tells fingers apart (protocol B).
+    /// Whether it tracks several fingers (protocol B).
     pub is_multitouch: bool,
 }
 
-/// What a finger did, in units of the panel.
+/// An event of a finger, in panel units.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Finger {
     /// Its slot.
     pub finger: u8,
-    /// What it did.
+    /// Its phase.
     pub phase: Phase,
     /// Where.
     pub x: i32,
     /// Where.
     pub y: i32,
-    /// Longest side of the contact; `None` when the panel does not say.
+    /// Longest side of the contact; `None` when not reported.
     pub major: Option<i32>,
 }
 
-/// What the decoder needs from whoever reads.
+/// What the decoder needs from its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// Nothing.
     None,
-    /// Events were lost: [`Decoder::resume_in`] is to be called with the panel's present slot.
+    /// Events were lost: call [`Decoder::resume_in`] with the panel's current slot.
     PresentSlot,
 }
 
@@ -79,16 +79,16 @@ struct Slot {
     x: Option<i32>,
     y: Option<i32>,
     major: Option<i32>,
-    /// The finger in it by the kernel's number; -1 or absent for none.
+    /// The kernel's tracking number of the finger in the slot; -1 or absent for none.
     tracking: Option<i32>,
-    /// The finger that was told of, if any.
+    /// The tracking number that was reported, if any.
     told: Option<i32>,
     is_changed: bool,
-    /// Until a new finger comes, because events were lost.
+    /// Ignored until a new finger comes, because events were lost.
     is_void: bool,
 }
 
-/// See the module.
+/// Decodes events to fingers.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     is_multitouch: bool,
@@ -98,12 +98,12 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// For a panel that was just opened; `slot` is its present one.
+    /// For a newly opened panel; `slot` is its current one.
     pub fn new(is_multitouch: bool, slot: i32) -> Self {
         Self { is_multitouch, slots: [Slot::default(); SLOTS], current: index(slot), is_dropping: false }
     }
 
-    /// Takes an event; appends what a whole report told.
+    /// Takes an event; at the end of a report, appends what fingers did.
     pub fn push(&mut self, event: RawEvent, out: &mut Vec<Finger>) -> Demand {
         match (event.kind, event.code) {
             (EV_SYN, SYN_DROPPED) => {
@@ -128,12 +128,12 @@ impl Decoder {
         Demand::None
     }
 
-    /// Goes on after lost events.
+    /// Resumes after lost events.
     pub fn resume_in(&mut self, slot: i32) {
         self.current = index(slot);
     }
 
-    /// Takes back all fingers that were told of, for lost events or a panel that went away.
+    /// Cancels all reported fingers, for lost events or a panel that went away.
     pub fn take_back(&mut self, out: &mut Vec<Finger>) {
         for (i, slot) in self.slots.iter_mut().enumerate() {
             if slot.told.take().is_some() {
@@ -192,7 +192,7 @@ impl Slot {
     }
 }
 
-/// A slot's place; one that is not told apart for a slot that cannot be.
+/// A slot's index; one past the tracked slots for any other.
 fn index(slot: i32) -> usize {
     usize::try_from(slot).unwrap_or(SLOTS)
 }

@@ -1,7 +1,7 @@
-//! From a place on a touch panel to a place on the screen.
+//! Maps places on a touch panel to places on the screen.
 //!
-//! In this order: units become shares of the panel (x to the right, y down, 0 to 1), the calibration, the mirrors, the
-//! rotation, and the size of the screen.
+//! In this order: units to fractions of the panel (x right, y down, 0 to 1), calibration, mirrors, rotation, screen
+//! size.
 
 use super::protocol::PanelAxes;
 use crate::geometry::{Display, Point};
@@ -22,7 +22,7 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// The turn by so many degrees; `None` unless they are right angles.
+    /// The turn by `degrees`; `None` unless it is a multiple of 90.
     pub fn from_degrees(degrees: u16) -> Option<Self> {
         Some(match degrees {
             0 => Self::None,
@@ -33,7 +33,7 @@ impl Turn {
         })
     }
 
-    /// Where a place of a unit square comes to lie.
+    /// Turns a point of the unit square.
     ///
     /// ```
     /// use sonotap::input::touch::Turn;
@@ -49,7 +49,7 @@ impl Turn {
         }
     }
 
-    /// The turn that undoes this one.
+    /// The inverse turn.
     pub fn inverse(self) -> Self {
         match self {
             Self::Quarter => Self::ThreeQuarters,
@@ -58,7 +58,7 @@ impl Turn {
         }
     }
 
-    /// The size of a picture of this size, turned.
+    /// A size after the turn.
     pub fn size(self, (width, height): (u32, u32)) -> (u32, u32) {
         match self {
             Self::None | Self::Half => (width, height),
@@ -67,7 +67,7 @@ impl Turn {
     }
 }
 
-/// How a panel lies on a screen.
+/// The orientation and calibration of a panel on a screen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PanelMap {
     calibration: [f32; 6],
@@ -77,7 +77,7 @@ pub struct PanelMap {
 }
 
 impl PanelMap {
-    /// As the profile says; `screen` is how the screen turns its picture.
+    /// From the profile; `screen` is the screen's own turn.
     pub fn new(profile: &TouchProfile, screen: Turn) -> Self {
         Self {
             calibration: profile.calibration,
@@ -87,7 +87,7 @@ impl PanelMap {
         }
     }
 
-    /// The place on a screen of that size, display px; always on the screen.
+    /// The place on a screen of that size, display px, clamped to the screen.
     pub fn place(&self, axes: &PanelAxes, x: i32, y: i32, (width, height): (u32, u32)) -> Point<Display> {
         let share = |v: i32, (least, most): (i32, i32)| {
             let span = f64::from(most) - f64::from(least) + 1.0;
@@ -107,7 +107,7 @@ impl PanelMap {
         Point::new(on(u, width), on(v, height))
     }
 
-    /// A length in the panel's units, mm; `None` when nobody says how large they are.
+    /// A length in panel units as mm; `None` when the size of a unit is unknown.
     pub fn mm(&self, axes: &PanelAxes, units: i32) -> Option<f32> {
         let span = (f64::from(axes.x.1) - f64::from(axes.x.0) + 1.0) as f32;
         let per_mm = axes.units_per_mm.or(self.width_mm.map(|mm| span / mm))?;
