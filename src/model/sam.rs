@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
 
 use super::graph::{Graph, TypedGraph, failed, refused};
-use super::manifest::{InputSpec, Kind, Manifest};
+use super::manifest::{GraphSpec, InputSpec, Kind, Manifest};
 use super::postprocess::{self, MAPS, Padding};
 use super::preprocess::Resampler;
 use super::{Decoded, Kernels, ModelPrompts, ModelSpec, Segmenter, chosen_kernels, self_test};
@@ -73,14 +73,12 @@ pub fn load(folder: &Path) -> Result<Box<dyn Segmenter>> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
+    let mut times = LoadTimes::default();
     let begin = Instant::now();
     let manifest = Manifest::load(folder)?;
-    let [encoder, decoder] =
-        [&manifest.encoder, &manifest.decoder].map(|g| Manifest::read_file(folder, &g.file_spec()));
-    let (encoder, decoder) = (encoder?, decoder?);
     Manifest::read_file(folder, &manifest.card)?;
-    let mut times = LoadTimes { read: begin.elapsed(), ..LoadTimes::default() };
-    let [encoder, decoder] = planned(&manifest, &encoder, &decoder, options, &mut times)?;
+    times.read += begin.elapsed();
+    let [encoder, decoder] = planned(folder, &manifest, options, &mut times)?;
     let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
@@ -93,27 +91,32 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     Ok(Loaded { segmenter, manifest, times })
 }
 
-/// Both graphs, with what passes between them as bytes where both sides can.
-fn planned(
-    manifest: &Manifest,
-    encoder: &[u8],
-    decoder: &[u8],
-    options: LoadOptions,
-    times: &mut LoadTimes,
-) -> Result<[Graph; 2]> {
-    let is_plain = options.tract_only;
+/// A graph of the folder; its file does not stay in memory.
+fn parsed(folder: &Path, spec: &GraphSpec, options: LoadOptions, times: &mut LoadTimes) -> Result<TypedGraph> {
+    let begin = Instant::now();
+    let bytes = Manifest::read_file(folder, &spec.file_spec())?;
+    times.read += begin.elapsed();
+    TypedGraph::parse(spec, &bytes, options.tract_only, times)
+}
+
+/// Both graphs, with bytes between them where both sides can. The decoder is reduced to its operation before the encoder is
+/// read, so that one unfused graph is in memory at a time.
+fn planned(folder: &Path, manifest: &Manifest, options: LoadOptions, times: &mut LoadTimes) -> Result<[Graph; 2]> {
     let kernels = options.kernels.map_or_else(chosen_kernels, Ok)?;
-    let mut decoder = TypedGraph::parse(&manifest.decoder, decoder, is_plain, times)?;
-    let mut encoder = TypedGraph::parse(&manifest.encoder, encoder, is_plain, times)?;
-    if !is_plain {
-        let takes_bytes = manifest.kind == Kind::Sonotap && decoder.fuse_mask_decoder(times)?;
+    let mut decoder = parsed(folder, &manifest.decoder, options, times)?;
+    let mut takes_bytes = false;
+    if !options.tract_only {
+        takes_bytes = manifest.kind == Kind::Sonotap && decoder.fuse_mask_decoder(times)?;
         if !takes_bytes {
             decoder.fuse_int8(kernels, false, times)?;
         }
+    }
+    let mut encoder = parsed(folder, &manifest.encoder, options, times)?;
+    if !options.tract_only {
         encoder.fuse_int8(kernels, takes_bytes, times)?;
-        if takes_bytes {
-            decoder.set_input_types(&encoder.output_types())?;
-        }
+    }
+    if takes_bytes {
+        decoder.set_input_types(&encoder.output_types())?;
     }
     Ok([encoder.plan(times)?, decoder.plan(times)?])
 }
@@ -135,6 +138,8 @@ pub struct TractSam {
     dense: Arc<Tensor>,
     coords: Vec<f32>,
     labels: Vec<f32>,
+    /// Both as the decoder takes them, [1, N, 2] and [1, N].
+    points: [Arc<Tensor>; 2],
     /// What the encoder made of a frame.
     embedding: Option<TVec<TValue>>,
 }
@@ -160,6 +165,7 @@ impl TractSam {
             dense: Arc::new(dense),
             coords: Vec::new(),
             labels: Vec::new(),
+            points: Default::default(),
             embedding: None,
         })
     }
@@ -207,7 +213,11 @@ impl TractSam {
     fn write_prompts(&mut self, prompts: &ModelPrompts) -> Result<()> {
         let padding = if self.kind == Kind::Sonotap { Padding::WhenEmpty } else { Padding::UnlessBoxed };
         postprocess::points(prompts, padding, &mut self.coords, &mut self.labels);
-        let dense = values_mut(&mut self.dense).map_err(|e| failed(&self.decoder.file, "input", e))?;
+        let cannot = |e| failed(&self.decoder.file, "input", e);
+        let n = self.labels.len();
+        put(&mut self.points[0], &[1, n, 2], &self.coords).map_err(cannot)?;
+        put(&mut self.points[1], &[1, n], &self.labels).map_err(cannot)?;
+        let dense = values_mut(&mut self.dense).map_err(cannot)?;
         match self.kind {
             Kind::Sonotap => postprocess::prompt_maps(prompts, self.spec.side, self.spec.mask_cells, dense),
             Kind::SamOfficial if !prompts.previous.is_empty() => dense.copy_from_slice(&prompts.previous),
@@ -219,16 +229,12 @@ impl TractSam {
     /// Runs the decoder on what was written; its results take the place of `out`, whose memory it gets.
     fn ask(&mut self, has_previous: bool, out: &mut Decoded) -> Result<()> {
         let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
-        let (graph, n) = (&mut self.decoder, self.labels.len());
-        let tensor = |shape: &[usize], values: &[f32]| {
-            Tensor::from_shape(shape, values).map(TValue::from).map_err(|e| failed("decoder", "input", e))
-        };
+        let graph = &mut self.decoder;
         let mut inputs = embedding.clone();
-        inputs.push(tensor(&[1, n, 2], &self.coords)?);
-        inputs.push(tensor(&[1, n], &self.labels)?);
-        inputs.push(TValue::from_const(self.dense.clone()));
+        let prompts = self.points.iter().chain([&self.dense]);
+        inputs.extend(prompts.map(|tensor| TValue::from_const(tensor.clone())));
         if self.kind == Kind::SamOfficial {
-            inputs.push(tensor(&[1], &[f32::from(u8::from(has_previous))])?);
+            inputs.push(tensor1(&[f32::from(u8::from(has_previous))]).into());
         }
         if let Some(spare) = graph.spare() {
             let read = [&mut out.masks, &mut out.pixels].map(std::mem::take);
@@ -290,6 +296,15 @@ impl Segmenter for TractSam {
 
 fn zeros(shape: &[usize]) -> TractResult<Tensor> {
     Tensor::zero::<f32>(shape)
+}
+
+/// Writes values into a tensor of this shape; it is a new one when the shape was another.
+fn put(tensor: &mut Arc<Tensor>, shape: &[usize], values: &[f32]) -> TractResult<()> {
+    if tensor.shape() != shape {
+        *tensor = Arc::new(zeros(shape)?);
+    }
+    values_mut(tensor)?.copy_from_slice(values);
+    Ok(())
 }
 
 /// The values for writing; copied first if tract still holds the tensor.

@@ -116,18 +116,18 @@ fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
 
 /// Tokens look at an image: softmax over its places.
 ///
-/// Shape: `q` [T, D], `k` and `v` planes [D, places], D = heads * part; `out` [T, D].
+/// Shape: `q` [T, D], `k` and `v` planes [D, places], D = heads * part; `out` [T, D]. `layer` is memory.
 pub(super) fn tokens_to_image(
     q: &[f32],
     k: &[f32],
     v: &[f32],
     shape: Heads,
-    scratch: &mut Aligned<f32>,
+    (layer, scratch): (&mut Linear, &mut Aligned<f32>),
     out: &mut Vec<f32>,
 ) {
     out.clear();
     out.resize(q.len(), 0.0);
-    Arch::new().dispatch(Search { q, k, v, shape, scratch, out });
+    Arch::new().dispatch(Search { q, k, v, shape, layer, scratch, out });
 }
 
 struct Search<'a> {
@@ -135,6 +135,7 @@ struct Search<'a> {
     k: &'a [f32],
     v: &'a [f32],
     shape: Heads,
+    layer: &'a mut Linear,
     scratch: &'a mut Aligned<f32>,
     out: &'a mut [f32],
 }
@@ -144,7 +145,7 @@ impl WithSimd for Search<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { q, k, v, shape: Heads { heads, part, scale }, scratch, out } = self;
+        let Self { q, k, v, shape: Heads { heads, part, scale }, layer, scratch, out } = self;
         let d = heads * part;
         let (tokens, places) = (q.len() / d, k.len() / d);
         // Not a multiple of a page, as planes are: all lines would fall into the same sets of the first cache.
@@ -152,9 +153,9 @@ impl WithSimd for Search<'_> {
         let apart = places.next_multiple_of(line) + line;
         let [scores] = scratch.carved([tokens * apart]);
         // Queries are the weights of a layer from keys to scores.
-        let bias = vec![0.0; tokens];
-        let mut layer =
-            Linear { inputs: part, outputs: tokens, weights: Vec::new(), bias, activation: Activation::None };
+        (layer.inputs, layer.outputs, layer.activation) = (part, tokens, Activation::None);
+        layer.bias.clear();
+        layer.bias.resize(tokens, 0.0);
         for head in 0..heads {
             let [keys, values] = [k, v].map(|planes| &planes[head * part * places..][..part * places]);
             layer.weights.clear();

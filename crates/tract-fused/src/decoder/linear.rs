@@ -5,9 +5,10 @@ use std::slice::ChunksExact;
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// What is done to sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The activation behind a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Activation {
+    #[default]
     None,
     Relu,
     Relu6,
@@ -24,7 +25,7 @@ impl Activation {
 }
 
 /// A linear layer, or a 1x1 convolution.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Linear {
     pub inputs: usize,
     pub outputs: usize,
@@ -62,6 +63,46 @@ impl Planes<'_> {
                     *v = (f32::from(*byte) - zero) * scale;
                 }
             }
+        }
+    }
+}
+
+/// Planes of one size, one after the other in memory: all of them, or the chosen ones.
+#[derive(Clone, Copy)]
+pub(super) struct PlaneList<'a> {
+    values: &'a [f32],
+    /// Values of a plane.
+    places: usize,
+    chosen: Option<&'a [usize]>,
+}
+
+impl<'a> PlaneList<'a> {
+    /// All planes of `places` values.
+    pub fn all(values: &'a [f32], places: usize) -> Self {
+        Self { values, places, chosen: None }
+    }
+
+    /// The planes of these numbers.
+    pub fn chosen(self, numbers: &'a [usize]) -> Self {
+        Self { chosen: Some(numbers), ..self }
+    }
+
+    /// Plane `i` of the list.
+    #[inline(always)]
+    pub fn get(&self, i: usize) -> &'a [f32] {
+        let number = match self.chosen {
+            Some(numbers) => numbers[i],
+            None => i,
+        };
+        &self.values[number * self.places..][..self.places]
+    }
+
+    /// Number of planes.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        match self.chosen {
+            Some(numbers) => numbers.len(),
+            None => self.values.len() / self.places,
         }
     }
 }
@@ -123,11 +164,13 @@ impl Linear {
         );
     }
 
-    /// The layer of these inputs only, counted in groups of `each`; the others are zero.
-    pub fn only(&self, groups: &[usize], each: usize) -> Self {
+    /// Makes `out` the layer of these inputs only, counted in groups of `each`; the other inputs are zero.
+    pub fn only(&self, groups: &[usize], each: usize, out: &mut Self) {
         let size = each * self.outputs;
-        let weights = groups.iter().flat_map(|g| &self.weights[g * size..][..size]).copied().collect();
-        Self { inputs: groups.len() * each, weights, bias: self.bias.clone(), ..*self }
+        out.weights.clear();
+        groups.iter().for_each(|g| out.weights.extend_from_slice(&self.weights[g * size..][..size]));
+        out.bias.clone_from(&self.bias);
+        (out.inputs, out.outputs, out.activation) = (groups.len() * each, self.outputs, self.activation);
     }
 
     /// Rows to rows: [n, inputs] to [n, outputs].

@@ -22,7 +22,7 @@ mod tests;
 use crate::aligned::Aligned;
 use crate::error::{Error, ErrorKind, Result};
 use attention::{Attention, Norm, TokenUpdate, image_sees_tokens, tokens_to_image, tokens_to_tokens};
-use linear::{Linear, Planes};
+use linear::{Linear, PlaneList, Planes};
 use spatial::{Separable, Source, Target, full};
 
 pub use op::{FuseMaskDecoder, MaskDecoder, set_input_types};
@@ -143,9 +143,6 @@ struct ImageFeatures<'a> {
     skip2: Planes<'a>,
 }
 
-/// Prompt maps that hold something: their numbers, and planes.
-type Maps<'a> = (&'a [usize], &'a [&'a [f32]]);
-
 /// Memory that is used again.
 #[derive(Default)]
 struct Buffers {
@@ -162,6 +159,14 @@ struct Buffers {
     query_pe: Vec<f32>,
     queries: Vec<f32>,
     rows: [Vec<f32>; 4],
+    /// Numbers of the prompt maps that are not zero everywhere, and the layers that read them without the other maps.
+    used_maps: Vec<usize>,
+    first_downscaling: Linear,
+    prompt2: Linear,
+    /// Queries of a head as the weights from keys to scores.
+    scores: Linear,
+    /// Masks from features, made of the mask tokens.
+    hyper_in: Linear,
 }
 
 /// Features, prompts, and where masks go.
@@ -205,26 +210,28 @@ impl Layers {
             let what = format!("decode: expected features, maps and results of {expected:?} values, got {got:?}");
             return Err(Error::new(ErrorKind::Argument, what));
         }
-        let (numbers, maps) = used(request.maps, 16 * cells);
-        self.embed_maps(embedding, (&numbers, &maps), buffers);
+        used(request.maps, 16 * cells, &mut buffers.used_maps);
+        self.embed_maps(embedding, request.maps, buffers);
         self.embed_points(request.coords, request.labels, buffers);
         for (i, block) in self.blocks.iter().enumerate() {
             block.forward(self.attention_to_image(i + 1), buffers);
         }
         self.attend_finally(buffers);
-        self.upscale_and_predict_masks((&numbers, &maps), buffers, request);
+        self.upscale_and_predict_masks(buffers, request);
         Ok(())
     }
 }
 
-/// Planes that are not zero everywhere, and their numbers: zeros need not be multiplied. The first when all are.
-fn used(planes: &[f32], places: usize) -> (Vec<usize>, Vec<&[f32]>) {
+/// Numbers of the planes that are not zero everywhere: zeros need not be multiplied. The first when all are.
+fn used(planes: &[f32], places: usize, numbers: &mut Vec<usize>) {
     // Whole lines are compared at once, not value by value.
     let is_zero = |line: &[f32]| line.iter().fold(0, |bits, v| bits | v.to_bits()) << 1 == 0;
     let is_used = |plane: &[f32]| !plane.chunks(128).all(is_zero);
-    let all = planes.chunks_exact(places).enumerate();
-    let found: (Vec<_>, Vec<_>) = all.clone().filter(|(_, plane)| is_used(plane)).unzip();
-    if found.0.is_empty() { all.take(1).unzip() } else { found }
+    numbers.clear();
+    numbers.extend(planes.chunks_exact(places).enumerate().filter(|(_, plane)| is_used(plane)).map(|(i, _)| i));
+    if numbers.is_empty() {
+        numbers.push(0);
+    }
 }
 
 fn add_to(a: &mut [f32], b: &[f32]) {
@@ -243,15 +250,17 @@ impl Layers {
     }
 
     /// Prompt maps at strides 4 and 8, onto the image.
-    fn embed_maps(&self, embedding: Planes, (numbers, maps): Maps, b: &mut Buffers) {
+    fn embed_maps(&self, embedding: Planes, maps: &[f32], b: &mut Buffers) {
         let (cells, edge) = (self.grid * self.grid, 4 * self.grid);
         let (first, second) = &self.mask_downscaling;
         let at4 = b.at4.sized(first.outputs * 4 * cells);
-        full(&first.only(numbers, 9), maps, edge, at4, &mut b.scratch);
+        first.only(&b.used_maps, 9, &mut b.first_downscaling);
+        let maps = PlaneList::all(maps, 16 * cells).chosen(&b.used_maps);
+        full(&b.first_downscaling, maps, edge, at4, &mut b.scratch);
         let image = b.image.sized(self.d * cells);
         let target = Target { plus: Some(embedding), planes: image, then: None };
-        let at4: Vec<_> = at4.chunks_exact(4 * cells).collect();
-        second.planes(Source::Planes(&at4), edge / 2, target, &mut b.scratch);
+        let at4 = PlaneList::all(at4, 4 * cells);
+        second.planes(Source::Planes(at4), edge / 2, target, &mut b.scratch);
         self.attention_to_image(0).project_image(None, b);
     }
 
@@ -284,21 +293,22 @@ impl Layers {
     }
 
     /// Features and masks at four times the grid, and predicted IoUs.
-    fn upscale_and_predict_masks(&self, (numbers, maps): Maps, b: &mut Buffers, request: &mut DecodeRequest) {
-        let hyper_in = self.hyper_in(b);
+    fn upscale_and_predict_masks(&self, b: &mut Buffers, request: &mut DecodeRequest) {
+        self.make_hyper_in(b);
         let (cells, edge, ImageFeatures { skip4, skip2, .. }) = (self.grid * self.grid, self.grid, request.features);
         let coarse4 = b.coarse4.sized(self.up4.point.outputs * cells);
         let target = Target { plus: None, planes: coarse4, then: None };
-        let image: Vec<_> = b.image.chunks_exact(cells).collect();
-        self.up4.planes(Source::Planes(&image), edge, target, &mut b.scratch);
+        let image = PlaneList::all(&b.image, cells);
+        self.up4.planes(Source::Planes(image), edge, target, &mut b.scratch);
         let coarse2 = b.coarse2.sized(self.up2.point.outputs * 4 * cells);
         let target = Target { plus: None, planes: coarse2, then: None };
-        let at4: Vec<_> = b.at4.chunks_exact(4 * cells).collect();
-        let source = Source::Joined { layer: &self.prompt4, maps: &at4, skip: skip4, coarse: &b.coarse4 };
+        let at4 = PlaneList::all(&b.at4, 4 * cells);
+        let source = Source::Joined { layer: &self.prompt4, maps: at4, skip: skip4, coarse: &b.coarse4 };
         self.up2.planes(source, 2 * edge, target, &mut b.scratch);
-        let target = Target { plus: None, planes: request.pixels, then: Some((&hyper_in, request.masks)) };
-        let layer = self.prompt2.only(numbers, 1);
-        let source = Source::Joined { layer: &layer, maps, skip: skip2, coarse: &b.coarse2 };
+        let target = Target { plus: None, planes: request.pixels, then: Some((&b.hyper_in, request.masks)) };
+        self.prompt2.only(&b.used_maps, 1, &mut b.prompt2);
+        let maps = PlaneList::all(request.maps, 16 * cells).chosen(&b.used_maps);
+        let source = Source::Joined { layer: &b.prompt2, maps, skip: skip2, coarse: &b.coarse2 };
         self.pixels.planes(source, 4 * edge, target, &mut b.scratch);
         let [hidden, iou, ..] = &mut b.rows;
         self.iou_prediction_head[0].rows(&b.tokens[..self.d], hidden);
@@ -306,17 +316,13 @@ impl Layers {
         request.iou.iter_mut().zip(iou).for_each(|(out, v)| *out = 1.0 / (1.0 + (-*v).exp()));
     }
 
-    /// The layer that makes masks of features, from the mask tokens.
-    fn hyper_in(&self, b: &mut Buffers) -> Linear {
-        let [hidden, weights, ..] = &mut b.rows;
+    /// Makes the layer from features to masks, from the mask tokens.
+    fn make_hyper_in(&self, b: &mut Buffers) {
+        let ([hidden, weights, ..], layer) = (&mut b.rows, &mut b.hyper_in);
         let (inputs, outputs) = (self.pixels.point.outputs, self.output_hypernetworks_mlps.len());
-        let mut layer = Linear {
-            inputs,
-            outputs,
-            weights: vec![0.0; inputs * outputs],
-            bias: vec![0.0; outputs],
-            activation: linear::Activation::None,
-        };
+        (layer.inputs, layer.outputs) = (inputs, outputs);
+        layer.weights.resize(inputs * outputs, 0.0);
+        layer.bias.resize(outputs, 0.0);
         let mask_tokens = b.tokens[self.d..].chunks_exact(self.d);
         for (i, ([first, second], token)) in self.output_hypernetworks_mlps.iter().zip(mask_tokens).enumerate() {
             first.rows(token, hidden);
@@ -325,7 +331,6 @@ impl Layers {
                 of_masks[i] = *w;
             }
         }
-        layer
     }
 }
 
@@ -334,7 +339,7 @@ impl Attention {
     fn add_from_image(&self, b: &mut Buffers) {
         let [q, found, update, _] = &mut b.rows;
         self.q.rows(&b.queries, q);
-        tokens_to_image(q, &b.keys, &b.values, self.heads, &mut b.scratch, found);
+        tokens_to_image(q, &b.keys, &b.values, self.heads, (&mut b.scores, &mut b.scratch), found);
         self.out.rows(found, update);
         add_to(&mut b.tokens, update);
     }

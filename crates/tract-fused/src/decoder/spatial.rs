@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::linear::{Activation, Addend, Linear, PANEL, Planes, StridedRows, loaded, stored};
+use super::linear::{Activation, Addend, Linear, PANEL, PlaneList, Planes, StridedRows, loaded, stored};
 use crate::aligned::Aligned;
 
 /// A depthwise 3x3 convolution; zeros lie around for stride 1, behind for stride 2.
@@ -25,12 +25,12 @@ pub(super) struct Separable {
 /// Planes, [edge, edge], there already or made row by row.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
-    Planes(&'a [&'a [f32]]),
+    Planes(PlaneList<'a>),
     /// `activation(layer(maps) + skip + coarse)`, every value of `coarse` twice in both directions; for a stride of 1.
     Joined {
         layer: &'a Linear,
         /// [edge, edge], one for each input.
-        maps: &'a [&'a [f32]],
+        maps: PlaneList<'a>,
         skip: Planes<'a>,
         /// [C, edge / 2, edge / 2].
         coarse: &'a [f32],
@@ -57,7 +57,7 @@ impl Separable {
 /// A convolution of 3x3 and stride 2, zeros behind, as a linear layer of the neighbourhoods: [C * 9] inputs.
 ///
 /// Shape: `x` C times [edge, edge], `y` [outputs, edge / 2, edge / 2].
-pub(super) fn full(layer: &Linear, x: &[&[f32]], edge: usize, y: &mut [f32], scratch: &mut Aligned<f32>) {
+pub(super) fn full(layer: &Linear, x: PlaneList, edge: usize, y: &mut [f32], scratch: &mut Aligned<f32>) {
     Arch::new().dispatch(Full { layer, x, edge, y, scratch });
 }
 
@@ -140,11 +140,11 @@ impl<'a> Ring<'a> {
 
     /// Lays the next row of every channel into its line.
     #[inline(always)]
-    fn lay(&mut self, row: usize, planes: &[&[f32]]) {
+    fn lay(&mut self, row: usize, planes: PlaneList) {
         let (edge, odd, stride) = (self.edge, Self::odd(self.edge), self.stride);
         let (rows, apart) = self.rows();
-        for (line, plane) in rows.chunks_mut(apart).zip(planes) {
-            let row = &plane[row * edge..][..edge];
+        for (channel, line) in rows.chunks_mut(apart).take(planes.len()).enumerate() {
+            let row = &planes.get(channel)[row * edge..][..edge];
             if stride == 1 {
                 copy(row, line);
             } else {
@@ -204,8 +204,8 @@ impl Rows<'_> {
             Source::Planes(planes) => ring.lay(row, planes),
             Source::Joined { layer, maps, skip, coarse } => {
                 let (wide, half) = (vectors(edge), edge / 2);
-                for (line, plane) in self.maps_row.chunks_exact_mut(wide).zip(maps) {
-                    copy(&plane[row * edge..][..edge], line);
+                for (map, line) in self.maps_row.chunks_exact_mut(wide).take(maps.len()).enumerate() {
+                    copy(&maps.get(map)[row * edge..][..edge], line);
                 }
                 let (rows, apart) = ring.rows();
                 for (channel, line) in rows.chunks_mut(apart).enumerate() {
@@ -378,7 +378,7 @@ impl<S: Simd> Kernel<S> {
 
 struct Full<'a> {
     layer: &'a Linear,
-    x: &'a [&'a [f32]],
+    x: PlaneList<'a>,
     edge: usize,
     y: &'a mut [f32],
     scratch: &'a mut Aligned<f32>,

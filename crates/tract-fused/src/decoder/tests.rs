@@ -106,8 +106,7 @@ proptest! {
         let (mut planes, mut more) = (vec![f32::NAN; outputs * places], vec![f32::NAN; 3 * places]);
         let mut scratch = used();
         let target = Target { plus: Some(plus), planes: &mut planes, then: Some((&top, &mut more)) };
-        let of_x: Vec<_> = x.chunks_exact(edge * edge).collect();
-        layer.planes(Source::Planes(&of_x), edge, target, &mut scratch);
+        layer.planes(Source::Planes(PlaneList::all(&x, edge * edge)), edge, target, &mut scratch);
         let expected = of_planes(&layer.point, &of_neighbours(&layer.spatial, &x, edge), &values);
         near(&planes, &expected);
         near(&more, &of_planes(&top, &expected, &[]));
@@ -126,8 +125,8 @@ proptest! {
         let (maps, coarse) = (numbers(seed ^ 6, inputs * places), numbers(seed ^ 7, channels * half * half));
         let skip = numbers(seed ^ 8, channels * places);
         let (mut planes, mut scratch) = (vec![f32::NAN; 5 * places], used());
-        let of_maps: Vec<_> = maps.chunks_exact(places).collect();
-        let source = Source::Joined { layer: &prompt, maps: &of_maps, skip: Planes::Values(&skip), coarse: &coarse };
+        let of_maps = PlaneList::all(&maps, places);
+        let source = Source::Joined { layer: &prompt, maps: of_maps, skip: Planes::Values(&skip), coarse: &coarse };
         layer.planes(source, edge, Target { plus: None, planes: &mut planes, then: None }, &mut scratch);
         let twice = |i: usize| coarse[i / places * half * half + i % places / edge / 2 * half + i % edge / 2];
         let plus: Vec<f32> = skip.iter().enumerate().map(|(i, v)| v + twice(i)).collect();
@@ -141,8 +140,7 @@ proptest! {
         let layer = linear(seed, 9 * channels, outputs, Activation::Relu6);
         let x = numbers(seed ^ 2, channels * edge * edge);
         let mut y = vec![f32::NAN; outputs * half * half];
-        let of_x: Vec<_> = x.chunks_exact(edge * edge).collect();
-        full(&layer, &of_x, edge, &mut y, &mut used());
+        full(&layer, PlaneList::all(&x, edge * edge), edge, &mut y, &mut used());
         let seen = |i: usize| {
             let (at, place) = (i / half / half, i % (half * half));
             tap(&x, edge, at / 9, at % 9, (place % half, place / half), 2)
@@ -160,14 +158,17 @@ proptest! {
                 plane.iter_mut().for_each(|v| *v *= 0.0);
             }
         }
-        let (found, planes) = super::used(&x, places);
+        let mut found = vec![9];
+        super::used(&x, places, &mut found);
         let expected: Vec<usize> = (0..4).filter(|i| kept[*i]).collect();
-        assert_eq!(found, if expected.is_empty() { vec![0] } else { expected });
+        assert_eq!(&found, &if expected.is_empty() { vec![0] } else { expected });
         let layer = linear(seed ^ 1, 36, outputs, Activation::Relu6);
-        let all: Vec<_> = x.chunks_exact(places).collect();
+        let all = PlaneList::all(&x, places);
+        let mut of_found = linear(seed ^ 2, 3, 2, Activation::None);
+        layer.only(&found, 9, &mut of_found);
         let [mut with, mut without] = [(); 2].map(|()| vec![f32::NAN; outputs * half * half]);
-        full(&layer, &all, edge, &mut with, &mut used());
-        full(&layer.only(&found, 9), &planes, edge, &mut without, &mut used());
+        full(&layer, all, edge, &mut with, &mut used());
+        full(&of_found, all.chosen(&found), edge, &mut without, &mut used());
         assert_eq!(with, without);
     }
 
@@ -178,7 +179,9 @@ proptest! {
         let (few, many, values) = (numbers(seed, tokens * d), numbers(seed ^ 1, places * d), numbers(seed ^ 3, places * d));
         let (mut expected, mut got, mut scratch) = (Vec::new(), Vec::new(), used());
         tokens_to_tokens(&few, &many, &values, shape, &mut scratch, &mut expected);
-        tokens_to_image(&few, &turned(&many, places), &turned(&values, places), shape, &mut scratch, &mut got);
+        let (many, values) = (turned(&many, places), turned(&values, places));
+        let mut layer = linear(seed ^ 4, 3, 2, Activation::Relu6);
+        tokens_to_image(&few, &many, &values, shape, (&mut layer, &mut scratch), &mut got);
         near(&got, &expected);
     }
 
