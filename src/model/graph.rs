@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tract_fused::{FuseInt8, FuseMaskDecoder, Int8Region, Kernels, Lower, MaskDecoder, Spare, set_input_types};
+use tract_fused::{FuseInt8, FuseMaskDecoder, Int8Region, Kernels, Lower, MaskDecoder, TensorPool, set_input_types};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{DimLike, Factoid, GenericFactoid};
 
@@ -132,7 +132,7 @@ pub(crate) struct Graph {
 
 fn spawned(file: &str, plan: &Arc<TypedRunnableModel>) -> Result<TypedSimpleState> {
     let mut state = plan.spawn().map_err(|e| failed(file, "cannot be started", e))?;
-    state.turn_state.shared.insert(Spare::default());
+    state.turn_state.shared.insert(TensorPool::default());
     Ok(state)
 }
 
@@ -149,8 +149,8 @@ impl Graph {
     }
 
     /// Memory of results that nobody reads any more, for the next ones.
-    pub fn spare(&self) -> Option<&Spare> {
-        self.state.turn_state.shared.get::<Spare>()
+    pub fn pool(&self) -> Option<&TensorPool> {
+        self.state.turn_state.shared.get::<TensorPool>()
     }
 
     /// The model as it is run.

@@ -236,17 +236,17 @@ impl TractSam {
         if self.kind == Kind::SamOfficial {
             inputs.push(tensor1(&[f32::from(u8::from(has_previous))]).into());
         }
-        if let Some(spare) = graph.spare() {
+        if let Some(pool) = graph.pool() {
             let read = [&mut out.masks, &mut out.pixels].map(std::mem::take);
-            read.into_iter().filter_map(Values::into_runtime).for_each(|tensor| spare.give_tensor(tensor));
+            read.into_iter().filter_map(Values::into_runtime).for_each(|tensor| pool.recycle_tensor(tensor));
         }
         let mut outputs = graph.run(inputs)?.into_iter();
         out.masks = outputs.next().map(Values::of).unwrap_or_default();
         out.iou.clear();
         if let Some(iou) = outputs.next() {
             out.iou.extend_from_slice(values(&iou).map_err(|e| failed(&graph.file, "output", e))?);
-            if let Some(spare) = graph.spare() {
-                spare.give(iou);
+            if let Some(pool) = graph.pool() {
+                pool.recycle(iou);
             }
         }
         out.pixels = outputs.next().map(Values::of).unwrap_or_default();
@@ -260,8 +260,8 @@ impl Segmenter for TractSam {
     }
 
     fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
-        if let (Some(read), Some(spare)) = (self.embedding.take(), self.encoder.spare()) {
-            read.into_iter().for_each(|value| spare.give(value));
+        if let (Some(read), Some(pool)) = (self.embedding.take(), self.encoder.pool()) {
+            read.into_iter().for_each(|value| pool.recycle(value));
         }
         if view.side() != self.spec.side {
             let (expected, got) = (self.spec.side, view.side());

@@ -81,7 +81,7 @@ proptest! {
         let layer = linear(seed, inputs, outputs, Activation::Relu6);
         let x = numbers(seed ^ 2, inputs * rows);
         let mut y = Vec::new();
-        layer.rows(&x, &mut y);
+        layer.forward_rows(&x, &mut y);
         near(&y, &turned(&of_planes(&layer, &turned(&x, rows), &[]), outputs));
     }
 
@@ -102,7 +102,7 @@ proptest! {
         let places = (edge / stride) * (edge / stride);
         let bytes: Vec<u8> = numbers(seed ^ 3, outputs * places).iter().map(|v| (v * 100.0 + 100.0) as u8).collect();
         let values: Vec<f32> = bytes.iter().map(|b| 0.5 * (f32::from(*b) - 9.0)).collect();
-        let plus = if in_bytes { Planes::Steps { bytes: &bytes, scale: 0.5, zero: 9.0 } } else { Planes::Values(&values) };
+        let plus = if in_bytes { Planes::Quantized { bytes: &bytes, scale: 0.5, zero_point: 9.0 } } else { Planes::Values(&values) };
         let (mut planes, mut more) = (vec![f32::NAN; outputs * places], vec![f32::NAN; 3 * places]);
         let mut scratch = used();
         let target = Target { plus: Some(plus), planes: &mut planes, then: Some((&top, &mut more)) };
@@ -178,10 +178,10 @@ proptest! {
         let shape = Heads { heads, part, scale: 0.7 };
         let (few, many, values) = (numbers(seed, tokens * d), numbers(seed ^ 1, places * d), numbers(seed ^ 3, places * d));
         let (mut expected, mut got, mut scratch) = (Vec::new(), Vec::new(), used());
-        tokens_to_tokens(&few, &many, &values, shape, &mut scratch, &mut expected);
+        self_attention(&few, &many, &values, shape, &mut scratch, &mut expected);
         let (many, values) = (turned(&many, places), turned(&values, places));
         let mut layer = linear(seed ^ 4, 3, 2, Activation::Relu6);
-        tokens_to_image(&few, &many, &values, shape, (&mut layer, &mut scratch), &mut got);
+        token_to_image_attention(&few, &many, &values, shape, (&mut layer, &mut scratch), &mut got);
         near(&got, &expected);
     }
 
@@ -190,29 +190,29 @@ proptest! {
     fn an_image_sees_tokens_as_tokens_would(seed: u64, tokens in 1usize..9, places in 1usize..150, heads in 1usize..4, part in 1usize..9, d in 2usize..30) {
         let inner = heads * part;
         let of = |seed: u64| Attention {
-            q: linear(seed, d, inner, Activation::None),
-            k: linear(seed ^ 20, d, inner, Activation::None),
-            v: linear(seed ^ 21, d, inner, Activation::None),
-            out: linear(seed ^ 22, inner, d, Activation::None),
+            q_proj: linear(seed, d, inner, Activation::None),
+            k_proj: linear(seed ^ 20, d, inner, Activation::None),
+            v_proj: linear(seed ^ 21, d, inner, Activation::None),
+            out_proj: linear(seed ^ 22, inner, d, Activation::None),
             heads: Heads { heads, part, scale: 0.7 },
             pe: numbers(seed ^ 23, inner * places),
         };
         let (attention, next) = (of(seed), of(seed ^ 31));
-        let norm = Norm { gain: numbers(seed ^ 24, d), bias: numbers(seed ^ 25, d), epsilon: 1e-1 };
+        let norm = LayerNorm { weight: numbers(seed ^ 24, d), bias: numbers(seed ^ 25, d), epsilon: 1e-1 };
         let (keys, values) = (numbers(seed ^ 26, tokens * inner), numbers(seed ^ 27, tokens * inner));
         let image = numbers(seed ^ 28, d * places);
-        let queries = turned(&of_planes(&attention.q, &image, &attention.pe), inner);
+        let queries = turned(&of_planes(&attention.q_proj, &image, &attention.pe), inner);
         let (mut found, mut scratch) = (Vec::new(), used());
-        tokens_to_tokens(&queries, &keys, &values, attention.heads, &mut scratch, &mut found);
-        let mut rows = turned(&of_planes(&attention.out, &turned(&found, places), &image), d);
-        norm.rows(&mut rows);
+        self_attention(&queries, &keys, &values, attention.heads, &mut scratch, &mut found);
+        let mut rows = turned(&of_planes(&attention.out_proj, &turned(&found, places), &image), d);
+        norm.forward_rows(&mut rows);
         let expected = turned(&rows, places);
 
         let (mut got, mut k, mut v) = (image, vec![f32::NAN; inner * places], vec![f32::NAN; inner * places]);
-        let told = TokenUpdate { attention: &attention, keys: &keys, values: &values, norm: &norm };
-        image_sees_tokens(&mut got, Some(told), &next, [&mut k, &mut v], &mut used());
+        let update = TokenUpdate { attention: &attention, keys: &keys, values: &values, norm: &norm };
+        image_to_token_attention(&mut got, Some(update), &next, [&mut k, &mut v], &mut used());
         near(&got, &expected);
-        near(&k, &of_planes(&next.k, &expected, &next.pe));
-        near(&v, &of_planes(&next.v, &expected, &[]));
+        near(&k, &of_planes(&next.k_proj, &expected, &next.pe));
+        near(&v, &of_planes(&next.v_proj, &expected, &[]));
     }
 }
