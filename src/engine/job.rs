@@ -10,7 +10,7 @@ use crate::units::{Nanos, ObjectId, Revision};
 
 /// What became of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Outcome {
+pub enum JobOutcome {
     /// Nobody has looked yet.
     #[default]
     Open,
@@ -31,7 +31,7 @@ pub struct LookJob {
     pub(crate) prompts: Vec<LookPrompts>,
     pub(crate) looks: Vec<ObjectLook>,
     pub(crate) report: Option<LookReport>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: JobOutcome,
     /// When the engine asked.
     pub asked: Nanos,
     /// When the worker began.
@@ -44,13 +44,13 @@ impl LookJob {
     /// Boxes that go round: one being filled, one in the slot, one in the worker's hands, one on its way back.
     pub const IN_ROUND: usize = 4;
 
-    /// Looks, and keeps the answer in the job; a model's error is logged and kept as [`Outcome::Failed`].
+    /// Looks, and keeps the answer in the job; a model's error is logged and kept as [`JobOutcome::Failed`].
     pub fn answer(&mut self, looker: &mut Looker) {
         self.outcome = match self.look(looker) {
-            Ok(()) => Outcome::Answered,
+            Ok(()) => JobOutcome::Answered,
             Err(e) => {
                 log::error!("model: {e}");
-                Outcome::Failed
+                JobOutcome::Failed
             }
         };
     }
@@ -76,6 +76,6 @@ impl LookJob {
         self.frame = None;
         self.objects.clear();
         self.report = None;
-        self.outcome = Outcome::Open;
+        self.outcome = JobOutcome::Open;
     }
 }

@@ -16,7 +16,7 @@ pub struct StepId(pub u64);
 
 /// How one step went.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Step {
+pub enum MotionStep {
     /// There was nothing to compare with, or another size or region: nothing can be carried.
     Begun,
     /// Another picture altogether.
@@ -27,7 +27,7 @@ pub enum Step {
     Moved(FlowQuality),
 }
 
-struct Link {
+struct ChainLink {
     id: StepId,
     frame: FrameId,
     flow: FlowField,
@@ -42,7 +42,7 @@ pub struct Motion {
     reverse: FlowField,
     is_reverse_known: bool,
     scratch: FlowField,
-    chain: Vec<Link>,
+    chain: Vec<ChainLink>,
     newest: StepId,
     first: StepId,
 }
@@ -56,7 +56,7 @@ impl Motion {
         let config = FlowConfig::default();
         let small = SmallGrey::new(config.side);
         let empty = FlowField::zero(*small.view());
-        let link = || Link { id: StepId(0), frame: FrameId(0), flow: empty.clone() };
+        let link = || ChainLink { id: StepId(0), frame: FrameId(0), flow: empty.clone() };
         Self {
             dis: DisFlow::new(config),
             now: small.clone(),
@@ -82,7 +82,7 @@ impl Motion {
     }
 
     /// Makes `frame` the shown one and finds the motion from the frame before.
-    pub fn advance(&mut self, frame: &Frame) -> Step {
+    pub fn advance(&mut self, frame: &Frame) -> MotionStep {
         std::mem::swap(&mut self.now, &mut self.before);
         self.now.fill_from(frame);
         self.is_reverse_known = false;
@@ -95,18 +95,18 @@ impl Motion {
         if !is_comparable {
             self.chain[at].flow.reset(*self.now.view());
             self.first = StepId(self.newest.0 + 1);
-            return Step::Begun;
+            return MotionStep::Begun;
         }
         if carry::is_repeat(&self.before, &self.now) {
             self.chain[at].flow.reset(*self.now.view());
-            return Step::Repeated;
+            return MotionStep::Repeated;
         }
         let quality = self.dis.between(&self.before, &self.now, &mut self.chain[at].flow);
         if carry::is_scene_cut(&self.before, &self.now, &quality) {
             self.first = StepId(self.newest.0 + 1);
-            return Step::Cut;
+            return MotionStep::Cut;
         }
-        Step::Moved(quality)
+        MotionStep::Moved(quality)
     }
 
     /// The motion of the newest step: from the shown frame back to the one before.

@@ -1,4 +1,4 @@
-//! One object's way from the first tap to `Lost`: its standing mask, the motion since, and the model as witness.
+//! One object's way from the first tap to `Lost`: its standing mask, the motion since, and the model as check.
 //!
 //! What is shown is the standing mask, sampled once through the motion from the shown frame back to the frame of its look.
 //! A look that confirms it lets a blend stand: of what was carried to that look's frame and what the model saw there.
@@ -7,7 +7,7 @@ use super::motion::{Motion, StepId};
 use crate::geometry::{Image, Rect};
 use crate::mask::{LogitGrid, Mask, Provenance};
 use crate::scene::{HiddenReason, LostReason, Overlay};
-use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Witness};
+use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Verdict};
 use crate::track::flow::FlowField;
 use crate::units::{FrameId, Nanos, Revision, Score};
 
@@ -46,7 +46,7 @@ impl Default for AgeLimits {
 }
 
 /// What the model made of an object.
-pub struct Seen<'a> {
+pub struct Prediction<'a> {
     /// Frame and revision of the look.
     pub provenance: Provenance,
     /// The step that had led to that frame.
@@ -69,13 +69,13 @@ const UNCLEAR_STEPS_DIM: u32 = 2;
 /// it while the structure was there, and at most .53 once it had left the plane.
 const INDEPENDENT_FALL: f32 = 0.6;
 /// Share of the model's mask in a confirmed outline.
-const WITNESS_WEIGHT: f32 = 0.3;
-/// The same for a mask that the model made without having seen the outline: it knows less.
+const CONFIRMED_WEIGHT: f32 = 0.3;
+/// The same for a mask that the model made without having prediction the outline: it knows less.
 const INDEPENDENT_WEIGHT: f32 = 0.1;
 
 /// What the looks say that did not see the outline.
 #[derive(Clone, Copy, Debug)]
-struct IndependentWitness {
+struct IndependentCheck {
     is_next: bool,
     /// Agreement of the first of them.
     reference: Option<f32>,
@@ -85,7 +85,7 @@ struct IndependentWitness {
     doubted: Option<Score>,
 }
 
-impl Default for IndependentWitness {
+impl Default for IndependentCheck {
     fn default() -> Self {
         Self { is_next: true, reference: None, doubts: 0, doubted: None }
     }
@@ -101,7 +101,7 @@ pub struct TrackedObject {
     witnessed: Nanos,
     confirmed: Nanos,
     drift: DriftTest,
-    independent: IndependentWitness,
+    independent: IndependentCheck,
     limits: DriftLimits,
     confirmed_score: Score,
     confirmed_area_px: f32,
@@ -123,7 +123,7 @@ impl TrackedObject {
             witnessed: Nanos(0),
             confirmed: Nanos(0),
             drift: DriftTest::new(limits),
-            independent: IndependentWitness::default(),
+            independent: IndependentCheck::default(),
             limits,
             confirmed_score: Score::default(),
             confirmed_area_px: 0.0,
@@ -186,7 +186,7 @@ impl TrackedObject {
             Phase::Awaited | Phase::Refused(_) => self.phase = Phase::Refused(reason),
             Phase::Held => {
                 let nothing = Evidence { score: Score::default(), ..Evidence::default() };
-                if let Witness::Lost(reason) = self.drift.judge(&nothing) {
+                if let Verdict::Lost(reason) = self.drift.judge(&nothing) {
                     self.lose(reason);
                 }
             }
@@ -223,54 +223,54 @@ impl TrackedObject {
 
     /// Takes the model's mask as the outline: after an edit by the operator, or on a frozen frame.
     /// `false` when the motion since that frame is not known.
-    pub fn adopt(&mut self, seen: &Seen<'_>, motion: &mut Motion) -> bool {
-        if !motion.compose_since(seen.step, &mut self.motion) {
+    pub fn adopt(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) -> bool {
+        if !motion.compose_since(prediction.step, &mut self.motion) {
             return false;
         }
-        self.stand(seen.provenance, seen.score, seen.logits);
-        self.confirm(seen);
+        self.stand(prediction.provenance, prediction.score, prediction.logits);
+        self.confirm(prediction);
         self.drift.reset();
-        self.independent = IndependentWitness::default();
+        self.independent = IndependentCheck::default();
         self.unclear_steps = 0;
         self.phase = Phase::Held;
         true
     }
 
     /// Hears the model on an outline that was carried to the frame it looked at.
-    pub fn hear(&mut self, seen: &Seen<'_>, motion: &mut Motion) {
-        let Some(carried) = seen.carried.filter(|_| self.phase == Phase::Held) else { return };
-        let agreement = carry::agreement(carried, seen.logits);
-        self.independent.is_next = !seen.is_independent;
-        if seen.is_independent {
-            return self.hear_independent(seen, carried, agreement, motion);
+    pub fn hear(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) {
+        let Some(carried) = prediction.carried.filter(|_| self.phase == Phase::Held) else { return };
+        let agreement = carry::agreement(carried, prediction.logits);
+        self.independent.is_next = !prediction.is_independent;
+        if prediction.is_independent {
+            return self.hear_independent(prediction, carried, agreement, motion);
         }
         let evidence = Evidence {
             agreement,
-            score: seen.score,
+            score: prediction.score,
             score_confirmed: self.confirmed_score,
-            area_ratio: carry::area_px(seen.logits) / self.confirmed_area_px.max(1.0),
+            area_ratio: carry::area_px(prediction.logits) / self.confirmed_area_px.max(1.0),
             round_trip_px: self.round_trip_px,
             ..Evidence::default()
         };
         let verdict = self.drift.judge(&evidence);
-        log::debug!("{:?}: {evidence:?} -> {verdict:?}", seen.provenance.object);
-        if matches!(verdict, Witness::Doubt(_))
+        log::debug!("{:?}: {evidence:?} -> {verdict:?}", prediction.provenance.object);
+        if matches!(verdict, Verdict::Doubt(_))
             && self.drift.doubts() + self.independent.doubts >= self.limits.doubts_max
         {
             return self.lose(LostReason::Disagreement);
         }
         match verdict {
-            Witness::Confirm => {
-                if self.correct(seen, carried, WITNESS_WEIGHT, seen.score, motion) {
-                    self.confirm(seen);
+            Verdict::Confirm => {
+                if self.correct(prediction, carried, CONFIRMED_WEIGHT, prediction.score, motion) {
+                    self.confirm(prediction);
                 }
             }
-            Witness::Keep => {
-                self.witnessed = seen.provenance.captured;
-                self.confidence = lowered(seen.score, agreement);
+            Verdict::Keep => {
+                self.witnessed = prediction.provenance.captured;
+                self.confidence = lowered(prediction.score, agreement);
             }
-            Witness::Doubt(_) => self.confidence = lowered(seen.score, agreement),
-            Witness::Lost(reason) => self.lose(reason),
+            Verdict::Doubt(_) => self.confidence = lowered(prediction.score, agreement),
+            Verdict::Lost(reason) => self.lose(reason),
         }
     }
 
@@ -282,42 +282,48 @@ impl TrackedObject {
 
     /// Hears a look that did not see the outline. The first after the outline was taken says how far the model comes by
     /// itself.
-    fn hear_independent(&mut self, seen: &Seen<'_>, carried: &LogitGrid, agreement: f32, motion: &mut Motion) {
-        let witness = &mut self.independent;
-        let reference = *witness.reference.get_or_insert(agreement);
-        log::debug!("{:?}: independent {agreement:.3} of {reference:.3}", seen.provenance.object);
+    fn hear_independent(
+        &mut self,
+        prediction: &Prediction<'_>,
+        carried: &LogitGrid,
+        agreement: f32,
+        motion: &mut Motion,
+    ) {
+        let check = &mut self.independent;
+        let reference = *check.reference.get_or_insert(agreement);
+        log::debug!("{:?}: independent {agreement:.3} of {reference:.3}", prediction.provenance.object);
         if agreement < INDEPENDENT_FALL * reference {
-            witness.doubts += 1;
-            witness.doubted = Some(lowered(seen.score, agreement));
-            if witness.doubts + self.drift.doubts() >= self.limits.doubts_max {
+            check.doubts += 1;
+            check.doubted = Some(lowered(prediction.score, agreement));
+            if check.doubts + self.drift.doubts() >= self.limits.doubts_max {
                 self.lose(LostReason::Disagreement);
             }
             return;
         }
-        (witness.doubts, witness.doubted) = (0, None);
-        self.witnessed = seen.provenance.captured;
+        (check.doubts, check.doubted) = (0, None);
+        self.witnessed = prediction.provenance.captured;
         let is_confirmed = agreement >= self.limits.agreement_confirms;
-        if is_confirmed && self.correct(seen, carried, INDEPENDENT_WEIGHT, self.confidence, motion) {
-            self.confirmed = seen.provenance.captured;
+        if is_confirmed && self.correct(prediction, carried, INDEPENDENT_WEIGHT, self.confidence, motion) {
+            self.confirmed = prediction.provenance.captured;
         }
     }
 
-    /// Blends what was seen into what was carried and lets it stand; `false` when the motion since that frame is not known.
+    /// Blends what was prediction into what was carried and lets it stand; `false` when the motion since that frame is not known.
     fn correct(
         &mut self,
-        seen: &Seen<'_>,
+        prediction: &Prediction<'_>,
         carried: &LogitGrid,
         weight: f32,
         score: Score,
         motion: &mut Motion,
     ) -> bool {
-        if !motion.compose_since(seen.step, &mut self.motion) {
+        if !motion.compose_since(prediction.step, &mut self.motion) {
             return false;
         }
         let mut blend = std::mem::replace(&mut self.blend, LogitGrid::background(0, *carried.view()));
         blend.copy_from(carried);
-        carry::gently_correct(&mut blend, seen.logits, weight);
-        self.stand(seen.provenance, score, &blend);
+        carry::gently_correct(&mut blend, prediction.logits, weight);
+        self.stand(prediction.provenance, score, &blend);
         self.blend = blend;
         true
     }
@@ -376,10 +382,10 @@ impl TrackedObject {
         }
     }
 
-    fn confirm(&mut self, seen: &Seen<'_>) {
-        self.confirmed = seen.provenance.captured;
-        self.confirmed_score = seen.score;
-        self.confirmed_area_px = carry::area_px(seen.logits);
+    fn confirm(&mut self, prediction: &Prediction<'_>) {
+        self.confirmed = prediction.provenance.captured;
+        self.confirmed_score = prediction.score;
+        self.confirmed_area_px = carry::area_px(prediction.logits);
     }
 }
 

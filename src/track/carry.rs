@@ -1,7 +1,7 @@
 //! Carrying a mask along the motion, and what is measured to judge whether it still holds.
 
 pub use super::change::{is_repeat, is_scene_cut, structure_correlation};
-pub use super::drift::{DriftLimits, DriftTest, Evidence, Witness, judge};
+pub use super::drift::{DriftLimits, DriftTest, Evidence, Verdict, judge};
 use super::flow::FlowField;
 use crate::geometry::{Image, Model, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};

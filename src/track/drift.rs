@@ -18,24 +18,12 @@ pub struct Evidence {
     pub area_ratio: f32,
     /// Forward-backward error of the motion over the object, px of the small picture.
     pub round_trip_px: f32,
-    /// Share of the object that lies outside the image region, 0..=1.
-    pub outside_share: f32,
-    /// Whether the picture changed altogether since the outline was last confirmed.
-    pub is_scene_cut: bool,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
         let certain = Score::new(1.0).unwrap_or_default();
-        Self {
-            agreement: 1.0,
-            score: certain,
-            score_confirmed: certain,
-            area_ratio: 1.0,
-            round_trip_px: 0.0,
-            outside_share: 0.0,
-            is_scene_cut: false,
-        }
+        Self { agreement: 1.0, score: certain, score_confirmed: certain, area_ratio: 1.0, round_trip_px: 0.0 }
     }
 }
 
@@ -58,8 +46,6 @@ pub struct DriftLimits {
     pub round_trip_doubts_px: f32,
     /// Forward-backward error from which the object is lost at once, px of the small picture: half a patch of the coarsest level.
     pub round_trip_loses_px: f32,
-    /// Share outside from which nothing is confirmed.
-    pub outside_keeps: f32,
     /// Share outside from which the object has left.
     pub outside_loses: f32,
     /// Doubts in a row that lose the object.
@@ -77,7 +63,6 @@ impl Default for DriftLimits {
             area_jump_loses: 4.0,
             round_trip_doubts_px: 2.0,
             round_trip_loses_px: 16.0,
-            outside_keeps: 0.2,
             outside_loses: 0.5,
             doubts_max: 2,
         }
@@ -86,7 +71,7 @@ impl Default for DriftLimits {
 
 /// What is to be done with a carried outline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Witness {
+pub enum Verdict {
     /// The model sees the same: correct gently, age and confidence begin anew.
     Confirm,
     /// The model sees about the same: keep the carried outline at a lower confidence.
@@ -99,45 +84,41 @@ pub enum Witness {
 
 /// What one look says, without regard to the looks before.
 ///
-/// What loses an object at once comes first (scene cut, left the image, an impossible motion or area), then what is
-/// doubted: motion, area, score, agreement.
+/// What loses an object at once comes first (an impossible motion or area), then what is doubted: motion, area, score,
+/// agreement. Scene cuts and objects that leave the image are the engine's: it sees them without a look.
 ///
 /// ```
 /// use sonotap::scene::LostReason;
-/// use sonotap::track::carry::{DriftLimits, Evidence, Witness, judge};
+/// use sonotap::track::carry::{DriftLimits, Evidence, Verdict, judge};
 /// let limits = DriftLimits::default();
-/// assert_eq!(judge(&Evidence { agreement: 0.9, ..Evidence::default() }, &limits), Witness::Confirm);
-/// assert_eq!(judge(&Evidence { agreement: 0.6, ..Evidence::default() }, &limits), Witness::Keep);
+/// assert_eq!(judge(&Evidence { agreement: 0.9, ..Evidence::default() }, &limits), Verdict::Confirm);
+/// assert_eq!(judge(&Evidence { agreement: 0.6, ..Evidence::default() }, &limits), Verdict::Keep);
 /// let other = Evidence { agreement: 0.1, ..Evidence::default() };
-/// assert_eq!(judge(&other, &limits), Witness::Doubt(LostReason::Disagreement));
+/// assert_eq!(judge(&other, &limits), Verdict::Doubt(LostReason::Disagreement));
 /// ```
-pub fn judge(evidence: &Evidence, limits: &DriftLimits) -> Witness {
+pub fn judge(evidence: &Evidence, limits: &DriftLimits) -> Verdict {
     let jump = evidence.area_ratio.max(1.0 / evidence.area_ratio);
     // Each test asks whether the value is good, so that NaN is not.
     let is_good_jump = |limit: f32| evidence.area_ratio > 0.0 && jump < limit;
     let score_min = limits.score_min.max(limits.score_fall * evidence.score_confirmed.get());
     let is_below = |value: f32, limit: f32| value < limit;
     let agrees = |limit: f32| evidence.agreement >= limit;
-    if evidence.is_scene_cut {
-        Witness::Lost(LostReason::SceneCut)
-    } else if !is_below(evidence.outside_share, limits.outside_loses) {
-        Witness::Lost(LostReason::LeftImage)
-    } else if !is_below(evidence.round_trip_px, limits.round_trip_loses_px) {
-        Witness::Lost(LostReason::MotionUnreliable)
+    if !is_below(evidence.round_trip_px, limits.round_trip_loses_px) {
+        Verdict::Lost(LostReason::MotionUnreliable)
     } else if !is_good_jump(limits.area_jump_loses) {
-        Witness::Lost(LostReason::AreaJump)
+        Verdict::Lost(LostReason::AreaJump)
     } else if !is_below(evidence.round_trip_px, limits.round_trip_doubts_px) {
-        Witness::Doubt(LostReason::MotionUnreliable)
+        Verdict::Doubt(LostReason::MotionUnreliable)
     } else if !is_good_jump(limits.area_jump_doubts) {
-        Witness::Doubt(LostReason::AreaJump)
+        Verdict::Doubt(LostReason::AreaJump)
     } else if evidence.score.get() < score_min {
-        Witness::Doubt(LostReason::LowScore)
+        Verdict::Doubt(LostReason::LowScore)
     } else if !agrees(limits.agreement_doubts) {
-        Witness::Doubt(LostReason::Disagreement)
-    } else if agrees(limits.agreement_confirms) && is_below(evidence.outside_share, limits.outside_keeps) {
-        Witness::Confirm
+        Verdict::Doubt(LostReason::Disagreement)
+    } else if agrees(limits.agreement_confirms) {
+        Verdict::Confirm
     } else {
-        Witness::Keep
+        Verdict::Keep
     }
 }
 
@@ -165,19 +146,19 @@ impl DriftTest {
     }
 
     /// What is to be done after this look: as [`judge`], but the last of `doubts_max` doubts in a row is a loss, for its reason.
-    pub fn judge(&mut self, evidence: &Evidence) -> Witness {
-        let witness = judge(evidence, &self.limits);
-        match witness {
-            Witness::Confirm | Witness::Keep => self.doubts = 0,
-            Witness::Doubt(reason) => {
+    pub fn judge(&mut self, evidence: &Evidence) -> Verdict {
+        let verdict = judge(evidence, &self.limits);
+        match verdict {
+            Verdict::Confirm | Verdict::Keep => self.doubts = 0,
+            Verdict::Doubt(reason) => {
                 self.doubts += 1;
                 if self.doubts >= self.limits.doubts_max {
-                    return Witness::Lost(reason);
+                    return Verdict::Lost(reason);
                 }
             }
-            Witness::Lost(_) => {}
+            Verdict::Lost(_) => {}
         }
-        witness
+        verdict
     }
 }
 
@@ -192,7 +173,7 @@ mod tests {
     #[test]
     fn each_kind_of_evidence_has_its_verdict() {
         use LostReason::*;
-        use Witness::*;
+        use Verdict::*;
         let good = Evidence::default();
         for (name, evidence, expected) in [
             ("nothing against it", good, Confirm),
@@ -213,14 +194,6 @@ mod tests {
             ("motion unclear", Evidence { round_trip_px: 3.0, ..good }, Doubt(MotionUnreliable)),
             ("motion absurd", Evidence { round_trip_px: 20.0, ..good }, Lost(MotionUnreliable)),
             ("motion unknown", Evidence { round_trip_px: f32::NAN, ..good }, Lost(MotionUnreliable)),
-            ("partly outside", Evidence { outside_share: 0.3, ..good }, Keep),
-            ("mostly outside", Evidence { outside_share: 0.6, ..good }, Lost(LeftImage)),
-            ("scene cut with the rest good", Evidence { is_scene_cut: true, ..good }, Lost(SceneCut)),
-            (
-                "scene cut with the rest bad",
-                Evidence { is_scene_cut: true, agreement: 0.0, outside_share: 1.0, ..good },
-                Lost(SceneCut),
-            ),
         ] {
             assert_eq!(judge(&evidence, &DriftLimits::default()), expected, "{name}");
         }
@@ -231,8 +204,8 @@ mod tests {
         let disagreeing = Evidence { agreement: 0.1, ..Evidence::default() };
         let jumping = Evidence { area_ratio: 3.0, ..Evidence::default() };
         let mut test = DriftTest::default();
-        assert_eq!(test.judge(&disagreeing), Witness::Doubt(LostReason::Disagreement));
-        assert_eq!(test.judge(&jumping), Witness::Lost(LostReason::AreaJump));
+        assert_eq!(test.judge(&disagreeing), Verdict::Doubt(LostReason::Disagreement));
+        assert_eq!(test.judge(&jumping), Verdict::Lost(LostReason::AreaJump));
     }
 
     #[test]
@@ -241,14 +214,14 @@ mod tests {
         let middling = Evidence { agreement: 0.6, ..Evidence::default() };
         let mut test = DriftTest::default();
         for _ in 0..10 {
-            assert_eq!(test.judge(&doubt), Witness::Doubt(LostReason::Disagreement));
-            assert_eq!(test.judge(&middling), Witness::Keep);
+            assert_eq!(test.judge(&doubt), Verdict::Doubt(LostReason::Disagreement));
+            assert_eq!(test.judge(&middling), Verdict::Keep);
         }
         test.judge(&doubt);
         test.reset();
         assert_eq!(
             test.judge(&doubt),
-            Witness::Doubt(LostReason::Disagreement),
+            Verdict::Doubt(LostReason::Disagreement),
             "a reset test still counted the doubt"
         );
     }
