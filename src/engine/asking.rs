@@ -1,4 +1,4 @@
-//! The engine's jobs for the model: what is asked about the shown frame, and what an answer changes.
+//! The engine's jobs for the model: which objects a job is about, its prompts, and the effect of its answer.
 
 use super::Engine;
 use super::job::{JobOutcome, LookJob};
@@ -13,7 +13,7 @@ use crate::scene::{HiddenReason, Mode, Notice};
 use crate::track::carry;
 use crate::units::{FrameId, Nanos, ObjectId, Revision};
 
-/// A question about a picture that stands still. The same question is not asked twice.
+/// A question about a still frame. The same question is not asked twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct StillQuestion {
     /// The shown frame.
@@ -25,10 +25,10 @@ pub(super) struct StillQuestion {
 }
 
 impl Engine {
-    /// A question about the shown frame, if any object has one and a box is free.
+    /// A job about the shown frame; `None` if no object needs one or no job is free.
     ///
-    /// Objects without an outline go first, for a quick answer from the whole region; the next question, which has that
-    /// answer as previous mask, looks closer. Live, a first outline is asked for once.
+    /// Objects without an outline come first, for a quick answer from the whole region. The next job has that answer as
+    /// previous mask and uses a closer view. While live, a first outline is requested only once.
     pub fn ask(&mut self, now: Nanos) -> Option<Box<LookJob>> {
         let frame = self.shown.clone()?;
         if !frame.region.content.is_segmentable() {
@@ -42,7 +42,7 @@ impl Engine {
             Phase::Awaited | Phase::Refused(_) | Phase::Held => true,
         });
         let is_first = (0..ObjectId::MAX).any(|i| wanted[i] && phase(i) == Phase::Awaited);
-        // A survey is of one object's click alone, and is asked once; meanwhile jobs are about the other objects.
+        // A survey is a job about one object alone, requested once. Meanwhile jobs are about the other objects.
         let is_underway = |i: usize| is_live && self.slots[i].is_underway();
         let surveys: [bool; ObjectId::MAX] = std::array::from_fn(|i| wanted[i] && !is_first && self.is_to_survey(i));
         let surveyed = (0..ObjectId::MAX).find(|&i| surveys[i] && !is_underway(i));
@@ -74,7 +74,7 @@ impl Engine {
         Some(job)
     }
 
-    /// Whether the picture stands still, has objects, and no question about it as it is was asked yet.
+    /// Whether a still frame has objects that need a job, and this question was not asked yet.
     pub fn is_still_unasked(&self) -> bool {
         let asked = self.shown.as_ref().map(|f| self.still_question(f.id));
         let is_wanting = !self.is_exact() || self.slots.iter().any(|slot| slot.is_rough);
@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// The model's thread died and there is a new one: what the old one was asked is asked anew.
+    /// Notes that the model's thread was restarted: jobs of the old thread will be requested again.
     pub fn model_restarted(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.in_flight = None);
         self.last_asked = None;
@@ -111,7 +111,7 @@ impl Engine {
         self.is_changed = true;
     }
 
-    /// Takes an answer.
+    /// Takes an answered job.
     pub fn answered(&mut self, job: Box<LookJob>) {
         if let Some(frame) = job.frame.clone() {
             self.model_fails = job.outcome == JobOutcome::Failed;
@@ -165,7 +165,7 @@ impl Engine {
         }
     }
 
-    /// Whether an object's lone click waits for the answer of all scales: after the first outline, and when the next is asked for.
+    /// Whether an object's lone click needs a survey: after its first outline, and when the next candidate is requested.
     fn is_to_survey(&self, i: usize) -> bool {
         let (object, slot) = (ObjectId(i as u8), &self.slots[i]);
         let mut prompts = self.session.prompts().active(object);
@@ -176,7 +176,7 @@ impl Engine {
         self.config.surveys && is_click && is_open && slot.object.phase() == Phase::Held
     }
 
-    /// A survey sees no previous mask, but what was shown before it.
+    /// Makes the last prompts of a job those of a survey: without previous mask, with the outlines shown so far.
     fn fill_survey(&mut self, i: usize, job: &mut LookJob) {
         let Some(out) = job.prompts.get_mut(job.objects.len() - 1) else { return };
         if let Some(previous) = &mut out.previous {
@@ -192,7 +192,7 @@ impl Engine {
         }
     }
 
-    /// Keeps what a lone click was outlined as; tells when a closer view changed the outline by itself.
+    /// Keeps the outline of a lone click; notifies the operator when a closer view replaced it by a different one.
     fn note_outline(&mut self, job: &LookJob, i: usize, object: ObjectId, logits: &LogitGrid) {
         let prompts = &job.prompts[i];
         let slot = &mut self.slots[object.index()];
@@ -243,7 +243,7 @@ impl Engine {
     }
 }
 
-/// A carried click may have left the image by a little; the model is asked at the edge.
+/// Moves a carried click that left the bounds slightly back to their edge.
 fn within(bounds: &Rect<Image>, p: Point<Image>) -> Point<Image> {
     let inside = |v: f32, low: f32, high: f32| v.min(high - 0.5).max(low + 0.5);
     Point::new(inside(p.x, bounds.x0, bounds.x1), inside(p.y, bounds.y0, bounds.y1))

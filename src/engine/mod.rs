@@ -1,12 +1,12 @@
-//! The engine: session, motion and objects together, as one state machine without threads, I/O or clock.
+//! The engine: session, motion and tracked objects as one state machine without threads, I/O or clock.
 //!
-//! Frames, commands and answered looks come in with the time; questions to the model and scenes go out. Because time is
-//! an argument, a scenario on a fake clock runs the same code as the device.
+//! Inputs are frames, commands and answered jobs, each with the time; outputs are jobs for the model and scenes. Because time
+//! is an argument, a scenario on a fake clock runs the same code as the device.
 //!
 //! ```text
 //! advance(frame) ─▶ Motion ─▶ objects follow, prompts are carried ─▶ ask() ─▶ LookJob on the shown frame
 //! command(..)    ─▶ Session ─▶ objects prompted                       │
-//! answered(job)  ─▶ after an edit: adopt; else: hear the witness ◀────┘
+//! answered(job)  ─▶ after an edit: adopt; else: judge the outline ◀───┘
 //! compose(now)   ─▶ Scene: each object exact, carried, stale, hidden or lost
 //! ```
 
@@ -47,26 +47,26 @@ use slot::Slot;
 /// Limits of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Time from frame to frame of the source.
+    /// Frame period of the source.
     pub period: Nanos,
     /// Memory for the cine ring, bytes.
     pub cine_bytes: usize,
-    /// Ages of an outline.
+    /// Age limits of an outline.
     pub age: AgeLimits,
-    /// When an object has drifted.
+    /// Limits of the drift test.
     pub drift: DriftLimits,
-    /// Without a new picture for so long, objects are given up.
+    /// Time without a new image after which objects are given up.
     pub signal_lost_after: Nanos,
-    /// How far from a marker a tap still meets it, image px.
+    /// Largest distance from a marker at which a tap hits it, image px.
     pub marker_radius_px: f32,
-    /// Of the session.
+    /// Configuration of the session.
     pub session: SessionConfig,
-    /// Whether the model is asked for a lone tap at several scales ([`ModelSpec::view_advantage`]): shown at once is what the
-    /// whole image gives, and what closer views give takes its place when they are done.
+    /// Whether a lone tap is predicted at several scales ([`ModelSpec::view_advantage`]). The outline of the whole image is
+    /// shown first; that of the closer views replaces it when they are done.
     ///
     /// [`ModelSpec::view_advantage`]: crate::model::ModelSpec::view_advantage
     pub surveys: bool,
-    /// What is about to be outlined, if somebody said.
+    /// The structure to be outlined, if it was chosen.
     pub preset: Option<Arc<Preset>>,
 }
 
@@ -86,7 +86,7 @@ impl Default for EngineConfig {
     }
 }
 
-/// See the module.
+/// The state machine that the module describes.
 pub struct Engine {
     config: EngineConfig,
     session: Session,
@@ -109,7 +109,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that has seen nothing.
+    /// An engine before its first frame.
     pub fn new(config: EngineConfig) -> Self {
         let motion = Motion::new();
         let object =
@@ -145,7 +145,7 @@ impl Engine {
         self.shown.as_ref()
     }
 
-    /// An object; `None` for a number that is none of the [`ObjectId::MAX`].
+    /// An object; `None` if the number is not below [`ObjectId::MAX`].
     pub fn object(&self, object: ObjectId) -> Option<&TrackedObject> {
         self.slots.get(object.index()).map(|slot| &slot.object)
     }
@@ -155,18 +155,18 @@ impl Engine {
         self.session.prompts().revision()
     }
 
-    /// Sets how far from a marker a tap still meets it; the screen knows.
+    /// Sets [`EngineConfig::marker_radius_px`], which depends on the screen's scale.
     pub fn set_marker_radius_px(&mut self, radius_px: f32) {
         self.config.marker_radius_px = radius_px;
     }
 
-    /// Says whether it is hot, which the scene tells the operator.
+    /// Sets whether the device is hot; the scene shows it.
     pub fn set_hot(&mut self, is_hot: bool) {
         self.is_changed |= self.is_hot != is_hot;
         self.is_hot = is_hot;
     }
 
-    /// Says whether frames come to the glass in time, which the scene tells the operator from its next frame on.
+    /// Sets whether frames reach the display in time; the scene shows it from its next frame on.
     pub fn set_timeliness(&mut self, timeliness: Timeliness) {
         self.timeliness = timeliness;
     }
@@ -176,11 +176,11 @@ impl Engine {
         self.session.mode() == Mode::Live
     }
 
-    /// Takes a newer live frame; whether it is the one to be shown now (not while frozen).
+    /// Takes a newer live frame. Returns whether it is to be shown now, which it is not while frozen.
     ///
     /// # Errors
-    /// `Argument` for a frame without pixels, or whose number is not above that of the frame before: an outline of the one
-    /// could be taken for one of the other. Nothing changes then.
+    /// `Argument` for a frame without pixels, or whose number is not above that of the frame before: their outlines could be
+    /// confused. Nothing changes then.
     pub fn advance(&mut self, frame: Arc<Frame>, now: Nanos) -> Result<bool> {
         if frame.id() <= self.last_advanced || frame.pixels().is_empty() {
             let (got, last, bytes) = (frame.id(), self.last_advanced, frame.pixels().len());
@@ -188,7 +188,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::Argument, format!("{expected}, got {got} with {bytes} bytes")));
         }
         self.last_advanced = frame.id();
-        // A stamp ahead of now would keep a signal good that has stopped.
+        // A capture time in the future would delay the detection of a missing signal.
         let captured = frame.captured().min(now);
         if self.session.mode() != Mode::Live {
             self.signal.arrived_unseen(captured);
@@ -202,13 +202,13 @@ impl Engine {
         Ok(true)
     }
 
-    /// Notes a live frame that comes too late to be shown: the signal is there.
+    /// Notes a live frame that is too late to be shown. It counts as signal.
     pub fn skipped(&mut self, frame: &Frame, now: Nanos) {
         self.last_advanced = self.last_advanced.max(frame.id());
         self.signal.arrived_unseen(frame.captured().min(now));
     }
 
-    /// Obeys a command. Places in it are of the frame it names as shown, and are mapped to the one shown now.
+    /// Executes a command. Its points are on the frame that it names as shown, and are mapped to the frame shown now.
     pub fn command(&mut self, command: Command, now: Nanos) {
         let Some(command) = self.mapped(command) else {
             self.session.notify(Notice::FrameGone, now);
@@ -237,7 +237,7 @@ impl Engine {
         }
     }
 
-    /// Forgets everything of the patient: prompts, objects, frames.
+    /// Discards all data of the patient: prompts, objects, frames.
     pub fn new_exam(&mut self) {
         self.session.new_exam();
         self.ring = None;
@@ -247,7 +247,7 @@ impl Engine {
         self.is_changed = true;
     }
 
-    /// Notes the passing of time, and whether the model's thread is there.
+    /// Notes the time, and whether the model's thread is running.
     pub fn tick(&mut self, now: Nanos, is_model_up: bool) {
         self.is_changed |= self.is_model_up != is_model_up;
         self.is_model_up = is_model_up;
@@ -258,7 +258,7 @@ impl Engine {
         }
     }
 
-    /// Whether something but the frame changed since the last scene was made.
+    /// Whether anything besides the frame changed since the last scene.
     pub fn is_changed(&self) -> bool {
         self.is_changed
     }
@@ -271,7 +271,7 @@ impl Engine {
         wanted.peek().is_some() && wanted.all(|o| o.provenance().is_some_and(|p| p.frame == shown))
     }
 
-    /// Makes the scene for the shown frame; `None` before the first frame.
+    /// Composes the scene of the shown frame; `None` before the first frame.
     pub fn compose(&mut self, now: Nanos) -> Option<(&Arc<Frame>, &Scene)> {
         let frame = self.shown.as_ref()?;
         let cine = self
@@ -296,17 +296,17 @@ impl Engine {
         Some((frame, self.scenery.scene()))
     }
 
-    /// The shown frame, and the scene as it was last made.
+    /// The shown frame and the last composed scene.
     pub fn composed(&self) -> Option<(&Arc<Frame>, &Scene)> {
         Some((self.shown.as_ref()?, self.scenery.scene()))
     }
 
-    /// The scene as it was last made.
+    /// The last composed scene.
     pub fn scene(&self) -> &Scene {
         self.scenery.scene()
     }
 
-    /// The operator's edit that every drawn outline obeys; `None` while an object waits for its outline.
+    /// The newest edit that all drawn outlines include; `None` while an object waits for its outline.
     pub fn drawn_revision(&self) -> Option<Revision> {
         let scene = self.scenery.scene();
         let of = |o: &crate::scene::ObjectScene| match o.overlay {
@@ -360,8 +360,8 @@ impl Engine {
         }
     }
 
-    /// The region of an object's prompts. Carried ones may have left it by a little: then it is the former one, else that
-    /// of the first prompt that is in one.
+    /// The region of an object's prompts. If they are not all in one region, since carried prompts may leave it slightly, it is
+    /// the former region, or else that of the first prompt that is in one.
     fn home_of(&self, object: ObjectId) -> Option<FrameRegion> {
         let regions = self.shown.as_ref()?.parts();
         let of_prompt = |prompt: &Prompt| match prompt.shape {
@@ -376,7 +376,7 @@ impl Engine {
         }
     }
 
-    /// Whether a positive click is on a coloured pixel, which is flow and not tissue.
+    /// Whether a positive click is on a coloured pixel, which shows flow and not tissue.
     fn is_on_colour(&self, command: &Command) -> bool {
         match (command, &self.shown) {
             (Command::Click { polarity: Some(Polarity::Negative), .. }, _) => false,
@@ -427,7 +427,7 @@ impl Engine {
             Signal::Good => self.timeliness.signal(),
             state => state,
         };
-        // One late frame is said with the next; drawing it again for that would make the next one late as well.
+        // A late frame is reported with the next one. Drawing it again would make the next one late as well.
         let is_told_with_next = state.allows_outlines() && self.signal_state.allows_outlines();
         self.is_changed |= state != self.signal_state && !is_told_with_next;
         self.signal_state = state;
@@ -442,8 +442,8 @@ impl Engine {
     }
 }
 
-/// Where a prompt's anchor is after a step. A click is tissue and goes with the flow at its place; the middle of a box is
-/// not (it may be fluid, where flow is a guess), so a box goes with the outline.
+/// The position of a prompt's anchor after a step. A click marks tissue and follows the flow at its position. The centre of a
+/// box may be in fluid, where flow is unreliable, so a box follows the outline.
 fn carried(prompt: &Prompt, object: &TrackedObject, flow: &FlowField) -> Option<Point<Image>> {
     let at = prompt.shape.anchor();
     match (prompt.shape, object.shift_px()) {

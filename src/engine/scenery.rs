@@ -1,4 +1,4 @@
-//! The scene of the shown frame, made anew in the same buffers.
+//! Composes the scene of the shown frame; buffers are reused.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::units::{FrameId, Nanos, ObjectId, Score};
 /// Islands smaller than this, image px², are not drawn.
 const ISLAND_PX2_MIN: f64 = 4.0;
 
-/// What a scene is made from.
+/// The state that a scene is composed from.
 pub(super) struct SceneInput<'a> {
     pub frame: &'a Frame,
     pub cine: Option<CinePlace>,
@@ -34,7 +34,7 @@ pub(super) struct SceneInput<'a> {
     pub preset: Option<&'a Arc<Preset>>,
 }
 
-/// The scene and what is needed to make it.
+/// The scene, and the buffers for composing it.
 pub(super) struct Scenery {
     scene: Scene,
     spare: Vec<ObjectScene>,

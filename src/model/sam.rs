@@ -1,11 +1,11 @@
-//! A model folder as a [`Segmenter`]: two graphs in tract, and what passes between them.
+//! A model folder as a [`Segmenter`]: two graphs in tract, and the tensors between them.
 //!
-//! Loading trusts nothing: the manifest is checked, each file's bytes are compared with its SHA-256 and those same bytes
-//! parsed, names and shapes of both graphs are compared with the manifest, and the self-test is run.
+//! Loading verifies everything: the manifest is checked, each file is compared with its SHA-256 and the same bytes are parsed,
+//! names and shapes of both graphs are compared with the manifest, and the self-test is run.
 //!
-//! Between a quantized encoder and the mask decoder bytes pass, a quarter of the memory of f32. The number of points is symbolic
-//! in the decoder. Padding to a fixed number would change the answer, because attention sees padding tokens too, and buys no
-//! speed.
+//! A quantized encoder passes bytes to the mask decoder, a quarter of the memory of f32. The number of points is symbolic in
+//! the decoder. Padding to a fixed number would change the result, because padding tokens take part in attention, and would
+//! not be faster.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,40 +23,40 @@ use crate::frame::Frame;
 use crate::geometry::ModelView;
 use crate::model::values::Values;
 
-/// Most points that a decode takes, the corners of a box included.
+/// Most points of a decode, including the corners of a box.
 pub const POINTS_MAX: usize = 64;
 
-/// How a model folder is loaded.
+/// Options of loading a model folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Leaves the self-test out: to measure a new model, never on the live path.
+    /// Skips the self-test: for measuring a new model, never on the live path.
     pub skip_self_test: bool,
-    /// Runs both graphs with tract's own operations alone: to compare with.
+    /// Runs both graphs with tract's own operations only, as a reference.
     pub tract_only: bool,
-    /// Kernels of integer regions; `None`: those that [`KERNELS_VARIABLE`](super::KERNELS_VARIABLE) names, or the fastest.
+    /// Kernels of integer regions; `None` for those that [`KERNELS_VARIABLE`](super::KERNELS_VARIABLE) names, or the fastest.
     pub kernels: Option<Kernels>,
 }
 
-/// Where the time of loading went.
+/// Times of the stages of loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadTimes {
     /// Reading the files and their SHA-256.
     pub read: Duration,
-    /// From bytes to graphs.
+    /// Parsing and typing the graphs.
     pub parse: Duration,
-    /// From graphs to plans.
+    /// Fusing, optimizing and planning the graphs.
     pub optimize: Duration,
     /// The self-test.
     pub self_test: Duration,
 }
 
-/// A loaded model and what is known of it.
+/// A loaded model with its manifest.
 pub struct Loaded {
     /// Ready to run.
     pub segmenter: TractSam,
-    /// As read.
+    /// The manifest.
     pub manifest: Manifest,
-    /// How long it took.
+    /// Times of loading.
     pub times: LoadTimes,
 }
 
@@ -91,7 +91,7 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     Ok(Loaded { segmenter, manifest, times })
 }
 
-/// A graph of the folder; its file does not stay in memory.
+/// Parses a graph of the folder; the file's bytes are dropped.
 fn parsed(folder: &Path, spec: &GraphSpec, options: LoadOptions, times: &mut LoadTimes) -> Result<TypedGraph> {
     let begin = Instant::now();
     let bytes = Manifest::read_file(folder, &spec.file_spec())?;
@@ -99,7 +99,7 @@ fn parsed(folder: &Path, spec: &GraphSpec, options: LoadOptions, times: &mut Loa
     TypedGraph::parse(spec, &bytes, options.tract_only, times)
 }
 
-/// Both graphs, with bytes between them where both sides can. The decoder is reduced to its operation before the encoder is
+/// Loads both graphs, with bytes between them if both support it. The decoder is reduced to its operation before the encoder is
 /// read, so that one unfused graph is in memory at a time.
 fn planned(folder: &Path, manifest: &Manifest, options: LoadOptions, times: &mut LoadTimes) -> Result<[Graph; 2]> {
     let kernels = options.kernels.map_or_else(chosen_kernels, Ok)?;
@@ -124,8 +124,8 @@ fn planned(folder: &Path, manifest: &Manifest, options: LoadOptions, times: &mut
 /// A model of either kind.
 ///
 /// # Cost
-/// After the first call of each kind its own buffers and those of fused operations are reused; tract allocates what passes
-/// between its other nodes.
+/// After the first calls all buffers of its own and of fused operations are reused. tract allocates the tensors between its
+/// other nodes.
 pub struct TractSam {
     kind: Kind,
     spec: ModelSpec,
@@ -138,9 +138,9 @@ pub struct TractSam {
     dense: Arc<Tensor>,
     coords: Vec<f32>,
     labels: Vec<f32>,
-    /// Both as the decoder takes them, [1, N, 2] and [1, N].
+    /// Both as inputs of the decoder, [1, N, 2] and [1, N].
     points: [Arc<Tensor>; 2],
-    /// What the encoder made of a frame.
+    /// The encoder's outputs for the last frame.
     embedding: Option<TVec<TValue>>,
 }
 
@@ -170,12 +170,12 @@ impl TractSam {
         })
     }
 
-    /// Whether the decoder is the fused operation.
+    /// Whether the decoder runs as the fused operation.
     pub fn has_mask_decoder(&self) -> bool {
         self.decoder.is_mask_decoder()
     }
 
-    /// The kernels of integer regions, when there are some in the encoder.
+    /// The kernels of the encoder's integer regions; `None` if it has none.
     pub fn kernels(&self) -> Option<Kernels> {
         self.encoder.regions().find_map(|r| Some(r.plan()?.kernels()))
     }
@@ -209,7 +209,7 @@ impl TractSam {
         Ok(())
     }
 
-    /// Points into `coords` and `labels`, maps or a mask into `dense`.
+    /// Writes points to `points`, and prompt maps or a mask to `dense`.
     fn write_prompts(&mut self, prompts: &ModelPrompts) -> Result<()> {
         let padding = if self.kind == Kind::Sonotap { Padding::WhenEmpty } else { Padding::UnlessBoxed };
         postprocess::points(prompts, padding, &mut self.coords, &mut self.labels);
@@ -226,7 +226,7 @@ impl TractSam {
         Ok(())
     }
 
-    /// Runs the decoder on what was written; its results take the place of `out`, whose memory it gets.
+    /// Runs the decoder on the written prompts. Recycles the tensors of `out` and replaces them by the results.
     fn ask(&mut self, has_previous: bool, out: &mut Decoded) -> Result<()> {
         let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
         let graph = &mut self.decoder;
@@ -298,7 +298,7 @@ fn zeros(shape: &[usize]) -> TractResult<Tensor> {
     Tensor::zero::<f32>(shape)
 }
 
-/// Writes values into a tensor of this shape; it is a new one when the shape was another.
+/// Writes values to a tensor; reallocates it if its shape differs.
 fn put(tensor: &mut Arc<Tensor>, shape: &[usize], values: &[f32]) -> TractResult<()> {
     if tensor.shape() != shape {
         *tensor = Arc::new(zeros(shape)?);
@@ -307,7 +307,7 @@ fn put(tensor: &mut Arc<Tensor>, shape: &[usize], values: &[f32]) -> TractResult
     Ok(())
 }
 
-/// The values for writing; copied first if tract still holds the tensor.
+/// Mutable values; copied first if the tensor is still shared with tract.
 fn values_mut(tensor: &mut Arc<Tensor>) -> TractResult<&mut [f32]> {
     let view = Arc::make_mut(tensor).to_plain_array_view_mut::<f32>()?;
     view.into_slice().ok_or_else(|| TractError::msg("expected a dense tensor"))

@@ -1,20 +1,20 @@
-//! The drift test: what a look of the model, and motion itself, say of an outline that was carried. Pure decisions.
+//! The drift test: judges a carried outline by a prediction and by the motion. Pure decisions.
 
 use crate::scene::LostReason;
 use crate::units::Score;
 
-/// What is known of a carried outline when the model has looked at a newer frame.
+/// Evidence about a carried outline after a prediction on a newer frame.
 ///
-/// The default is what an outline that was just taken from the model has: nothing against it.
+/// The default is that of an outline that was just adopted: nothing speaks against it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
-    /// IoU of the carried mask and the model's mask of the same frame, 0..=1.
+    /// IoU of the carried mask and the predicted mask of the same frame, 0..=1.
     pub agreement: f32,
     /// The model's score of its mask now.
     pub score: Score,
     /// The model's score when it last confirmed the outline.
     pub score_confirmed: Score,
-    /// Area of the model's mask now by that when it last confirmed the outline, > 0.
+    /// Area of the predicted mask divided by that at the last confirmation, > 0.
     pub area_ratio: f32,
     /// Forward-backward error of the motion over the object, px of the small picture.
     pub round_trip_px: f32,
@@ -27,18 +27,18 @@ impl Default for Evidence {
     }
 }
 
-/// From where on evidence counts. A value that is not a number counts against the outline.
+/// Limits of the drift test. A NaN counts against the outline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DriftLimits {
-    /// IoU from which the model confirms. A carried outline that a person would call right is often at .8 to .9.
+    /// IoU from which a prediction confirms. Outlines that a person accepts are often at .8 to .9.
     pub agreement_confirms: f32,
-    /// IoU below which the model disagrees. On real cines the model's own masks of an object it follows are at .4 to .7.
+    /// IoU below which a prediction disagrees. On real cines the model's masks of an object that it follows are at .4 to .7.
     pub agreement_doubts: f32,
-    /// Score below which a look says nothing good, 0..=1.
+    /// Score below which a prediction is doubted, 0..=1.
     pub score_min: f32,
-    /// Share of the confirmed score below which the score has fallen.
+    /// Fraction of the confirmed score below which a prediction is doubted.
     pub score_fall: f32,
-    /// Area ratio, up or down, from which a look is doubted; a heart chamber changes by about 1.6 in a beat.
+    /// Area ratio, up or down, from which a prediction is doubted; a heart chamber changes by about 1.6 in a beat.
     pub area_jump_doubts: f32,
     /// Area ratio, up or down, from which the object is lost at once.
     pub area_jump_loses: f32,
@@ -46,7 +46,7 @@ pub struct DriftLimits {
     pub round_trip_doubts_px: f32,
     /// Forward-backward error from which the object is lost at once, px of the small picture: half a patch of the coarsest level.
     pub round_trip_loses_px: f32,
-    /// Share outside from which the object has left.
+    /// Share of the object outside the image region from which it has left the image; the engine's test.
     pub outside_loses: f32,
     /// Doubts in a row that lose the object.
     pub doubts_max: u32,
@@ -69,23 +69,23 @@ impl Default for DriftLimits {
     }
 }
 
-/// What is to be done with a carried outline.
+/// The ruling on a carried outline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The model sees the same: correct gently, age and confidence begin anew.
+    /// The prediction agrees: blend it in, reset age and confidence.
     Confirm,
-    /// The model sees about the same: keep the carried outline at a lower confidence.
+    /// The prediction agrees in part: keep the carried outline at a lower confidence.
     Keep,
-    /// Something speaks against it: keep it for now, at a lower confidence; doubts in a row lose the object.
+    /// The evidence speaks against the outline: keep it for now at a lower confidence. Doubts in a row lose the object.
     Doubt(LostReason),
     /// Give it up.
     Lost(LostReason),
 }
 
-/// What one look says, without regard to the looks before.
+/// Judges one prediction, without regard to earlier ones.
 ///
 /// What loses an object at once comes first (an impossible motion or area), then what is doubted: motion, area, score,
-/// agreement. Scene cuts and objects that leave the image are the engine's: it sees them without a look.
+/// agreement. Scene cuts and objects that leave the image are detected by the engine, without a prediction.
 ///
 /// ```
 /// use sonotap::scene::LostReason;
@@ -122,7 +122,7 @@ pub fn judge(evidence: &Evidence, limits: &DriftLimits) -> Verdict {
     }
 }
 
-/// [`judge`] over the looks at one object: counts doubts in a row.
+/// [`judge`] over the predictions of one object: counts doubts in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DriftTest {
     limits: DriftLimits,
@@ -140,12 +140,12 @@ impl DriftTest {
         self.doubts
     }
 
-    /// Begins anew: a new outline, or a tap of the operator.
+    /// Resets the count: for a new outline, or after a tap of the operator.
     pub fn reset(&mut self) {
         self.doubts = 0;
     }
 
-    /// What is to be done after this look: as [`judge`], but the last of `doubts_max` doubts in a row is a loss, for its reason.
+    /// Judges a prediction as [`judge`] does, but the last of `doubts_max` doubts in a row is a loss, with its reason.
     pub fn judge(&mut self, evidence: &Evidence) -> Verdict {
         let verdict = judge(evidence, &self.limits);
         match verdict {
