@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
-use sonotap::engine::motion::{Motion, Step};
+use sonotap::engine::motion::{Motion, MotionStep};
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, Picture};
@@ -311,7 +311,7 @@ fn carried(take: &Take, first: &LogitGrid, spans_ns: &mut Vec<u64>) -> f64 {
     let mut mask = first.clone();
     take.mean(|i| {
         let begin = Instant::now();
-        if matches!(motion.advance(&take.frames[i]), Step::Moved(_)) {
+        if matches!(motion.advance(&take.frames[i]), MotionStep::Moved(_)) {
             motion.extend(&mut composite);
         }
         carry::warp(first, &composite, &mut mask);

@@ -224,11 +224,6 @@ impl<A, B> Converter<A, B> {
         Rect::between(self.apply(r.min()), self.apply(r.max()))
     }
 
-    /// A rectangle of `B` back in `A`.
-    pub fn invert_rect(&self, r: &Rect<B>) -> Rect<A> {
-        Rect::between(self.invert(r.min()), self.invert(r.max()))
-    }
-
     /// The way from `A` over `B` to `C`.
     pub fn then<C>(&self, next: &Converter<B, C>) -> Converter<A, C> {
         Converter {

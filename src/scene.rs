@@ -57,8 +57,8 @@ pub enum HiddenReason {
     NotBMode,
     /// There is no new picture.
     NoSignal,
-    /// The operator holds the overlay away.
-    HeldAway,
+    /// The operator hides the overlay.
+    ByOperator,
 }
 
 /// Why an object was given up.

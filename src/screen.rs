@@ -185,10 +185,10 @@ impl Screen {
                 }
                 Gesture::Dragging { from, to, .. } => out.extend(self.slid(from, to).filter(is_scrub).map(pressed)),
                 Gesture::Drag { from, to, .. } => out.extend(self.slid(from, to).map(pressed)),
-                Gesture::HoldBegin { at } if on_image(at) => out.push(Command::HoldAway(true)),
+                Gesture::HoldBegin { at } if on_image(at) => out.push(Command::HideOverlay(true)),
                 Gesture::HoldBegin { at } => out.extend(self.layout.hit(at).map(pressed)),
-                Gesture::HoldEnd => out.push(Command::HoldAway(false)),
-                Gesture::Cancelled => out.extend([Command::RubberBand(None), Command::HoldAway(false)]),
+                Gesture::HoldEnd => out.push(Command::HideOverlay(false)),
+                Gesture::Cancelled => out.extend([Command::RubberBand(None), Command::HideOverlay(false)]),
             }
         }
         self.gestures = gestures;

@@ -36,7 +36,6 @@
 //! let image = ImageRegion { rect: Rect::new(0.0, 0.0, 640.0, 480.0), content: RegionContent::BMode };
 //! let situation = Situation {
 //!     now: Nanos::from_ms(500),
-//!     shown: FrameId(15),
 //!     ring: RingView { len: 15, shown: 0 },
 //!     regions: Regions::one(image),
 //!     homes: [None; ObjectId::MAX],
@@ -115,9 +114,9 @@ pub enum Command {
     ChooseTool(Tool),
     /// Next fill level.
     CycleFill,
-    /// Hide the overlay (true), or show it again.
-    HoldAway(bool),
-    /// Show a drag in progress, or remove it.
+    /// Hide the overlay while the operator holds, or show it again.
+    HideOverlay(bool),
+    /// Show a drag in progress, or no longer.
     RubberBand(Option<Rect<Image>>),
     /// Show the next outline of a lone click, cyclically.
     NextCandidate,
@@ -138,9 +137,7 @@ pub struct RingView {
 pub struct Situation {
     /// Monotonic time.
     pub now: Nanos,
-    /// The frame on the screen.
-    pub shown: FrameId,
-    /// The cine ring.
+    /// The frames that can be reviewed.
     pub ring: RingView,
     /// The regions of that frame.
     pub regions: Regions,
@@ -190,7 +187,7 @@ pub enum View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Watch {
     Live,
-    Still { frozen_at: FrameId, frozen: usize, index: usize },
+    Still { frozen: usize, index: usize },
 }
 
 /// The operator's choices.
@@ -202,10 +199,9 @@ pub struct Session {
     tool: Tool,
     fill: FillLevel,
     active: ObjectId,
-    is_held_away: bool,
+    is_overlay_hidden: bool,
     rubber_band: Option<Rect<Image>>,
     notice: Option<(Notice, Nanos)>,
-    last_touched: Option<FrameId>,
 }
 
 impl Session {
@@ -218,10 +214,9 @@ impl Session {
             tool: Tool::default(),
             fill: FillLevel::default(),
             active: ObjectId(0),
-            is_held_away: false,
+            is_overlay_hidden: false,
             rubber_band: None,
             notice: None,
-            last_touched: None,
         }
     }
 
@@ -229,8 +224,8 @@ impl Session {
     pub fn apply(&mut self, command: Command, at: &Situation) -> Outcome {
         self.stay_in_ring(at.ring.len);
         let outcome = match command {
-            Command::Click { at: place, polarity, shown } => self.tap(place, polarity, shown, at),
-            Command::BoxPrompt { rect, shown } => self.drag(rect, shown, at),
+            Command::Click { at: place, polarity, .. } => self.tap(place, polarity, at),
+            Command::BoxPrompt { rect, .. } => self.drag(rect, at),
             Command::Undo => self.travel(PromptSet::undo),
             Command::Redo => self.travel(PromptSet::redo),
             Command::Clear => self.clear(),
@@ -247,7 +242,7 @@ impl Session {
                 self.fill = next_fill(self.fill);
                 Outcome::Changed
             }
-            Command::HoldAway(is_held) => change(&mut self.is_held_away, is_held),
+            Command::HideOverlay(is_hidden) => change(&mut self.is_overlay_hidden, is_hidden),
             Command::RubberBand(rect) => {
                 let band = rect.zip(at.regions.tissue()).and_then(|(r, tissue)| r.intersect(&tissue));
                 change(&mut self.rubber_band, band)
@@ -268,10 +263,9 @@ impl Session {
         self.watch = Watch::Live;
         self.tool = Tool::default();
         self.active = ObjectId(0);
-        self.is_held_away = false;
+        self.is_overlay_hidden = false;
         self.rubber_band = None;
         self.notice = None;
-        self.last_touched = None;
     }
 
     /// Moves the prompts along with the tissue; see [`PromptSet::carry`].
@@ -311,15 +305,7 @@ impl Session {
         }
     }
 
-    /// The frame on the screen when the session was frozen; `None` while live.
-    pub fn frozen_at(&self) -> Option<FrameId> {
-        match self.watch {
-            Watch::Live => None,
-            Watch::Still { frozen_at, .. } => Some(frozen_at),
-        }
-    }
-
-    /// The tool of the next tap.
+    /// What the next tap means.
     pub fn tool(&self) -> Tool {
         self.tool
     }
@@ -340,8 +326,8 @@ impl Session {
     }
 
     /// Whether the operator hides the overlay.
-    pub fn held_away(&self) -> bool {
-        self.is_held_away
+    pub fn is_overlay_hidden(&self) -> bool {
+        self.is_overlay_hidden
     }
 
     /// The box of a drag in progress, within the image region.
@@ -349,12 +335,7 @@ impl Session {
         self.rubber_band
     }
 
-    /// The frame on the screen at touch-down of the last tap or drag that changed a prompt.
-    pub fn last_touched(&self) -> Option<FrameId> {
-        self.last_touched
-    }
-
-    fn tap(&mut self, place: Point<Image>, polarity: Option<Polarity>, shown: FrameId, at: &Situation) -> Outcome {
+    fn tap(&mut self, place: Point<Image>, polarity: Option<Polarity>, at: &Situation) -> Outcome {
         let region = match at.regions.of_click(place) {
             Ok(region) => region,
             Err(why) => return Outcome::Refused(refusal(why, at)),
@@ -365,15 +346,12 @@ impl Session {
         });
         match self.marker_at(place, polarity, at) {
             Some((object, _)) if object != self.active => self.select(object, at),
-            Some((_, id)) => {
-                self.last_touched = Some(shown);
-                self.tap_marker(id)
-            }
-            None => self.put(PromptShape::Click { at: place, polarity }, &region, shown, at),
+            Some((_, id)) => self.tap_marker(id),
+            None => self.put(PromptShape::Click { at: place, polarity }, &region, at),
         }
     }
 
-    fn drag(&mut self, rect: Rect<Image>, shown: FrameId, at: &Situation) -> Outcome {
+    fn drag(&mut self, rect: Rect<Image>, at: &Situation) -> Outcome {
         self.rubber_band = None;
         if at.regions.tissue().is_none() {
             return Outcome::Refused(Notice::NotBMode);
@@ -386,13 +364,13 @@ impl Session {
             Err(why) => return Outcome::Refused(refusal(why, at)),
         };
         match rect.intersect(&region.rect) {
-            Some(inside) => self.put(PromptShape::Box(inside), &region, shown, at),
+            Some(inside) => self.put(PromptShape::Box(inside), &region, at),
             None => Outcome::Refused(Notice::OutsideImage),
         }
     }
 
-    /// Adds a prompt to the active object, or starts it with this prompt.
-    fn put(&mut self, shape: PromptShape, region: &FrameRegion, shown: FrameId, at: &Situation) -> Outcome {
+    /// Adds a prompt to the active object, or begins it with it.
+    fn put(&mut self, shape: PromptShape, region: &FrameRegion, at: &Situation) -> Outcome {
         let object = self.active;
         let lost = at.lost(object);
         let begins = lost.is_some() || self.prompts.is_empty(object);
@@ -401,10 +379,8 @@ impl Session {
         }
         let added = if begins { self.prompts.restart(object, shape) } else { self.prompts.add(object, shape) };
         match (added, lost) {
-            (Ok(_), _) => {
-                self.last_touched = Some(shown);
-                if begins { Outcome::Started(object) } else { Outcome::Edited }
-            }
+            (Ok(_), _) if begins => Outcome::Started(object),
+            (Ok(_), _) => Outcome::Edited,
             (Err(PromptError::Full), _) => Outcome::Refused(Notice::PromptsFull),
             (Err(PromptError::NothingInside), Some(reason)) => Outcome::Refused(Notice::TapAgain(object, reason)),
             (Err(PromptError::NothingInside), None) => Outcome::Refused(Notice::TapToStart),
@@ -490,7 +466,7 @@ impl Session {
             return Outcome::Unchanged;
         }
         let index = at.ring.shown.min(at.ring.len - 1);
-        self.watch = Watch::Still { frozen_at: at.shown, frozen: index, index };
+        self.watch = Watch::Still { frozen: index, index };
         Outcome::Moved
     }
 

@@ -1,9 +1,10 @@
 //! After warm-up the live path allocates nothing per frame (invariant 3): source, pool, engine, look, screen and figures,
-//! counted on one thread with a fake clock. What the model's own graphs allocate is not counted.
+//! counted on one thread with a fake clock. What the model's own graphs allocate is not counted there, and has a bound of its own.
 
 #[allow(dead_code, reason = "each test uses its part")]
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,13 +12,15 @@ use allocation_counter::{measure, opt_out};
 use common::{DarkRegion, SlowLooker};
 use sonotap::error::Result;
 use sonotap::frame::Frame;
-use sonotap::geometry::ModelView;
+use sonotap::geometry::{ModelView, Point};
 use sonotap::model::look::{LookOptions, Looker};
-use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
+use sonotap::model::sam::{LoadOptions, load_with};
+use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
+use sonotap::prompt::Polarity;
 use sonotap::scene::Overlay;
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
@@ -44,7 +47,7 @@ impl Segmenter for Uncounted {
     }
 }
 
-struct Path {
+struct LivePath {
     hand: Arc<AtomicU64>,
     phantom: Phantom,
     live: Live<SlowLooker>,
@@ -53,7 +56,7 @@ struct Path {
     carried: u64,
 }
 
-impl Path {
+impl LivePath {
     fn new() -> Self {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
@@ -87,7 +90,7 @@ impl Path {
 
 #[test]
 fn the_live_path_allocates_nothing_per_frame_after_warm_up() {
-    let mut path = Path::new();
+    let mut path = LivePath::new();
     path.frame();
     let at = path.phantom.tap_point(0).unwrap();
     path.live.command(Command::Click { at, polarity: None, shown: FrameId(1) }, Nanos(33_333_333));
@@ -97,4 +100,41 @@ fn the_live_path_allocates_nothing_per_frame_after_warm_up() {
     let counted = measure(|| (0..90).for_each(|_| path.frame()));
     assert_eq!(path.carried, 90, "the path was not at work while it was counted");
     assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// Bytes of the heap while the bundled model is loaded, and after it. Its two files have 1.8 MB.
+const LOADING_BYTES_MAX: u64 = 10_500_000;
+const LOADED_BYTES_MAX: u64 = 8_500_000;
+
+#[test]
+fn loading_holds_one_graph_and_no_file_at_a_time() {
+    let mut loaded = None;
+    let counted = measure(|| loaded = Some(load_with(&bundled(), LoadOptions::default()).unwrap()));
+    assert!(counted.bytes_max <= LOADING_BYTES_MAX, "{counted:?}");
+    assert!(counted.bytes_current <= LOADED_BYTES_MAX as i64, "{counted:?}");
+}
+
+/// Three results of an encode; the inputs' list, two lists of the plan and three results of a decode.
+const ENCODE_ALLOCATIONS_MAX: u64 = 3;
+const DECODE_ALLOCATIONS_MAX: u64 = 6;
+
+#[test]
+fn a_look_allocates_only_what_the_runtime_passes_between_nodes() {
+    let options = LoadOptions { skip_self_test: true, ..LoadOptions::default() };
+    let mut model = load_with(&bundled(), options).unwrap().segmenter;
+    let frame = self_test::picture(7);
+    let view = ModelView::new(frame.bounds(), model.spec().side);
+    let mut prompts = ModelPrompts::default();
+    prompts.clicks.push((Point::new(120.0, 100.0), Polarity::Positive));
+    let mut out = Decoded::default();
+    for is_warm in [false, false, true, true] {
+        let encode = measure(|| model.encode(&frame, &view).unwrap());
+        let decode = measure(|| model.decode(&prompts, &mut out).unwrap());
+        assert!(!is_warm || encode.count_total <= ENCODE_ALLOCATIONS_MAX, "{encode:?}");
+        assert!(!is_warm || decode.count_total <= DECODE_ALLOCATIONS_MAX, "{decode:?}");
+    }
+}
+
+fn bundled() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student")
 }

@@ -251,12 +251,12 @@ fn nothing_of_a_hidden_or_lost_outline_is_drawn() {
         HiddenReason::ModelFailed,
         HiddenReason::NotBMode,
         HiddenReason::NoSignal,
-        HiddenReason::HeldAway,
+        HiddenReason::ByOperator,
     ];
     let lost = [LostReason::SceneCut, LostReason::LowScore, LostReason::SignalLost];
     for overlay in hidden.map(Overlay::Hidden).into_iter().chain(lost.map(Overlay::Lost)) {
         let mut object = lesion(overlay);
-        if overlay != Overlay::Hidden(HiddenReason::HeldAway) {
+        if overlay != Overlay::Hidden(HiddenReason::ByOperator) {
             object.markers.clear();
         }
         let drawn = screen.draw(&frame(1), &Scene { fill: FillLevel::Half, ..scene(vec![object]) });

@@ -188,7 +188,7 @@ fn a_finger_that_rests_hides_the_outline_until_it_goes() {
     assert_eq!(out, []);
     screen.tick(Nanos::from_ms(600), &mut out);
     screen.touch(contact(Phase::Up, at, 900), &mut out);
-    assert_eq!(out, [Command::HoldAway(true), Command::HoldAway(false)]);
+    assert_eq!(out, [Command::HideOverlay(true), Command::HideOverlay(false)]);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_long_press_on_freeze_freezes_once() {
     screen.touch(contact(Phase::Down, at, 0), &mut out);
     screen.tick(Nanos::from_ms(700), &mut out);
     screen.touch(contact(Phase::Up, at, 900), &mut out);
-    out.retain(|c| *c != Command::HoldAway(false));
+    out.retain(|c| *c != Command::HideOverlay(false));
     assert_eq!(out, [Command::ToggleFreeze]);
 }
 

@@ -16,7 +16,6 @@ const RADIUS: f32 = 10.0;
 fn situation() -> Situation {
     Situation {
         now: Nanos::from_ms(1000),
-        shown: FrameId(50),
         ring: RingView { len: 20, shown: 0 },
         regions: image(RegionContent::BMode),
         homes: [None; ObjectId::MAX],
@@ -171,7 +170,6 @@ fn a_tap_begins_a_lost_object_anew_and_undo_brings_its_prompts_back() {
     assert_eq!(prompts(&s, A), "+200,200 -240,200");
     assert_eq!(s.apply(drag(200.0, 200.0, 260.0, 260.0), &lost), Outcome::Started(A));
     assert_eq!(prompts(&s, A), "[200,200 260,260");
-    assert_eq!(s.last_touched(), Some(FrameId(48)));
 }
 
 #[test]
@@ -294,7 +292,6 @@ fn freezing_keeps_the_shown_frame_and_review_moves_within_the_ring() {
     {
         assert_eq!(s.apply(command, &at), outcome, "step {n}: {command:?}");
         assert_eq!((s.mode(), s.view()), (mode, view), "step {n}: {command:?}");
-        assert_eq!(s.frozen_at(), (mode != Mode::Live).then_some(FrameId(50)), "step {n}: {command:?}");
     }
     assert_eq!(prompts(&s, A), "+200,200", "a prompt of the still picture was dropped");
     at.ring = RingView::default();
@@ -324,9 +321,9 @@ fn looks_change_and_come_round() {
         })
         .collect();
     assert_eq!(fills, [FillLevel::Quarter, FillLevel::Half, FillLevel::None]);
-    assert_eq!(s.apply(Command::HoldAway(true), &situation()), Outcome::Changed);
-    assert_eq!(s.apply(Command::HoldAway(true), &situation()), Outcome::Unchanged);
-    assert!(s.held_away());
+    assert_eq!(s.apply(Command::HideOverlay(true), &situation()), Outcome::Changed);
+    assert_eq!(s.apply(Command::HideOverlay(true), &situation()), Outcome::Unchanged);
+    assert!(s.is_overlay_hidden());
     s.apply(Command::RubberBand(Some(Rect::new(0.0, 0.0, 200.0, 200.0))), &situation());
     assert_eq!(s.rubber_band(), Some(Rect::new(100.0, 50.0, 200.0, 200.0)));
     s.apply(drag(0.0, 0.0, 200.0, 200.0), &situation());
@@ -343,7 +340,7 @@ fn a_new_exam_keeps_nothing_of_the_last_patient() {
         tap(300.0, 300.0),
         Command::ChooseTool(Tool::Exclude),
         Command::Freeze,
-        Command::HoldAway(true),
+        Command::HideOverlay(true),
         Command::RubberBand(Some(Rect::new(150.0, 150.0, 200.0, 200.0))),
         tap(0.0, 0.0),
     ] {
@@ -352,9 +349,9 @@ fn a_new_exam_keeps_nothing_of_the_last_patient() {
     let revision = s.prompts().revision();
     s.new_exam();
     assert!(s.prompts().revision() > revision, "a mask of the last patient would still fit");
-    assert_eq!((s.mode(), s.view(), s.frozen_at()), (Mode::Live, View::Live, None));
-    assert_eq!((s.active_object(), s.tool(), s.held_away()), (A, Tool::Include, false));
-    assert_eq!((s.rubber_band(), s.notice(at.now), s.last_touched()), (None, None, None));
+    assert_eq!((s.mode(), s.view()), (Mode::Live, View::Live));
+    assert_eq!((s.active_object(), s.tool(), s.is_overlay_hidden()), (A, Tool::Include, false));
+    assert_eq!((s.rubber_band(), s.notice(at.now)), (None, None));
     for c in [Command::Undo, Command::Redo, Command::Clear] {
         assert_eq!(s.apply(c, &at), Outcome::Unchanged, "{c:?} brought something back");
     }
@@ -377,7 +374,7 @@ fn command() -> impl Strategy<Value = Command> {
             Command::Undo, Command::Redo, Command::Clear, Command::ToggleFreeze, Command::Freeze,
             Command::Unfreeze, Command::StepBack, Command::StepForward, Command::NewObject,
             Command::ChooseTool(Tool::Include), Command::ChooseTool(Tool::Exclude), Command::CycleFill,
-            Command::HoldAway(true), Command::HoldAway(false), Command::RubberBand(None), Command::NextCandidate,
+            Command::HideOverlay(true), Command::HideOverlay(false), Command::RubberBand(None), Command::NextCandidate,
         ]),
     ]
 }

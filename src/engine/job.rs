@@ -1,4 +1,4 @@
-//! A question to the model and its answer, in a box that goes round between engine and worker.
+//! A job for the model and its answer. Jobs circulate between engine and worker and are reused.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::frame::Frame;
 use crate::model::look::{LookPrompts, LookReport, Looker, ObjectLook};
 use crate::units::{Nanos, ObjectId, Revision};
 
-/// What became of a job.
+/// Outcome of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nobody has looked yet.
+pub enum JobOutcome {
+    /// Not answered yet.
     #[default]
     Open,
     /// The model answered.
@@ -20,7 +20,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// One look that the engine asks for: a frame, whose objects, with which prompts on that frame; and what came of it.
+/// A prediction that the engine requests: a frame, objects, their prompts on that frame; and the answer.
 #[derive(Debug, Default)]
 pub struct LookJob {
     pub(crate) frame: Option<Arc<Frame>>,
@@ -31,7 +31,7 @@ pub struct LookJob {
     pub(crate) prompts: Vec<LookPrompts>,
     pub(crate) looks: Vec<ObjectLook>,
     pub(crate) report: Option<LookReport>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: JobOutcome,
     /// When the engine asked.
     pub asked: Nanos,
     /// When the worker began.
@@ -41,16 +41,16 @@ pub struct LookJob {
 }
 
 impl LookJob {
-    /// Boxes that go round: one being filled, one in the slot, one in the worker's hands, one on its way back.
+    /// Jobs in circulation: one being filled, one in the slot, one at the worker, one on its way back.
     pub const IN_ROUND: usize = 4;
 
-    /// Looks, and keeps the answer in the job; a model's error is logged and kept as [`Outcome::Failed`].
+    /// Looks, and keeps the answer in the job; a model's error is logged and kept as [`JobOutcome::Failed`].
     pub fn answer(&mut self, looker: &mut Looker) {
         self.outcome = match self.look(looker) {
-            Ok(()) => Outcome::Answered,
+            Ok(()) => JobOutcome::Answered,
             Err(e) => {
                 log::error!("model: {e}");
-                Outcome::Failed
+                JobOutcome::Failed
             }
         };
     }
@@ -66,16 +66,16 @@ impl LookJob {
         Ok(())
     }
 
-    /// What the look cost; `None` before it was done.
+    /// Cost of the prediction; `None` before the answer.
     pub fn report(&self) -> Option<&LookReport> {
         self.report.as_ref()
     }
 
-    /// Lets the frame go, keeping the buffers.
+    /// Releases the frame and keeps the buffers.
     pub(crate) fn release(&mut self) {
         self.frame = None;
         self.objects.clear();
         self.report = None;
-        self.outcome = Outcome::Open;
+        self.outcome = JobOutcome::Open;
     }
 }

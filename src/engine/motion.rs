@@ -1,7 +1,7 @@
-//! The motion from each shown frame to the next, and the chain of the recent ones.
+//! The motion between consecutive shown frames, and the chain of recent steps.
 //!
-//! A step is one change of the shown frame. Live, each step is a newer frame; in review it may be an older one. The
-//! chain is what maps a tap on an earlier frame, or a mask of one, to the frame shown now.
+//! A step is one change of the shown frame. While live, each step is to a newer frame; in review it may be to an older one.
+//! The chain maps a tap or a mask of an earlier frame to the frame shown now.
 
 use crate::frame::Frame;
 use crate::geometry::{Image, Point};
@@ -10,24 +10,24 @@ use crate::track::carry;
 use crate::track::flow::{DisFlow, FlowConfig, FlowField, FlowQuality, SmallGrey};
 use crate::units::FrameId;
 
-/// Number of a step, from 1; 0 is none.
+/// Number of a step, from 1; 0 means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepId(pub u64);
 
-/// How one step went.
+/// Outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Step {
-    /// There was nothing to compare with, or another size or region: nothing can be carried.
+pub enum MotionStep {
+    /// The first frame, or a different size or region: nothing can be carried.
     Begun,
-    /// Another picture altogether.
+    /// A scene cut: the frame shows a different scene.
     Cut,
-    /// The same picture again.
+    /// The same image again.
     Repeated,
     /// Motion was found.
     Moved(FlowQuality),
 }
 
-struct Link {
+struct ChainLink {
     id: StepId,
     frame: FrameId,
     flow: FlowField,
@@ -42,21 +42,21 @@ pub struct Motion {
     reverse: FlowField,
     is_reverse_known: bool,
     scratch: FlowField,
-    chain: Vec<Link>,
+    chain: Vec<ChainLink>,
     newest: StepId,
     first: StepId,
 }
 
 impl Motion {
-    /// Steps that are remembered: two seconds at 30 frames a second, and as long as any look may take.
+    /// Number of steps that are kept: two seconds at 30 frames a second, longer than a prediction may take.
     pub const CHAIN: usize = 64;
 
-    /// Nothing seen yet.
+    /// Before the first frame.
     pub fn new() -> Self {
         let config = FlowConfig::default();
         let small = SmallGrey::new(config.side);
         let empty = FlowField::zero(*small.view());
-        let link = || Link { id: StepId(0), frame: FrameId(0), flow: empty.clone() };
+        let link = || ChainLink { id: StepId(0), frame: FrameId(0), flow: empty.clone() };
         Self {
             dis: DisFlow::new(config),
             now: small.clone(),
@@ -71,7 +71,7 @@ impl Motion {
         }
     }
 
-    /// A motion of nothing, of the right size.
+    /// A zero motion of the right size.
     pub fn blank(&self) -> FlowField {
         FlowField::zero(*self.now.view())
     }
@@ -81,8 +81,8 @@ impl Motion {
         self.newest
     }
 
-    /// Makes `frame` the shown one and finds the motion from the frame before.
-    pub fn advance(&mut self, frame: &Frame) -> Step {
+    /// Makes `frame` the shown one and estimates the motion from the frame before.
+    pub fn advance(&mut self, frame: &Frame) -> MotionStep {
         std::mem::swap(&mut self.now, &mut self.before);
         self.now.fill_from(frame);
         self.is_reverse_known = false;
@@ -95,18 +95,18 @@ impl Motion {
         if !is_comparable {
             self.chain[at].flow.reset(*self.now.view());
             self.first = StepId(self.newest.0 + 1);
-            return Step::Begun;
+            return MotionStep::Begun;
         }
         if carry::is_repeat(&self.before, &self.now) {
             self.chain[at].flow.reset(*self.now.view());
-            return Step::Repeated;
+            return MotionStep::Repeated;
         }
         let quality = self.dis.between(&self.before, &self.now, &mut self.chain[at].flow);
         if carry::is_scene_cut(&self.before, &self.now, &quality) {
             self.first = StepId(self.newest.0 + 1);
-            return Step::Cut;
+            return MotionStep::Cut;
         }
-        Step::Moved(quality)
+        MotionStep::Moved(quality)
     }
 
     /// The motion of the newest step: from the shown frame back to the one before.
@@ -114,7 +114,7 @@ impl Motion {
         &self.chain[self.slot(self.newest)].flow
     }
 
-    /// How far a point of the object ends from where it began when it goes one step back and forth, image px.
+    /// Forward-backward error of the newest step over the object, px of the small picture.
     pub fn round_trip_error(&mut self, object: &LogitGrid) -> f32 {
         if !self.is_reverse_known {
             self.dis.between(&self.now, &self.before, &mut self.reverse);
@@ -128,18 +128,18 @@ impl Motion {
         self.chain.iter().filter(|l| l.frame == frame && self.reaches(l.id)).map(|l| l.id).max()
     }
 
-    /// Whether the frame of this step can be mapped to the one shown now.
+    /// Whether the frame of this step can be mapped to the frame shown now.
     pub fn reaches(&self, step: StepId) -> bool {
         step.0 >= 1 && step <= self.newest && step.0 + 1 >= self.first.0 && step.0 + Self::CHAIN as u64 > self.newest.0
     }
 
-    /// Where a point of that step's frame is on the frame shown now.
+    /// Maps a point of that step's frame to the frame shown now.
     pub fn forward_since(&self, step: StepId, point: Point<Image>) -> Option<Point<Image>> {
         self.reaches(step)
             .then(|| (step.0 + 1..=self.newest.0).fold(point, |p, s| self.chain[self.slot(StepId(s))].flow.forward(p)))
     }
 
-    /// Writes the motion from the frame shown now back to that step's frame; whether there is one.
+    /// Writes the motion from the frame shown now back to that step's frame. Returns `false` if it is unknown.
     pub fn compose_since(&mut self, step: StepId, out: &mut FlowField) -> bool {
         if !self.reaches(step) {
             return false;
@@ -152,7 +152,7 @@ impl Motion {
         true
     }
 
-    /// Adds the newest step to a motion that led up to the frame before.
+    /// Appends the newest step to a motion that ended at the frame before.
     pub fn extend(&mut self, motion: &mut FlowField) {
         let at = self.slot(self.newest);
         motion.then(&self.chain[at].flow, &mut self.scratch);

@@ -1,17 +1,17 @@
-//! One object's way from the first tap to `Lost`: its standing mask, the motion since, and the model as witness.
+//! One object from the first tap to `Lost`: its stored mask, the motion since, and the drift test by the model.
 //!
-//! What is shown is the standing mask, sampled once through the motion from the shown frame back to the frame of its look.
-//! A look that confirms it lets a blend stand: of what was carried to that look's frame and what the model saw there.
+//! The shown outline is the stored mask, sampled once through the motion from the shown frame back to the mask's frame. When a
+//! prediction confirms the outline, the stored mask becomes a blend of the carried mask and the prediction.
 
 use super::motion::{Motion, StepId};
 use crate::geometry::{Image, Rect};
 use crate::mask::{LogitGrid, Mask, Provenance};
 use crate::scene::{HiddenReason, LostReason, Overlay};
-use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Witness};
+use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Verdict};
 use crate::track::flow::FlowField;
 use crate::units::{FrameId, Nanos, Revision, Score};
 
-/// How far an object is.
+/// Phase of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// No prompts.
@@ -19,7 +19,7 @@ pub enum Phase {
     Empty,
     /// Prompted, no mask yet.
     Awaited,
-    /// Prompted, but what the model gave was no mask.
+    /// Prompted, but the model's output was not a mask.
     Refused(HiddenReason),
     /// Outlined and carried from frame to frame.
     Held,
@@ -34,8 +34,8 @@ pub struct AgeLimits {
     pub dim: Nanos,
     /// Older than this it is not drawn.
     pub hide: Nanos,
-    /// Not confirmed for longer than this it is dimmed, and its age counts from then, although looks go on: the model
-    /// sees something like it, but never the same.
+    /// Without confirmation for longer than this it is dimmed, and its age counts from the last confirmation, although
+    /// predictions go on: the model finds a similar outline, but never the same.
     pub unconfirmed: Nanos,
 }
 
@@ -45,19 +45,19 @@ impl Default for AgeLimits {
     }
 }
 
-/// What the model made of an object.
-pub struct Seen<'a> {
-    /// Frame and revision of the look.
+/// The model's answer about an object.
+pub struct Prediction<'a> {
+    /// Frame and revision of the prediction.
     pub provenance: Provenance,
-    /// The step that had led to that frame.
+    /// The step that led to that frame.
     pub step: StepId,
     /// The mask, corrected for clicks.
     pub logits: &'a LogitGrid,
     /// The model's estimate of its IoU.
     pub score: Score,
-    /// What had been carried to that frame and given to the model as previous mask.
+    /// The outline as carried to that frame, which the model got as previous mask.
     pub carried: Option<&'a LogitGrid>,
-    /// Whether the model answered without seeing it.
+    /// Whether the model predicted without the previous mask.
     pub is_independent: bool,
 }
 
@@ -65,27 +65,27 @@ pub struct Seen<'a> {
 const UNCLEAR_STEPS_MAX: u32 = 15;
 /// Frames in a row whose motion may be unclear before the outline counts as not carried.
 const UNCLEAR_STEPS_DIM: u32 = 2;
-/// Part of the first independent look's agreement below which a later one disagrees. On phantoms it was at least .69 of
-/// it while the structure was there, and at most .53 once it had left the plane.
+/// Fraction of the first independent prediction's agreement below which a later one disagrees. On phantoms it was at least
+/// .69 while the structure was visible, and at most .53 once it had left the plane.
 const INDEPENDENT_FALL: f32 = 0.6;
-/// Share of the model's mask in a confirmed outline.
-const WITNESS_WEIGHT: f32 = 0.3;
-/// The same for a mask that the model made without having seen the outline: it knows less.
+/// Weight of the prediction in a confirmed outline.
+const CONFIRMED_WEIGHT: f32 = 0.3;
+/// The same for an independent prediction, which is less accurate.
 const INDEPENDENT_WEIGHT: f32 = 0.1;
 
-/// What the looks say that did not see the outline.
+/// Drift test by independent predictions, which do not get the outline as previous mask.
 #[derive(Clone, Copy, Debug)]
-struct IndependentWitness {
+struct IndependentCheck {
     is_next: bool,
-    /// Agreement of the first of them.
+    /// Agreement of the first independent prediction with the outline.
     reference: Option<f32>,
     /// Doubts in a row.
     doubts: u32,
-    /// Confidence of the last one, if it doubted.
+    /// Confidence of the last independent prediction, if it doubted.
     doubted: Option<Score>,
 }
 
-impl Default for IndependentWitness {
+impl Default for IndependentCheck {
     fn default() -> Self {
         Self { is_next: true, reference: None, doubts: 0, doubted: None }
     }
@@ -101,7 +101,7 @@ pub struct TrackedObject {
     witnessed: Nanos,
     confirmed: Nanos,
     drift: DriftTest,
-    independent: IndependentWitness,
+    independent: IndependentCheck,
     limits: DriftLimits,
     confirmed_score: Score,
     confirmed_area_px: f32,
@@ -123,7 +123,7 @@ impl TrackedObject {
             witnessed: Nanos(0),
             confirmed: Nanos(0),
             drift: DriftTest::new(limits),
-            independent: IndependentWitness::default(),
+            independent: IndependentCheck::default(),
             limits,
             confirmed_score: Score::default(),
             confirmed_area_px: 0.0,
@@ -134,17 +134,17 @@ impl TrackedObject {
         }
     }
 
-    /// How far it is.
+    /// Its phase.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Its outline as logits on the frame shown, while there is one.
+    /// Its outline as logits on the shown frame; `None` while there is no outline.
     pub fn carried(&self) -> Option<&LogitGrid> {
         (self.phase == Phase::Held).then_some(&self.carried)
     }
 
-    /// Confidence in the outline: the model's score, lowered where it agrees only in part.
+    /// Confidence in the outline: the model's score, lowered if the prediction agrees only in part.
     pub fn score(&self) -> Option<Score> {
         (self.phase == Phase::Held).then(|| match self.independent.doubted {
             Some(doubted) if doubted.get() < self.confidence.get() => doubted,
@@ -157,7 +157,7 @@ impl TrackedObject {
         self.mask.as_ref().filter(|_| self.phase == Phase::Held).map(Mask::provenance)
     }
 
-    /// The prompts changed: what there is stands until the model has answered; an object without prompts is empty.
+    /// Notes changed prompts. An outline is kept until the model has answered; an object without prompts becomes empty.
     pub fn prompted(&mut self, is_empty: bool) {
         self.phase = match self.phase {
             _ if is_empty => Phase::Empty,
@@ -167,7 +167,7 @@ impl TrackedObject {
         self.drift.reset();
     }
 
-    /// Begins anew with a first prompt: nothing of an earlier outline is carried on.
+    /// Restarts with a first prompt and drops an earlier outline.
     pub fn restart(&mut self) {
         self.phase = Phase::Awaited;
         self.drift.reset();
@@ -180,13 +180,13 @@ impl TrackedObject {
         }
     }
 
-    /// The model failed or gave no mask. An outline that stands goes on standing, and ages.
+    /// Notes that the model failed or returned no mask. A present outline is kept, and ages.
     pub fn refused(&mut self, reason: HiddenReason) {
         match self.phase {
             Phase::Awaited | Phase::Refused(_) => self.phase = Phase::Refused(reason),
             Phase::Held => {
                 let nothing = Evidence { score: Score::default(), ..Evidence::default() };
-                if let Witness::Lost(reason) = self.drift.judge(&nothing) {
+                if let Verdict::Lost(reason) = self.drift.judge(&nothing) {
                     self.lose(reason);
                 }
             }
@@ -194,7 +194,7 @@ impl TrackedObject {
         }
     }
 
-    /// Follows the newest step, which moved the picture.
+    /// Carries the outline along the newest step.
     pub fn follow(&mut self, motion: &mut Motion, region: &Rect<Image>) {
         self.shift_px = None;
         if self.phase != Phase::Held {
@@ -216,113 +216,118 @@ impl TrackedObject {
         }
     }
 
-    /// How far the outline moved with the last step, image px; `None` when there is none.
+    /// Displacement of the outline's centroid in the last step, image px; `None` without an outline.
     pub fn shift_px(&self) -> Option<(f32, f32)> {
         self.shift_px
     }
 
-    /// Takes the model's mask as the outline: after an edit by the operator, or on a frozen frame.
-    /// `false` when the motion since that frame is not known.
-    pub fn adopt(&mut self, seen: &Seen<'_>, motion: &mut Motion) -> bool {
-        if !motion.compose_since(seen.step, &mut self.motion) {
+    /// Takes the prediction as the outline: after an edit by the operator, or on a frozen frame. Returns `false` if the motion
+    /// since that frame is unknown.
+    pub fn adopt(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) -> bool {
+        if !motion.compose_since(prediction.step, &mut self.motion) {
             return false;
         }
-        self.stand(seen.provenance, seen.score, seen.logits);
-        self.confirm(seen);
+        self.stand(prediction.provenance, prediction.score, prediction.logits);
+        self.confirm(prediction);
         self.drift.reset();
-        self.independent = IndependentWitness::default();
+        self.independent = IndependentCheck::default();
         self.unclear_steps = 0;
         self.phase = Phase::Held;
         true
     }
 
-    /// Hears the model on an outline that was carried to the frame it looked at.
-    pub fn hear(&mut self, seen: &Seen<'_>, motion: &mut Motion) {
-        let Some(carried) = seen.carried.filter(|_| self.phase == Phase::Held) else { return };
-        let agreement = carry::agreement(carried, seen.logits);
-        self.independent.is_next = !seen.is_independent;
-        if seen.is_independent {
-            return self.hear_independent(seen, carried, agreement, motion);
+    /// Judges the outline, as it was carried to the prediction's frame, by the prediction.
+    pub fn hear(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) {
+        let Some(carried) = prediction.carried.filter(|_| self.phase == Phase::Held) else { return };
+        let agreement = carry::agreement(carried, prediction.logits);
+        self.independent.is_next = !prediction.is_independent;
+        if prediction.is_independent {
+            return self.hear_independent(prediction, carried, agreement, motion);
         }
         let evidence = Evidence {
             agreement,
-            score: seen.score,
+            score: prediction.score,
             score_confirmed: self.confirmed_score,
-            area_ratio: carry::area_px(seen.logits) / self.confirmed_area_px.max(1.0),
+            area_ratio: carry::area_px(prediction.logits) / self.confirmed_area_px.max(1.0),
             round_trip_px: self.round_trip_px,
-            ..Evidence::default()
         };
         let verdict = self.drift.judge(&evidence);
-        log::debug!("{:?}: {evidence:?} -> {verdict:?}", seen.provenance.object);
-        if matches!(verdict, Witness::Doubt(_))
+        log::debug!("{:?}: {evidence:?} -> {verdict:?}", prediction.provenance.object);
+        if matches!(verdict, Verdict::Doubt(_))
             && self.drift.doubts() + self.independent.doubts >= self.limits.doubts_max
         {
             return self.lose(LostReason::Disagreement);
         }
         match verdict {
-            Witness::Confirm => {
-                if self.correct(seen, carried, WITNESS_WEIGHT, seen.score, motion) {
-                    self.confirm(seen);
+            Verdict::Confirm => {
+                if self.correct(prediction, carried, CONFIRMED_WEIGHT, prediction.score, motion) {
+                    self.confirm(prediction);
                 }
             }
-            Witness::Keep => {
-                self.witnessed = seen.provenance.captured;
-                self.confidence = lowered(seen.score, agreement);
+            Verdict::Keep => {
+                self.witnessed = prediction.provenance.captured;
+                self.confidence = lowered(prediction.score, agreement);
             }
-            Witness::Doubt(_) => self.confidence = lowered(seen.score, agreement),
-            Witness::Lost(reason) => self.lose(reason),
+            Verdict::Doubt(_) => self.confidence = lowered(prediction.score, agreement),
+            Verdict::Lost(reason) => self.lose(reason),
         }
     }
 
-    /// Whether the next look should be one that does not see the outline. Fed its own last mask a model says yes to it,
-    /// whatever has become of the tissue; so every other look is without.
+    /// Whether the next prediction should be independent. A model that gets its own last mask tends to confirm it even when the
+    /// tissue has changed, so every other prediction is independent.
     pub fn wants_independent_look(&self) -> bool {
         self.phase == Phase::Held && self.independent.is_next
     }
 
-    /// Hears a look that did not see the outline. The first after the outline was taken says how far the model comes by
-    /// itself.
-    fn hear_independent(&mut self, seen: &Seen<'_>, carried: &LogitGrid, agreement: f32, motion: &mut Motion) {
-        let witness = &mut self.independent;
-        let reference = *witness.reference.get_or_insert(agreement);
-        log::debug!("{:?}: independent {agreement:.3} of {reference:.3}", seen.provenance.object);
+    /// Judges the outline by an independent prediction. The first one after the outline was adopted sets the reference for
+    /// agreement.
+    fn hear_independent(
+        &mut self,
+        prediction: &Prediction<'_>,
+        carried: &LogitGrid,
+        agreement: f32,
+        motion: &mut Motion,
+    ) {
+        let check = &mut self.independent;
+        let reference = *check.reference.get_or_insert(agreement);
+        log::debug!("{:?}: independent {agreement:.3} of {reference:.3}", prediction.provenance.object);
         if agreement < INDEPENDENT_FALL * reference {
-            witness.doubts += 1;
-            witness.doubted = Some(lowered(seen.score, agreement));
-            if witness.doubts + self.drift.doubts() >= self.limits.doubts_max {
+            check.doubts += 1;
+            check.doubted = Some(lowered(prediction.score, agreement));
+            if check.doubts + self.drift.doubts() >= self.limits.doubts_max {
                 self.lose(LostReason::Disagreement);
             }
             return;
         }
-        (witness.doubts, witness.doubted) = (0, None);
-        self.witnessed = seen.provenance.captured;
+        (check.doubts, check.doubted) = (0, None);
+        self.witnessed = prediction.provenance.captured;
         let is_confirmed = agreement >= self.limits.agreement_confirms;
-        if is_confirmed && self.correct(seen, carried, INDEPENDENT_WEIGHT, self.confidence, motion) {
-            self.confirmed = seen.provenance.captured;
+        if is_confirmed && self.correct(prediction, carried, INDEPENDENT_WEIGHT, self.confidence, motion) {
+            self.confirmed = prediction.provenance.captured;
         }
     }
 
-    /// Blends what was seen into what was carried and lets it stand; `false` when the motion since that frame is not known.
+    /// Stores a blend of the carried mask and the prediction. Returns `false` if the motion since that frame is unknown.
     fn correct(
         &mut self,
-        seen: &Seen<'_>,
+        prediction: &Prediction<'_>,
         carried: &LogitGrid,
         weight: f32,
         score: Score,
         motion: &mut Motion,
     ) -> bool {
-        if !motion.compose_since(seen.step, &mut self.motion) {
+        if !motion.compose_since(prediction.step, &mut self.motion) {
             return false;
         }
         let mut blend = std::mem::replace(&mut self.blend, LogitGrid::background(0, *carried.view()));
         blend.copy_from(carried);
-        carry::gently_correct(&mut blend, seen.logits, weight);
-        self.stand(seen.provenance, score, &blend);
+        carry::gently_correct(&mut blend, prediction.logits, weight);
+        self.stand(prediction.provenance, score, &blend);
         self.blend = blend;
         true
     }
 
-    /// How the outline may be drawn on `shown` at `now`, while the screen follows the live image.
+    /// How the outline may be drawn on frame `shown` at `now`, while live.
     pub fn overlay_live(&self, shown: FrameId, now: Nanos, limits: &AgeLimits) -> Overlay {
         match self.phase {
             Phase::Empty | Phase::Awaited => Overlay::Hidden(HiddenReason::Computing),
@@ -344,7 +349,7 @@ impl TrackedObject {
         }
     }
 
-    /// How it may be drawn on a frame that stands still: exactly or not at all.
+    /// How the outline may be drawn on a still frame: exactly or not at all.
     pub fn overlay_still(&self, shown: FrameId, revision: Revision) -> Overlay {
         match self.phase {
             Phase::Held if self.is_of(shown) && self.provenance().is_some_and(|p| p.revision >= revision) => {
@@ -376,10 +381,10 @@ impl TrackedObject {
         }
     }
 
-    fn confirm(&mut self, seen: &Seen<'_>) {
-        self.confirmed = seen.provenance.captured;
-        self.confirmed_score = seen.score;
-        self.confirmed_area_px = carry::area_px(seen.logits);
+    fn confirm(&mut self, prediction: &Prediction<'_>) {
+        self.confirmed = prediction.provenance.captured;
+        self.confirmed_score = prediction.score;
+        self.confirmed_area_px = carry::area_px(prediction.logits);
     }
 }
 

@@ -1,14 +1,15 @@
-//! The scene of the shown frame, made anew in the same buffers.
+//! Composes the scene of the shown frame; buffers are reused.
 
 use std::sync::Arc;
 
-use super::object::{AgeLimits, Phase, TrackedObject};
+use super::object::{AgeLimits, Phase};
+use super::slot::Slot;
 use crate::contour::{Outline, Tracer};
 use crate::frame::Frame;
 use crate::measure::Measurer;
 use crate::preset::Preset;
 use crate::prompt::PromptShape;
-use crate::region::{FrameRegion, Unmeasured};
+use crate::region::Unmeasured;
 use crate::scene::{
     CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal, Tool,
 };
@@ -18,13 +19,12 @@ use crate::units::{FrameId, Nanos, ObjectId, Score};
 /// Islands smaller than this, image px², are not drawn.
 const ISLAND_PX2_MIN: f64 = 4.0;
 
-/// What a scene is made from.
-pub(super) struct Stage<'a> {
+/// The state that a scene is composed from.
+pub(super) struct SceneInput<'a> {
     pub frame: &'a Frame,
     pub cine: Option<CinePlace>,
     pub session: &'a Session,
-    pub objects: &'a [TrackedObject; ObjectId::MAX],
-    pub homes: &'a [Option<FrameRegion>; ObjectId::MAX],
+    pub slots: &'a [Slot; ObjectId::MAX],
     pub age: &'a AgeLimits,
     pub signal: Signal,
     pub live_tick: u64,
@@ -34,7 +34,7 @@ pub(super) struct Stage<'a> {
     pub preset: Option<&'a Arc<Preset>>,
 }
 
-/// The scene and what is needed to make it.
+/// The scene, and the buffers for composing it.
 pub(super) struct Scenery {
     scene: Scene,
     spare: Vec<ObjectScene>,
@@ -74,53 +74,54 @@ impl Scenery {
         &self.scene
     }
 
-    pub(super) fn fill(&mut self, stage: &Stage<'_>, now: Nanos) {
-        let (session, frame) = (stage.session, stage.frame);
+    pub(super) fn fill(&mut self, input: &SceneInput<'_>, now: Nanos) {
+        let (session, frame) = (input.session, input.frame);
         let scene = &mut self.scene;
         scene.frame = frame.id;
         scene.frame_age = now.since(frame.captured);
         scene.mode = session.mode();
-        scene.signal = stage.signal;
-        scene.live_tick = stage.live_tick;
-        scene.is_hot = stage.is_hot;
+        scene.signal = input.signal;
+        scene.live_tick = input.live_tick;
+        scene.is_hot = input.is_hot;
         scene.tool = session.tool();
         scene.fill = session.fill();
-        scene.preset = stage.preset.cloned();
+        scene.preset = input.preset.cloned();
         scene.can_undo = session.prompts().can_undo();
         scene.can_redo = session.prompts().can_redo();
         scene.rubber_band = session.rubber_band();
-        scene.cine = stage.cine.filter(|_| scene.mode != Mode::Live);
+        scene.cine = input.cine.filter(|_| scene.mode != Mode::Live);
         self.spare.append(&mut self.scene.objects);
         let active = session.active_object();
         for i in (0..ObjectId::MAX as u8).filter(|&i| i != active.0).chain([active.0]) {
             let object = ObjectId(i);
-            if stage.objects[object.index()].phase() != Phase::Empty {
+            if input.slots[object.index()].object.phase() != Phase::Empty {
                 let mut entry = self.spare.pop().unwrap_or_else(blank);
-                self.fill_object(stage, object, now, &mut entry);
+                self.fill_object(input, object, now, &mut entry);
                 self.scene.objects.push(entry);
             }
         }
-        self.scene.notice = notice(stage, &self.scene, &self.unmeasured, now);
+        self.scene.notice = notice(input, &self.scene, &self.unmeasured, now);
     }
 
-    fn fill_object(&mut self, stage: &Stage<'_>, object: ObjectId, now: Nanos, out: &mut ObjectScene) {
-        let tracked = &stage.objects[object.index()];
+    fn fill_object(&mut self, input: &SceneInput<'_>, object: ObjectId, now: Nanos, out: &mut ObjectScene) {
+        let tracked = &input.slots[object.index()].object;
         out.object = object;
-        out.is_active = object == stage.session.active_object();
-        out.overlay = overlay(stage, object, now);
+        out.is_active = object == input.session.active_object();
+        out.overlay = overlay(input, object, now);
         out.score = tracked.score();
         out.outline.clear();
         out.measurements = None;
         if let (true, Some(grid)) = (out.overlay.is_drawn(), tracked.carried()) {
             self.tracer.trace(grid, &mut out.outline);
-            let home = stage.homes[object.index()].or_else(|| stage.frame.parts().first().copied()).unwrap_or_default();
-            let scale = stage.frame.scale_for(&home, &out.outline, grid);
+            let home =
+                input.slots[object.index()].home.or_else(|| input.frame.parts().first().copied()).unwrap_or_default();
+            let scale = input.frame.scale_for(&home, &out.outline, grid);
             self.unmeasured[object.index()] = scale.err();
             out.measurements = self.measurer.measure(&out.outline, scale.ok().flatten().as_ref());
         }
         out.markers.clear();
-        if !matches!(out.overlay, Overlay::Lost(_) | Overlay::Hidden(HiddenReason::HeldAway)) {
-            for prompt in stage.session.prompts().active(object) {
+        if !matches!(out.overlay, Overlay::Lost(_) | Overlay::Hidden(HiddenReason::ByOperator)) {
+            for prompt in input.session.prompts().active(object) {
                 out.markers.push(match prompt.shape {
                     PromptShape::Click { at, polarity } => Marker::Click { prompt: prompt.id, at, polarity },
                     PromptShape::Box(rect) => Marker::Box { prompt: prompt.id, rect },
@@ -142,26 +143,26 @@ fn blank() -> ObjectScene {
     }
 }
 
-fn overlay(stage: &Stage<'_>, object: ObjectId, now: Nanos) -> Overlay {
-    let (tracked, frame) = (&stage.objects[object.index()], stage.frame);
-    let overlay = if stage.session.mode() == Mode::Live {
-        tracked.overlay_live(frame.id, now, stage.age)
+fn overlay(input: &SceneInput<'_>, object: ObjectId, now: Nanos) -> Overlay {
+    let (tracked, frame) = (&input.slots[object.index()].object, input.frame);
+    let overlay = if input.session.mode() == Mode::Live {
+        tracked.overlay_live(frame.id, now, input.age)
     } else {
-        tracked.overlay_still(frame.id, stage.session.prompts().object_revision(object))
+        tracked.overlay_still(frame.id, input.session.prompts().object_revision(object))
     };
-    let is_live = stage.session.mode() == Mode::Live;
+    let is_live = input.session.mode() == Mode::Live;
     match overlay {
         Overlay::Lost(_) => overlay,
-        _ if stage.session.held_away() => Overlay::Hidden(HiddenReason::HeldAway),
-        _ if is_live && !stage.signal.allows_outlines() => Overlay::Hidden(HiddenReason::NoSignal),
-        _ if !stage.is_model_up => Overlay::Hidden(HiddenReason::ModelFailed),
+        _ if input.session.is_overlay_hidden() => Overlay::Hidden(HiddenReason::ByOperator),
+        _ if is_live && !input.signal.allows_outlines() => Overlay::Hidden(HiddenReason::NoSignal),
+        _ if !input.is_model_up => Overlay::Hidden(HiddenReason::ModelFailed),
         _ if !frame.region.content.is_segmentable() => Overlay::Hidden(HiddenReason::NotBMode),
         _ => overlay,
     }
 }
 
 fn notice(
-    stage: &Stage<'_>,
+    input: &SceneInput<'_>,
     scene: &Scene,
     unmeasured: &[Option<Unmeasured>; ObjectId::MAX],
     now: Nanos,
@@ -176,13 +177,13 @@ fn notice(
         let why = unmeasured[o.object.index()].filter(|_| o.overlay.is_drawn())?;
         Some(Notice::Unmeasured(o.object, why))
     };
-    if stage.model_fails {
+    if input.model_fails {
         return Some(Notice::ModelFailed);
     }
-    if !stage.frame.region.content.is_segmentable() {
+    if !input.frame.region.content.is_segmentable() {
         return Some(Notice::NotBMode);
     }
-    stage
+    input
         .session
         .notice(now)
         .or_else(|| scene.objects.iter().rev().find_map(lost))

@@ -1,25 +1,25 @@
-//! Do new pictures come: by time, and by whether they differ.
+//! Detects a missing or frozen video signal.
 
 use crate::scene::Signal;
 use crate::units::Nanos;
 
-/// Frame periods without a new picture until the signal counts as missing.
+/// Frame periods without a new image until the signal counts as missing.
 const PERIODS: u64 = 3;
 
-/// Whether live frames come to the glass within their deadline.
+/// Whether live frames reach the display within their deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timeliness {
-    /// They do.
+    /// In time.
     #[default]
     InTime,
-    /// The last one did not.
+    /// The last frame was late.
     Delayed,
-    /// Several in a row did not, or none can.
+    /// Several frames in a row were late, or no frame can be in time.
     TooSlow,
 }
 
 impl Timeliness {
-    /// The signal that the screen states, where pictures come.
+    /// The signal state that the screen shows while images arrive.
     pub fn signal(self) -> Signal {
         match self {
             Self::InTime => Signal::Good,
@@ -29,7 +29,7 @@ impl Timeliness {
     }
 }
 
-/// Watches arrivals. The same picture again is an arrival, but no new picture.
+/// Watches arriving frames. A repeated image is an arrival, but not a new image.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalWatch {
     period: Nanos,
@@ -39,12 +39,12 @@ pub struct SignalWatch {
 }
 
 impl SignalWatch {
-    /// A watch for a source of that frame period.
+    /// A watch for a source of this frame period.
     pub fn new(period: Nanos) -> Self {
         Self { period, last_arrival: None, last_new: None, tick: 0 }
     }
 
-    /// A frame arrived; `is_new` if its picture differs from the one before.
+    /// Notes an arriving frame; `is_new` if its image differs from the one before.
     pub fn arrived(&mut self, captured: Nanos, is_new: bool) {
         self.last_arrival = Some(captured);
         if is_new {
@@ -53,13 +53,13 @@ impl SignalWatch {
         }
     }
 
-    /// A frame arrived while another is kept on the screen: the signal is there, but no new picture is shown.
+    /// Notes a frame that arrives while a different one stays on the screen. It counts as signal, but not as a shown image.
     pub fn arrived_unseen(&mut self, captured: Nanos) {
         self.last_arrival = Some(captured);
         self.last_new = Some(captured);
     }
 
-    /// Counts new pictures that came to be shown.
+    /// Number of new images that were shown.
     pub fn tick(&self) -> u64 {
         self.tick
     }
@@ -75,7 +75,7 @@ impl SignalWatch {
         }
     }
 
-    /// Time since the last new picture; since the beginning of time when there was none.
+    /// Time since the last new image; since time 0 if there was none.
     pub fn without_picture(&self, now: Nanos) -> Nanos {
         now.since(self.last_new.unwrap_or_default())
     }

@@ -69,8 +69,8 @@ const CONTROLS: [(&str, Command); 14] = [
     ("include", Command::ChooseTool(Tool::Include)),
     ("exclude", Command::ChooseTool(Tool::Exclude)),
     ("next-candidate", Command::NextCandidate),
-    ("hide", Command::HoldAway(true)),
-    ("show", Command::HoldAway(false)),
+    ("hide", Command::HideOverlay(true)),
+    ("show", Command::HideOverlay(false)),
 ];
 
 /// A day.

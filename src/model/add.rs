@@ -1,7 +1,7 @@
-//! A model folder from the two files of a SAM export: manifest, measured self-test, the skeleton of a card.
+//! Creates a model folder from the two files of a SAM export: manifest, measured self-test, skeleton of a model card.
 //!
-//! External data is taken into the files. What would run wrong or many times too slow is refused with what to do instead:
-//! graphs of `quantize_dynamic`, and weights of 16 bits.
+//! External data is packed into the files. Graphs of `quantize_dynamic` and 16-bit weights, which would run wrongly or far too
+//! slowly, are refused; the error names the alternative.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::self_test::{self, Difference};
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::pack::Packed;
 
-/// Side of SAM's input, for a graph that leaves it open.
+/// Side of SAM's input, for a graph with a symbolic input size.
 const SIDE: usize = 1024;
 /// SAM's pixel means and deviations, of 0..=255.
 const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
@@ -20,16 +20,16 @@ const STD: [f32; 3] = [58.395, 57.12, 57.375];
 /// Pictures of the self-test; each is asked about three times.
 const PICTURES: usize = 3;
 const SELF_TEST_SEED: u64 = 20_261_129;
-/// How far another processor may be off: at least so much, or so large a part of the largest logit.
+/// Tolerance for other processors: an absolute minimum, and a fraction of the largest logit.
 const LOGIT_TOLERANCE: f32 = 0.02;
 const LOGIT_PART: f32 = 2e-3;
 const IOU_TOLERANCE: f32 = 0.002;
-/// 16-bit floats, as ONNX numbers types.
+/// ONNX data types of 16-bit floats.
 const HALF_TYPES: [i32; 2] = [10, 16];
 
 const CARD: &str = "MODEL_CARD.md";
 
-/// What is said about the model that its files do not say.
+/// Information about the model that its files do not contain.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// For people.
@@ -38,22 +38,22 @@ pub struct Said {
     pub licence: String,
 }
 
-/// What was written.
+/// The created folder.
 #[derive(Clone, Debug)]
 pub struct Added {
-    /// As written.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// Which of the two files had data in others.
+    /// Whether encoder and decoder had external data.
     pub packed: [bool; 2],
-    /// How far the fused operations are from tract alone, on the self-test.
+    /// Largest difference between fused operations and tract's own, on the self-test.
     pub difference: Difference,
 }
 
-/// Makes the new folder `out` of an encoder and a decoder, and loads it.
+/// Creates the folder `out` from an encoder and a decoder, and loads it.
 ///
 /// # Errors
-/// `Argument` when `out` exists or nothing is said of the licence; `Io`; `Unsupported` for graphs that are to be exported
-/// otherwise; `Model` when they are no SAM export or do not run. No folder is left behind then.
+/// `Argument` when `out` exists or the licence is empty; `Io`; `Unsupported` for graphs that must be exported differently;
+/// `Model` when the files are no SAM export or do not run. The folder is removed then.
 pub fn add_sam(encoder: &Path, decoder: &Path, said: &Said, out: &Path) -> Result<Added> {
     let place = out.display();
     if out.exists() {
@@ -78,7 +78,7 @@ pub fn add_sam(encoder: &Path, decoder: &Path, said: &Said, out: &Path) -> Resul
     written
 }
 
-/// What there are no fast operations for.
+/// Refuses graphs without efficient operations.
 fn refuse_slow(packed: &Packed) -> Result<()> {
     let refuse = |what: String| Err(Error::new(ErrorKind::Unsupported, what));
     let dynamic = ["DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"];
@@ -97,7 +97,7 @@ fn refuse_slow(packed: &Packed) -> Result<()> {
     Ok(())
 }
 
-/// Inputs and outputs of both graphs, as tract computes their shapes.
+/// Inputs and outputs of both graphs, with the shapes that tract infers.
 fn specs(files: [&Packed; 2], paths: [&Path; 2]) -> Result<[GraphSpec; 2]> {
     let refuse = |path: &Path, what: String| Error::new(ErrorKind::Model, format!("{}: {what}", path.display()));
     let tensor = |name: &str, shape: &[usize]| {

@@ -1,16 +1,15 @@
-//! Clicks hold: a Gaussian-process correction of a mask's logits, so that no click is on the wrong side of the outline.
+//! Gaussian-process correction of a mask's logits, so that no click is on the wrong side of the outline.
 //!
-//! A click is an observation of the logit at its very place: the outline is drawn where the bilinear interpolation of
-//! the grid crosses 0, so that interpolation is what is observed. A click whose logit has the wrong sign, or is nearer
-//! to 0 than [`MARGIN`], has the residual that brings it to the margin; a click that is satisfied has residual 0 and
-//! holds its surroundings in place. The correction is the mean of a Gaussian process given those residuals, with the
+//! A click is an observation of the bilinearly interpolated logit at its position, since the outline is drawn where that
+//! interpolation crosses 0. A click whose logit has the wrong sign, or is closer to 0 than [`MARGIN`], has the residual that
+//! brings it to the margin. A satisfied click has residual 0 and keeps its surroundings unchanged. The correction is the mean of a Gaussian process given those residuals, with the
 //! kernel exp(-1/2 (d²/l² + e²/m²)): d the distance in cells, l = [`LENGTH`], e² the mean squared difference of the
 //! decoder's pixel features, each divided by its standard deviation over the grid, m = [`FEATURE_LENGTH`]. So it spreads
-//! over tissue that looks alike and stops at edges.
+//! over similar tissue and stops at edges.
 //!
-//! Guarantees: after [`correct`] every standing click lies on its side of 0. Of two clicks of different polarity less
-//! than a quarter of a cell apart on both axes only the newer stands. Where more clicks crowd into a cell than its four
-//! corners can meet, that distance is one cell, with which the clicks can always be met together.
+//! Guarantees: after [`correct`] every standing click is on its side of 0. Of two clicks of different polarity less than a
+//! quarter of a cell apart on both axes only the newer stands. If a cell has more clicks than its four corners can satisfy,
+//! that distance is one cell, with which all standing clicks can be satisfied together.
 //!
 //! Source: M. Zhou et al., "Interactive Segmentation as Gaussian Process Classification", CVPR 2023; C. E. Rasmussen and
 //! C. K. I. Williams, "Gaussian Processes for Machine Learning", 2006, eq. 2.25.
@@ -30,7 +29,7 @@ use crate::prompt::Polarity;
 
 /// The logit that a click is brought to, on its side of 0.
 pub const MARGIN: f32 = 1.0;
-/// Length scale of the distance, cells of a grid of 128; on another grid the same part of its side.
+/// Length scale of the distance, cells of a grid of 128; on other grids the same fraction of the side.
 pub const LENGTH: f32 = 10.0;
 /// Length scale of the feature difference, standard deviations.
 pub const FEATURE_LENGTH: f32 = 1.0;
@@ -38,15 +37,15 @@ pub const FEATURE_LENGTH: f32 = 1.0;
 const NOISE: f64 = 1e-2;
 /// Exponent, without the -1/2, past which the kernel counts as 0: 4 lengths.
 const REACH: f32 = 16.0;
-/// Times that what a first solution left is solved for again.
+/// Number of times that remaining residuals are solved for again.
 const ROUNDS: usize = 6;
-/// Signed logit below which a click is mended by its own four cells.
+/// Signed logit below which a click is fixed by its own four cells.
 const HELD: f32 = 0.1;
-/// Most passes over the clicks in that mending.
+/// Most passes over the clicks in that step.
 const MENDING_PASSES: usize = 1000;
-/// Clicks of different polarity nearer than this on both axes contradict each other, cells.
+/// Distance on both axes below which clicks of different polarity contradict each other, cells.
 const NEAR: f32 = 0.25;
-/// The same where clicks crowd.
+/// The same in a cell with too many clicks.
 const CROWDED: f32 = 1.0;
 
 /// A click on the grid of a mask.
@@ -61,7 +60,7 @@ pub struct CellClick {
 }
 
 impl CellClick {
-    /// A click of the image on the grid of `cells` x `cells` over the model space of `view`.
+    /// Maps a click on the image to the grid of `cells` x `cells` over the model space of `view`.
     pub fn seen(at: Point<Image>, polarity: Polarity, view: &ModelView, cells: usize) -> Self {
         let p = view.to_model(at);
         let k = cells as f32 / view.side() as f32;
@@ -76,7 +75,7 @@ impl CellClick {
     }
 }
 
-/// Buffers of [`correct`] and [`contradicted`], reused from call to call.
+/// Buffers of [`correct`] and [`contradicted`], reused between calls.
 #[derive(Clone, Debug, Default)]
 pub struct CorrectScratch {
     standing: Vec<Spot>,
@@ -91,7 +90,7 @@ pub struct CorrectScratch {
     row: Vec<f32>,
 }
 
-/// Where a standing click is, and the bilinear weights of its four cells.
+/// A standing click with the bilinear weights of its four cells.
 #[derive(Clone, Copy, Debug)]
 struct Spot {
     x: f32,
@@ -121,7 +120,7 @@ impl Spot {
         self.cell.iter().zip(&self.weight).map(|(&c, &w)| values[c] * w).sum()
     }
 
-    /// Logit in the click's own direction: positive when the click holds.
+    /// Logit in the click's direction: positive when the click is satisfied.
     fn signed(&self, logits: &[f32]) -> f32 {
         self.sign * self.sample(logits)
     }
@@ -134,7 +133,7 @@ impl Spot {
 /// Standing clicks on the wrong side of the outline, or on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contradicted {
-    /// How many.
+    /// Their number.
     pub clicks: usize,
     /// Whether the newest is among them, by more than [`MARGIN`].
     pub is_newest_denied: bool,
@@ -143,7 +142,7 @@ pub struct Contradicted {
 /// Finds which clicks, from the oldest to the newest, the logits contradict. Clicks off the grid are not counted.
 ///
 /// # Panics
-/// If there are not `cells * cells` logits.
+/// If the number of logits is not `cells * cells`.
 pub fn contradicted(logits: &[f32], cells: usize, clicks: &[CellClick], scratch: &mut CorrectScratch) -> Contradicted {
     assert_eq!(logits.len(), cells * cells, "logits of a grid of {cells} x {cells}");
     stand(clicks, cells, NEAR, &mut scratch.standing);
@@ -153,15 +152,14 @@ pub fn contradicted(logits: &[f32], cells: usize, clicks: &[CellClick], scratch:
     }
 }
 
-/// Changes the logits, `cells * cells` row-major, so that every standing click lies on its side of 0; `clicks` from the
+/// Changes the logits, `cells * cells` row-major, so that every standing click is on its side of 0; `clicks` from the
 /// oldest to the newest, `pixels` the decoder's features `[channels, cells, cells]`.
 ///
-/// Nothing changes when every click is at the margin already, when there are no features (`channels` 0: a purely
-/// spatial kernel would paint discs), or when logits or features are not finite numbers. Clicks off the grid are left
-/// out.
+/// Nothing changes if all clicks are beyond the margin already, if there are no features (`channels` 0: a purely spatial
+/// kernel would paint discs), or if a logit or feature is not finite. Clicks off the grid are ignored.
 ///
 /// # Panics
-/// If there are not `cells * cells` logits, or not `channels` times as many features.
+/// If the number of logits is not `cells * cells`, or that of features not `channels` times as many.
 ///
 /// # Cost
 /// One pass over the features, and for each click one over the circle of 4 lengths around it.
@@ -206,7 +204,7 @@ fn stand(clicks: &[CellClick], cells: usize, apart: f32, standing: &mut Vec<Spot
     }
 }
 
-/// The decoder's features as the kernel sees them.
+/// The decoder's features, scaled for the kernel.
 struct FeatureGrid<'a> {
     cells: usize,
     channels: usize,
@@ -237,7 +235,7 @@ impl FeatureGrid<'_> {
         weights.iter().all(|w| w.is_finite())
     }
 
-    /// Finds the coefficient of each click's kernel, from what the bilinear interpolation shows at the clicks.
+    /// Computes the coefficient of each click's kernel from the interpolated logits at the clicks.
     fn solve(&self, logits: &[f32], scratch: &mut CorrectScratch) {
         let CorrectScratch { standing, inverse_variance, features, corner, factor, response, .. } = scratch;
         let n = standing.len();
@@ -337,7 +335,7 @@ fn sums(row: &[f32]) -> (f32, f32) {
     (sum.iter().sum(), squares.iter().sum())
 }
 
-/// Solves for the coefficients; again for what the interpolation between cells left of the residuals.
+/// Solves for the coefficients, and again for the residuals that the interpolation between cells leaves.
 fn find_coefficients(logits: &[f32], scratch: &mut CorrectScratch) {
     let CorrectScratch { standing, factor, response, observed, residual, coefficients, .. } = scratch;
     let n = standing.len();
@@ -387,9 +385,8 @@ fn substitute(l: &[f64], b: &mut [f64], n: usize) {
     }
 }
 
-/// Brings the clicks that are still not held to a quarter of the margin by their own four cells: projection onto one
-/// violated half-space after another (S. Agmon, "The relaxation method for linear inequalities", 1954). False when they
-/// cannot all be held.
+/// Brings the clicks that are still violated to a quarter of the margin by their own four cells: cyclic projection onto violated
+/// half-spaces (S. Agmon, "The relaxation method for linear inequalities", 1954). Returns false if not all can be satisfied.
 fn mend(logits: &mut [f32], standing: &[Spot]) -> bool {
     if standing.iter().all(|s| s.signed(logits) >= HELD) {
         return true;

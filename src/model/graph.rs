@@ -1,14 +1,14 @@
 //! A graph of a model folder in tract: parsed, typed, compared with the manifest, fused, planned, run.
 //!
-//! The operations of `tract_fused` stand in it where they are faster: integer regions in quantized graphs, and the mask decoder.
-//! What tract cannot take is an error that names the file, also where tract itself would panic.
+//! Operations of `tract_fused` replace parts of it where they are faster: integer regions in quantized graphs, and the mask
+//! decoder. A graph that tract does not support is an error that names the file, even where tract itself would panic.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tract_fused::{FuseInt8, FuseMaskDecoder, Int8Region, Kernels, Lower, MaskDecoder, Spare, set_input_types};
+use tract_fused::{FuseInt8, FuseMaskDecoder, Int8Region, Kernels, Lower, MaskDecoder, TensorPool, set_input_types};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{DimLike, Factoid, GenericFactoid};
 
@@ -17,17 +17,17 @@ use super::manifest::{Dim, GraphSpec, TensorSpec};
 use super::sam::LoadTimes;
 use crate::error::{Error, ErrorKind, Result};
 
-/// An input of SAM's decoder that only its last, data-dependent resize needs; that resize is not asked for.
+/// An input of SAM's decoder that only the final, data-dependent resize reads; its output is not requested.
 const UNUSED_INPUT: &str = "orig_im_size";
 
-/// A graph whose names and shapes are those of the manifest, not planned yet.
+/// A typed graph, checked against the manifest and not planned yet.
 pub struct TypedGraph {
     file: String,
     model: TypedModel,
 }
 
 impl TypedGraph {
-    /// Parses and types. `is_plain`: with tract's own operations alone.
+    /// Parses and types a graph. `is_plain`: with tract's own operations only.
     pub fn parse(spec: &GraphSpec, bytes: &[u8], is_plain: bool, times: &mut LoadTimes) -> Result<Self> {
         guarded(&spec.file, || {
             let begin = Instant::now();
@@ -40,7 +40,7 @@ impl TypedGraph {
         })
     }
 
-    /// Puts the mask decoder in the graph's place; one that is another stays as it is.
+    /// Replaces the graph by the mask decoder operation, if it is one. Returns whether it was.
     pub fn fuse_mask_decoder(&mut self, times: &mut LoadTimes) -> Result<bool> {
         let (file, model) = (&self.file, &mut self.model);
         let begin = Instant::now();
@@ -52,7 +52,7 @@ impl TypedGraph {
         Ok(outcome.is_ok())
     }
 
-    /// Puts integer regions in the place of quantized layers.
+    /// Replaces quantized layers by integer regions.
     pub fn fuse_int8(&mut self, kernels: Kernels, outputs_as_bytes: bool, times: &mut LoadTimes) -> Result<()> {
         let (file, model) = (&self.file, &mut self.model);
         let fuse = FuseInt8 { kernels: Some(kernels), outputs_as_bytes };
@@ -67,24 +67,24 @@ impl TypedGraph {
         (0..self.model.outputs.len()).filter_map(|i| Some(self.model.output_fact(i).ok()?.datum_type)).collect()
     }
 
-    /// Gives the first inputs other types, which the operations that read them must take.
+    /// Changes the types of the first inputs; the operations that read them must accept these types.
     pub fn set_input_types(&mut self, types: &[DatumType]) -> Result<()> {
         set_input_types(&mut self.model, types).map_err(|e| failed(&self.file, "input", e))
     }
 
-    /// The network in f32, for what quantizes it.
+    /// The f32 network, for quantization.
     pub fn float_network(&self) -> Result<tract_fused::network::FloatNetwork> {
         guarded(&self.file, || {
             tract_fused::network::FloatNetwork::read(&self.model).map_err(|e| fused(e).within(&self.file))
         })
     }
 
-    /// Whether tensors are quantized.
+    /// Whether the graph is quantized.
     pub fn is_quantized(&self) -> bool {
         self.model.nodes().iter().any(|n| n.op.name() == "QuantizeLinear")
     }
 
-    /// Plans the graph; what no operation took is tract's own.
+    /// Plans the graph; all parts that were not fused run in tract's own operations.
     pub(crate) fn plan(self, times: &mut LoadTimes) -> Result<Graph> {
         let Self { file, mut model } = self;
         guarded(&file, || {
@@ -99,7 +99,7 @@ impl TypedGraph {
     }
 }
 
-/// Names and shapes of outputs, as they follow from the inputs.
+/// Names and shapes of outputs, inferred from the inputs.
 pub(super) fn output_specs(
     file: &str,
     bytes: &[u8],
@@ -132,12 +132,12 @@ pub(crate) struct Graph {
 
 fn spawned(file: &str, plan: &Arc<TypedRunnableModel>) -> Result<TypedSimpleState> {
     let mut state = plan.spawn().map_err(|e| failed(file, "cannot be started", e))?;
-    state.turn_state.shared.insert(Spare::default());
+    state.turn_state.shared.insert(TensorPool::default());
     Ok(state)
 }
 
 impl Graph {
-    /// After an error the next run begins afresh.
+    /// Runs the graph. After an error the next run starts from a new state.
     pub fn run(&mut self, inputs: TVec<TValue>) -> Result<TVec<TValue>> {
         let file = &self.file;
         let state = &mut self.state;
@@ -148,28 +148,28 @@ impl Graph {
         outcome
     }
 
-    /// Memory of results that nobody reads any more, for the next ones.
-    pub fn spare(&self) -> Option<&Spare> {
-        self.state.turn_state.shared.get::<Spare>()
+    /// The pool that results are recycled to.
+    pub fn pool(&self) -> Option<&TensorPool> {
+        self.state.turn_state.shared.get::<TensorPool>()
     }
 
-    /// The model as it is run.
+    /// The optimized model.
     pub fn model(&self) -> &TypedModel {
         self.plan.model()
     }
 
-    /// The integer regions in it.
+    /// Its integer regions.
     pub fn regions(&self) -> impl Iterator<Item = &Int8Region> {
         self.model().nodes().iter().filter_map(|n| n.op_as::<Int8Region>())
     }
 
-    /// Whether the mask decoder stands in its place.
+    /// Whether it contains the mask decoder operation.
     pub fn is_mask_decoder(&self) -> bool {
         self.model().nodes().iter().any(|n| n.op_is::<MaskDecoder>())
     }
 }
 
-/// Gives the graph the manifest's inputs and outputs, in its order, and compares their shapes.
+/// Types the graph with the manifest's inputs and outputs, in its order, and compares their shapes.
 fn typed(spec: &GraphSpec, model: InferenceModel) -> Result<TypedModel> {
     let names: Vec<&str> = spec.outputs.iter().map(|t| t.name.as_str()).collect();
     let model = connected(&spec.file, &spec.inputs, &names, model)?;
@@ -180,7 +180,7 @@ fn typed(spec: &GraphSpec, model: InferenceModel) -> Result<TypedModel> {
     Ok(model)
 }
 
-/// Gives the graph these inputs and outputs, in this order.
+/// Types the graph with these inputs and outputs, in this order.
 fn connected(
     file: &str,
     wanted_inputs: &[TensorSpec],
@@ -219,7 +219,7 @@ fn dims(model: &InferenceModel, t: &TensorSpec) -> TVec<TDim> {
     t.shape.iter().map(dim).collect()
 }
 
-/// An input's declared shape against the manifest's: fixed edges must be equal, open ones may be anything.
+/// Compares an input's declared shape with the manifest's: fixed dimensions must be equal, symbolic ones are free.
 fn compare_declared(file: &str, i: usize, wanted: &TensorSpec, fact: &InferenceFact) -> Result<()> {
     let declared: Vec<Option<i64>> = fact.shape.dims().map(|d| d.concretize().and_then(|d| d.to_i64().ok())).collect();
     let fits = |(got, wanted): (&Option<i64>, &Dim)| match (got, wanted) {
@@ -239,7 +239,7 @@ fn compare_declared(file: &str, i: usize, wanted: &TensorSpec, fact: &InferenceF
     Ok(())
 }
 
-/// An output's shape, as it follows from the inputs, against the manifest's.
+/// Compares an output's inferred shape with the manifest's.
 fn compare_computed(file: &str, i: usize, wanted: &TensorSpec, fact: &TypedFact) -> Result<()> {
     let got = computed_spec(&wanted.name, fact);
     if got != *wanted {
@@ -259,7 +259,7 @@ pub(super) fn failed(file: &str, what: impl std::fmt::Display, cause: TractError
     Error::caused(ErrorKind::Model, format!("{file}: {what}: {cause:#}"), cause)
 }
 
-/// A panic within tract, which meets bytes that nobody here wrote, becomes an error.
+/// Converts a panic inside tract, which parses untrusted bytes, to an error.
 pub(super) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(refused(format!("{file}: {}", said(&*panic)))))
 }

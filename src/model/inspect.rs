@@ -1,4 +1,4 @@
-//! What runs where: the operations of a model's graphs, their multiplications, and the kernels that compute them.
+//! Reports the operations of a model's graphs, their multiply-accumulates, and the kernels that compute them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::manifest::Kind;
 use super::sam::{self, LoadOptions};
 use crate::error::Result;
 
-/// Points of the decode that multiplications are counted for: one click and its padding.
+/// Number of points for which a decode is counted: one click and its padding.
 const POINTS: i64 = 2;
 
 /// Operations of one kind.
@@ -22,13 +22,13 @@ const POINTS: i64 = 2;
 pub struct OperationReport {
     /// The operation's name in tract.
     pub operation: String,
-    /// How many there are.
+    /// Number of nodes.
     pub count: usize,
-    /// Multiplications of all of them in one run, each with its addition.
+    /// Multiply-accumulates of all of them in one run.
     pub macs: u64,
-    /// What computes them: an instruction set's kernels, or tract.
+    /// Name of the kernels that compute them, or `tract`.
     pub kernels: String,
-    /// What they stand for, where they are fused.
+    /// The layers that a fused operation replaces.
     pub what: String,
 }
 
@@ -37,16 +37,16 @@ pub struct OperationReport {
 pub struct GraphReport {
     /// Its file.
     pub file: String,
-    /// Operations, those with the most multiplications first.
+    /// Operations, by decreasing multiply-accumulates.
     pub operations: Vec<OperationReport>,
-    /// Multiplications of one run.
+    /// Multiply-accumulates of one run.
     pub macs: u64,
-    /// Those of them whose factors are integers.
+    /// The number of them that are integer.
     pub integer_macs: u64,
 }
 
 impl GraphReport {
-    /// The share of integer multiplications, 0..=1.
+    /// The share of integer multiply-accumulates, 0..=1.
     pub fn integer_share(&self) -> f64 {
         if self.macs == 0 { 0.0 } else { self.integer_macs as f64 / self.macs as f64 }
     }
@@ -63,7 +63,7 @@ pub struct ModelReport {
     pub graphs: [GraphReport; 2],
 }
 
-/// Loads a model folder as it would be run, but for its self-test, and reports what runs where.
+/// Loads a model folder without its self-test, and reports its operations.
 ///
 /// # Errors
 /// Those of [`sam::load_with`].

@@ -1,22 +1,20 @@
-//! One look at a frame for up to four objects: views, decodes and the rules of interactive use, in their order.
+//! A prediction on a frame for up to four objects: views, decodes and the rules of interactive use, in order.
 //!
-//! 1. *View.* The whole image region that the object's prompts are in (objects of different regions are looked at one
-//!    region after the other), until every object has an outline. Then a target crop (`views.rs`), which
-//!    moves only when an object or a click nears its edge, so that a look at a live frame costs one encode. A first tap
-//!    costs two: the mask of the whole region says where to look closer, and is the previous mask of the closer look. A
-//!    mask that reaches the edge of its crop is followed once within the look.
-//! 2. *Mask.* For a lone click the one with the highest predicted IoU, or the candidate asked for; else mask 0.
-//! 3. *Second decode.* When the mask contradicts the newest click by more than the margin and a previous mask was fed,
-//!    the model is asked again without it. That answer stays if it contradicts fewer clicks and not the newest. Clicks
-//!    that the model misses by less, or older ones, are left to the correction: without its previous mask the model
-//!    loses far more than a click.
-//! 4. *Correction.* Clicks hold ([`super::correct`]).
-//! 5. *Sanity.* What is not a mask is an outcome of its own, [`Implausible`], never an outline.
+//! 1. *View.* The whole image region of the object's prompts, until every object has an outline; objects in different regions
+//!    are predicted one region after the other. Then a target crop (`views.rs`), which moves only when an object or a click
+//!    comes close to its edge, so that a live frame costs one encode. A first tap costs two: the mask of the whole region
+//!    defines the closer view, and is its previous mask. A mask that reaches the edge of its crop is followed once.
+//! 2. *Mask.* For a lone click the mask with the highest predicted IoU, or the requested candidate; else mask 0.
+//! 3. *Second decode.* When the mask contradicts the newest click by more than the margin and there was a previous mask, the
+//!    prompts are decoded again without it. That result is used if it contradicts fewer clicks and not the newest. Smaller
+//!    violations and older clicks are left to the correction: without its previous mask the model loses far more than a click.
+//! 4. *Correction.* The mask is corrected to satisfy its clicks ([`super::correct`]).
+//! 5. *Sanity.* An output that is not a mask is [`Implausible`], never an outline.
 //!
-//! A frame that was encoded last in the same view is not encoded again.
+//! The frame that was encoded last is not encoded again in the same view.
 //!
-//! A model whose scores of several views compare ([`ModelSpec::view_advantage`]) is asked for a lone click in all of them:
-//! `look/survey.rs`.
+//! A lone click is predicted in several views if the model's scores are comparable between views
+//! ([`ModelSpec::view_advantage`]): `look/survey.rs`.
 
 pub(crate) mod survey;
 
@@ -36,42 +34,42 @@ use crate::units::{FrameId, Nanos, ObjectId, Score};
 
 /// Most clicks of one object.
 pub const MAX_CLICKS: usize = 40;
-/// Part of the image region that no outline can cover.
+/// Share of the image region from which a mask is not an outline.
 const EVERYTHING: f64 = 0.98;
 
-/// What one object is asked.
+/// Prompts of one object.
 #[derive(Clone, Debug, Default)]
 pub struct LookPrompts {
-    /// From the oldest to the newest, on the frame.
+    /// Clicks from the oldest to the newest, image px.
     pub clicks: Vec<(Point<Image>, Polarity)>,
-    /// A box that the object fills.
+    /// A box around the object.
     pub boxed: Option<Rect<Image>>,
-    /// The mask so far, of any view; one with nothing inside counts as none.
+    /// The mask so far, in any view; an empty mask counts as none.
     pub previous: Option<LogitGrid>,
-    /// Whether the previous mask only says where to look and is not shown to the model, so that the answer does not lean on it.
+    /// Whether the previous mask only chooses the view and is not an input of the model, so that the answer is independent of it.
     pub is_independent: bool,
-    /// The image region that it belongs to; `None` for the one that its prompts are in.
+    /// The image region of the object; `None` for the region of its prompts.
     pub region: Option<Rect<Image>>,
-    /// For a lone click: which of its candidates, 0 the best predicted; counted on from the last to the first.
+    /// For a lone click: index of the candidate, 0 for the highest score; cyclic.
     pub candidate: u8,
-    /// Outlines of the lone click that were shown already, as they lie on this frame: the candidates after them differ.
+    /// Outlines of the lone click that were shown already, carried to this frame; later candidates differ from them.
     pub passed: Vec<LogitGrid>,
-    /// For a lone click at several scales: sizes that are expected; others come later.
+    /// For a lone click at several scales: expected sizes, which rank first.
     pub expected: Option<ExpectedSize>,
-    /// The picture stands still: for a lone click at several scales more may be asked.
+    /// Whether the frame is still: a lone click at several scales may then use more decodes.
     pub is_still: bool,
 }
 
-/// Which rules are in force; all, unless an evaluation switches one off.
+/// The active rules; all, unless an evaluation disables one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LookOptions {
-    /// Look closer at what is outlined.
+    /// Use a target crop around outlined objects.
     pub target_crop: bool,
-    /// Let clicks hold.
+    /// Correct the mask to satisfy its clicks.
     pub correct_clicks: bool,
-    /// Ask again without the previous mask when the newest click is clearly contradicted.
+    /// Decode again without the previous mask when the newest click is clearly contradicted.
     pub retry_without_previous: bool,
-    /// See a lone click at several scales, if the model's scores of several views compare.
+    /// Predict a lone click at several scales, if the model's scores are comparable between views.
     pub survey: bool,
 }
 
@@ -86,13 +84,13 @@ impl Default for LookOptions {
 pub enum Implausible {
     /// A logit or a predicted IoU is not a finite number.
     NotFinite,
-    /// Nothing is inside.
+    /// The mask is empty.
     Empty,
-    /// The whole image region is inside.
+    /// The mask covers the whole image region.
     Everything,
 }
 
-/// What became of one object.
+/// Outcome for one object.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LookOutcome {
     /// It has a mask, with the model's estimate of its IoU.
@@ -101,7 +99,7 @@ pub enum LookOutcome {
     Implausible(Implausible),
 }
 
-/// One object's part of a look.
+/// One object's part of a prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectLook {
     outcome: LookOutcome,
@@ -112,7 +110,7 @@ pub struct ObjectLook {
 }
 
 impl ObjectLook {
-    /// What became of it.
+    /// Its outcome.
     pub fn outcome(&self) -> LookOutcome {
         self.outcome
     }
@@ -130,23 +128,23 @@ impl ObjectLook {
         }
     }
 
-    /// How many masks a lone click can choose from with [`LookPrompts::candidate`]; 0 when it is not a lone click.
+    /// Number of candidates for [`LookPrompts::candidate`]; 0 if the prompts are not a lone click.
     pub fn candidates(&self) -> u8 {
         self.candidates
     }
 
-    /// Clicks that the model's mask contradicted before the correction.
+    /// Number of clicks that the model's mask contradicted before the correction.
     pub fn contradicted(&self) -> usize {
         self.contradicted
     }
 
-    /// Whether the mask is that of a second decode, without the previous mask, because it contradicts fewer clicks.
+    /// Whether the mask is that of the second decode, without the previous mask.
     pub fn redecoded(&self) -> bool {
         self.redecoded
     }
 }
 
-/// What a look cost, and the view it ended with.
+/// Cost of a prediction, and its last view.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LookReport {
     /// Runs of the encoder.
@@ -157,11 +155,11 @@ pub struct LookReport {
     pub encode_ns: u64,
     /// Time in the decoder, ns.
     pub decode_ns: u64,
-    /// What the model saw last.
+    /// The last encoded view.
     pub view: ModelView,
 }
 
-/// Which previous mask an object's decode is fed in a pass, if it is decoded at all.
+/// The previous mask of an object's decode in a pass, or that it is not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Feed {
     Skip,
@@ -171,7 +169,7 @@ enum Feed {
 
 type Feeds = [Feed; ObjectId::MAX];
 
-/// Tells one captured frame from another.
+/// Identifies a captured frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct FrameKey {
     id: FrameId,
@@ -188,23 +186,23 @@ struct Chosen {
     redecoded: bool,
 }
 
-/// What a look is about.
+/// Inputs of a prediction.
 struct Task<'a> {
     frame: &'a Frame,
     objects: &'a [LookPrompts],
     /// The region of each object.
     homes: [Rect<Image>; ObjectId::MAX],
-    /// The region that is looked at.
+    /// The region that is predicted now.
     bounds: Rect<Image>,
 }
 
 impl Task<'_> {
-    /// Whether an object is in the region that is looked at.
+    /// Whether an object is in the region that is predicted now.
     fn is_here(&self, object: usize) -> bool {
         self.homes[object] == self.bounds
     }
 
-    /// Turns to each region that holds objects.
+    /// The regions that contain objects.
     fn regions(&mut self, mut look: impl FnMut(&Self) -> Result<()>) -> Result<()> {
         for i in 0..self.objects.len() {
             if !self.homes[..i].contains(&self.homes[i]) {
@@ -216,7 +214,7 @@ impl Task<'_> {
     }
 }
 
-/// Looks at frames through a model. Keeps the view from look to look, and all buffers.
+/// Predicts masks on frames with a model. Keeps the view between calls, and reuses all buffers.
 pub struct Looker {
     segmenter: Box<dyn Segmenter>,
     options: LookOptions,
@@ -250,33 +248,33 @@ impl Looker {
         }
     }
 
-    /// What the model takes and gives.
+    /// Sizes of the model's inputs and outputs.
     pub fn spec(&self) -> ModelSpec {
         self.spec
     }
 
-    /// Whether a lone click is seen at several scales.
+    /// Whether a lone click is predicted at several scales.
     pub fn surveys(&self) -> bool {
         self.spec.view_advantage.is_some() && self.options.survey
     }
 
-    /// The rules in force.
+    /// The active rules.
     pub fn options(&self) -> LookOptions {
         self.options
     }
 
-    /// Forgets the view and the encoded frame: for another source, another exam, another image.
+    /// Drops the view and the encoded frame: for a new source, exam or image.
     pub fn forget_view(&mut self) {
         self.encoded = None;
         self.crops = [None; ObjectId::MAX];
     }
 
-    /// Puts other rules in force from the next look on.
+    /// Sets the active rules from the next call on.
     pub fn set_options(&mut self, options: LookOptions) {
         self.options = options;
     }
 
-    /// Forgets where objects were looked at, but not the encoded frame: for another object of the same image.
+    /// Drops the view, but not the encoded frame: for a new object on the same image.
     pub fn forget_objects(&mut self) {
         self.crops = [None; ObjectId::MAX];
     }
@@ -289,14 +287,13 @@ impl Looker {
         let is_its = |kept: &&mut Option<(Rect<Image>, Rect<Image>)>| kept.is_none_or(|(of, _)| of == bounds);
         match self.crops.iter_mut().find(is_its) {
             Some(kept) => *kept = Some((bounds, crop)),
-            // Of regions that are gone.
+            // Crops of regions that no longer exist.
             None => self.crops = [Some((bounds, crop)), None, None, None],
         }
     }
 
-    /// What the last look could have shown: all masks of the last decode, in the view in which they were made, the one shown as
-    /// clicks corrected it; of a survey the distinct outlines that taps go through. For an evaluation that asks what the best
-    /// choice would have been.
+    /// The masks that the last prediction could have shown: all masks of the last decode, in its view, the shown one as corrected;
+    /// for a survey the distinct outlines. For evaluations of the best possible choice.
     pub fn last_masks(&self) -> impl Iterator<Item = LogitGrid> + '_ {
         let cells = self.spec.mask_cells;
         let is_decode = self.found.is_empty();
@@ -309,15 +306,15 @@ impl Looker {
         masks.into_iter().flatten().chain(self.found.distinct())
     }
 
-    /// Looks at `frame` for every object and writes their parts into `out`, in their order; its buffers are reused.
+    /// Predicts every object on `frame` and writes their parts to `out`, in order; buffers of `out` are reused.
     ///
-    /// A frame with an id is taken as never changing; one without (id 0) is encoded anew at every look.
+    /// A frame with an id is assumed never to change; a frame without one (id 0) is encoded in every call.
     ///
     /// # Errors
     /// `Argument`: more than [`ObjectId::MAX`] objects or 40 clicks, an object with no prompt at all, a
-    /// prompt outside the frame or in no region that shows tissue, prompts of one object in different regions, a frame of
-    /// no size. `Model`: an output of other size than the model's own statement.
-    /// And the model's own errors. After an error `out` is of no use.
+    /// prompt outside the frame or outside all regions with tissue, prompts of one object in different regions, an empty
+    /// frame. `Model`: an output whose size differs from the model's specification. Also the model's own errors. After an
+    /// error the content of `out` is unspecified.
     pub fn look(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
         let (mut task, mut report) = self.begin(frame, objects, out)?;
         if let [object] = objects
@@ -338,8 +335,8 @@ impl Looker {
         Ok(report)
     }
 
-    /// The first answers only, from the whole region: what a first [`Self::look`] has after half of its time. The next look
-    /// takes them as previous masks and looks closer. Objects that have an outline already are answered anew as well.
+    /// Predicts from the whole region only: the intermediate result of a first [`Self::look`], after half of its time. The next
+    /// call takes it as previous mask and uses a closer view. Objects that already have an outline are predicted again as well.
     ///
     /// # Errors
     /// As [`Self::look`].
@@ -355,7 +352,7 @@ impl Looker {
         Ok(report)
     }
 
-    /// Checks what is asked and makes `out` ready for it.
+    /// Checks the arguments and prepares `out`.
     fn begin<'a>(
         &mut self,
         frame: &'a Frame,
@@ -389,7 +386,7 @@ impl Looker {
         }
     }
 
-    /// Answers for every object, in the closer view where one is due; gives the crop of that view.
+    /// Predicts every object, in the closer view if there is one; returns the crop of that view.
     fn first_answers(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<Rect<Image>> {
         let mut feeds = [Feed::Skip; ObjectId::MAX];
         for (i, feed) in feeds.iter_mut().enumerate().take(task.objects.len()) {
@@ -415,7 +412,7 @@ impl Looker {
         Ok(crop)
     }
 
-    /// The first answers of objects without an outline, from the whole region; gives the crop that they ask for.
+    /// Predicts objects without an outline from the whole region; returns the crop for the closer view.
     fn look_at_all(
         &mut self,
         task: &Task,
@@ -427,7 +424,7 @@ impl Looker {
         Ok(target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds)))
     }
 
-    /// Looks at what a survey found as closely as at any outline.
+    /// Refines the outline of a survey in a target crop.
     fn look_closer(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<()> {
         let crop = target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds));
         if self.options.target_crop && crop != task.bounds && out[0].mask().is_some() {
@@ -437,7 +434,7 @@ impl Looker {
         Ok(())
     }
 
-    /// Looks once more, in a wider view, when a mask reaches the edge of the crop.
+    /// Predicts once more in a wider view if a mask reaches the edge of the crop.
     fn follow_once(
         &mut self,
         task: &Task,
@@ -459,7 +456,7 @@ impl Looker {
         Ok(())
     }
 
-    /// Encodes the crop if it is not there already, and decodes the objects of the region that are not skipped.
+    /// Encodes the crop, unless it is encoded already, and decodes the region's objects that are not skipped.
     fn pass(
         &mut self,
         task: &Task,
@@ -502,7 +499,7 @@ impl Looker {
         Ok(())
     }
 
-    /// Puts an object's prompts into model space and onto the mask's grid.
+    /// Maps an object's prompts to model space and to the mask's grid.
     fn ask(&mut self, object: &LookPrompts, view: &ModelView, previous: Option<&LogitGrid>) {
         let cells = self.spec.mask_cells;
         self.prompts.clear();
@@ -516,7 +513,7 @@ impl Looker {
         self.cell_clicks.extend(object.clicks.iter().map(|&(at, p)| CellClick::seen(at, p, view, cells)));
     }
 
-    /// Decodes what was asked, by rules 2 to 5. An earlier answer of this look outlives an empty or all-covering one.
+    /// Decodes an object by rules 2 to 5. An earlier mask of this prediction is kept if the new one is implausible.
     fn answer(
         &mut self,
         candidate: u8,
@@ -572,7 +569,7 @@ impl Looker {
         Ok(())
     }
 
-    /// The mask to show of those decoded, and how many clicks it contradicts.
+    /// Index of the mask to show, and the number of clicks that it contradicts.
     fn chosen(&mut self, candidate: u8) -> Result<Chosen, Implausible> {
         let is_finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
         if !is_finite(&self.decoded.iou) || !is_finite(&self.decoded.masks) {
@@ -585,7 +582,7 @@ impl Looker {
         Ok(Chosen { mask, contradicted, redecoded: false })
     }
 
-    /// Asks again without the previous mask; leaves the better of the two decodes in place.
+    /// Decodes again without the previous mask; keeps the better of the two decodes.
     fn retry(&mut self, first: Chosen, report: &mut LookReport) -> Result<Result<Chosen, Implausible>> {
         std::mem::swap(&mut self.decoded, &mut self.decoded_first);
         self.prompts.previous.clear();
@@ -601,7 +598,7 @@ impl Looker {
         Ok(Ok(Chosen { redecoded: true, ..second }))
     }
 
-    /// Corrects the mask in place and tells whether it is one.
+    /// Corrects the mask in place and checks that it is plausible.
     fn finish(&mut self, mask: usize, view: &ModelView, is_whole: bool) -> Result<Score, Implausible> {
         let score = self.plausible(mask, view, is_whole)?;
         if self.options.correct_clicks {
@@ -615,7 +612,7 @@ impl Looker {
         Ok(score)
     }
 
-    /// Takes the padding off the mask and tells whether it is one.
+    /// Clears the mask's padding and checks that it is plausible.
     fn plausible(&mut self, mask: usize, view: &ModelView, is_whole: bool) -> Result<Score, Implausible> {
         let cells = self.spec.mask_cells;
         let logits = &mut self.decoded.masks[mask * cells * cells..][..cells * cells];
@@ -641,13 +638,13 @@ fn elapsed_ns(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Cells inside, of those that show the image.
+/// Number of inside cells on the image.
 fn area_cells(logits: &[f32], cells: usize, view: &ModelView) -> usize {
     let (columns, rows) = views::filled_cells(view, cells);
     logits.chunks_exact(cells).take(rows).map(|r| r[..columns].iter().filter(|v| **v > 0.0).count()).sum()
 }
 
-/// Sets padding to background, but for the first column and row of it, with which the edge cells are interpolated.
+/// Sets padding to background, except its first column and row, which take part in the interpolation at the image's edge.
 fn blank_padding(logits: &mut [f32], cells: usize, columns: usize, rows: usize) {
     for (y, row) in logits.chunks_exact_mut(cells).enumerate() {
         let from = if y > rows { 0 } else { (columns + 1).min(cells) };
@@ -655,12 +652,12 @@ fn blank_padding(logits: &mut [f32], cells: usize, columns: usize, rows: usize) 
     }
 }
 
-/// The rectangle around what the previous mask has inside.
+/// Bounding box of the previous mask.
 fn outline_bounds(object: &LookPrompts) -> Option<Rect<Image>> {
     object.previous.as_ref().and_then(LogitGrid::inside_bounds)
 }
 
-/// The rectangle around outlines and prompts of all objects of the region that have an outline, within the bounds.
+/// Bounding box of outlines and prompts of the region's objects that have an outline, within the bounds.
 fn target(task: &Task, out: &[ObjectLook]) -> Option<Rect<Image>> {
     let mut target: Option<Rect<Image>> = None;
     for (_, (object, answer)) in task.objects.iter().zip(out).enumerate().filter(|(i, _)| task.is_here(*i)) {
@@ -673,7 +670,7 @@ fn target(task: &Task, out: &[ObjectLook]) -> Option<Rect<Image>> {
     target.map(|t| t.intersect(&task.bounds).unwrap_or(task.bounds))
 }
 
-/// The image region of each object: the one it names, else that of its clicks and box, else that of its outline.
+/// The image region of each object: the region it names, else that of its prompts, else that of its outline.
 fn homes(frame: &Frame, objects: &[LookPrompts]) -> Result<[Rect<Image>; ObjectId::MAX]> {
     let whole = frame.bounds();
     let mut homes = [frame.region.rect.intersect(&whole).unwrap_or(whole); ObjectId::MAX];

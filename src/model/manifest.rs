@@ -1,8 +1,7 @@
-//! The manifest of a model folder: what its files are, what they compute, what they were made from and for.
+//! The manifest of a model folder: its files, their contract, training data, intended use.
 //!
-//! A folder holds `manifest.toml`, the two graphs that it names, and a model card. Every key is known and every key of
-//! the contract is there, or the manifest is refused with the line. Files are read once: the bytes whose SHA-256 was
-//! compared are the bytes that are parsed.
+//! A folder contains `manifest.toml`, the two graphs that it names, and a model card. A manifest with an unknown or a missing
+//! key is refused with the line. Files are read once: the bytes whose SHA-256 is compared are the bytes that are parsed.
 //!
 //! | kind | encoder | decoder |
 //! |---|---|---|
@@ -32,15 +31,15 @@ const MASKS_MAX: usize = 16;
 /// Which contract the two graphs follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Kind {
-    /// The project's own: grey input, skips, prompt maps.
+    /// This project's: grey input, skips, prompt maps.
     #[serde(rename = "sonotap")]
     Sonotap,
-    /// SAM's ONNX export (Kirillov et al., ICCV 2023) and what keeps to it.
+    /// SAM's ONNX export (Kirillov et al., ICCV 2023) and compatible ones.
     #[serde(rename = "sam-official")]
     SamOfficial,
 }
 
-/// One edge length of a tensor.
+/// One dimension of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Dim {
@@ -54,14 +53,14 @@ pub enum Dim {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorSpec {
-    /// As in the graph.
+    /// Name in the graph.
     pub name: String,
-    /// Outermost first.
+    /// Shape, outermost dimension first.
     pub shape: Vec<Dim>,
 }
 
 impl TensorSpec {
-    /// The fixed edge at `axis`; `None` for "N" and beyond the last.
+    /// The fixed size of `axis`; `None` for "N" and for axes that do not exist.
     pub fn fixed(&self, axis: usize) -> Option<usize> {
         match self.shape.get(axis) {
             Some(Dim::Fixed(n)) => Some(*n),
@@ -83,7 +82,7 @@ impl fmt::Display for TensorSpec {
     }
 }
 
-/// A file of the folder, with what its bytes must be.
+/// A file of the folder, with its size and digest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
@@ -105,9 +104,9 @@ pub struct GraphSpec {
     pub bytes: u64,
     /// 64 hexadecimal digits.
     pub sha256: String,
-    /// What it takes.
+    /// Inputs.
     pub inputs: Vec<TensorSpec>,
-    /// What is asked of it; a graph may compute more.
+    /// Outputs that are used; a graph may have more.
     pub outputs: Vec<TensorSpec>,
 }
 
@@ -118,8 +117,7 @@ impl GraphSpec {
     }
 }
 
-/// How an image becomes the encoder's input. Grey scaled to 0..=255 has `mean` taken off and is divided by `std`,
-/// channel by channel; padding is 0 after that.
+/// The encoder's input: `(grey - mean) / std` for each channel, grey of 0..=255. Padding is 0 after the normalization.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
@@ -137,13 +135,13 @@ pub struct InputSpec {
 pub struct TrainingSet {
     /// Its name.
     pub name: String,
-    /// Licence of the data, or what is known of it.
+    /// Licence of the data, as far as known.
     pub licence: String,
-    /// What it was used for.
+    /// Its use in training.
     pub used_for: String,
 }
 
-/// IoU on one set that was held out.
+/// IoU on a held-out set.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
@@ -151,17 +149,17 @@ pub struct Evaluation {
     pub set: String,
     /// Number of objects.
     pub objects: u32,
-    /// Mean IoU after these many clicks, as pairs of clicks and IoU.
+    /// Mean IoU by number of clicks, as pairs of clicks and IoU.
     pub iou_by_clicks: Vec<(u32, f32)>,
     /// Mean IoU for a box alone.
     pub iou_by_box: Option<f32>,
 }
 
-/// What the model answers to the self-test's input, and how far an answer may be off.
+/// Expected outputs of the self-test, with tolerances.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelfTestVector {
-    /// Of the input picture and of the places where masks are sampled.
+    /// Seed of the input image and of the positions where masks are sampled.
     pub seed: u64,
     /// Largest difference of a sampled logit.
     pub logit_tolerance: f32,
@@ -171,61 +169,61 @@ pub struct SelfTestVector {
     pub cases: Vec<SelfTestCase>,
 }
 
-/// The answer to one case of the self-test.
+/// Expected outputs of one case of the self-test.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelfTestCase {
-    /// Which case.
+    /// Name of the case.
     pub name: String,
-    /// Logits at the sampled places.
+    /// Logits at the sampled positions.
     pub logits: Vec<f32>,
     /// Predicted IoU of every mask.
     pub iou: Vec<f32>,
 }
 
-/// All that is said about a model.
+/// The content of a manifest.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Version of this format; 1.
     pub format: u32,
-    /// For people; the folder's name by custom.
+    /// A name for people; by convention the folder's.
     pub name: String,
     /// The graphs' contract.
     pub kind: Kind,
     /// Licence of the weights.
     pub licence: String,
-    /// What it may be used for.
+    /// Intended use.
     pub intended_use: String,
-    /// What it must not be used for.
+    /// Uses that are ruled out.
     pub excluded_use: String,
     /// Logit above which a cell is inside; 0, as masks are grids of logits.
     pub mask_threshold: f32,
-    /// There only when predicted IoUs were trained as those with the whole object, also beyond the view, so that outlines of
-    /// several views of one click compare: by how much that of a closer view must be above the whole image's.
+    /// Margin by which the score of a closer view must exceed the whole image's. Present only if scores were trained to predict
+    /// the IoU with the whole object, beyond the view, so that they are comparable between views.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view_advantage: Option<f32>,
-    /// How an image becomes the encoder's input.
+    /// The encoder's input.
     pub input: InputSpec,
-    /// The graph that looks at a frame.
+    /// The graph that encodes a frame.
     pub encoder: GraphSpec,
-    /// The graph that answers prompts.
+    /// The graph that decodes prompts.
     pub decoder: GraphSpec,
     /// The model card.
     pub card: FileSpec,
-    /// What the weights were trained on.
+    /// Training data.
     pub training: Vec<TrainingSet>,
-    /// How good they are.
+    /// Accuracy.
     pub evaluation: Vec<Evaluation>,
-    /// What they compute. Without it a model is loaded only to measure it.
+    /// The self-test. A model without one is loaded only for measuring it.
     pub self_test: Option<SelfTestVector>,
 }
 
 impl Manifest {
-    /// Reads and checks `manifest.toml` of a model folder; the files that it names are not touched.
+    /// Reads and checks `manifest.toml` of a model folder; the files that it names are not read.
     ///
     /// # Errors
-    /// `Io` when it cannot be read, `Model` when a key is unknown, missing or says what cannot be.
+    /// `Io` when it cannot be read, `Model` when a key is unknown, missing or has an invalid value.
     pub fn load(folder: &Path) -> Result<Self> {
         let bytes = read_bounded(folder, MANIFEST, MANIFEST_BYTES_MAX)?;
         let text = String::from_utf8(bytes).map_err(|e| {
@@ -247,7 +245,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// As text that [`Self::parse`] reads back.
+    /// The manifest as text, for [`Self::parse`].
     ///
     /// # Errors
     /// `Config` when a value cannot be written as TOML.
@@ -255,7 +253,7 @@ impl Manifest {
         toml::to_string(self).map_err(|e| Error::caused(ErrorKind::Config, "manifest cannot be written as TOML", e))
     }
 
-    /// What the model takes and gives, from the shapes.
+    /// Sizes of the model's inputs and outputs, from the shapes.
     pub fn spec(&self) -> ModelSpec {
         let masks = self.masks();
         let pixels = self.decoder.outputs.iter().find(|t| t.name == "pixels");
@@ -269,10 +267,10 @@ impl Manifest {
         }
     }
 
-    /// Reads a file of the folder and compares its size and SHA-256 with what the manifest says.
+    /// Reads a file of the folder and compares its size and SHA-256 with the manifest.
     ///
     /// # Errors
-    /// `Io` when it cannot be read, `Model` when it is not that file.
+    /// `Io` when it cannot be read, `Model` when it differs.
     pub fn read_file(folder: &Path, spec: &FileSpec) -> Result<Vec<u8>> {
         let bytes = read_bounded(folder, &spec.file, spec.bytes)?;
         if bytes.len() as u64 != spec.bytes {
@@ -285,7 +283,7 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Writes a file of a folder; gives what the manifest then says of it.
+    /// Writes a file of a folder; returns its entry for the manifest.
     ///
     /// # Errors
     /// `Io` when it cannot be written.
@@ -295,7 +293,7 @@ impl Manifest {
         Ok(FileSpec { file: name.into(), bytes: bytes.len() as u64, sha256: hex_digest(bytes) })
     }
 
-    /// Compares size and SHA-256 of every file that the manifest names; gives what it compared.
+    /// Compares size and SHA-256 of every file that the manifest names; returns the compared entries.
     ///
     /// # Errors
     /// Those of [`Self::read_file`], for the first file that differs.
@@ -400,7 +398,7 @@ impl Manifest {
         same_shape(&self.decoder.inputs[4], &[1])
     }
 
-    /// Gives the number of cells along a mask's side.
+    /// Returns the number of cells along a mask's side.
     fn check_answers(&self, masks: &TensorSpec, iou: &TensorSpec) -> Result<usize> {
         let (count, cells) = (masks.fixed(1).unwrap_or(0), masks.fixed(2).unwrap_or(0));
         expect((1..=MASKS_MAX).contains(&count), || {
@@ -456,7 +454,7 @@ fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(refused(otherwise())) }
 }
 
-/// Reads at most one byte more than `bytes_max`, so that a file that grew is seen and never held whole.
+/// Reads at most one byte more than `bytes_max`: a file that is too large is detected and never read whole.
 fn read_bounded(folder: &Path, file: &str, bytes_max: u64) -> Result<Vec<u8>> {
     let cannot =
         |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{file}: cannot be read from the model folder"), e);

@@ -1,16 +1,16 @@
-//! The model room: a folder on disk becomes a [`Segmenter`], a look through it becomes a mask.
+//! Models: loads a model folder as a [`Segmenter`], and predicts masks with it.
 //!
 //! | file | what |
 //! |---|---|
 //! | `manifest.rs` | the folder's manifest: files with digests, shapes, training data, self-test |
 //! | `preprocess.rs` | frame and view to the encoder's input |
-//! | `sam.rs` `graph.rs` | the two graphs in tract, and what passes between them; with `values.rs` the only files that name tract |
+//! | `sam.rs` `graph.rs` | the two graphs in tract, and the tensors between them; with `values.rs` the only files that name tract |
 //! | `inspect.rs` | what runs where: operations, multiplications, kernels |
 //! | `add.rs` | a model folder from the two files of a SAM export |
 //! | `postprocess.rs` | prompt maps, choice of mask |
-//! | `correct.rs` | Gaussian-process correction, so that clicks hold |
-//! | `look.rs` | one look at a frame: views, decodes, the rules above in their order |
-//! | `self_test.rs` | does the model compute what its manifest says |
+//! | `correct.rs` | Gaussian-process correction of a mask by its clicks |
+//! | `look.rs` | a prediction on a frame: views, decodes, choice and correction of masks |
+//! | `self_test.rs` | compares a model's outputs with its manifest |
 
 pub mod add;
 pub mod correct;
@@ -38,10 +38,10 @@ use crate::prompt::Polarity;
 /// The environment variable that chooses the kernels of integer regions.
 pub const KERNELS_VARIABLE: &str = "SONOTAP_KERNELS";
 
-/// The kernels that [`KERNELS_VARIABLE`] names, or the fastest that this processor has.
+/// The kernels that [`KERNELS_VARIABLE`] names, or the fastest that this processor can run.
 ///
 /// # Errors
-/// `Config` when it names none that there is, or that this processor has.
+/// `Config` when its value is not the name of kernels that this processor can run.
 pub fn chosen_kernels() -> Result<Kernels> {
     match std::env::var(KERNELS_VARIABLE) {
         Ok(name) => name.parse().map_err(|e| fused(e).within(KERNELS_VARIABLE)),
@@ -50,7 +50,7 @@ pub fn chosen_kernels() -> Result<Kernels> {
     }
 }
 
-/// An error of the fused operations as one of ours.
+/// Converts an error of the fused operations.
 pub fn fused(e: tract_fused::error::Error) -> Error {
     use tract_fused::error::ErrorKind as Kind;
     let kind = match e.kind() {
@@ -63,25 +63,25 @@ pub fn fused(e: tract_fused::error::Error) -> Error {
     Error::new(kind, e.to_string())
 }
 
-/// What a model takes and gives.
+/// Sizes of a model's inputs and outputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ModelSpec {
     /// Width and height of the encoder's input, model px.
     pub side: u32,
     /// Cells along each side of a mask.
     pub mask_cells: usize,
-    /// Number of masks a decode gives.
+    /// Number of masks of a decode.
     pub masks: usize,
-    /// Channels of the pixel features, 0 when the model gives none.
+    /// Channels of the pixel features, 0 if the model has none.
     pub pixel_channels: usize,
-    /// First of the masks that a lone click chooses from: 0, or 1 for a model whose mask 0 is not made for a lone click.
+    /// First of the masks that a lone click chooses from: 0, or 1 if mask 0 is not trained for a lone click.
     pub first_candidate: usize,
-    /// By how much the predicted IoU of a closer view must be above that of the whole image to be preferred; `None` when
-    /// predicted IoUs are not those with the whole object, also beyond the view, so that answers of several views do not compare.
+    /// Margin by which the predicted IoU of a closer view must exceed that of the whole image to be preferred. `None` if the
+    /// scores of different views are not comparable, since they do not predict the IoU with the whole object, beyond the view.
     pub view_advantage: Option<f32>,
 }
 
-/// What a decode is asked, in model space.
+/// Prompts of a decode, in model space.
 #[derive(Clone, Debug, Default)]
 pub struct ModelPrompts {
     /// Clicks.
@@ -98,12 +98,12 @@ impl ModelPrompts {
         self.clicks.len() + usize::from(self.boxed.is_some()) + usize::from(!self.previous.is_empty())
     }
 
-    /// Whether all there is is one click, so that the model offers alternatives.
+    /// Whether the only prompt is one click, for which the model has alternative masks.
     pub fn is_lone_click(&self) -> bool {
         self.clicks.len() == 1 && self.count() == 1
     }
 
-    /// Forgets everything, keeping the buffers.
+    /// Removes all prompts; keeps the buffers.
     pub fn clear(&mut self) {
         self.clicks.clear();
         self.boxed = None;
@@ -111,26 +111,26 @@ impl ModelPrompts {
     }
 }
 
-/// What a decode gives; buffers are reused from call to call.
+/// Results of a decode; buffers are reused.
 #[derive(Clone, Debug, Default)]
 pub struct Decoded {
     /// Logits, `[masks, mask_cells, mask_cells]` row-major.
     pub masks: Values,
     /// The model's estimate of each mask's IoU, `[masks]`, not clamped.
     pub iou: Vec<f32>,
-    /// Pixel features, `[pixel_channels, mask_cells, mask_cells]`; empty when the model gives none.
+    /// Pixel features, `[pixel_channels, mask_cells, mask_cells]`; empty if the model has none.
     pub pixels: Values,
 }
 
-/// A promptable model: looks at a frame once, then answers prompts about it.
+/// A promptable model: encodes a frame once, then decodes prompts on it.
 pub trait Segmenter: Send {
-    /// What it takes and gives.
+    /// Sizes of inputs and outputs.
     fn spec(&self) -> ModelSpec;
 
-    /// Looks at `frame` through `view` (its side must be the model's). The embedding stays until the next call.
+    /// Encodes `frame` through `view`, whose side must be the model's. The embedding is kept until the next call.
     fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()>;
 
-    /// Answers prompts about what was last encoded.
+    /// Decodes prompts on the frame that was encoded last.
     fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()>;
 }
 

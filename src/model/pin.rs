@@ -1,6 +1,6 @@
-//! A model folder that a profile has pinned: a whole other model, with a manifest of its own, is not taken for it.
+//! Pins a model folder in a profile, so that a different model with a valid manifest is not accepted in its place.
 //!
-//! The pin is the SHA-256 of `manifest.toml`, which holds those of all other files. `sonotap model verify` prints it.
+//! The pin is the SHA-256 of `manifest.toml`, which contains those of all other files. `sonotap model verify` prints it.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub fn pin_of(folder: &Path) -> Result<String> {
 /// Refuses a model folder that is not the pinned one.
 ///
 /// # Errors
-/// `Model` when it is another; those of [`pin_of`].
+/// `Model` when the pin differs; those of [`pin_of`].
 pub fn check_pin(folder: &Path, pin: &str) -> Result<()> {
     let got = pin_of(folder)?;
     if got.eq_ignore_ascii_case(pin) {

@@ -1,8 +1,8 @@
-//! Prompts to what the decoder takes, and the rule that says which of its masks is shown.
+//! Converts prompts to inputs of the decoder, and chooses the mask to show.
 //!
-//! Prompt maps are five planes over model space, so that prompts reach the mask head at every scale: the previous
-//! mask's probability, 1 where there is a previous mask, disks at positive clicks, disks at negative clicks, and the
-//! inside of the box. Points are SAM's (Kirillov et al., ICCV 2023): label 1 positive, 0 negative, 2 and 3 the corners
+//! Prompt maps are five planes over model space, so that prompts reach the mask head at every scale: the previous mask's
+//! probability, 1 everywhere if there is a previous mask, disks at positive clicks, disks at negative clicks, and the inside of
+//! the box. Points are SAM's (Kirillov et al., ICCV 2023): label 1 positive, 0 negative, 2 and 3 the corners
 //! of a box, -1 padding.
 
 use std::ops::Range;
@@ -20,12 +20,12 @@ pub const MAPS: usize = 5;
 /// Radius of a click's disk, in cells of the maps.
 pub const DISK_RADIUS_CELLS: f32 = 3.0;
 
-/// Whether a decoder without a box is given a padding point, as SAM's prompt encoder expects.
+/// When a padding point is added, as SAM's prompt encoder expects without a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
     /// One padding point unless there is a box.
     UnlessBoxed,
-    /// One padding point only when there would be no point at all.
+    /// One padding point only if there is no other point.
     WhenEmpty,
 }
 
@@ -50,11 +50,11 @@ pub fn points(prompts: &ModelPrompts, padding: Padding, coords: &mut Vec<f32>, l
 
 /// Writes the prompt maps, `[MAPS, cells, cells]` row-major, of a model whose input is `side` model px wide.
 ///
-/// A disk holds the cells whose centre is at most [`DISK_RADIUS_CELLS`] cells from the click, a box those whose centre
-/// lies in the closed rectangle. A previous mask of another size than `cells * cells` counts as none.
+/// A disk consists of the cells whose centre is at most [`DISK_RADIUS_CELLS`] cells from the click, a box of the cells whose
+/// centre is in the closed rectangle. A previous mask that is not of `cells * cells` values counts as none.
 ///
 /// # Panics
-/// If `out` holds another number of values.
+/// If `out` has a different number of values.
 pub fn prompt_maps(prompts: &ModelPrompts, side: u32, cells: usize, out: &mut [f32]) {
     let plane = cells * cells;
     assert_eq!(out.len(), MAPS * plane, "prompt maps of {cells} cells");
@@ -83,11 +83,11 @@ pub fn prompt_maps(prompts: &ModelPrompts, side: u32, cells: usize, out: &mut [f
     }
 }
 
-/// Which of the decoder's masks is shown: with a lone click the `n`th of the candidates, highest predicted IoU first, NaN last,
-/// beginning again after the last; with more prompts (a box or a previous mask counts) mask 0, which is trained for that.
+/// Index of the mask to show. For a lone click it is the `n`th candidate, by decreasing predicted IoU, NaN last, cyclic. With
+/// more prompts (a box or a previous mask counts) it is mask 0, which is trained for that.
 ///
-/// Candidates are the masks from [`ModelSpec::first_candidate`](super::ModelSpec::first_candidate) on. SAM's are 1.. only; mask 0 hedges where those commit
-/// themselves, and more often than not is the better answer of a small model (`benches/RESULTS.md`).
+/// Candidates are the masks from [`ModelSpec::first_candidate`](super::ModelSpec::first_candidate) on. SAM uses only masks 1..;
+/// mask 0 averages over ambiguities, which is more often than not better with a small model (`benches/RESULTS.md`).
 pub fn choose(prompts: &ModelPrompts, iou: &[f32], first_candidate: usize, n: usize) -> usize {
     if !prompts.is_lone_click() {
         return 0;
@@ -99,7 +99,7 @@ pub fn choose(prompts: &ModelPrompts, iou: &[f32], first_candidate: usize, n: us
     all.clone().find(|&i| rank(i) == n % all.len()).unwrap_or(all.start)
 }
 
-/// How many masks a lone click may mean: those from [`ModelSpec::first_candidate`](super::ModelSpec::first_candidate) on, or mask 0 when it is the only one.
+/// Number of candidates of a lone click: the masks from [`ModelSpec::first_candidate`](super::ModelSpec::first_candidate) on, or mask 0 when it is the only one.
 pub fn candidates(iou: &[f32], first_candidate: usize) -> usize {
     among(iou, first_candidate).len()
 }

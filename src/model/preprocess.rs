@@ -1,8 +1,8 @@
-//! Frame and view to the encoder's input: crop, scale, normalise, pad.
+//! Converts a frame and a view to the encoder's input: crop, scale, normalize, pad.
 //!
-//! Where the view shrinks the image, a model pixel is the mean over the image area that it covers; where it enlarges,
-//! it is bilinear at its centre. Both are exact to the fraction of a pixel and separable, so a view is two tables of
-//! weights, made anew only when the view or the size of the frame changes. Model pixels whose centre lies outside the
+//! When the view reduces the image, a model pixel is the mean over the image area that it covers; when it enlarges, the pixel is
+//! bilinear at its centre. Both are exact to fractions of a pixel and separable, so a view is two tables of weights, which are
+//! recomputed only when the view or the frame's size changes. Model pixels whose centre lies outside the
 //! crop or outside the frame are padding.
 
 use std::ops::Range;
@@ -11,16 +11,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat, luma};
 use crate::geometry::ModelView;
 
-/// How model pixels are put together from image pixels, along one axis.
+/// Weights from image pixels to model pixels along one axis.
 #[derive(Debug, Default)]
 struct Taps {
-    /// The model pixels that see the image; the others are padding.
+    /// The model pixels on the image; the others are padding.
     filled: Range<usize>,
-    /// Weights of each filled one.
+    /// Number of weights of each filled model pixel.
     count: usize,
-    /// Of each filled one, the image pixel that its first weight is for.
+    /// Image pixel of the first weight of each filled model pixel.
     firsts: Vec<usize>,
-    /// `count` for each filled one, some of them 0.
+    /// `count` for each filled model pixel, some of them 0.
     weights: Vec<f32>,
 }
 
@@ -31,13 +31,13 @@ impl Taps {
         (self.firsts[k], &self.weights[k * self.count..(k + 1) * self.count])
     }
 
-    /// The image pixels that any model pixel sees; `None` when all is padding.
+    /// The image pixels that are read; `None` if all is padding.
     fn needed(&self) -> Option<Range<usize>> {
         let (first, last) = (self.firsts.first()?, self.firsts.last()?);
         Some(*first..last + self.count)
     }
 
-    /// For `side` model pixels, each `px` image pixels wide, that see the crop [`start`, `end`) of `size` image pixels.
+    /// Weights for `side` model pixels, each `px` image pixels wide, of the crop [`start`, `end`) of `size` image pixels.
     fn rebuild(&mut self, side: usize, (start, end): (f64, f64), size: usize, px: f64) {
         self.firsts.clear();
         self.weights.clear();
@@ -92,7 +92,7 @@ impl Taps {
     }
 }
 
-/// Turns frames into encoder inputs, keeping its tables and buffers.
+/// Converts frames to encoder inputs; reuses its tables and buffers.
 ///
 /// ```
 /// use sonotap::frame::{Frame, PixelFormat};
@@ -115,7 +115,7 @@ impl Resampler {
     /// The view in grey, 0 black to 1 white, padding 0; `out` is row-major, [side, side].
     ///
     /// # Errors
-    /// `Argument` when `out` or the frame's pixels have another size than said.
+    /// `Argument` when the size of `out` or of the frame's pixels is wrong.
     ///
     /// # Cost
     /// Reads every image pixel of the crop once or twice. Allocates when the view or the frame's size changes.
@@ -123,8 +123,8 @@ impl Resampler {
         self.planes(frame, view, &[(0.0, 255.0)], out)
     }
 
-    /// The view with a mean taken off and divided by a standard deviation, one plane for each pair of them, both for
-    /// grey of 0..=255; padding is 0 after that. `out` is [planes, side, side].
+    /// The view in grey of 0..=255, normalized as `(grey - mean) / deviation`, one plane for each pair of mean and deviation.
+    /// Padding is 0 after the normalization. `out` is [planes, side, side].
     ///
     /// # Errors
     /// As [`Self::grey_view`].
@@ -165,7 +165,7 @@ impl Resampler {
         self.made_for = made_for;
     }
 
-    /// Puts the weighted sum of the image rows that model row `y` sees into `line`, for the columns that are needed.
+    /// Writes the weighted sum of the image rows of model row `y` to `line`, for the columns that are needed.
     fn blend_rows(&mut self, frame: &Frame, y: usize) {
         let Some(needed) = self.columns.needed() else {
             return;

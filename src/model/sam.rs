@@ -1,11 +1,11 @@
-//! A model folder as a [`Segmenter`]: two graphs in tract, and what passes between them.
+//! A model folder as a [`Segmenter`]: two graphs in tract, and the tensors between them.
 //!
-//! Loading trusts nothing: the manifest is checked, each file's bytes are compared with its SHA-256 and those same bytes
-//! parsed, names and shapes of both graphs are compared with the manifest, and the self-test is run.
+//! Loading verifies everything: the manifest is checked, each file is compared with its SHA-256 and the same bytes are parsed,
+//! names and shapes of both graphs are compared with the manifest, and the self-test is run.
 //!
-//! Between a quantized encoder and the mask decoder bytes pass, a quarter of the memory of f32. The number of points is symbolic
-//! in the decoder. Padding to a fixed number would change the answer, because attention sees padding tokens too, and buys no
-//! speed.
+//! A quantized encoder passes bytes to the mask decoder, a quarter of the memory of f32. The number of points is symbolic in
+//! the decoder. Padding to a fixed number would change the result, because padding tokens take part in attention, and would
+//! not be faster.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
 
 use super::graph::{Graph, TypedGraph, failed, refused};
-use super::manifest::{InputSpec, Kind, Manifest};
+use super::manifest::{GraphSpec, InputSpec, Kind, Manifest};
 use super::postprocess::{self, MAPS, Padding};
 use super::preprocess::Resampler;
 use super::{Decoded, Kernels, ModelPrompts, ModelSpec, Segmenter, chosen_kernels, self_test};
@@ -23,40 +23,40 @@ use crate::frame::Frame;
 use crate::geometry::ModelView;
 use crate::model::values::Values;
 
-/// Most points that a decode takes, the corners of a box included.
+/// Most points of a decode, including the corners of a box.
 pub const POINTS_MAX: usize = 64;
 
-/// How a model folder is loaded.
+/// Options of loading a model folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Leaves the self-test out: to measure a new model, never on the live path.
+    /// Skips the self-test: for measuring a new model, never on the live path.
     pub skip_self_test: bool,
-    /// Runs both graphs with tract's own operations alone: to compare with.
+    /// Runs both graphs with tract's own operations only, as a reference.
     pub tract_only: bool,
-    /// Kernels of integer regions; `None`: those that [`KERNELS_VARIABLE`](super::KERNELS_VARIABLE) names, or the fastest.
+    /// Kernels of integer regions; `None` for those that [`KERNELS_VARIABLE`](super::KERNELS_VARIABLE) names, or the fastest.
     pub kernels: Option<Kernels>,
 }
 
-/// Where the time of loading went.
+/// Times of the stages of loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadTimes {
     /// Reading the files and their SHA-256.
     pub read: Duration,
-    /// From bytes to graphs.
+    /// Parsing and typing the graphs.
     pub parse: Duration,
-    /// From graphs to plans.
+    /// Fusing, optimizing and planning the graphs.
     pub optimize: Duration,
     /// The self-test.
     pub self_test: Duration,
 }
 
-/// A loaded model and what is known of it.
+/// A loaded model with its manifest.
 pub struct Loaded {
     /// Ready to run.
     pub segmenter: TractSam,
-    /// As read.
+    /// The manifest.
     pub manifest: Manifest,
-    /// How long it took.
+    /// Times of loading.
     pub times: LoadTimes,
 }
 
@@ -73,14 +73,12 @@ pub fn load(folder: &Path) -> Result<Box<dyn Segmenter>> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
+    let mut times = LoadTimes::default();
     let begin = Instant::now();
     let manifest = Manifest::load(folder)?;
-    let [encoder, decoder] =
-        [&manifest.encoder, &manifest.decoder].map(|g| Manifest::read_file(folder, &g.file_spec()));
-    let (encoder, decoder) = (encoder?, decoder?);
     Manifest::read_file(folder, &manifest.card)?;
-    let mut times = LoadTimes { read: begin.elapsed(), ..LoadTimes::default() };
-    let [encoder, decoder] = planned(&manifest, &encoder, &decoder, options, &mut times)?;
+    times.read += begin.elapsed();
+    let [encoder, decoder] = planned(folder, &manifest, options, &mut times)?;
     let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
@@ -93,27 +91,32 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     Ok(Loaded { segmenter, manifest, times })
 }
 
-/// Both graphs, with what passes between them as bytes where both sides can.
-fn planned(
-    manifest: &Manifest,
-    encoder: &[u8],
-    decoder: &[u8],
-    options: LoadOptions,
-    times: &mut LoadTimes,
-) -> Result<[Graph; 2]> {
-    let is_plain = options.tract_only;
+/// Parses a graph of the folder; the file's bytes are dropped.
+fn parsed(folder: &Path, spec: &GraphSpec, options: LoadOptions, times: &mut LoadTimes) -> Result<TypedGraph> {
+    let begin = Instant::now();
+    let bytes = Manifest::read_file(folder, &spec.file_spec())?;
+    times.read += begin.elapsed();
+    TypedGraph::parse(spec, &bytes, options.tract_only, times)
+}
+
+/// Loads both graphs, with bytes between them if both support it. The decoder is reduced to its operation before the encoder is
+/// read, so that one unfused graph is in memory at a time.
+fn planned(folder: &Path, manifest: &Manifest, options: LoadOptions, times: &mut LoadTimes) -> Result<[Graph; 2]> {
     let kernels = options.kernels.map_or_else(chosen_kernels, Ok)?;
-    let mut decoder = TypedGraph::parse(&manifest.decoder, decoder, is_plain, times)?;
-    let mut encoder = TypedGraph::parse(&manifest.encoder, encoder, is_plain, times)?;
-    if !is_plain {
-        let takes_bytes = manifest.kind == Kind::Sonotap && decoder.fuse_mask_decoder(times)?;
+    let mut decoder = parsed(folder, &manifest.decoder, options, times)?;
+    let mut takes_bytes = false;
+    if !options.tract_only {
+        takes_bytes = manifest.kind == Kind::Sonotap && decoder.fuse_mask_decoder(times)?;
         if !takes_bytes {
             decoder.fuse_int8(kernels, false, times)?;
         }
+    }
+    let mut encoder = parsed(folder, &manifest.encoder, options, times)?;
+    if !options.tract_only {
         encoder.fuse_int8(kernels, takes_bytes, times)?;
-        if takes_bytes {
-            decoder.set_input_types(&encoder.output_types())?;
-        }
+    }
+    if takes_bytes {
+        decoder.set_input_types(&encoder.output_types())?;
     }
     Ok([encoder.plan(times)?, decoder.plan(times)?])
 }
@@ -121,8 +124,8 @@ fn planned(
 /// A model of either kind.
 ///
 /// # Cost
-/// After the first call of each kind its own buffers and those of fused operations are reused; tract allocates what passes
-/// between its other nodes.
+/// After the first calls all buffers of its own and of fused operations are reused. tract allocates the tensors between its
+/// other nodes.
 pub struct TractSam {
     kind: Kind,
     spec: ModelSpec,
@@ -135,7 +138,9 @@ pub struct TractSam {
     dense: Arc<Tensor>,
     coords: Vec<f32>,
     labels: Vec<f32>,
-    /// What the encoder made of a frame.
+    /// Both as inputs of the decoder, [1, N, 2] and [1, N].
+    points: [Arc<Tensor>; 2],
+    /// The encoder's outputs for the last frame.
     embedding: Option<TVec<TValue>>,
 }
 
@@ -160,16 +165,17 @@ impl TractSam {
             dense: Arc::new(dense),
             coords: Vec::new(),
             labels: Vec::new(),
+            points: Default::default(),
             embedding: None,
         })
     }
 
-    /// Whether the decoder is the fused operation.
+    /// Whether the decoder runs as the fused operation.
     pub fn has_mask_decoder(&self) -> bool {
         self.decoder.is_mask_decoder()
     }
 
-    /// The kernels of integer regions, when there are some in the encoder.
+    /// The kernels of the encoder's integer regions; `None` if it has none.
     pub fn kernels(&self) -> Option<Kernels> {
         self.encoder.regions().find_map(|r| Some(r.plan()?.kernels()))
     }
@@ -203,11 +209,15 @@ impl TractSam {
         Ok(())
     }
 
-    /// Points into `coords` and `labels`, maps or a mask into `dense`.
+    /// Writes points to `points`, and prompt maps or a mask to `dense`.
     fn write_prompts(&mut self, prompts: &ModelPrompts) -> Result<()> {
         let padding = if self.kind == Kind::Sonotap { Padding::WhenEmpty } else { Padding::UnlessBoxed };
         postprocess::points(prompts, padding, &mut self.coords, &mut self.labels);
-        let dense = values_mut(&mut self.dense).map_err(|e| failed(&self.decoder.file, "input", e))?;
+        let cannot = |e| failed(&self.decoder.file, "input", e);
+        let n = self.labels.len();
+        put(&mut self.points[0], &[1, n, 2], &self.coords).map_err(cannot)?;
+        put(&mut self.points[1], &[1, n], &self.labels).map_err(cannot)?;
+        let dense = values_mut(&mut self.dense).map_err(cannot)?;
         match self.kind {
             Kind::Sonotap => postprocess::prompt_maps(prompts, self.spec.side, self.spec.mask_cells, dense),
             Kind::SamOfficial if !prompts.previous.is_empty() => dense.copy_from_slice(&prompts.previous),
@@ -216,31 +226,27 @@ impl TractSam {
         Ok(())
     }
 
-    /// Runs the decoder on what was written; its results take the place of `out`, whose memory it gets.
+    /// Runs the decoder on the written prompts. Recycles the tensors of `out` and replaces them by the results.
     fn ask(&mut self, has_previous: bool, out: &mut Decoded) -> Result<()> {
         let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
-        let (graph, n) = (&mut self.decoder, self.labels.len());
-        let tensor = |shape: &[usize], values: &[f32]| {
-            Tensor::from_shape(shape, values).map(TValue::from).map_err(|e| failed("decoder", "input", e))
-        };
+        let graph = &mut self.decoder;
         let mut inputs = embedding.clone();
-        inputs.push(tensor(&[1, n, 2], &self.coords)?);
-        inputs.push(tensor(&[1, n], &self.labels)?);
-        inputs.push(TValue::from_const(self.dense.clone()));
+        let prompts = self.points.iter().chain([&self.dense]);
+        inputs.extend(prompts.map(|tensor| TValue::from_const(tensor.clone())));
         if self.kind == Kind::SamOfficial {
-            inputs.push(tensor(&[1], &[f32::from(u8::from(has_previous))])?);
+            inputs.push(tensor1(&[f32::from(u8::from(has_previous))]).into());
         }
-        if let Some(spare) = graph.spare() {
+        if let Some(pool) = graph.pool() {
             let read = [&mut out.masks, &mut out.pixels].map(std::mem::take);
-            read.into_iter().filter_map(Values::into_runtime).for_each(|tensor| spare.give_tensor(tensor));
+            read.into_iter().filter_map(Values::into_runtime).for_each(|tensor| pool.recycle_tensor(tensor));
         }
         let mut outputs = graph.run(inputs)?.into_iter();
         out.masks = outputs.next().map(Values::of).unwrap_or_default();
         out.iou.clear();
         if let Some(iou) = outputs.next() {
             out.iou.extend_from_slice(values(&iou).map_err(|e| failed(&graph.file, "output", e))?);
-            if let Some(spare) = graph.spare() {
-                spare.give(iou);
+            if let Some(pool) = graph.pool() {
+                pool.recycle(iou);
             }
         }
         out.pixels = outputs.next().map(Values::of).unwrap_or_default();
@@ -254,8 +260,8 @@ impl Segmenter for TractSam {
     }
 
     fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
-        if let (Some(read), Some(spare)) = (self.embedding.take(), self.encoder.spare()) {
-            read.into_iter().for_each(|value| spare.give(value));
+        if let (Some(read), Some(pool)) = (self.embedding.take(), self.encoder.pool()) {
+            read.into_iter().for_each(|value| pool.recycle(value));
         }
         if view.side() != self.spec.side {
             let (expected, got) = (self.spec.side, view.side());
@@ -292,7 +298,16 @@ fn zeros(shape: &[usize]) -> TractResult<Tensor> {
     Tensor::zero::<f32>(shape)
 }
 
-/// The values for writing; copied first if tract still holds the tensor.
+/// Writes values to a tensor; reallocates it if its shape differs.
+fn put(tensor: &mut Arc<Tensor>, shape: &[usize], values: &[f32]) -> TractResult<()> {
+    if tensor.shape() != shape {
+        *tensor = Arc::new(zeros(shape)?);
+    }
+    values_mut(tensor)?.copy_from_slice(values);
+    Ok(())
+}
+
+/// Mutable values; copied first if the tensor is still shared with tract.
 fn values_mut(tensor: &mut Arc<Tensor>) -> TractResult<&mut [f32]> {
     let view = Arc::make_mut(tensor).to_plain_array_view_mut::<f32>()?;
     view.into_slice().ok_or_else(|| TractError::msg("expected a dense tensor"))

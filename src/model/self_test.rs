@@ -1,9 +1,8 @@
-//! Does a model compute what its manifest says? Synthetic pictures, three prompts each, some sampled answers.
+//! Checks that a model computes the values in its manifest: synthetic images, three prompts each, sampled outputs.
 //!
-//! A picture is made of integers from a seed: speckle over tiles of different tone, and a dark ellipse. The prompts
-//! are a lone click in the ellipse, a box and two clicks, and a negative click beside the first answer as previous
-//! mask. Logits are sampled at places drawn from the same seed and compared with a tolerance, because processors add
-//! in different order.
+//! An image is computed in integers from a seed: speckle over tiles of different brightness, and a dark ellipse. The prompts
+//! are a lone click in the ellipse, a box and two clicks, and two clicks with the first answer as previous mask. Logits are
+//! sampled at positions drawn from the same seed, and compared with a tolerance, because processors add in different order.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,13 +15,13 @@ use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{ModelView, Point, Rect};
 use crate::prompt::Polarity;
 
-/// Prompts of each picture, in their order.
+/// Prompts of each image, in order.
 pub const CASES: [&str; 3] = ["click", "box-and-clicks", "previous"];
 
-/// Pictures at most.
+/// Most images.
 pub const PICTURES_MAX: usize = 8;
 
-/// Name of a case: the prompt, with the picture from the second on.
+/// Name of a case: the prompt, with the image's number from the second image on.
 pub fn case_name(case: usize) -> String {
     match case / CASES.len() {
         0 => CASES[case].into(),
@@ -33,14 +32,14 @@ pub fn case_name(case: usize) -> String {
 /// Logits that are sampled from the masks of a case.
 pub const SAMPLES: usize = 24;
 
-/// Size of the picture, image px.
+/// Size of the image, px.
 const SIZE: (u32, u32) = (256, 192);
 /// Centre and half axes of the dark ellipse, image px.
 const ELLIPSE: (i32, i32, i32, i32) = (120, 100, 56, 40);
-/// Runs whose median is the time of an encode or a decode.
+/// Number of runs for the median time of an encode or a decode.
 const TIMED_RUNS: usize = 9;
 
-/// How far a model is from its self-test vector.
+/// Difference between a model's outputs and its self-test vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Difference {
     /// Largest difference of a sampled logit.
@@ -49,10 +48,10 @@ pub struct Difference {
     pub iou_max: f32,
 }
 
-/// Runs the self-test; gives the difference that it found.
+/// Runs the self-test; returns the largest difference.
 ///
 /// # Errors
-/// `Model` when a value is farther off than the vector allows or is not a number.
+/// `Model` when a difference exceeds the vector's tolerance or is NaN.
 pub fn run(model: &mut dyn Segmenter, vector: &SelfTestVector) -> Result<Difference> {
     let mut worst = Difference::default();
     let pictures = vector.cases.len() / CASES.len();
@@ -64,7 +63,7 @@ pub fn run(model: &mut dyn Segmenter, vector: &SelfTestVector) -> Result<Differe
     Ok(worst)
 }
 
-/// What a manifest is to say of this model.
+/// Measures the self-test vector for a model's manifest.
 ///
 /// # Errors
 /// Those of the model.
@@ -72,7 +71,7 @@ pub fn measure(model: &mut dyn Segmenter, seed: u64, tolerances: Difference) -> 
     measure_on(model, seed, 1, tolerances)
 }
 
-/// The same of several pictures, of this seed and those after it.
+/// The same for several images, with this seed and the following ones.
 ///
 /// # Errors
 /// Those of the model.
@@ -86,7 +85,7 @@ pub fn measure_on(
     Ok(SelfTestVector { seed, logit_tolerance: tolerances.logit_max, iou_tolerance: tolerances.iou_max, cases })
 }
 
-/// How far answers are apart.
+/// Largest differences between answers.
 pub fn difference(a: &[SelfTestCase], b: &[SelfTestCase]) -> Difference {
     let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
     a.iter().zip(b).fold(Difference::default(), |worst, (a, b)| Difference {
@@ -95,30 +94,30 @@ pub fn difference(a: &[SelfTestCase], b: &[SelfTestCase]) -> Difference {
     })
 }
 
-/// What verifying a model folder found.
+/// Result of verifying a model folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifyReport {
     /// The manifest's name.
     pub name: String,
     /// The graphs' contract.
     pub kind: Kind,
-    /// What it takes and gives.
+    /// Sizes of inputs and outputs.
     pub spec: ModelSpec,
     /// The files whose digests were compared.
     pub files: Vec<FileSpec>,
-    /// How far the self-test is off.
+    /// Largest difference in the self-test.
     pub difference: Difference,
-    /// What is allowed.
+    /// Largest difference allowed.
     pub tolerance: Difference,
-    /// Where the time of loading went.
+    /// Times of loading.
     pub load: LoadTimes,
-    /// Median time to look at the self-test's picture.
+    /// Median time of an encode of the self-test's image.
     pub encode: Duration,
-    /// Median time to answer a lone click.
+    /// Median time of a decode of a lone click.
     pub decode: Duration,
 }
 
-/// Checks a model folder as loading does, and times it.
+/// Verifies a model folder as loading does, and measures times.
 ///
 /// # Errors
 /// Those of [`sam::load`].
@@ -142,7 +141,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport> {
     Ok(VerifyReport { name, kind, spec, files, difference, tolerance, load: loaded.times, encode, decode })
 }
 
-/// The picture of a seed, 256 x 192 grey: for comparing with other runtimes.
+/// The image of a seed, 256 x 192 grey, for comparison with other runtimes.
 pub fn picture(seed: u64) -> Frame {
     let (width, height) = SIZE;
     let (cx, cy, a, b) = ELLIPSE;
@@ -162,7 +161,7 @@ pub fn picture(seed: u64) -> Frame {
     Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).expect("a pixel a place")
 }
 
-/// Case `case`, in model px; `first` are the logits that the third builds on.
+/// Prompts of case `case`, model px; `first` are the logits of the first case, the previous mask of the third.
 fn question(case: usize, spec: &ModelSpec, first: &[f32]) -> ModelPrompts {
     let k = spec.side as f32 / SIZE.0 as f32;
     let at = |x: f32, y: f32| Point::new(x * k, y * k);
@@ -210,7 +209,7 @@ fn answer_picture(model: &mut dyn Segmenter, seed: u64, cases: &mut Vec<SelfTest
     Ok(())
 }
 
-/// Gives the largest difference.
+/// Returns the largest difference.
 fn check(case: &SelfTestCase, what: &str, got: &[f32], expected: &[f32], tolerance: f32) -> Result<f32> {
     let refuse = |context: String| Err(Error::new(ErrorKind::Model, format!("self-test, {}: {context}", case.name)));
     if got.len() != expected.len() {

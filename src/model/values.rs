@@ -1,4 +1,4 @@
-//! Results of a decode: memory of their own, or the runtime's, which is not copied.
+//! Results of a decode, in memory of their own or in the runtime's, which is not copied.
 
 use std::ops::{Deref, DerefMut};
 
@@ -16,12 +16,12 @@ enum Memory {
 }
 
 impl Values {
-    /// Forgets the values, keeping memory of its own.
+    /// Removes all values; keeps memory of its own.
     pub fn clear(&mut self) {
         self.own().clear();
     }
 
-    /// Makes it so long, with `value` behind what is there.
+    /// Resizes to `len` values; new ones are `value`.
     pub fn resize(&mut self, len: usize, value: f32) {
         self.own().resize(len, value);
     }
@@ -36,12 +36,12 @@ impl Values {
         }
     }
 
-    /// Takes over a result of f32.
+    /// Takes over an f32 tensor.
     pub(super) fn of(value: TValue) -> Self {
         Self(Memory::Runtime(value.into_tensor()))
     }
 
-    /// Gives the runtime's memory back, when that is what it has.
+    /// The runtime's tensor, if it has one.
     pub(super) fn into_runtime(self) -> Option<Tensor> {
         match self.0 {
             Memory::Own(_) => None,
@@ -50,7 +50,7 @@ impl Values {
     }
 }
 
-/// None of another type than f32 is taken over.
+/// The values of an f32 tensor; no other type is taken over.
 fn slice(tensor: &Tensor) -> &[f32] {
     tensor.as_plain_ram().and_then(|plain| plain.as_slice().ok()).unwrap_or_default()
 }

@@ -1,9 +1,8 @@
-//! Which part of a frame the encoder looks at, and masks moved from one view to another.
+//! Chooses the part of a frame that is encoded, and resamples masks from one view to another.
 //!
-//! Terms: the *bounds* are the image region; the *target* is the rectangle around the outlines and prompts of all
-//! objects; the *crop* is what the encoder sees: square where the bounds allow it, [`CONTEXT`] times the target's longer
-//! side. It shows a small object in more detail. Invariant: a crop lies inside the bounds and holds the target's part of
-//! them.
+//! Terms: the *bounds* are the image region. The *target* is the rectangle around the outlines and prompts of all objects. The
+//! *crop* is the encoded part: square where the bounds allow it, its side [`CONTEXT`] times the target's longer side, so that
+//! small objects have more detail. Invariant: a crop is inside the bounds and contains the target's part of them.
 //!
 //! Source: X. Chen et al., "FocalClick: Towards Practical Interactive Image Segmentation", CVPR 2022 (target crop).
 
@@ -14,16 +13,16 @@ use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
 
 /// Side of the crop per longer side of the target.
 pub const CONTEXT: f32 = 2.5;
-/// Least side of the crop, part of the longest side of the bounds.
+/// Smallest side of the crop, as a fraction of the longest side of the bounds.
 pub const LEAST: f32 = 120.0 / 256.0;
-/// Side from which on the crop is the whole bounds, part of their longest side.
+/// Side from which the crop is the whole bounds, as a fraction of their longest side.
 pub const WHOLE: f32 = 230.0 / 256.0;
-/// A target nearer to the crop's edge than this part of the crop's longest side moves the crop.
+/// A target closer to the crop's edge than this fraction of the crop's longest side moves the crop.
 const NEAR_EDGE: f32 = 0.06;
-/// Side of a crop that is kept, per side that the target now asks for.
+/// Range of a kept crop's side, relative to the side that the target needs now.
 const KEPT_SIZES: RangeInclusive<f32> = 0.7..=1.4;
 
-/// The crop that `target` asks for.
+/// The crop for `target`.
 pub fn crop_around(target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {
     let longest = longest_side(bounds);
     let side = wanted_side(target, bounds).min(longest);
@@ -36,15 +35,15 @@ pub fn crop_around(target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {
     Rect::new(x0, y0, x1, y1)
 }
 
-/// A square of this side around a place, moved into the bounds; where they are narrower, as wide as they.
+/// A square of this side around a point, moved into the bounds; clipped where the bounds are narrower.
 pub fn square_around(at: Point<Image>, side: f32, bounds: &Rect<Image>) -> Rect<Image> {
     let (x0, x1) = placed(at.x, side, bounds.x0, bounds.x1);
     let (y0, y1) = placed(at.y, side, bounds.y0, bounds.y1);
     Rect::new(x0, y0, x1, y1)
 }
 
-/// The crop of the look before, as long as the target keeps away from its edges and has about the size that it was
-/// chosen for; else the crop that the target asks for. So a sequence of looks at a resting object has one view.
+/// The last crop, as long as the target stays away from its edges and has about the size that it was chosen for; else the crop
+/// for the target. So the view is constant while an object is at rest.
 pub fn follow(last: Option<&Rect<Image>>, target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {
     match last {
         Some(last) if keeps(last, target, bounds) => *last,
@@ -52,7 +51,7 @@ pub fn follow(last: Option<&Rect<Image>>, target: &Rect<Image>, bounds: &Rect<Im
     }
 }
 
-/// Whether the target reaches within `distance` px of an edge of the crop beyond which the image goes on.
+/// Whether the target is within `distance` px of an edge of the crop that is not an edge of the bounds.
 pub fn is_near_edge(crop: &Rect<Image>, target: &Rect<Image>, bounds: &Rect<Image>, distance: f32) -> bool {
     (target.x0 < crop.x0 + distance && crop.x0 > bounds.x0)
         || (target.y0 < crop.y0 + distance && crop.y0 > bounds.y0)
@@ -60,8 +59,8 @@ pub fn is_near_edge(crop: &Rect<Image>, target: &Rect<Image>, bounds: &Rect<Imag
         || (target.y1 > crop.y1 - distance && crop.y1 < bounds.y1)
 }
 
-/// Writes the logits of `from` as another view shows them, row-major `cells * cells`: bilinear at the cells' centres,
-/// background where the other view's crop or the old one ends.
+/// Resamples the logits of `from` to a different view, row-major `cells * cells`: bilinear at the cells' centres, background
+/// outside either crop.
 pub fn resample(from: &LogitGrid, cells: usize, view: &ModelView, out: &mut Vec<f32>) {
     out.clear();
     if from.view() == view && from.cells() == cells {
@@ -79,7 +78,7 @@ pub fn resample(from: &LogitGrid, cells: usize, view: &ModelView, out: &mut Vec<
     }
 }
 
-/// Columns and rows of cells whose centres lie on the image, (columns, rows): the rest is padding.
+/// Number of columns and rows of cells whose centres are on the image; the others are padding.
 pub fn filled_cells(view: &ModelView, cells: usize) -> (usize, usize) {
     let filled: Rect<Model> = view.filled();
     let k = cells as f32 / view.side() as f32;
@@ -103,7 +102,7 @@ fn wanted_side(target: &Rect<Image>, bounds: &Rect<Image>) -> f32 {
     (CONTEXT * longest_side(target)).max(LEAST * longest_side(bounds))
 }
 
-/// A stretch of whole pixels of about `side` around `centre`, moved into `low..high`.
+/// A range of whole pixels of about `side` around `centre`, moved into `low..high`.
 fn placed(centre: f32, side: f32, low: f32, high: f32) -> (f32, f32) {
     let side = side.min(high - low);
     let start = (centre - side / 2.0).min(high - side).max(low);

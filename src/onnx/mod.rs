@@ -1,4 +1,4 @@
-//! ONNX files as they are written: [`mod@write`] builds graphs node by node, [`mod@pack`] takes external data in.
+//! Writes ONNX files: [`mod@write`] builds graphs node by node, [`mod@pack`] packs external data into a file.
 
 pub mod pack;
 pub mod write;

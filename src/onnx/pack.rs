@@ -1,4 +1,4 @@
-//! External data of an ONNX file taken into the file itself.
+//! Packs the external data of an ONNX file into the file.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -10,13 +10,13 @@ use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Largest file, and sum of external data, bytes.
+/// Largest size of a file, and of all external data, bytes.
 const BYTES_MAX: u64 = 2 << 30;
 
-/// An ONNX file as read, with all its data in it.
+/// An ONNX file with all its data.
 pub struct Packed {
     model: ModelProto,
-    /// Whether data lay in other files.
+    /// Whether it had external data.
     pub was_external: bool,
 }
 
@@ -24,7 +24,7 @@ impl Packed {
     /// Reads a file, and the files beside it that its tensors name.
     ///
     /// # Errors
-    /// `Io` when a file cannot be read; `Model` when it is no ONNX graph, or names data outside of its folder.
+    /// `Io` when a file cannot be read; `Model` when it is not an ONNX graph, or refers to data outside its folder.
     pub fn read(path: &Path) -> Result<Self> {
         let place = path.display();
         let bytes = read_range(path, 0, None)?;
@@ -46,17 +46,17 @@ impl Packed {
         Ok(Self { model, was_external })
     }
 
-    /// The bytes of a file that needs no other.
+    /// The bytes of a self-contained file.
     pub fn bytes(&self) -> Vec<u8> {
         self.model.encode_to_vec()
     }
 
-    /// Kinds of nodes.
+    /// Operator types of the nodes.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
         self.model.graph.iter().flat_map(|g| &g.node).map(|n| n.op_type.as_str())
     }
 
-    /// Types of constants, as ONNX numbers them.
+    /// Data types of constants, ONNX numbers.
     pub fn constant_types(&self) -> impl Iterator<Item = i32> {
         self.model.graph.iter().flat_map(|g| &g.initializer).map(|t| t.data_type)
     }
@@ -66,7 +66,7 @@ impl Packed {
         self.model.graph.iter().flat_map(|g| &g.output).map(|o| o.name.clone()).collect()
     }
 
-    /// Names of the inputs that are no constants, and their shapes; edges that are not fixed are `None`.
+    /// Names and shapes of the inputs that are not constants; symbolic dimensions are `None`.
     pub fn inputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
         use tract_onnx::pb::tensor_shape_proto::dimension::Value as Edge;
         use tract_onnx::pb::type_proto::Value as Type;
@@ -126,7 +126,7 @@ fn take_in(folder: &Path, tensor: &mut TensorProto, total: &mut u64) -> Result<(
     Ok(())
 }
 
-/// A part of a file; to its end without a length.
+/// Reads a part of a file, up to its end if there is no length.
 fn read_range(path: &Path, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
     let place = path.display();
     let failed = |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{place}: cannot be read: {e}"), e);

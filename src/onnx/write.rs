@@ -1,6 +1,6 @@
 //! ONNX graphs, node by node (opset 17).
 //!
-//! Images are NCHW there, as runtimes expect; weights are turned from this trainer's channels-last form.
+//! Images are NCHW, as runtimes expect; weights are converted from the trainer's channels-last form.
 
 use prost::Message as _;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -13,7 +13,7 @@ use tract_onnx::pb::{
 
 use crate::model::manifest::{Dim, TensorSpec};
 
-/// A graph in the making.
+/// A graph under construction.
 #[derive(Default)]
 pub struct Graph {
     nodes: Vec<NodeProto>,
@@ -22,17 +22,17 @@ pub struct Graph {
 
 /// An attribute of a node.
 pub enum Attribute {
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// Whole numbers.
+    /// Integers.
     Ints(Vec<i64>),
-    /// A number.
+    /// A float.
     Float(f32),
-    /// A word.
+    /// A string.
     Text(&'static str),
 }
 
-/// Kinds of bytes.
+/// Signedness of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bytes {
     /// -128..=127.
@@ -42,19 +42,19 @@ pub enum Bytes {
 }
 
 impl Graph {
-    /// A constant of floats.
+    /// A constant of f32.
     pub fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, shape, DataType::Float, raw_data)
     }
 
-    /// A constant of whole numbers.
+    /// A constant of i64.
     pub fn ints(&mut self, name: &str, values: &[i64]) -> String {
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, &[values.len()], DataType::Int64, raw_data)
     }
 
-    /// A constant of bytes, signed or not, by its kind.
+    /// A constant of signed or unsigned bytes.
     pub fn bytes(&mut self, name: &str, shape: &[usize], kind: Bytes, values: Vec<u8>) -> String {
         let kind = if kind == Bytes::Signed { DataType::Int8 } else { DataType::Uint8 };
         self.constant(name, shape, kind, values)
@@ -79,7 +79,7 @@ impl Graph {
         name.to_owned()
     }
 
-    /// A node of one output, which has the node's name.
+    /// A node with one output, which has the node's name.
     pub fn node(&mut self, op: &str, name: &str, inputs: &[&str], attributes: Vec<(&str, Attribute)>) -> String {
         let attribute = attributes.into_iter().map(|(name, a)| {
             let mut proto = AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
@@ -102,7 +102,7 @@ impl Graph {
         name.to_owned()
     }
 
-    /// The bytes of a model file.
+    /// The serialized model.
     pub fn finish(self, name: &str, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Vec<u8> {
         let info = |tensors: &[TensorSpec]| tensors.iter().map(info).collect();
         let model = ModelProto {

@@ -149,7 +149,7 @@ impl OnPicture<'_> {
             self.chip(painter, scene, object, &mut places);
         }
         for object in &scene.objects {
-            if object.overlay != Overlay::Hidden(HiddenReason::HeldAway) {
+            if object.overlay != Overlay::Hidden(HiddenReason::ByOperator) {
                 let colour = colour_of(scene, object.object);
                 object.markers.iter().for_each(|m| marker(painter, layout.mm(1.0), to_display, m, colour));
             }

@@ -363,7 +363,7 @@ mod tests {
             HiddenReason::ModelFailed,
             HiddenReason::NotBMode,
             HiddenReason::NoSignal,
-            HiddenReason::HeldAway,
+            HiddenReason::ByOperator,
         ] {
             all.push(Overlay::Hidden(reason));
         }

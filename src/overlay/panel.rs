@@ -60,7 +60,7 @@ fn state_words(overlay: Overlay) -> &'static str {
         Overlay::Hidden(HiddenReason::ModelFailed) => "model failed",
         Overlay::Hidden(HiddenReason::NotBMode) => "not B-mode",
         Overlay::Hidden(HiddenReason::NoSignal) => "no signal",
-        Overlay::Hidden(HiddenReason::HeldAway) => "hidden",
+        Overlay::Hidden(HiddenReason::ByOperator) => "hidden",
     }
 }
 

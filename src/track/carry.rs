@@ -1,7 +1,7 @@
-//! Carrying a mask along the motion, and what is measured to judge whether it still holds.
+//! Carries a mask along the motion, and measures whether it still holds.
 
 pub use super::change::{is_repeat, is_scene_cut, structure_correlation};
-pub use super::drift::{DriftLimits, DriftTest, Evidence, Witness, judge};
+pub use super::drift::{DriftLimits, DriftTest, Evidence, Verdict, judge};
 use super::flow::FlowField;
 use crate::geometry::{Image, Model, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
@@ -11,8 +11,8 @@ const SAMPLES: usize = 512;
 
 /// Moves a mask along `motion`, which maps the frame of `out` back to the frame of `source`: out(x) = source(backward(x)).
 ///
-/// `out` gets the view and the cells of `source`; what comes from outside the view's square is background.
-/// Warp the model's mask by the composite motion, not the last result by the last step: so it is interpolated once.
+/// `out` gets the view and the cells of `source`; points from outside the view's square become background. Warp the model's
+/// mask by the composite motion, not the last result by the last step, so that it is interpolated only once.
 ///
 /// ```
 /// use sonotap::geometry::{ModelView, Point, Rect};
@@ -44,8 +44,8 @@ pub fn warp(source: &LogitGrid, motion: &FlowField, out: &mut LogitGrid) {
 
 /// Blends the model's mask into the carried one: carried + `weight` (model - carried), `weight` in 0..=1.
 ///
-/// The model's is resampled into the carried one's view; outside the model's crop the carried stays as it is. Both are
-/// limited to +-8 first, so that the surer of the two does not decide where the outline runs.
+/// The model's mask is resampled into the carried mask's view; outside the model's crop the carried mask is unchanged. Both
+/// are clamped to +-8 first, so that the larger logits do not dominate the outline.
 pub fn gently_correct(carried: &mut LogitGrid, model: &LogitGrid, weight: f32) {
     let weight = weight.clamp(0.0, 1.0);
     let cells = carried.cells();
@@ -63,9 +63,9 @@ pub fn gently_correct(carried: &mut LogitGrid, model: &LogitGrid, weight: f32) {
     }
 }
 
-/// Intersection over union of two masks, over the cells of `a`; `b` may be in another view. 1 when both are empty.
+/// Intersection over union of two masks, over the cells of `a`; `b` may have a different view. 1 when both are empty.
 ///
-/// Compare a crop against the whole frame with the whole frame's mask as `a`: what `b` has beyond `a`'s view is not seen.
+/// To compare a crop with the whole frame, pass the whole frame's mask as `a`: the part of `b` outside `a`'s view is ignored.
 pub fn agreement(a: &LogitGrid, b: &LogitGrid) -> f32 {
     let cells = a.cells();
     let is_same_grid = a.view() == b.view() && cells == b.cells();
@@ -109,11 +109,11 @@ pub fn centroid(mask: &LogitGrid) -> Option<Point<Image>> {
     (count > 0).then(|| mask.view().to_image(Point::new(at(columns), at(rows))))
 }
 
-/// How far a point of the object ends from where it began when it goes back along `backward` and forth again along
-/// `reverse`: the median over the object, px of `backward`'s small picture. 0 for an empty mask.
+/// Forward-backward error: the distance of a point from its origin after moving along `backward` and back along `reverse`.
+/// Median over the object, px of `backward`'s small picture. 0 for an empty mask.
 ///
-/// `backward` maps the frame of `object` to an earlier one; `reverse` is the motion found with the pictures exchanged, so
-/// that it maps the earlier frame to that of `object`.
+/// `backward` maps the frame of `object` to an earlier one; `reverse`, estimated with the pictures exchanged, maps the earlier
+/// frame to that of `object`.
 pub fn round_trip_error(backward: &FlowField, reverse: &FlowField, object: &LogitGrid) -> f32 {
     let mut errors = [0.0f32; SAMPLES];
     let count = for_samples(object, |n, at| errors[n] = reverse.backward(backward.backward(at)).distance(at));
@@ -124,15 +124,15 @@ pub fn round_trip_error(backward: &FlowField, reverse: &FlowField, object: &Logi
     *median * backward.view().converter().scale()
 }
 
-/// Share of the object that has left the image since the look: of the points of `looked`, moved forward along `motion`
-/// (which maps now back to the look), those outside `region`. 0 for an empty mask.
+/// Share of the object that has left the image since the prediction: points of `looked`, moved forward along `motion` (which
+/// maps the shown frame back to the prediction's), that are outside `region`. 0 for an empty mask.
 pub fn left_share(looked: &LogitGrid, motion: &FlowField, region: &Rect<Image>) -> f32 {
     let mut left = 0u32;
     let count = for_samples(looked, |_, at| left += u32::from(!region.contains(motion.forward(at))));
     if count == 0 { 0.0 } else { left as f32 / count as f32 }
 }
 
-/// Share of the points that lie outside `region`; 0 when there are none.
+/// Share of the points outside `region`; 0 without points.
 pub fn outside_share(points: impl Iterator<Item = Point<Image>>, region: &Rect<Image>) -> f32 {
     let (mut outside, mut count) = (0u32, 0u32);
     for point in points {
@@ -142,7 +142,7 @@ pub fn outside_share(points: impl Iterator<Item = Point<Image>>, region: &Rect<I
     if count == 0 { 0.0 } else { outside as f32 / count as f32 }
 }
 
-/// Calls `each` with a running number and the centre of every k-th inside cell, so that they are at most [`SAMPLES`]; returns how many.
+/// Calls `each` with a running number and the centre of every k-th inside cell, at most [`SAMPLES`] times; returns the number.
 fn for_samples(mask: &LogitGrid, mut each: impl FnMut(usize, Point<Image>)) -> usize {
     let cells = mask.cells();
     let inside = mask.values().iter().filter(|&&v| v > 0.0).count();

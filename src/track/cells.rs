@@ -5,9 +5,9 @@ use super::pyramid::{Level, PATCH, STRIDE};
 
 /// Cells along each side of a patch; a cell is 2 x 2 px of its level.
 const CELLS: usize = PATCH / 2;
-/// Weight of a patch's cells along one axis: a patch knows its middle best.
+/// Weight of a patch's cells along one axis: a patch is most accurate in its centre.
 const WINDOW: [f32; CELLS] = [1.0, 3.0, 3.0, 1.0];
-/// Difference below which a fit is not better for being smaller, grey.
+/// Difference below which smaller values do not make a fit better, grey.
 const ERROR_FLOOR: f32 = 1.0;
 
 /// A row-major grid of motion vectors, px of a level.
@@ -55,12 +55,12 @@ impl MotionGrid {
         (self.dx[n], self.dy[n]) = motion;
     }
 
-    /// Motion in the middle of patch (i, j) of the next finer level, in that level's px; none where the grid is empty.
+    /// Motion at the centre of patch (i, j) of the next finer level, px of that level; zero if the grid is empty.
     pub fn twice_around(&self, i: usize, j: usize) -> (f32, f32) {
         if self.dx.is_empty() {
             return (0.0, 0.0);
         }
-        // The middle of the patch is the corner that cells (i, j) and (i + 1, j + 1) share.
+        // The centre of the patch is the corner shared by cells (i, j) and (i + 1, j + 1).
         let (x0, x1) = (i.min(self.cols - 1), (i + 1).min(self.cols - 1));
         let (y0, y1) = (j.min(self.rows - 1) * self.cols, (j + 1).min(self.rows - 1) * self.cols);
         let twice_mean = |v: &[f32]| 0.5 * (v[y0 + x0] + v[y0 + x1] + v[y1 + x0] + v[y1 + x1]);
@@ -68,7 +68,7 @@ impl MotionGrid {
     }
 }
 
-/// The dense field of a level: each cell's motion is the mean of that of the patches over it, weighted by how well they fit there.
+/// The dense field of a level: each cell's motion is the mean over the patches that cover it, weighted by their fit there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cells {
     pub motion: MotionGrid,
@@ -76,7 +76,7 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// Becomes the field of a level from its patches.
+    /// Computes the field of a level from its patches.
     pub fn gather(&mut self, earlier: &Level, later: &Level, patches: &MotionGrid) {
         self.motion.resize(later.width / 2, later.height / 2);
         self.motion.dx.fill(0.0);

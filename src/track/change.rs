@@ -1,20 +1,20 @@
-//! Whether a picture is the one before, moved; the same again; or another altogether.
+//! Detects repeated images and scene cuts.
 
 use super::flow::FlowQuality;
 use super::small_grey::{BLOCK_COLUMNS, BLOCK_ROWS, SmallGrey};
 
-/// Correlation of block means below which two pictures have another structure.
+/// Correlation of block means below which two pictures differ in structure.
 const STRUCTURE_MIN: f32 = 0.75;
-/// Share of the difference left by the motion from which it explains hardly anything.
+/// Share of the difference that motion leaves, above which motion explains hardly anything.
 const UNEXPLAINED_MIN: f32 = 0.5;
-/// Blocks darker than this in both pictures are background of the display and say nothing, grey.
+/// Blocks darker than this in both pictures are display background and are ignored, grey.
 const DARK: f32 = 8.0;
 /// Standard deviation of block means below which a picture has no structure, grey.
 const FLAT: f32 = 2.0;
 
 /// Correlation of the pictures' block means (Pearson), -1..=1, over the blocks that are not black in both.
 ///
-/// 1 when both are without structure, 0 when one of them is or when they are not comparable.
+/// 1 when neither has structure; 0 when only one has, or when they are not comparable.
 pub fn structure_correlation(a: &SmallGrey, b: &SmallGrey) -> f32 {
     if !a.is_comparable(b) {
         return 0.0;
@@ -38,7 +38,7 @@ pub fn structure_correlation(a: &SmallGrey, b: &SmallGrey) -> f32 {
     }
 }
 
-/// Whether the picture changed altogether: its coarse structure is another one, and motion explains hardly any of the difference.
+/// Whether there is a scene cut: the coarse structure differs, and motion explains hardly any of the difference.
 ///
 /// `quality` is of the flow between the two.
 pub fn is_scene_cut(earlier: &SmallGrey, later: &SmallGrey, quality: &FlowQuality) -> bool {
@@ -46,7 +46,7 @@ pub fn is_scene_cut(earlier: &SmallGrey, later: &SmallGrey, quality: &FlowQualit
         || (structure_correlation(earlier, later) < STRUCTURE_MIN && quality.unexplained() > UNEXPLAINED_MIN)
 }
 
-/// Whether the same picture came again: every pixel of the small pictures equal.
+/// Whether the image is repeated: all pixels of the small pictures are equal.
 pub fn is_repeat(a: &SmallGrey, b: &SmallGrey) -> bool {
     a.is_comparable(b) && a.pixels() == b.pixels()
 }

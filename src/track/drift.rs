@@ -1,56 +1,44 @@
-//! The drift test: what a look of the model, and motion itself, say of an outline that was carried. Pure decisions.
+//! The drift test: judges a carried outline by a prediction and by the motion. Pure decisions.
 
 use crate::scene::LostReason;
 use crate::units::Score;
 
-/// What is known of a carried outline when the model has looked at a newer frame.
+/// Evidence about a carried outline after a prediction on a newer frame.
 ///
-/// The default is what an outline that was just taken from the model has: nothing against it.
+/// The default is that of an outline that was just adopted: nothing speaks against it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
-    /// IoU of the carried mask and the model's mask of the same frame, 0..=1.
+    /// IoU of the carried mask and the predicted mask of the same frame, 0..=1.
     pub agreement: f32,
     /// The model's score of its mask now.
     pub score: Score,
     /// The model's score when it last confirmed the outline.
     pub score_confirmed: Score,
-    /// Area of the model's mask now by that when it last confirmed the outline, > 0.
+    /// Area of the predicted mask divided by that at the last confirmation, > 0.
     pub area_ratio: f32,
     /// Forward-backward error of the motion over the object, px of the small picture.
     pub round_trip_px: f32,
-    /// Share of the object that lies outside the image region, 0..=1.
-    pub outside_share: f32,
-    /// Whether the picture changed altogether since the outline was last confirmed.
-    pub is_scene_cut: bool,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
         let certain = Score::new(1.0).unwrap_or_default();
-        Self {
-            agreement: 1.0,
-            score: certain,
-            score_confirmed: certain,
-            area_ratio: 1.0,
-            round_trip_px: 0.0,
-            outside_share: 0.0,
-            is_scene_cut: false,
-        }
+        Self { agreement: 1.0, score: certain, score_confirmed: certain, area_ratio: 1.0, round_trip_px: 0.0 }
     }
 }
 
-/// From where on evidence counts. A value that is not a number counts against the outline.
+/// Limits of the drift test. A NaN counts against the outline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DriftLimits {
-    /// IoU from which the model confirms. A carried outline that a person would call right is often at .8 to .9.
+    /// IoU from which a prediction confirms. Outlines that a person accepts are often at .8 to .9.
     pub agreement_confirms: f32,
-    /// IoU below which the model disagrees. On real cines the model's own masks of an object it follows are at .4 to .7.
+    /// IoU below which a prediction disagrees. On real cines the model's masks of an object that it follows are at .4 to .7.
     pub agreement_doubts: f32,
-    /// Score below which a look says nothing good, 0..=1.
+    /// Score below which a prediction is doubted, 0..=1.
     pub score_min: f32,
-    /// Share of the confirmed score below which the score has fallen.
+    /// Fraction of the confirmed score below which a prediction is doubted.
     pub score_fall: f32,
-    /// Area ratio, up or down, from which a look is doubted; a heart chamber changes by about 1.6 in a beat.
+    /// Area ratio, up or down, from which a prediction is doubted; a heart chamber changes by about 1.6 in a beat.
     pub area_jump_doubts: f32,
     /// Area ratio, up or down, from which the object is lost at once.
     pub area_jump_loses: f32,
@@ -58,9 +46,7 @@ pub struct DriftLimits {
     pub round_trip_doubts_px: f32,
     /// Forward-backward error from which the object is lost at once, px of the small picture: half a patch of the coarsest level.
     pub round_trip_loses_px: f32,
-    /// Share outside from which nothing is confirmed.
-    pub outside_keeps: f32,
-    /// Share outside from which the object has left.
+    /// Share of the object outside the image region from which it has left the image; the engine's test.
     pub outside_loses: f32,
     /// Doubts in a row that lose the object.
     pub doubts_max: u32,
@@ -77,71 +63,66 @@ impl Default for DriftLimits {
             area_jump_loses: 4.0,
             round_trip_doubts_px: 2.0,
             round_trip_loses_px: 16.0,
-            outside_keeps: 0.2,
             outside_loses: 0.5,
             doubts_max: 2,
         }
     }
 }
 
-/// What is to be done with a carried outline.
+/// The ruling on a carried outline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Witness {
-    /// The model sees the same: correct gently, age and confidence begin anew.
+pub enum Verdict {
+    /// The prediction agrees: blend it in, reset age and confidence.
     Confirm,
-    /// The model sees about the same: keep the carried outline at a lower confidence.
+    /// The prediction agrees in part: keep the carried outline at a lower confidence.
     Keep,
-    /// Something speaks against it: keep it for now, at a lower confidence; doubts in a row lose the object.
+    /// The evidence speaks against the outline: keep it for now at a lower confidence. Doubts in a row lose the object.
     Doubt(LostReason),
     /// Give it up.
     Lost(LostReason),
 }
 
-/// What one look says, without regard to the looks before.
+/// Judges one prediction, without regard to earlier ones.
 ///
-/// What loses an object at once comes first (scene cut, left the image, an impossible motion or area), then what is
-/// doubted: motion, area, score, agreement.
+/// What loses an object at once comes first (an impossible motion or area), then what is doubted: motion, area, score,
+/// agreement. Scene cuts and objects that leave the image are detected by the engine, without a prediction.
 ///
 /// ```
 /// use sonotap::scene::LostReason;
-/// use sonotap::track::carry::{DriftLimits, Evidence, Witness, judge};
+/// use sonotap::track::carry::{DriftLimits, Evidence, Verdict, judge};
 /// let limits = DriftLimits::default();
-/// assert_eq!(judge(&Evidence { agreement: 0.9, ..Evidence::default() }, &limits), Witness::Confirm);
-/// assert_eq!(judge(&Evidence { agreement: 0.6, ..Evidence::default() }, &limits), Witness::Keep);
+/// assert_eq!(judge(&Evidence { agreement: 0.9, ..Evidence::default() }, &limits), Verdict::Confirm);
+/// assert_eq!(judge(&Evidence { agreement: 0.6, ..Evidence::default() }, &limits), Verdict::Keep);
 /// let other = Evidence { agreement: 0.1, ..Evidence::default() };
-/// assert_eq!(judge(&other, &limits), Witness::Doubt(LostReason::Disagreement));
+/// assert_eq!(judge(&other, &limits), Verdict::Doubt(LostReason::Disagreement));
 /// ```
-pub fn judge(evidence: &Evidence, limits: &DriftLimits) -> Witness {
+pub fn judge(evidence: &Evidence, limits: &DriftLimits) -> Verdict {
     let jump = evidence.area_ratio.max(1.0 / evidence.area_ratio);
     // Each test asks whether the value is good, so that NaN is not.
     let is_good_jump = |limit: f32| evidence.area_ratio > 0.0 && jump < limit;
     let score_min = limits.score_min.max(limits.score_fall * evidence.score_confirmed.get());
     let is_below = |value: f32, limit: f32| value < limit;
     let agrees = |limit: f32| evidence.agreement >= limit;
-    if evidence.is_scene_cut {
-        Witness::Lost(LostReason::SceneCut)
-    } else if !is_below(evidence.outside_share, limits.outside_loses) {
-        Witness::Lost(LostReason::LeftImage)
-    } else if !is_below(evidence.round_trip_px, limits.round_trip_loses_px) {
-        Witness::Lost(LostReason::MotionUnreliable)
+    if !is_below(evidence.round_trip_px, limits.round_trip_loses_px) {
+        Verdict::Lost(LostReason::MotionUnreliable)
     } else if !is_good_jump(limits.area_jump_loses) {
-        Witness::Lost(LostReason::AreaJump)
+        Verdict::Lost(LostReason::AreaJump)
     } else if !is_below(evidence.round_trip_px, limits.round_trip_doubts_px) {
-        Witness::Doubt(LostReason::MotionUnreliable)
+        Verdict::Doubt(LostReason::MotionUnreliable)
     } else if !is_good_jump(limits.area_jump_doubts) {
-        Witness::Doubt(LostReason::AreaJump)
+        Verdict::Doubt(LostReason::AreaJump)
     } else if evidence.score.get() < score_min {
-        Witness::Doubt(LostReason::LowScore)
+        Verdict::Doubt(LostReason::LowScore)
     } else if !agrees(limits.agreement_doubts) {
-        Witness::Doubt(LostReason::Disagreement)
-    } else if agrees(limits.agreement_confirms) && is_below(evidence.outside_share, limits.outside_keeps) {
-        Witness::Confirm
+        Verdict::Doubt(LostReason::Disagreement)
+    } else if agrees(limits.agreement_confirms) {
+        Verdict::Confirm
     } else {
-        Witness::Keep
+        Verdict::Keep
     }
 }
 
-/// [`judge`] over the looks at one object: counts doubts in a row.
+/// [`judge`] over the predictions of one object: counts doubts in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DriftTest {
     limits: DriftLimits,
@@ -159,25 +140,25 @@ impl DriftTest {
         self.doubts
     }
 
-    /// Begins anew: a new outline, or a tap of the operator.
+    /// Resets the count: for a new outline, or after a tap of the operator.
     pub fn reset(&mut self) {
         self.doubts = 0;
     }
 
-    /// What is to be done after this look: as [`judge`], but the last of `doubts_max` doubts in a row is a loss, for its reason.
-    pub fn judge(&mut self, evidence: &Evidence) -> Witness {
-        let witness = judge(evidence, &self.limits);
-        match witness {
-            Witness::Confirm | Witness::Keep => self.doubts = 0,
-            Witness::Doubt(reason) => {
+    /// Judges a prediction as [`judge`] does, but the last of `doubts_max` doubts in a row is a loss, with its reason.
+    pub fn judge(&mut self, evidence: &Evidence) -> Verdict {
+        let verdict = judge(evidence, &self.limits);
+        match verdict {
+            Verdict::Confirm | Verdict::Keep => self.doubts = 0,
+            Verdict::Doubt(reason) => {
                 self.doubts += 1;
                 if self.doubts >= self.limits.doubts_max {
-                    return Witness::Lost(reason);
+                    return Verdict::Lost(reason);
                 }
             }
-            Witness::Lost(_) => {}
+            Verdict::Lost(_) => {}
         }
-        witness
+        verdict
     }
 }
 
@@ -192,7 +173,7 @@ mod tests {
     #[test]
     fn each_kind_of_evidence_has_its_verdict() {
         use LostReason::*;
-        use Witness::*;
+        use Verdict::*;
         let good = Evidence::default();
         for (name, evidence, expected) in [
             ("nothing against it", good, Confirm),
@@ -213,14 +194,6 @@ mod tests {
             ("motion unclear", Evidence { round_trip_px: 3.0, ..good }, Doubt(MotionUnreliable)),
             ("motion absurd", Evidence { round_trip_px: 20.0, ..good }, Lost(MotionUnreliable)),
             ("motion unknown", Evidence { round_trip_px: f32::NAN, ..good }, Lost(MotionUnreliable)),
-            ("partly outside", Evidence { outside_share: 0.3, ..good }, Keep),
-            ("mostly outside", Evidence { outside_share: 0.6, ..good }, Lost(LeftImage)),
-            ("scene cut with the rest good", Evidence { is_scene_cut: true, ..good }, Lost(SceneCut)),
-            (
-                "scene cut with the rest bad",
-                Evidence { is_scene_cut: true, agreement: 0.0, outside_share: 1.0, ..good },
-                Lost(SceneCut),
-            ),
         ] {
             assert_eq!(judge(&evidence, &DriftLimits::default()), expected, "{name}");
         }
@@ -231,8 +204,8 @@ mod tests {
         let disagreeing = Evidence { agreement: 0.1, ..Evidence::default() };
         let jumping = Evidence { area_ratio: 3.0, ..Evidence::default() };
         let mut test = DriftTest::default();
-        assert_eq!(test.judge(&disagreeing), Witness::Doubt(LostReason::Disagreement));
-        assert_eq!(test.judge(&jumping), Witness::Lost(LostReason::AreaJump));
+        assert_eq!(test.judge(&disagreeing), Verdict::Doubt(LostReason::Disagreement));
+        assert_eq!(test.judge(&jumping), Verdict::Lost(LostReason::AreaJump));
     }
 
     #[test]
@@ -241,14 +214,14 @@ mod tests {
         let middling = Evidence { agreement: 0.6, ..Evidence::default() };
         let mut test = DriftTest::default();
         for _ in 0..10 {
-            assert_eq!(test.judge(&doubt), Witness::Doubt(LostReason::Disagreement));
-            assert_eq!(test.judge(&middling), Witness::Keep);
+            assert_eq!(test.judge(&doubt), Verdict::Doubt(LostReason::Disagreement));
+            assert_eq!(test.judge(&middling), Verdict::Keep);
         }
         test.judge(&doubt);
         test.reset();
         assert_eq!(
             test.judge(&doubt),
-            Witness::Doubt(LostReason::Disagreement),
+            Verdict::Doubt(LostReason::Disagreement),
             "a reset test still counted the doubt"
         );
     }

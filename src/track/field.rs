@@ -5,10 +5,10 @@ use crate::geometry::{Image, Model, ModelView, Point};
 /// Side of a cell of a [`FlowField`], px of the small picture.
 pub const CELL_PX: f32 = 4.0;
 
-/// Backward motion on a regular grid: for a point of the later picture, where it came from in the earlier one.
+/// Backward motion on a regular grid: maps a point of the later picture to its origin in the earlier one.
 ///
 /// earlier = later + (dx, dy), in px of the small picture, which are model px of the field's view. Cell (i, j) is
-/// [`CELL_PX`] wide and its value stands at its centre; between centres motion is bilinear, beyond the outer ones constant.
+/// [`CELL_PX`] wide and its value is that of its centre; motion is bilinear between centres and constant beyond the outer ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowField {
     view: ModelView,
@@ -19,14 +19,14 @@ pub struct FlowField {
 }
 
 impl FlowField {
-    /// No motion, over the filled part of `view`.
+    /// Zero motion over the filled part of `view`.
     pub fn zero(view: ModelView) -> Self {
         let mut field = Self { view, cols: 0, rows: 0, dx: Vec::new(), dy: Vec::new() };
         field.reset(view);
         field
     }
 
-    /// Becomes no motion over the filled part of `view`, reusing the buffers.
+    /// Resets to zero motion over the filled part of `view`; reuses the buffers.
     pub fn reset(&mut self, view: ModelView) {
         let filled = view.filled();
         let cells = |length: f32| ((length - 1e-3).max(1.0) / CELL_PX).ceil() as usize;
@@ -43,7 +43,7 @@ impl FlowField {
         self.dy.resize(cols * rows, 0.0);
     }
 
-    /// The motion that `f` gives for the centre of each cell, over the filled part of `view`.
+    /// The motion `f(centre)` of each cell, over the filled part of `view`.
     pub fn from_fn(view: ModelView, mut f: impl FnMut(Point<Model>) -> (f32, f32)) -> Self {
         let mut field = Self::zero(view);
         for i in 0..field.dx.len() {
@@ -100,7 +100,7 @@ impl FlowField {
         (mix(&self.dx), mix(&self.dy))
     }
 
-    /// Where the point of the later picture came from in the earlier one.
+    /// Maps a point of the later picture to the earlier one.
     ///
     /// ```
     /// use sonotap::geometry::{ModelView, Point, Rect};
@@ -115,9 +115,9 @@ impl FlowField {
         self.view.to_image(Point::new(p.x + dx, p.y + dy))
     }
 
-    /// Where the point of the earlier picture went in the later one: the inverse of [`Self::backward`], by fixed-point
-    /// iteration. Exact to a hundredth of a small pixel where motion changes by less than half a pixel a pixel; where motion
-    /// folds there is no inverse, and the result is the last iterate.
+    /// Maps a point of the earlier picture to the later one: the inverse of [`Self::backward`], by fixed-point iteration. Exact
+    /// to .01 px of the small picture where motion changes by less than .5 px per px. Where motion folds there is no inverse,
+    /// and the result is the last iterate.
     pub fn forward(&self, p: Point<Image>) -> Point<Image> {
         let from = self.view.to_model(p);
         let mut to = from;
@@ -133,7 +133,7 @@ impl FlowField {
         self.view.to_image(to)
     }
 
-    /// Puts a newer motion in front: `self` maps frame n-1 to frame k, `newer` frame n to n-1; afterwards `self` maps n to k.
+    /// Prepends a newer motion: `self` maps frame n-1 to frame k, `newer` frame n to n-1; afterwards `self` maps n to k.
     ///
     /// C(x) = b(x) + C_old(x + b(x)), and the view becomes that of `newer`. `scratch` is a buffer; its content is lost.
     pub fn then(&mut self, newer: &Self, scratch: &mut Self) {
@@ -154,7 +154,7 @@ impl FlowField {
         std::mem::swap(self, scratch);
     }
 
-    /// Becomes a copy of `other`, reusing the buffers.
+    /// Copies `other`; reuses the buffers.
     pub fn copy_from(&mut self, other: &Self) {
         self.view = other.view;
         (self.cols, self.rows) = (other.cols, other.rows);
@@ -163,7 +163,7 @@ impl FlowField {
     }
 }
 
-/// The cell whose centre lies before `v`, the distance to the next cell (0 at the end of a single one), and the fraction between.
+/// The cell whose centre is before `v`, the distance to the next cell (0 at the end of a single one), and the fraction between.
 #[inline]
 fn place(v: f32, count: usize) -> (usize, usize, f32) {
     let last = count as i32 - 1;

@@ -1,9 +1,9 @@
 //! Dense inverse search optical flow, coarse to fine over halved pictures, without the variational step.
 //!
-//! Source: Kroeger, Timofte, Dai, Van Gool, "Fast Optical Flow using Dense Inverse Search", ECCV 2016. What is added for
-//! ultrasound: patches are compared without their mean, so that a change of gain is no motion; a step is pulled towards
-//! where it began, and patches without structure (fluid, the black outside a fan) are not searched at all, so that they
-//! keep the motion of what is around them on the coarser level instead of following noise.
+//! Source: Kroeger, Timofte, Dai, Van Gool, "Fast Optical Flow using Dense Inverse Search", ECCV 2016. Changes for
+//! ultrasound: patches are compared without their mean, so that a change of gain is not motion. A regularization pulls each
+//! step towards its start. Patches without structure (fluid, the black outside a sector) are not searched; they keep the
+//! motion of the coarser level instead of following noise.
 
 pub use super::field::{CELL_PX, FlowField};
 pub use super::small_grey::{BLOCK_COLUMNS, BLOCK_ROWS, SmallGrey};
@@ -12,22 +12,22 @@ use super::cells::{Cells, MotionGrid};
 use super::patch::Patch;
 use super::pyramid::{BORDER, Level, PATCH, Pyramid, STRIDE};
 
-/// How the search goes.
+/// Parameters of the search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FlowConfig {
-    /// Longest side of the small pictures, for whoever makes them: [`SmallGrey::new`].
+    /// Longest side of the small pictures, px; for [`SmallGrey::new`].
     pub side: u32,
-    /// Longest side of the coarsest level, px; the longer, the smaller the largest motion that is found: about 12 px of a
-    /// picture of 256 px at 32.
+    /// Longest side of the coarsest level, px. It limits the largest motion that is found: at 32, about 12 px of a picture of
+    /// 256 px; less when it is longer.
     pub coarsest_px: usize,
     /// Most steps of a patch in one pass.
     pub steps: usize,
-    /// Passes over the coarser levels, in alternating direction, each taking over better motion from neighbours; the finest
-    /// level takes one.
+    /// Passes over the coarser levels, in alternating direction, each propagating better motion from neighbours; the finest level
+    /// has one pass.
     pub coarse_passes: usize,
     /// Mean squared gradient below which a patch is not searched, grey^2 / px^2. Noise of 1.5 grey gives about 0.6.
     pub texture_min: f32,
-    /// Cost of leaving the place where a search began, grey^2 / px^2: weighs against the mean squared gradient.
+    /// Cost of the distance from the start of a search, grey^2 / px^2, relative to the mean squared gradient.
     pub pull: f32,
 }
 
@@ -37,19 +37,19 @@ impl Default for FlowConfig {
     }
 }
 
-/// How well the motion explains the change of the picture, at half its size.
+/// How well the motion explains the change between the pictures, at half their size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FlowQuality {
-    /// Mean absolute grey difference that is left after the motion, 0..=255.
+    /// Mean absolute grey difference after motion compensation, 0..=255.
     pub residual: f32,
-    /// Mean absolute grey difference without motion, 0..=255.
+    /// Mean absolute grey difference without motion compensation, 0..=255.
     pub before: f32,
     /// Share of patches of the finest level with enough structure to be searched, 0..=1.
     pub textured: f32,
 }
 
 impl FlowQuality {
-    /// Of two pictures that cannot be compared: they differ altogether and nothing was searched.
+    /// The quality for two pictures that are not comparable: fully different, nothing searched.
     pub const INCOMPARABLE: Self = Self { residual: 255.0, before: 255.0, textured: 0.0 };
 
     /// Share of the difference that motion does not explain, 0..; 0 when there was no difference.
@@ -60,8 +60,8 @@ impl FlowQuality {
 
 /// Finds motion between two small pictures.
 ///
-/// Guarantees: identical pictures give exactly no motion; the result depends on the two pictures alone; after the first
-/// call with pictures of one size it allocates nothing.
+/// Guarantees: identical pictures have exactly zero motion; the result depends on the two pictures only; after the first call
+/// with pictures of one size nothing is allocated.
 ///
 /// ```
 /// use sonotap::frame::{Frame, PixelFormat};
@@ -104,8 +104,8 @@ impl DisFlow {
         }
     }
 
-    /// Writes the backward motion into `out`: for each cell of `later`, where it came from in `earlier`, in `later`'s view.
-    /// Pictures that are not comparable give no motion and [`FlowQuality::INCOMPARABLE`].
+    /// Writes the backward motion from `later` to `earlier` into `out`, in `later`'s view. For pictures that are not comparable
+    /// the motion is zero and the quality [`FlowQuality::INCOMPARABLE`].
     pub fn between(&mut self, earlier: &SmallGrey, later: &SmallGrey, out: &mut FlowField) -> FlowQuality {
         if !earlier.is_comparable(later) {
             out.reset(*later.view());
@@ -128,7 +128,7 @@ impl DisFlow {
         FlowQuality { residual, before, textured: textured as f32 / self.patches.len() as f32 }
     }
 
-    /// Gives each patch of a level the motion of the coarser level.
+    /// Initializes each patch of a level with the motion of the coarser level.
     fn start_level(&mut self, level: usize) {
         let later = &self.later.levels[level];
         self.patches.resize(later.width / STRIDE - 1, later.height / STRIDE - 1);
@@ -138,8 +138,8 @@ impl DisFlow {
         }
     }
 
-    /// Searches every patch of a level, from the top left or `backwards` from the bottom right; returns how many
-    /// have structure.
+    /// Searches every patch of a level, from the top left or `backwards` from the bottom right. Returns the number of patches
+    /// with structure.
     fn pass(&mut self, level: usize, backwards: bool) -> usize {
         let (earlier, later) = (&self.earlier.levels[level], &self.later.levels[level]);
         let pull = self.config.pull * (PATCH * PATCH) as f32;
@@ -163,7 +163,7 @@ impl DisFlow {
             for neighbour in neighbours.into_iter().flatten() {
                 let motion = self.patches.get(neighbour);
                 let away = (motion.0 - start.0, motion.1 - start.1);
-                // Nearer than half a pixel, the steps get there by themselves.
+                // Starts closer than half a pixel converge to the same minimum.
                 if away.0 * away.0 + away.1 * away.1 > 0.25 {
                     let there = patch.fit(earlier, motion);
                     if there.energy < fit.energy {

@@ -5,7 +5,7 @@ use super::pyramid::{BORDER, Level, PATCH};
 type Pixels = [[f32; PATCH]; PATCH];
 const COUNT: f32 = (PATCH * PATCH) as f32;
 
-/// A patch of the later picture, prepared: its structure is found once, however many steps the search takes.
+/// A prepared patch of the later picture: its gradients are computed once for all steps of the search.
 pub(super) struct Patch {
     template: Pixels,
     gradient_x: Pixels,
@@ -55,7 +55,7 @@ impl Patch {
         (self.hessian.0 + self.hessian.2) / COUNT
     }
 
-    /// How well the earlier picture, displaced by `u`, fits.
+    /// Fit of the earlier picture, displaced by `u`.
     pub fn fit(&self, earlier: &Level, u: (f32, f32)) -> Fit {
         let window = Window::at(earlier, self.corner.0 + u.0, self.corner.1 + u.1);
         let mut sums = [[0.0f32; PATCH]; 4];
@@ -75,7 +75,7 @@ impl Patch {
         Fit { energy: squares - sum * sum / COUNT, slope: (sx, sy) }
     }
 
-    /// Walks from `start` (whose fit is `fit`) to a minimum of energy + `pull` |u - start|^2 in at most `steps` steps.
+    /// Descends from `start` (whose fit is `fit`) to a minimum of energy + `pull` |u - start|^2 in at most `steps` steps.
     pub fn search(&self, earlier: &Level, start: (f32, f32), fit: Fit, pull: f32, steps: usize) -> (f32, f32) {
         let (xx, xy, yy) = (self.hessian.0 + pull, self.hessian.1, self.hessian.2 + pull);
         let inverse = 1.0 / (xx * yy - xy * xy).max(1e-6);
@@ -87,7 +87,7 @@ impl Patch {
             let next = (u.0 - step.0, u.1 - step.1);
             let (dx, dy) = (next.0 - start.0, next.1 - start.1);
             let from_start = dx * dx + dy * dy;
-            // A patch that leaves its own neighbourhood has found something else.
+            // A patch that leaves its neighbourhood has matched different tissue.
             if from_start > COUNT {
                 break;
             }
@@ -131,7 +131,7 @@ pub(super) fn cell_errors(
     })
 }
 
-/// Where a displaced patch is read: whole pixel and fraction, kept inside the level's border.
+/// Read position of a displaced patch: whole pixel and fraction, clamped to the level's border.
 struct Window<'a> {
     level: &'a Level,
     start: usize,

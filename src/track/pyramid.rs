@@ -1,15 +1,15 @@
-//! Halved pictures with replicated borders.
+//! Image pyramid with replicated borders.
 
 use super::small_grey::SmallGrey;
 
-/// Pixels of replicated border around a level; patches may wander that far outside.
+/// Width of the replicated border around a level, px: patches may move that far outside.
 pub(super) const BORDER: usize = 16;
 /// Side of a patch, px of its level.
 pub(super) const PATCH: usize = 8;
 /// Distance of neighbouring patches, px of their level: half of [`PATCH`], so that four patches cover a pixel.
 pub(super) const STRIDE: usize = 4;
 
-/// One level: `width` x `height` px, both multiples of [`STRIDE`] and at least [`PATCH`]; what the picture does not fill is replicated.
+/// One level: `width` x `height` px, both multiples of [`STRIDE`] and at least [`PATCH`]; the part that the picture does not fill is replicated.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Level {
     pub width: usize,
@@ -56,7 +56,7 @@ impl Level {
         }
     }
 
-    /// Becomes `source` at half its size: means of 2 x 2 px.
+    /// Downsamples `source` by two: means of 2 x 2 px.
     fn halve(&mut self, source: &Self) {
         let (columns, rows) = (source.width / 2, source.height / 2);
         self.reshape(columns, rows);
@@ -69,7 +69,7 @@ impl Level {
         });
     }
 
-    /// Becomes the picture at half its size, an odd last column or row standing for two.
+    /// Downsamples the picture by two; an odd last column or row counts twice.
     fn halve_picture(&mut self, picture: &SmallGrey) {
         let (cols, rows) = (picture.cols(), picture.rows());
         let (columns, lines) = (cols.div_ceil(2), rows.div_ceil(2));
@@ -87,7 +87,7 @@ impl Level {
     }
 }
 
-/// A picture at half its size, a quarter, an eighth and so on.
+/// A picture at 1/2, 1/4, 1/8 .. of its size.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pyramid {
     /// Finest first; the first is the picture at half its size.
@@ -95,7 +95,7 @@ pub(super) struct Pyramid {
 }
 
 impl Pyramid {
-    /// Becomes the pyramid of `picture`, down to a longest side of about `coarsest_px`.
+    /// Builds the pyramid of `picture`, down to a longest side of about `coarsest_px`.
     pub fn build(&mut self, picture: &SmallGrey, coarsest_px: usize) {
         let mut count = 1;
         while picture.cols().max(picture.rows()) >> (count + 1) >= coarsest_px.max(PATCH) {

@@ -1,4 +1,4 @@
-//! The small grey picture that motion is found on.
+//! The small grey picture that motion is estimated on.
 
 use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Image, ModelView, Rect};
@@ -26,7 +26,7 @@ pub struct SmallGrey {
 }
 
 impl SmallGrey {
-    /// A black picture of one pixel, to be filled; `side` is its longest side then, at least 16 px.
+    /// A black picture of one pixel, to be filled; `side` is the longest side after filling, at least 16 px.
     pub fn new(side: u32) -> Self {
         let side = side.max(16);
         Self {
@@ -42,8 +42,8 @@ impl SmallGrey {
         }
     }
 
-    /// Becomes the small picture of the frame's image region (of the whole frame when the region lies outside it).
-    /// A frame without pixels gives one black pixel. Allocates only when sizes grow.
+    /// Fills it from the frame's image region, or from the whole frame if the region is outside it. A frame without pixels
+    /// becomes one black pixel. Allocates only when sizes grow.
     pub fn fill_from(&mut self, frame: &Frame) {
         if frame.pixels().is_empty() {
             self.view = ModelView::new(Rect::new(0.0, 0.0, 1.0, 1.0), self.side);
@@ -73,7 +73,7 @@ impl SmallGrey {
         self.measure_blocks();
     }
 
-    /// Where the picture lies in the image.
+    /// View of the image that the picture shows.
     pub fn view(&self) -> &ModelView {
         &self.view
     }
@@ -121,7 +121,7 @@ impl SmallGrey {
         sum as f32 / self.pixels.len() as f32
     }
 
-    /// Becomes a copy of `other`, reusing the buffers.
+    /// Copies `other`; reuses the buffers.
     pub fn copy_from(&mut self, other: &Self) {
         self.side = other.side;
         self.view = other.view;
@@ -133,7 +133,7 @@ impl SmallGrey {
     fn aim(&mut self, crop: Rect<Image>, width: usize, height: usize) {
         self.view = ModelView::new(crop, self.side);
         let scale = self.view.converter().scale();
-        // A thousandth of a pixel that rounding leaves over is not a row.
+        // A remainder of .001 px from rounding is not a row.
         let count = |length: f32| ((length * scale - 1e-3).ceil() as usize).clamp(1, self.side as usize);
         (self.cols, self.rows) = (count(crop.width()), count(crop.height()));
         self.pixels.resize(self.cols * self.rows, 0);
@@ -160,7 +160,7 @@ fn block_span(index: usize, blocks: usize, length: usize) -> (usize, usize) {
     (start, ((index + 1) * length / blocks).clamp(start + 1, length))
 }
 
-/// Turns sums of red, green, blue triples into grey ones at the front of the line, with the weights of `frame::luma`.
+/// Converts sums of red, green, blue triples to grey sums at the front of the line, with the weights of `frame::luma`.
 fn to_luma(line: &mut [f32]) {
     for i in 0..line.len() / 3 {
         line[i] = (77.0 * line[3 * i] + 150.0 * line[3 * i + 1] + 29.0 * line[3 * i + 2]) / 256.0;

@@ -1,11 +1,11 @@
-//! Memory that begins at a line of the caches: a vector across two lines is read and written as two.
+//! Memory aligned to cache lines: a vector that crosses a line boundary costs two accesses.
 
 use std::ops::{Deref, DerefMut, Range};
 
-/// A line of the caches, bytes.
+/// Size of a cache line, bytes.
 pub const LINE: usize = 64;
 
-/// Values that begin at a line of the caches, in memory that is used again.
+/// Values aligned to a cache line, in memory that is reused.
 #[derive(Default)]
 pub struct Aligned<T> {
     values: Vec<T>,
@@ -13,10 +13,10 @@ pub struct Aligned<T> {
 }
 
 impl<T: Copy + Default> Aligned<T> {
-    /// Values of a line.
+    /// Values per cache line.
     pub const LINE: usize = LINE / size_of::<T>();
 
-    /// So many values; what is in them is left from before.
+    /// `len` values; their content is left over from earlier uses.
     pub fn sized(&mut self, len: usize) -> &mut [T] {
         if self.values.len() < len + Self::LINE {
             self.values = vec![T::default(); len + Self::LINE];
@@ -26,12 +26,12 @@ impl<T: Copy + Default> Aligned<T> {
         self
     }
 
-    /// The first value: a kernel asks for it at every tile, and need not have the slice checked.
+    /// Pointer to the first value. Kernels read it for every tile, without a bounds check of the slice.
     pub fn as_ptr(&self) -> *const T {
         self.values.as_ptr().wrapping_add(self.range.start)
     }
 
-    /// So many values, as slices that each begin at a line; what is in them is left from before.
+    /// Slices of these lengths, each aligned to a cache line; their content is left over from earlier uses.
     pub fn carved<const N: usize>(&mut self, lengths: [usize; N]) -> [&mut [T]; N] {
         let whole = |n: usize| n.next_multiple_of(Self::LINE);
         let mut rest = self.sized(lengths.map(whole).into_iter().sum());

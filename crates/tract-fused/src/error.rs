@@ -13,7 +13,7 @@ pub enum ErrorKind {
     Unsupported,
     /// This processor does not have the kernels.
     Unavailable,
-    /// A name that stands for nothing.
+    /// An unknown name.
     Config,
 }
 

@@ -1,16 +1,16 @@
 //! Fused operations for tract: integer regions of quantized networks, and the mask decoder of SAM.
 //!
-//! tract loads, types, checks, plans and runs every graph; two operations of this package stand in it where they are faster.
-//! Nothing here knows what the images show.
+//! tract loads, types, checks, plans and runs every graph. Two operations of this package replace parts of a graph where
+//! they are faster. Nothing here depends on what the images show.
 //!
-//! | operation | what it takes the place of |
+//! | operation | what it replaces |
 //! |---|---|
 //! | [`Int8Region`] | a maximal connected set of quantized convolutions, depthwise convolutions, sums, clips, nearest resizes and max pools |
 //! | [`MaskDecoder`] | SAM's two-way decoder with separable convolutions around it, in f32 |
 //!
-//! The way of a graph: [`onnx`] parses it with `QuantizeLinear` and `DequantizeLinear` kept as nodes; [`FuseMaskDecoder`] and
-//! [`FuseInt8`] put operations into the typed graph, before tract declutters it; [`Lower`] gives what no region took back
-//! to tract; then `into_optimized` as ever.
+//! Order of the steps: [`onnx`] parses the file and keeps `QuantizeLinear` and `DequantizeLinear` as nodes. [`FuseMaskDecoder`]
+//! and [`FuseInt8`] put operations into the typed graph, before tract declutters it. [`Lower`] replaces the quantization nodes
+//! that no region took by tract's own operations. `into_optimized` follows as usual.
 //!
 //! ```no_run
 //! use tract_onnx::prelude::*;
@@ -32,18 +32,18 @@ pub mod fast_math;
 mod int8;
 mod lower;
 mod pattern;
+mod pool;
 mod quantization;
-mod spare;
 pub mod wide;
 
 pub use decoder::{FuseMaskDecoder, MaskDecoder, set_input_types};
 pub use int8::engine::StepInfo;
 pub use int8::fuse::FuseInt8;
-pub use int8::{Engine, Form, Int8Region, Kernels, Planned, network, reference};
+pub use int8::{Engine, EnginePlan, Int8Region, Kernels, OutputForm, network, reference};
 pub use lower::Lower;
-pub use spare::Spare;
+pub use pool::TensorPool;
 
-/// tract's reader of ONNX files, with quantization kept as nodes until [`Lower`].
+/// tract's ONNX parser, which keeps quantization as nodes until [`Lower`].
 pub fn onnx() -> tract_onnx::Onnx {
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     quantization::register(&mut onnx);

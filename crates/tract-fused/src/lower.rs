@@ -1,4 +1,4 @@
-//! Puts tract's own operations in the place of quantization that no region took.
+//! Replaces the quantization nodes that no region took by tract's own operations.
 
 use tract_onnx::tract_core::model::Rewriter;
 use tract_onnx::tract_core::transform::ModelTransform;
@@ -6,7 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use crate::quantization::{Dequantize, Quantize, lower_dequantize, lower_quantize};
 
-/// To be applied after all that looks at quantization, and before tract declutters.
+/// Apply it after the transforms that match quantization nodes, and before tract declutters.
 #[derive(Clone, Copy, Debug)]
 pub struct Lower;
 

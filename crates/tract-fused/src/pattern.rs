@@ -1,7 +1,7 @@
-//! Reading a typed graph backwards, from a result to what it is made of.
+//! Pattern matching on a typed graph, backwards: from a result to its operands.
 //!
-//! tract has put biases, pads and constants into one form by then. Constants are followed through casts and changes of axes,
-//! values through casts that change nothing.
+//! tract's typing brings biases, padding and constants into one canonical form. Constants are followed through casts and axis
+//! operations, values through casts to their own type.
 
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
@@ -16,20 +16,20 @@ use tract_onnx_opl::resize::{CoordTransform, Nearest, Resize};
 
 use crate::int8::network::{Pads, Shape};
 
-/// Least and greatest value that an activation lets through.
+/// Bounds of a clamping activation; `None` where there is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Bounds {
+pub(crate) struct ClampBounds {
     pub low: Option<f32>,
     pub high: Option<f32>,
 }
 
-impl Bounds {
+impl ClampBounds {
     pub fn clamp(&self, v: f32) -> f32 {
         v.max(self.low.unwrap_or(f32::NEG_INFINITY)).min(self.high.unwrap_or(f32::INFINITY))
     }
 }
 
-/// Kernel, stride and pads of a convolution or a pooling window.
+/// Kernel size, stride and padding of a convolution or a pooling window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub kernel: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Window {
     pub pads: Pads,
 }
 
-/// A convolution of square kernels over one image.
+/// A convolution with square kernels over one image.
 pub(crate) struct ConvPattern {
     pub x: OutletId,
     pub kernels: OutletId,
@@ -47,11 +47,11 @@ pub(crate) struct ConvPattern {
     pub outputs: usize,
 }
 
-/// A typed graph, to be read backwards.
+/// A typed graph, read backwards.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'a>(pub &'a TypedModel);
+pub(crate) struct GraphReader<'a>(pub &'a TypedModel);
 
-impl<'a> Reader<'a> {
+impl<'a> GraphReader<'a> {
     pub fn node(&self, outlet: OutletId) -> &'a TypedNode {
         &self.0.nodes()[outlet.node]
     }
@@ -75,12 +75,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether one node reads it, and nobody asks for it.
+    /// Whether exactly one node reads it and it is no output of the graph.
     pub fn is_inner(&self, outlet: OutletId) -> bool {
         self.node(outlet).outputs[outlet.slot].successors.len() == 1 && !self.0.outputs.contains(&outlet)
     }
 
-    /// What stands behind casts and identities that change nothing.
+    /// The value before casts to the same type and identities.
     pub fn origin(&self, mut outlet: OutletId) -> OutletId {
         loop {
             let node = self.node(outlet);
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         Some(crate::quantization::floats(&tensor)?.to_vec())
     }
 
-    /// A constant that has one value everywhere.
+    /// The value of a constant whose elements are all equal.
     pub fn number(&self, outlet: OutletId) -> Option<f32> {
         let values = self.floats(outlet)?;
         let first = *values.first()?;
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         (op.0.name() == name).then(|| [node.inputs[0], node.inputs[1]].map(|o| self.origin(o)))
     }
 
-    /// The operand that is computed and the one that is constant, in whatever order.
+    /// The computed operand and the constant one, whichever comes first in the graph.
     pub fn with_constant(&self, outlet: OutletId, name: &str) -> Option<(OutletId, OutletId)> {
         let [a, b] = self.binary(outlet, name)?;
         match (self.constant(a), self.constant(b)) {
@@ -138,15 +138,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The operand of an operation on each value.
+    /// The operand of an element-wise operation.
     pub fn unary(&self, outlet: OutletId, name: &str) -> Option<OutletId> {
         let (op, node) = self.op::<ElementWiseOp>(outlet)?;
         (op.0.name() == name).then(|| self.origin(node.inputs[0]))
     }
 
-    /// Takes off the clips behind a value: what they clip, which nothing else may read, and the bounds of all of them.
-    pub fn activation(&self, outlet: OutletId) -> (OutletId, Bounds) {
-        let (mut at, mut bounds) = (self.origin(outlet), Bounds::default());
+    /// Strips the clamps after a value. Returns the clamped value, which nothing else may read, and the combined bounds.
+    pub fn activation(&self, outlet: OutletId) -> (OutletId, ClampBounds) {
+        let (mut at, mut bounds) = (self.origin(outlet), ClampBounds::default());
         let mut reached = at;
         loop {
             let clip = |name: &str| {
@@ -154,24 +154,24 @@ impl<'a> Reader<'a> {
                 Some((x, self.number(bound)?))
             };
             let (x, next) = match (clip("Min"), clip("Max")) {
-                // What is clipped earlier is clipped by a later bound as well.
+                // A later bound applies to the earlier result as well.
                 (Some((x, high)), _) if bounds.low.is_none_or(|low| low <= high) => {
-                    (x, Bounds { high: Some(bounds.high.map_or(high, |h| h.min(high))), ..bounds })
+                    (x, ClampBounds { high: Some(bounds.high.map_or(high, |h| h.min(high))), ..bounds })
                 }
                 (_, Some((x, low))) if bounds.high.is_none_or(|high| low <= high) => {
-                    (x, Bounds { low: Some(bounds.low.map_or(low, |l| l.max(low))), ..bounds })
+                    (x, ClampBounds { low: Some(bounds.low.map_or(low, |l| l.max(low))), ..bounds })
                 }
                 _ => return (reached, bounds),
             };
             if !self.is_inner(x) {
-                // Its reader alone is taken; the bounds begin there.
+                // Another node reads it: only the clamps after it belong to the layer.
                 return (reached, bounds);
             }
             (at, reached, bounds) = (x, x, next);
         }
     }
 
-    /// Square, not dilated, NCHW.
+    /// The window of a pooling specification; `None` unless it is square, undilated and NCHW.
     pub fn window(&self, pool: &PoolSpec, x: Shape) -> Option<Window> {
         let (&[kernel, other], &[stride, across]) = (&pool.kernel_shape[..], &pool.strides()[..]) else { return None };
         let is_plain = pool.data_format == DataFormat::NCHW && pool.dilations().iter().all(|d| *d == 1);
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
         Some(Window { kernel, stride, pads })
     }
 
-    /// A convolution in f32, whatever its operands.
+    /// An f32 convolution; its operands may be computed.
     pub fn conv(&self, outlet: OutletId) -> Option<ConvPattern> {
         let (op, node) = self.op::<Conv>(outlet)?;
         if op.q_params.is_some() || op.kernel_fmt != KernelFormat::OIHW {
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
         Some(ConvPattern { x, kernels, bias, window, group: op.group, outputs: op.pool_spec.output_channels })
     }
 
-    /// What is made twice as high and wide by giving every value four times.
+    /// The input of a nearest-neighbour resize to twice the height and width.
     pub fn upsampled(&self, outlet: OutletId) -> Option<OutletId> {
         let (op, node) = self.op::<Resize>(outlet)?;
         let is_replication = matches!(

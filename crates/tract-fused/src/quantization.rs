@@ -1,7 +1,7 @@
-//! `QuantizeLinear` and `DequantizeLinear` as operations that stay what they are: tract's own dissolve into arithmetic before
-//! anybody can see which tensors are quantized.
+//! `QuantizeLinear` and `DequantizeLinear` as marker operations. tract's own versions become plain arithmetic in typing, which
+//! hides the quantized tensors.
 //!
-//! They live from parsing until [`Lower`](crate::Lower) puts back those that no region took, as tract's own operations.
+//! The markers exist from parsing until [`Lower`](crate::Lower) replaces those that no region took by tract's own operations.
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::NodeProto;
@@ -10,19 +10,19 @@ use tract_onnx::tract_core::ops::math::{add, div, max, min, mul, round_half_to_e
 use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, quantize_linear_i8, quantize_linear_u8};
 use tract_onnx::tract_hir::internal::*;
 
-/// Scale and zero point of a tensor, one of each, or one for each index of an axis.
+/// Scale and zero point, per tensor or per index of an axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Steps {
+pub(crate) struct QuantizationSteps {
     /// f32.
     pub scale: Arc<Tensor>,
     /// Of the quantized type.
     pub zero_point: Arc<Tensor>,
-    /// As in ONNX: from behind when negative.
+    /// As in ONNX: negative values count from the last axis.
     pub axis: i64,
 }
 
-impl Steps {
-    /// Scale and zero point when one of each holds for the whole tensor.
+impl QuantizationSteps {
+    /// Scale and zero point if they are per tensor.
     pub fn of_tensor(&self) -> Option<(f32, i32)> {
         if self.scale.len() != 1 || self.zero_point.len() != 1 {
             return None;
@@ -40,15 +40,15 @@ pub(crate) fn integers(tensor: &Tensor) -> Option<&[i32]> {
     tensor.as_plain_ram()?.as_slice::<i32>().ok()
 }
 
-/// f32 to steps.
+/// f32 to quantized values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Quantize(pub Steps);
+pub(crate) struct Quantize(pub QuantizationSteps);
 
-/// Steps to f32.
+/// Quantized values to f32.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dequantize(pub Steps);
+pub(crate) struct Dequantize(pub QuantizationSteps);
 
-macro_rules! stays_what_it_is {
+macro_rules! marker_op {
     ($op:ident, $name:literal, |$steps:ident| $datum_type:expr) => {
         impl Op for $op {
             fn name(&self) -> StaticName {
@@ -73,10 +73,10 @@ macro_rules! stays_what_it_is {
     };
 }
 
-stays_what_it_is!(Quantize, "QuantizeLinear", |steps| steps.zero_point.datum_type());
-stays_what_it_is!(Dequantize, "DequantizeLinear", |_steps| f32::datum_type());
+marker_op!(Quantize, "QuantizeLinear", |steps| steps.zero_point.datum_type());
+marker_op!(Dequantize, "DequantizeLinear", |_steps| f32::datum_type());
 
-/// Takes the place of tract's own readers of the two.
+/// Registers the parsers of both nodes in place of tract's own.
 pub(crate) fn register(onnx: &mut Onnx) {
     onnx.op_register.insert("QuantizeLinear", |_, node| read(node, true));
     onnx.op_register.insert("DequantizeLinear", |_, node| read(node, false));
@@ -85,18 +85,21 @@ pub(crate) fn register(onnx: &mut Onnx) {
 fn read(node: &NodeProto, is_quantize: bool) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     ensure!(node.get_attr_opt::<i64>("block_size")?.unwrap_or(0) == 0, "{}: blocks are not supported", node.op_type);
     let has_zero_point = node.input.get(2).is_some_and(|name| !name.is_empty());
-    Ok((expand(Parsed { is_quantize, has_zero_point, axis: node.get_attr_opt("axis")?.unwrap_or(1) }), vec![]))
+    Ok((
+        expand(QuantizationNode { is_quantize, has_zero_point, axis: node.get_attr_opt("axis")?.unwrap_or(1) }),
+        vec![],
+    ))
 }
 
-/// Either node, until types are known.
+/// Either node, before its types are known.
 #[derive(Clone, Debug)]
-struct Parsed {
+struct QuantizationNode {
     is_quantize: bool,
     has_zero_point: bool,
     axis: i64,
 }
 
-impl Expansion for Parsed {
+impl Expansion for QuantizationNode {
     fn name(&self) -> StaticName {
         if self.is_quantize { "QuantizeLinear".into() } else { "DequantizeLinear".into() }
     }
@@ -130,7 +133,7 @@ impl Expansion for Parsed {
             false if self.is_quantize => rctensor0(0u8),
             false => Tensor::zero_scalar_dt(target.outlet_fact(inputs[0])?.datum_type)?.into_arc_tensor(),
         };
-        let steps = Steps { scale, zero_point, axis: self.axis };
+        let steps = QuantizationSteps { scale, zero_point, axis: self.axis };
         let op: Box<dyn TypedOp> =
             if self.is_quantize { Box::new(Quantize(steps)) } else { Box::new(Dequantize(steps)) };
         target.wire_node(prefix, op, &inputs[..1])
@@ -141,7 +144,7 @@ impl Expansion for Parsed {
     }
 }
 
-/// Scales or zero points, to be broadcast along the axis of a tensor of this rank, in f32.
+/// Scales or zero points in f32, shaped to broadcast along `axis` of a tensor of this rank.
 fn along_axis(values: &Tensor, axis: i64, rank: usize) -> TractResult<Tensor> {
     let mut shape = vec![1; rank];
     if values.len() > 1 {
@@ -153,7 +156,7 @@ fn along_axis(values: &Tensor, axis: i64, rank: usize) -> TractResult<Tensor> {
 
 /// Wires tract's own operations in place of [`Quantize`].
 pub(crate) fn lower_quantize(
-    steps: &Steps,
+    steps: &QuantizationSteps,
     name: &str,
     patch: &mut TypedModelPatch,
     x: OutletId,
@@ -188,7 +191,7 @@ pub(crate) fn lower_quantize(
 
 /// Wires tract's own operations in place of [`Dequantize`].
 pub(crate) fn lower_dequantize(
-    steps: &Steps,
+    steps: &QuantizationSteps,
     name: &str,
     patch: &mut TypedModelPatch,
     x: OutletId,

@@ -1,10 +1,11 @@
-//! Loops compiled for the vectors that the processor has.
+//! Loops compiled for the widest vectors of the processor.
 
-/// Runs a function compiled for the widest vectors that the processor has.
+/// Runs a closure compiled for the widest vectors of the processor.
 ///
-/// `#[inline(always)]` must stand before the closure, and before whatever loops it calls: what is not inlined into the copy for a
-/// wide processor is compiled for the narrowest, and nothing says so. The closure must also consume what it captured (`move`, and
-/// a buffer taken out of it): one that could be called again is reached through a shim that is compiled for the narrowest.
+/// The closure, and every function with a loop that it calls, must be marked `#[inline(always)]`. Code that is not inlined
+/// into the wide copy is compiled for the narrowest processor, without a warning. The closure must also consume its captures
+/// (`move`, and rebind a mutable buffer inside): a closure that could be called again is reached through a shim compiled for
+/// the narrowest processor.
 #[inline(always)]
 pub fn wide<R>(run: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(run)

@@ -1,14 +1,14 @@
 //! A lone click at several scales: one tap does not say whether it means the nodule, the lobe or the neck.
 //!
-//! The click is seen in the whole image region and in closer squares around it. All masks of all views are candidates,
-//! ranked by their predicted IoU with the whole object; that of a closer view must be above the whole image's by
-//! [`ModelSpec::view_advantage`](crate::model::ModelSpec::view_advantage). A candidate counts as another outline when its
-//! IoU with each one before it is below [`DISTINCT`]. Where sizes are expected, others rank lower; none is left out for its
-//! size. No candidate is a mask that fills its view or is cut by it: the object goes on, and a wider view shows where. Nor is
-//! one that does not hold the click, or scores far below the best. Without any candidate the click is asked as ever.
+//! The click is predicted in the whole image region and in closer squares around it. All masks of all views are candidates,
+//! ranked by their predicted IoU with the whole object. The score of a closer view must exceed the whole image's by
+//! [`ModelSpec::view_advantage`](crate::model::ModelSpec::view_advantage). A candidate is distinct when its IoU with each one
+//! before it is below [`DISTINCT`]. If sizes are expected, other sizes rank lower; no candidate is dropped for its size.
+//! A mask is not a candidate if it fills its view or is cut by it (the object extends into a wider view), if it does not
+//! contain the click, or if its score is far below the best. Without a candidate the click is predicted as usual.
 //!
-//! What is chosen is then looked at in a target crop, like any outline. Each view costs an encode: this is for a tap, not for
-//! each frame. On a picture that stands still each view is seen in a mirror, too, and the two answers are averaged.
+//! The chosen outline is then refined in a target crop, like any outline. Each view costs an encode, so a survey is made for a
+//! tap, not for each frame. On a still frame each view is predicted mirrored as well, and both results are averaged.
 
 use super::{LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
 use crate::error::Result;
@@ -21,19 +21,19 @@ use crate::prompt::{Polarity, PromptSet};
 use crate::track::carry::area_px;
 use crate::units::Score;
 
-/// Sides of the closer views, part of the image region's longer side.
+/// Sides of the closer views, as fractions of the image region's longer side.
 const SIDES: [f32; 4] = [0.7, 0.47, 0.33, 0.22];
-/// Shortest side of a view, image px: below it there is nothing more to see.
+/// Shortest side of a view, image px: a smaller one would show no more detail.
 const SIDE_MIN_PX: f32 = 48.0;
 /// IoU from which on two outlines count as the same.
 pub(crate) const DISTINCT: f32 = 0.7;
-/// By how much an outline of an unexpected size ranks lower, in units of IoU.
+/// Penalty of an unexpected size in the ranking, in units of IoU.
 const UNEXPECTED: f32 = 0.2;
-/// Cells of a mask along the edge of its view from which on it counts as cut.
+/// Cells of a mask along the edge of its view from which it counts as cut.
 const CUT_CELLS: usize = 4;
-/// Score of the least candidate, part of the best.
+/// Lowest score of a candidate, as a fraction of the best.
 const LEAST: f32 = 0.3;
-/// Places along a side on which two masks are compared.
+/// Points per side on which two masks are compared.
 const COMPARED: usize = 64;
 
 /// Candidates of a survey; buffers are reused.
@@ -41,7 +41,7 @@ const COMPARED: usize = 64;
 pub(super) struct Found {
     all: Vec<Candidate>,
     len: usize,
-    /// Those that taps go through, best first.
+    /// Distinct candidates, best first.
     distinct: Vec<LogitGrid>,
 }
 
@@ -50,7 +50,7 @@ struct Candidate {
     score: Score,
     area_px: f32,
     bounds: Rect<Image>,
-    /// Its view is the whole image region.
+    /// Whether its view is the whole image region.
     is_whole: bool,
 }
 
@@ -75,7 +75,7 @@ impl Found {
         self.distinct.clear();
     }
 
-    /// What was chosen is as the closer look gave it.
+    /// Replaces the chosen outline by its refinement.
     pub(super) fn settle(&mut self, object: &LookPrompts, look: &ObjectLook) {
         if let (Some(slot), Some(mask)) = (self.distinct.get_mut(usize::from(object.candidate)), look.mask()) {
             slot.copy_from(mask);
@@ -90,7 +90,7 @@ impl Found {
         self.distinct.iter().cloned()
     }
 
-    /// Best first; of equals the one of the wider view. The whole image's have an advantage.
+    /// Sorts candidates, best first; the wider view first among equals. The whole image's have an advantage.
     fn ranked(&self, expected: Option<&ExpectedSize>, advantage: f32) -> Vec<&Candidate> {
         let worth = |c: &Candidate| {
             let unexpected = expected.is_some_and(|size| !size.fits(&c.bounds));
@@ -105,14 +105,14 @@ impl Found {
 }
 
 impl Looker {
-    /// Whether an object is asked at several scales: a lone positive click without an outline.
+    /// Whether an object is surveyed: a lone positive click without an outline.
     pub(super) fn is_surveyed(&self, object: &LookPrompts) -> bool {
         let is_lone = matches!(object.clicks.as_slice(), [(_, Polarity::Positive)]) && object.boxed.is_none();
         let has_outline = object.previous.as_ref().is_some_and(|p| p.inside_bounds().is_some());
         self.surveys() && is_lone && !has_outline
     }
 
-    /// Answers a lone click from all views; `false` when none of their masks is a candidate.
+    /// Predicts a lone click from all views. Returns `false` if no mask is a candidate.
     pub(super) fn survey(
         &mut self,
         task: &Task,
@@ -162,7 +162,7 @@ impl Looker {
 }
 
 impl Looker {
-    /// Asks the same of the mirrored picture and leaves the mean of both answers.
+    /// Predicts on the mirrored image as well, and averages both results.
     fn average_with_mirrored(
         &mut self,
         task: &Task,
@@ -195,13 +195,13 @@ impl Looker {
     }
 }
 
-/// Whether the cell of a place is inside.
+/// Whether the cell of a point is inside.
 fn holds(logits: &[f32], cells: usize, view: &ModelView, at: Point<Model>) -> bool {
     let cell = |v: f32| ((v * cells as f32 / view.side() as f32) as usize).min(cells - 1);
     logits[cell(at.y) * cells + cell(at.x)] > 0.0
 }
 
-/// Whether a mask runs along an edge of its view beyond which the image goes on.
+/// Whether a mask is cut by an edge of its view that is not an edge of the image region.
 fn is_cut(logits: &[f32], cells: usize, view: &ModelView, bounds: &Rect<Image>) -> bool {
     let (crop, (columns, rows)) = (view.crop(), filled_cells(view, cells));
     let at = |column: usize, row: usize| usize::from(logits[row * cells + column] > 0.0);
@@ -213,14 +213,14 @@ fn is_cut(logits: &[f32], cells: usize, view: &ModelView, bounds: &Rect<Image>) 
         || (crop.y1 < bounds.y1 && along(rows - 1) >= CUT_CELLS)
 }
 
-/// Left and right exchanged, grey.
+/// Mirrors a frame left to right, in grey.
 fn mirrored(frame: &Frame) -> Frame {
     let (width, height) = (frame.width, frame.height);
     let pixels = (0..height).flat_map(|y| (0..width).rev().map(move |x| frame.grey(x, y))).collect();
     Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).unwrap_or_default()
 }
 
-/// The best that differs from what was shown; after the last again the first.
+/// The best candidate that differs from the shown outlines; cyclic.
 fn distinct<'a>(ranked: &[&'a Candidate], object: &LookPrompts) -> Option<&'a Candidate> {
     let passed: Vec<Candidate> = object.passed.iter().filter_map(passed).collect();
     let mut taken: Vec<&Candidate> = passed.iter().collect();
@@ -237,7 +237,7 @@ fn distinct<'a>(ranked: &[&'a Candidate], object: &LookPrompts) -> Option<&'a Ca
     ranked.first().copied()
 }
 
-/// Outlines that differ, as far as taps go through them.
+/// Selects the distinct outlines that further taps step through.
 fn first_distinct<'a>(ranked: &[&'a Candidate]) -> Vec<&'a Candidate> {
     let mut taken: Vec<&Candidate> = Vec::new();
     for candidate in ranked.iter().copied() {
@@ -253,7 +253,7 @@ fn passed(grid: &LogitGrid) -> Option<Candidate> {
     Some(Candidate { grid: grid.clone(), score: Score::default(), area_px: area_px(grid), bounds, is_whole: false })
 }
 
-/// IoU of two outlines of any views, on a grid over both; 0 when their areas alone tell that they differ.
+/// IoU of two outlines in any views, on a grid over both; 0 if their areas alone rule out agreement.
 fn iou(a: &Candidate, b: &Candidate) -> f32 {
     if a.area_px.min(b.area_px) < 0.9 * DISTINCT * a.area_px.max(b.area_px) {
         return 0.0;

@@ -1,4 +1,4 @@
-//! Attention between token rows ([T, C]) and an image's planes ([C, places]), and layer normalization.
+//! Attention between token rows ([T, C]) and an image's planes ([C, pixels]), and layer normalization.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -7,7 +7,7 @@ use super::spatial::copy;
 use crate::aligned::Aligned;
 use crate::fast_math::exp;
 
-/// How an attention is split.
+/// Heads of an attention.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heads {
     pub heads: usize,
@@ -19,41 +19,41 @@ pub(super) struct Heads {
 /// Attention with its projections.
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
-    pub q: Linear,
-    pub k: Linear,
-    pub v: Linear,
-    pub out: Linear,
+    pub q_proj: Linear,
+    pub k_proj: Linear,
+    pub v_proj: Linear,
+    pub out_proj: Linear,
     pub heads: Heads,
-    /// What the places of the image's cells add to its keys or queries, planes; empty among tokens.
+    /// Contribution of the image's positional encoding to its keys or queries, planes; empty in self-attention.
     pub pe: Vec<f32>,
 }
 
 /// Layer normalization.
 #[derive(Clone, Debug)]
-pub(super) struct Norm {
-    pub gain: Vec<f32>,
+pub(super) struct LayerNorm {
+    pub weight: Vec<f32>,
     pub bias: Vec<f32>,
     pub epsilon: f32,
 }
 
-impl Norm {
-    /// Over the channels of each row.
-    pub fn rows(&self, x: &mut [f32]) {
-        let n = self.gain.len();
+impl LayerNorm {
+    /// Normalizes the channels of each row.
+    pub fn forward_rows(&self, x: &mut [f32]) {
+        let n = self.weight.len();
         for row in x.chunks_exact_mut(n) {
             let mean = row.iter().sum::<f32>() / n as f32;
             let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n as f32;
             let scale = 1.0 / (variance + self.epsilon).sqrt();
-            for ((v, g), b) in row.iter_mut().zip(&self.gain).zip(&self.bias) {
+            for ((v, g), b) in row.iter_mut().zip(&self.weight).zip(&self.bias) {
                 *v = (*v - mean) * scale * g + b;
             }
         }
     }
 
-    /// Over the channels of each place of a panel, [C, PANEL].
+    /// Normalizes the channels of each pixel of a panel, [C, PANEL].
     #[inline(always)]
-    fn panel(&self, x: &mut [f32]) {
-        let n = self.gain.len() as f32;
+    fn forward_panel(&self, x: &mut [f32]) {
+        let n = self.weight.len() as f32;
         let (mut mean, mut scale) = ([0.0; PANEL], [0.0; PANEL]);
         let lines = x.as_chunks_mut::<PANEL>().0;
         for line in &*lines {
@@ -72,7 +72,7 @@ impl Norm {
         for s in &mut scale {
             *s = 1.0 / (*s / n + self.epsilon).sqrt();
         }
-        for ((line, g), b) in lines.iter_mut().zip(&self.gain).zip(&self.bias) {
+        for ((line, g), b) in lines.iter_mut().zip(&self.weight).zip(&self.bias) {
             for i in 0..PANEL {
                 line[i] = (line[i] - mean[i]) * scale[i] * g + b;
             }
@@ -80,12 +80,12 @@ impl Norm {
     }
 }
 
-/// Values that are summed side by side: some vectors of any processor.
+/// Independent partial sums: several vectors on every processor.
 const LANES: usize = 32;
 
-/// Scores to weights, `exp(scale * (score - most))`; gives their sum.
+/// Replaces scores by unnormalized softmax weights, `exp(scale * (score - max))`; returns their sum.
 #[inline(always)]
-fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
+fn softmax_weights(scores: &mut [f32], scale: f32) -> f32 {
     let (chunks, rest) = scores.as_chunks_mut::<LANES>();
     let mut lanes = [f32::NEG_INFINITY; LANES];
     for chunk in &*chunks {
@@ -93,19 +93,19 @@ fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
             lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
         }
     }
-    let mut most = f32::NEG_INFINITY;
+    let mut max = f32::NEG_INFINITY;
     for s in lanes.iter().chain(&*rest) {
-        most = if *s > most { *s } else { most };
+        max = if *s > max { *s } else { max };
     }
     let (mut sums, mut total) = ([0.0; LANES], 0.0);
     for chunk in chunks {
         for i in 0..LANES {
-            chunk[i] = exp((chunk[i] - most) * scale);
+            chunk[i] = exp((chunk[i] - max) * scale);
             sums[i] += chunk[i];
         }
     }
     for s in rest {
-        *s = exp((*s - most) * scale);
+        *s = exp((*s - max) * scale);
         total += *s;
     }
     for s in sums {
@@ -114,68 +114,69 @@ fn weights_of(scores: &mut [f32], scale: f32) -> f32 {
     total
 }
 
-/// Tokens look at an image: softmax over its places.
+/// Attention of tokens to an image: softmax over its pixels.
 ///
-/// Shape: `q` [T, D], `k` and `v` planes [D, places], D = heads * part; `out` [T, D].
-pub(super) fn tokens_to_image(
+/// Shape: `q` [T, D], `k` and `v` planes [D, pixels], D = heads * part; `out` [T, D]. `layer` and `scratch` are memory.
+pub(super) fn token_to_image_attention(
     q: &[f32],
     k: &[f32],
     v: &[f32],
     shape: Heads,
-    scratch: &mut Aligned<f32>,
+    (layer, scratch): (&mut Linear, &mut Aligned<f32>),
     out: &mut Vec<f32>,
 ) {
     out.clear();
     out.resize(q.len(), 0.0);
-    Arch::new().dispatch(Search { q, k, v, shape, scratch, out });
+    Arch::new().dispatch(TokenToImage { q, k, v, shape, layer, scratch, out });
 }
 
-struct Search<'a> {
+struct TokenToImage<'a> {
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
     shape: Heads,
+    layer: &'a mut Linear,
     scratch: &'a mut Aligned<f32>,
     out: &'a mut [f32],
 }
 
-impl WithSimd for Search<'_> {
+impl WithSimd for TokenToImage<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { q, k, v, shape: Heads { heads, part, scale }, scratch, out } = self;
+        let Self { q, k, v, shape: Heads { heads, part, scale }, layer, scratch, out } = self;
         let d = heads * part;
         let (tokens, places) = (q.len() / d, k.len() / d);
-        // Not a multiple of a page, as planes are: all lines would fall into the same sets of the first cache.
+        // Rows a multiple of 4 KiB apart, as planes are, would share the same sets of the L1 cache.
         let line = Aligned::<f32>::LINE;
         let apart = places.next_multiple_of(line) + line;
         let [scores] = scratch.carved([tokens * apart]);
-        // Queries are the weights of a layer from keys to scores.
-        let bias = vec![0.0; tokens];
-        let mut layer =
-            Linear { inputs: part, outputs: tokens, weights: Vec::new(), bias, activation: Activation::None };
+        // The queries serve as weights of a layer from keys to scores.
+        (layer.inputs, layer.outputs, layer.activation) = (part, tokens, Activation::None);
+        layer.bias.clear();
+        layer.bias.resize(tokens, 0.0);
         for head in 0..heads {
             let [keys, values] = [k, v].map(|planes| &planes[head * part * places..][..part * places]);
             layer.weights.clear();
             layer.weights.extend((0..part).flat_map(|c| q.iter().skip(head * part + c).step_by(d)));
-            layer.lines(simd, places, StridedRows::new(keys, places), Addend::Nothing, (scores, apart));
+            layer.forward_planes(simd, places, StridedRows::new(keys, places), Addend::Nothing, (scores, apart));
             let mut token = 0;
             while token < tokens {
                 let (scores, out) = (&mut scores[token * apart..], &mut out[token * d + head * part..]);
                 token += match tokens - token {
-                    4.. => found::<S, 4>(simd, (scores, apart), scale, values, places, (out, d)),
-                    2.. => found::<S, 2>(simd, (scores, apart), scale, values, places, (out, d)),
-                    _ => found::<S, 1>(simd, (scores, apart), scale, values, places, (out, d)),
+                    4.. => attend::<S, 4>(simd, (scores, apart), scale, values, places, (out, d)),
+                    2.. => attend::<S, 2>(simd, (scores, apart), scale, values, places, (out, d)),
+                    _ => attend::<S, 1>(simd, (scores, apart), scale, values, places, (out, d)),
                 };
             }
         }
     }
 }
 
-/// What `T` tokens find: their scores, so far apart, become weights of the values' planes; gives the number of tokens.
+/// Softmax and weighted sum of the values for `T` tokens; `apart` is the stride of their scores. Returns `T`.
 #[inline(always)]
-fn found<S: Simd, const T: usize>(
+fn attend<S: Simd, const T: usize>(
     simd: S,
     (scores, apart): (&mut [f32], usize),
     scale: f32,
@@ -185,23 +186,23 @@ fn found<S: Simd, const T: usize>(
 ) -> usize {
     let mut totals = [0.0; T];
     for (total, scores) in totals.iter_mut().zip(scores.chunks_mut(apart)) {
-        *total = weights_of(&mut scores[..places], scale);
+        *total = softmax_weights(&mut scores[..places], scale);
     }
     let mut lines: [&[f32]; T] = [&[]; T];
     for (line, scores) in lines.iter_mut().zip(scores.chunks(apart)) {
         *line = &scores[..places];
     }
     for (c, plane) in values.chunks_exact(places).enumerate() {
-        for (t, sum) in products(simd, lines, plane).into_iter().enumerate() {
+        for (t, sum) in dot_products(simd, lines, plane).into_iter().enumerate() {
             out[t * d + c] = sum / totals[t];
         }
     }
     T
 }
 
-/// The sums of products of each of the lines with another one.
+/// Dot products of each of the rows with `other`.
 #[inline(always)]
-fn products<S: Simd, const T: usize>(simd: S, lines: [&[f32]; T], other: &[f32]) -> [f32; T] {
+fn dot_products<S: Simd, const T: usize>(simd: S, lines: [&[f32]; T], other: &[f32]) -> [f32; T] {
     let (pairs, _) = S::as_simd_f32s(other).0.as_chunks::<2>();
     let mut vectors: [&[[S::f32s; 2]]; T] = [&[]; T];
     for (vectors, line) in vectors.iter_mut().zip(lines) {
@@ -226,90 +227,102 @@ fn products<S: Simd, const T: usize>(simd: S, lines: [&[f32]; T], other: &[f32])
     totals
 }
 
-/// What an image is shown of tokens: rows, [T, C].
+/// An update of the image by tokens: keys and values of the tokens, rows, [T, C].
 pub(super) struct TokenUpdate<'a> {
     pub attention: &'a Attention,
     pub keys: &'a [f32],
     pub values: &'a [f32],
-    /// Of the image, after what it found was added.
-    pub norm: &'a Norm,
+    /// Normalization of the image after the residual addition.
+    pub norm: &'a LayerNorm,
 }
 
-/// An image sees the tokens that it is told of, and makes keys and values for those that look at it next.
+/// Attention of an image to tokens, if there is an `update`, then the keys and values of the image for the attention `next`.
 ///
-/// Shape: `image` [C, places], `keys` and `values` [next's C, places].
-pub(super) fn image_sees_tokens(
+/// Shape: `image` [C, pixels]; `projected`, keys and values, each [next's C, pixels].
+pub(super) fn image_to_token_attention(
     image: &mut [f32],
-    told: Option<TokenUpdate>,
+    update: Option<TokenUpdate>,
     next: &Attention,
     projected: [&mut [f32]; 2],
     scratch: &mut Aligned<f32>,
 ) {
-    Arch::new().dispatch(Look { image, told, next, projected, scratch });
+    Arch::new().dispatch(ImageToTokens { image, update, next, projected, scratch });
 }
 
-struct Look<'a> {
+struct ImageToTokens<'a> {
     image: &'a mut [f32],
-    told: Option<TokenUpdate<'a>>,
+    update: Option<TokenUpdate<'a>>,
     next: &'a Attention,
     projected: [&'a mut [f32]; 2],
     scratch: &'a mut Aligned<f32>,
 }
 
-impl WithSimd for Look<'_> {
+impl WithSimd for ImageToTokens<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { image, told, next, projected: [keys, values], scratch } = self;
-        let d = next.k.inputs;
+        let Self { image, update, next, projected: [keys, values], scratch } = self;
+        let d = next.k_proj.inputs;
         let places = image.len() / d;
         let (inner, tokens) =
-            told.as_ref().map_or((0, 0), |t| (t.attention.q.outputs, t.keys.len() / t.attention.q.outputs));
+            update.as_ref().map_or((0, 0), |t| (t.attention.q_proj.outputs, t.keys.len() / t.attention.q_proj.outputs));
         let [x, queries, found, scores] = scratch.carved([d, inner, inner, tokens].map(|n| n * PANEL));
         for from in (0..places).step_by(PANEL) {
             let count = PANEL.min(places - from);
             for (line, plane) in x.chunks_exact_mut(PANEL).zip(image.chunks_exact(places)) {
                 copy(&plane[from..][..count], line);
             }
-            if let Some(TokenUpdate { attention, keys, values, norm }) = &told {
+            if let Some(TokenUpdate { attention, keys, values, norm }) = &update {
                 let at = Addend::Rows(StridedRows::new(&attention.pe, places).from(from));
-                attention.q.lines(simd, count, StridedRows::new(x, PANEL), at, (queries, PANEL));
-                panel_sees_tokens(queries, keys, values, attention.heads, scores, found);
-                attention.out.lines(simd, count, StridedRows::new(found, PANEL), Addend::Accumulate, (x, PANEL));
-                norm.panel(x);
+                attention.q_proj.forward_planes(simd, count, StridedRows::new(x, PANEL), at, (queries, PANEL));
+                panel_attention(queries, keys, values, attention.heads, scores, found);
+                attention.out_proj.forward_planes(
+                    simd,
+                    count,
+                    StridedRows::new(found, PANEL),
+                    Addend::Accumulate,
+                    (x, PANEL),
+                );
+                norm.forward_panel(x);
                 for (line, plane) in x.chunks_exact(PANEL).zip(image.chunks_exact_mut(places)) {
                     copy(&line[..count], &mut plane[from..]);
                 }
             }
             let at = Addend::Rows(StridedRows::new(&next.pe, places).from(from));
-            next.k.lines(simd, count, StridedRows::new(x, PANEL), at, (&mut keys[from..], places));
-            next.v.lines(simd, count, StridedRows::new(x, PANEL), Addend::Nothing, (&mut values[from..], places));
+            next.k_proj.forward_planes(simd, count, StridedRows::new(x, PANEL), at, (&mut keys[from..], places));
+            next.v_proj.forward_planes(
+                simd,
+                count,
+                StridedRows::new(x, PANEL),
+                Addend::Nothing,
+                (&mut values[from..], places),
+            );
         }
     }
 }
 
-/// A panel looks at tokens: softmax over the tokens, at every place.
+/// Attention of a panel of pixels to tokens: softmax over the tokens.
 ///
 /// Shape: `q` and `out` [D, PANEL], `k` and `v` [T, D], `scores` [T, PANEL].
 #[inline(always)]
-fn panel_sees_tokens(q: &[f32], k: &[f32], v: &[f32], shape: Heads, scores: &mut [f32], out: &mut [f32]) {
+fn panel_attention(q: &[f32], k: &[f32], v: &[f32], shape: Heads, scores: &mut [f32], out: &mut [f32]) {
     let d = shape.heads * shape.part;
     let (q, out, scores) =
         (q.as_chunks::<PANEL>().0, out.as_chunks_mut::<PANEL>().0, scores.as_chunks_mut::<PANEL>().0);
     for (head, out) in out.chunks_exact_mut(shape.part).enumerate() {
         let from = head * shape.part;
-        let mut most = [f32::NEG_INFINITY; PANEL];
+        let mut max = [f32::NEG_INFINITY; PANEL];
         for (k, scores) in k.chunks_exact(d).zip(&mut *scores) {
-            *scores = weighted(k[from..].iter().zip(&q[from..from + shape.part]));
+            *scores = weighted_sum(k[from..].iter().zip(&q[from..from + shape.part]));
             for i in 0..PANEL {
-                most[i] = if scores[i] > most[i] { scores[i] } else { most[i] };
+                max[i] = if scores[i] > max[i] { scores[i] } else { max[i] };
             }
         }
         let mut total = [0.0; PANEL];
         for scores in &mut *scores {
             for i in 0..PANEL {
-                scores[i] = exp((scores[i] - most[i]) * shape.scale);
+                scores[i] = exp((scores[i] - max[i]) * shape.scale);
                 total[i] += scores[i];
             }
         }
@@ -317,7 +330,7 @@ fn panel_sees_tokens(q: &[f32], k: &[f32], v: &[f32], shape: Heads, scores: &mut
             *t = 1.0 / *t;
         }
         for (j, out) in out.iter_mut().enumerate() {
-            *out = weighted(v.iter().skip(from + j).step_by(d).zip(&*scores));
+            *out = weighted_sum(v.iter().skip(from + j).step_by(d).zip(&*scores));
             for i in 0..PANEL {
                 out[i] *= total[i];
             }
@@ -325,9 +338,9 @@ fn panel_sees_tokens(q: &[f32], k: &[f32], v: &[f32], shape: Heads, scores: &mut
     }
 }
 
-/// The weighted sum of lines.
+/// Weighted sum of rows.
 #[inline(always)]
-fn weighted<'a, const N: usize>(lines: impl Iterator<Item = (&'a f32, &'a [f32; N])>) -> [f32; N] {
+fn weighted_sum<'a, const N: usize>(lines: impl Iterator<Item = (&'a f32, &'a [f32; N])>) -> [f32; N] {
     let mut sums = [0.0; N];
     for (weight, line) in lines {
         for i in 0..N {
@@ -337,10 +350,10 @@ fn weighted<'a, const N: usize>(lines: impl Iterator<Item = (&'a f32, &'a [f32; 
     sums
 }
 
-/// Tokens look at each other.
+/// Attention of tokens to tokens.
 ///
 /// Shape: `q`, `k`, `v` [T, D]; `out` [T, D].
-pub(super) fn tokens_to_tokens(
+pub(super) fn self_attention(
     q: &[f32],
     k: &[f32],
     v: &[f32],
@@ -357,8 +370,8 @@ pub(super) fn tokens_to_tokens(
             let range = head * shape.part..(head + 1) * shape.part;
             let dot = |k: &[f32]| q[range.clone()].iter().zip(&k[range.clone()]).map(|(q, k)| q * k).sum::<f32>();
             scores.iter_mut().zip(k.chunks_exact(d)).for_each(|(s, k)| *s = dot(k) * shape.scale);
-            let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            scores.iter_mut().for_each(|s| *s = exp(*s - most));
+            let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            scores.iter_mut().for_each(|s| *s = exp(*s - max));
             let total: f32 = scores.iter().sum();
             for (v, s) in v.chunks_exact(d).zip(&*scores) {
                 out[range.clone()].iter_mut().zip(&v[range.clone()]).for_each(|(o, v)| *o += s / total * v);

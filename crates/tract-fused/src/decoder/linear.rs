@@ -1,13 +1,14 @@
-//! Linear layers: on planes ([C, places], one channel after the other), some places at a time, and on token rows ([T, C]).
+//! Linear layers on planes ([C, pixels], one channel after the other), a panel of pixels at a time, and on token rows ([T, C]).
 
 use std::iter::Zip;
 use std::slice::ChunksExact;
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// What is done to sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The activation behind a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Activation {
+    #[default]
     None,
     Relu,
     Relu6,
@@ -24,7 +25,7 @@ impl Activation {
 }
 
 /// A linear layer, or a 1x1 convolution.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Linear {
     pub inputs: usize,
     pub outputs: usize,
@@ -34,13 +35,13 @@ pub(super) struct Linear {
     pub activation: Activation,
 }
 
-/// Planes, [C, places], of values or of bytes that stand for them.
+/// Planes, [C, pixels], of f32 or of quantized bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Planes<'a> {
-    /// As they are.
+    /// f32.
     Values(&'a [f32]),
-    /// Each byte stands for `scale * (byte - zero)`.
-    Steps { bytes: &'a [u8], scale: f32, zero: f32 },
+    /// Each byte represents `scale * (byte - zero_point)`.
+    Quantized { bytes: &'a [u8], scale: f32, zero_point: f32 },
 }
 
 impl Planes<'_> {
@@ -48,33 +49,73 @@ impl Planes<'_> {
     pub fn len(&self) -> usize {
         match self {
             Self::Values(values) => values.len(),
-            Self::Steps { bytes, .. } => bytes.len(),
+            Self::Quantized { bytes, .. } => bytes.len(),
         }
     }
 
-    /// As many values as `out` has, from value `from` on.
+    /// Writes the values from index `from` on to `out`.
     #[inline(always)]
     pub fn read(&self, from: usize, out: &mut [f32]) {
         match self {
             Self::Values(values) => out.copy_from_slice(&values[from..][..out.len()]),
-            Self::Steps { bytes, scale, zero } => {
+            Self::Quantized { bytes, scale, zero_point } => {
                 for (v, byte) in out.iter_mut().zip(&bytes[from..]) {
-                    *v = (f32::from(*byte) - zero) * scale;
+                    *v = (f32::from(*byte) - zero_point) * scale;
                 }
             }
         }
     }
 }
 
-/// Places of planes that are done before the next: their channels stay in the first cache. A whole number of vectors.
+/// Planes of one size in contiguous memory: all of them, or a selection.
+#[derive(Clone, Copy)]
+pub(super) struct PlaneList<'a> {
+    values: &'a [f32],
+    /// Values of a plane.
+    places: usize,
+    chosen: Option<&'a [usize]>,
+}
+
+impl<'a> PlaneList<'a> {
+    /// All planes of `places` values.
+    pub fn all(values: &'a [f32], places: usize) -> Self {
+        Self { values, places, chosen: None }
+    }
+
+    /// Only the planes of these indices.
+    pub fn chosen(self, numbers: &'a [usize]) -> Self {
+        Self { chosen: Some(numbers), ..self }
+    }
+
+    /// Plane `i` of the list.
+    #[inline(always)]
+    pub fn get(&self, i: usize) -> &'a [f32] {
+        let number = match self.chosen {
+            Some(numbers) => numbers[i],
+            None => i,
+        };
+        &self.values[number * self.places..][..self.places]
+    }
+
+    /// Number of planes.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        match self.chosen {
+            Some(numbers) => numbers.len(),
+            None => self.values.len() / self.places,
+        }
+    }
+}
+
+/// Pixels that are processed for all channels before the next ones, so that they stay in L1. A multiple of the vector length.
 pub(super) const PANEL: usize = 64;
 
-/// Values of some channels at some places, each channel's so far from those of the one before.
+/// Rows at a constant stride: one row of pixels a channel.
 #[derive(Clone, Copy)]
 pub(super) struct StridedRows<'a> {
     values: &'a [f32],
     apart: usize,
-    /// Where in each line the first place is.
+    /// Index of the first pixel in each row.
     from: usize,
 }
 
@@ -83,29 +124,35 @@ impl<'a> StridedRows<'a> {
         Self { values, apart, from: 0 }
     }
 
-    /// The places from place `from` on.
+    /// The pixels from index `from` on.
     pub fn from(self, from: usize) -> Self {
         Self { from, ..self }
     }
 }
 
-/// What is added to a layer's sums.
+/// A term that is added to a layer's sums.
 #[derive(Clone, Copy)]
 pub(super) enum Addend<'a> {
     Nothing,
     Rows(StridedRows<'a>),
-    /// What stands where the answer goes.
+    /// The present content of the output.
     Accumulate,
 }
 
 impl Linear {
-    /// `y[o] = activation(sum over i of w[i][o] x[i] + b[o] + plus[o])` at the first `count` places of each line.
-    ///
-    /// The lines of `y` are as far apart as is said with them.
+    /// `y[o] = activation(sum over i of w[i][o] x[i] + b[o] + plus[o])` for `count` pixels of each row. `y` is given with the
+    /// stride of its rows.
     #[inline(always)]
-    pub fn lines<S: Simd>(&self, simd: S, count: usize, x: StridedRows, plus: Addend, (y, apart): (&mut [f32], usize)) {
+    pub fn forward_planes<S: Simd>(
+        &self,
+        simd: S,
+        count: usize,
+        x: StridedRows,
+        plus: Addend,
+        (y, apart): (&mut [f32], usize),
+    ) {
         debug_assert!(x.from + count <= x.apart && x.values.len() == self.inputs * x.apart);
-        // A function of its own: inlined into its callers, the sums do not stay in registers.
+        // Not inlined into its callers, where the sums would be spilled from registers.
         simd.vectorize(
             #[inline(always)]
             move || {
@@ -123,39 +170,41 @@ impl Linear {
         );
     }
 
-    /// The layer of these inputs only, counted in groups of `each`; the others are zero.
-    pub fn only(&self, groups: &[usize], each: usize) -> Self {
+    /// Restricts the layer to these groups of `each` inputs and writes it to `out`; the other inputs must be zero.
+    pub fn only(&self, groups: &[usize], each: usize, out: &mut Self) {
         let size = each * self.outputs;
-        let weights = groups.iter().flat_map(|g| &self.weights[g * size..][..size]).copied().collect();
-        Self { inputs: groups.len() * each, weights, bias: self.bias.clone(), ..*self }
+        out.weights.clear();
+        groups.iter().for_each(|g| out.weights.extend_from_slice(&self.weights[g * size..][..size]));
+        out.bias.clone_from(&self.bias);
+        (out.inputs, out.outputs, out.activation) = (groups.len() * each, self.outputs, self.activation);
     }
 
-    /// Rows to rows: [n, inputs] to [n, outputs].
-    pub fn rows(&self, x: &[f32], y: &mut Vec<f32>) {
+    /// Applies the layer to rows: [n, inputs] to [n, outputs].
+    pub fn forward_rows(&self, x: &[f32], y: &mut Vec<f32>) {
         y.clear();
         y.resize(x.len() / self.inputs * self.outputs, 0.0);
         Arch::new().dispatch(Rows { layer: self, x, y });
     }
 }
 
-/// Sums at some places.
+/// Computes register tiles: output channels by vectors of pixels.
 struct Tile<'a, S: Simd> {
     simd: S,
     layer: &'a Linear,
     count: usize,
-    /// StridedRows and the weights of all outputs for them; made once, as it divides.
+    /// Input rows, each with its weights for all outputs; made once, since it divides.
     inputs: Zip<ChunksExact<'a, f32>, ChunksExact<'a, f32>>,
-    /// Where in each line the first place is.
+    /// Index of the first pixel in each row.
     from: usize,
     plus: Addend<'a>,
-    /// How far the lines of the answer are apart.
+    /// Stride of the output's rows.
     apart: usize,
     low: S::f32s,
     high: S::f32s,
 }
 
 impl<S: Simd> Tile<'_, S> {
-    /// As many outputs from `first` on as registers hold; gives their number.
+    /// Computes as many outputs from `first` on as registers hold; returns their number.
     #[inline(always)]
     fn outputs(&self, first: usize, y: &mut [f32]) -> usize {
         match self.layer.outputs - first {
@@ -180,7 +229,7 @@ impl<S: Simd> Tile<'_, S> {
         M
     }
 
-    /// What is added, and how far its lines are apart.
+    /// The added term, and the stride of its rows.
     #[inline(always)]
     fn plus<'b>(&'b self, y: &'b [f32]) -> Option<(&'b [f32], usize)> {
         match self.plus {
@@ -190,7 +239,7 @@ impl<S: Simd> Tile<'_, S> {
         }
     }
 
-    /// `M` outputs at `V` vectors of places.
+    /// Computes `M` outputs at `V` vectors of pixels.
     #[inline(always)]
     fn sums<const M: usize, const V: usize>(&self, first: usize, at: usize, y: &mut [f32]) {
         let Self { simd, layer, low, high, from, .. } = *self;
@@ -229,7 +278,7 @@ impl<S: Simd> Tile<'_, S> {
         }
     }
 
-    /// `M` outputs at less than a vector of places.
+    /// Computes `M` outputs at less than a vector of pixels.
     #[inline(always)]
     fn rest<const M: usize>(&self, first: usize, at: usize, left: usize, y: &mut [f32]) {
         let Self { simd, layer, low, high, .. } = *self;
@@ -250,7 +299,7 @@ impl<S: Simd> Tile<'_, S> {
     }
 }
 
-/// At most a vector of values.
+/// Loads at most a vector of values.
 #[inline(always)]
 pub(super) fn loaded<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values) {
@@ -259,7 +308,7 @@ pub(super) fn loaded<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     }
 }
 
-/// As much of a vector as there is room for.
+/// Stores as much of a vector as fits.
 #[inline(always)]
 pub(super) fn stored<S: Simd>(simd: S, vector: S::f32s, values: &mut [f32]) {
     match S::as_mut_simd_f32s(values) {
@@ -282,16 +331,16 @@ impl WithSimd for Rows<'_> {
         let Self { layer, x, y } = self;
         let (mut x, mut y) = (x, y);
         loop {
-            // As many as there are: sums of few rows wait for each other.
+            // As many rows at once as possible: fewer would leave the latency of the sums exposed.
             let done = match x.len() / layer.inputs {
                 0 => return,
-                1 => layer.some_rows::<S, 1>(simd, x, y),
-                2 => layer.some_rows::<S, 2>(simd, x, y),
-                3 => layer.some_rows::<S, 3>(simd, x, y),
-                4 => layer.some_rows::<S, 4>(simd, x, y),
-                5 => layer.some_rows::<S, 5>(simd, x, y),
-                6 => layer.some_rows::<S, 6>(simd, x, y),
-                _ => layer.some_rows::<S, 7>(simd, x, y),
+                1 => layer.forward_row_tile::<S, 1>(simd, x, y),
+                2 => layer.forward_row_tile::<S, 2>(simd, x, y),
+                3 => layer.forward_row_tile::<S, 3>(simd, x, y),
+                4 => layer.forward_row_tile::<S, 4>(simd, x, y),
+                5 => layer.forward_row_tile::<S, 5>(simd, x, y),
+                6 => layer.forward_row_tile::<S, 6>(simd, x, y),
+                _ => layer.forward_row_tile::<S, 7>(simd, x, y),
             };
             (x, y) = (&x[done * layer.inputs..], &mut y[done * layer.outputs..]);
         }
@@ -299,9 +348,9 @@ impl WithSimd for Rows<'_> {
 }
 
 impl Linear {
-    /// `T` rows side by side; gives their number.
+    /// Computes `T` rows together; returns `T`.
     #[inline(always)]
-    fn some_rows<S: Simd, const T: usize>(&self, simd: S, x: &[f32], y: &mut [f32]) -> usize {
+    fn forward_row_tile<S: Simd, const T: usize>(&self, simd: S, x: &[f32], y: &mut [f32]) -> usize {
         let (low, high) = self.activation.bounds();
         let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
         for from in (0..self.outputs).step_by(S::F32_LANES) {

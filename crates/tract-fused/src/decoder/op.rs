@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 use super::linear::Planes;
 use super::recognize::{Found, recognize};
 use super::{Buffers, DecodeRequest, ImageFeatures, Layers};
-use crate::spare;
+use crate::pool;
 
 /// SAM's two-way mask decoder as one operation, in f32.
 ///
@@ -24,7 +24,7 @@ use crate::spare;
 pub struct MaskDecoder(Arc<Layers>);
 
 impl MaskDecoder {
-    /// Multiplications of a decode of so many points, each with its addition.
+    /// Multiply-accumulates of a decode with this number of points.
     pub fn macs(&self, points: usize) -> usize {
         self.0.macs(points)
     }
@@ -81,7 +81,7 @@ impl TypedOp for MaskDecoder {
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        // Linear in the points but for the tokens' attention to each other.
+        // Linear in the number of points, except for the self-attention of tokens.
         let (none, one) = (self.macs(0), self.macs(1));
         let points = inputs[4].shape[1].clone();
         Ok(tvec![(Cost::FMA(f32::datum_type()), points * (one - none) + none.to_dim())])
@@ -95,7 +95,7 @@ impl TypedOp for MaskDecoder {
 struct DecoderState(Box<Buffers>);
 
 impl Clone for DecoderState {
-    /// Memory of its own; what lies in it does not outlive a run.
+    /// A state with memory of its own; its content does not outlive a run.
     fn clone(&self) -> Self {
         Self::default()
     }
@@ -111,7 +111,7 @@ fn planes(value: &TValue) -> TractResult<Planes<'_>> {
     let plain = value.try_as_plain_ram()?;
     match value.datum_type() {
         DatumType::QU8(QParams::ZpScale { zero_point, scale }) => {
-            Ok(Planes::Steps { bytes: plain.as_slice::<u8>()?, scale, zero: zero_point as f32 })
+            Ok(Planes::Quantized { bytes: plain.as_slice::<u8>()?, scale, zero_point: zero_point as f32 })
         }
         _ => Ok(Planes::Values(plain.as_slice::<f32>()?)),
     }
@@ -124,7 +124,7 @@ impl OpState for DecoderState {
             bail!("MaskDecoder: expected 6 inputs, got {}", inputs.len());
         };
         let [masks, iou, pixels] = op.shapes();
-        let result = |shape: &[usize]| spare::tensor(ctx, f32::datum_type(), shape);
+        let result = |shape: &[usize]| pool::tensor(ctx, f32::datum_type(), shape);
         let (mut masks, mut iou, mut pixels) = (result(&masks)?, result(&iou)?, result(&pixels)?);
         let mut results = [&mut masks, &mut iou, &mut pixels].map(Tensor::as_plain_ram_mut);
         let [Some(masks_view), Some(iou_view), Some(pixels_view)] = &mut results else {
@@ -148,7 +148,7 @@ impl OpState for DecoderState {
     }
 }
 
-/// Fuses a graph that is a mask decoder, and that was not decluttered yet; one that is another is left as it is.
+/// Fuses a mask decoder's graph that is not decluttered yet; any other graph is left unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct FuseMaskDecoder;
 
@@ -156,7 +156,7 @@ impl FuseMaskDecoder {
     /// Fuses the graph.
     ///
     /// # Errors
-    /// `Model`, naming the first node that is another than expected; the graph is as it was.
+    /// `Model`, naming the first node that does not match; the graph is unchanged then.
     pub fn try_transform(&self, model: &mut TypedModel) -> crate::error::Result<()> {
         let found = recognize(model)?;
         let refuse = |e: TractError| crate::error::Error::new(crate::error::ErrorKind::Model, format!("{e:#}"));
@@ -189,7 +189,7 @@ impl ModelTransform for FuseMaskDecoder {
     }
 }
 
-/// Gives a model's inputs other types: those that operations which read them take as well, as [`MaskDecoder`] takes bytes.
+/// Changes the types of a model's first inputs, to types that their readers accept too: [`MaskDecoder`] accepts bytes.
 ///
 /// # Errors
 /// When the model has no such input.

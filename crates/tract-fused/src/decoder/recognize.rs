@@ -1,4 +1,4 @@
-//! The decoder's layers, read from a typed graph: from its results backwards, by what reads what, whatever the nodes are called.
+//! Recognizes the decoder's layers in a typed graph, backwards from its outputs, by structure and not by node names.
 
 use tract_onnx::tract_core::ops::array::{StridedSlice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
@@ -8,18 +8,18 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_hir::internal::*;
 
-use super::attention::{Attention, Heads, Norm};
+use super::attention::{Attention, Heads, LayerNorm};
 use super::linear::{Activation, Linear};
 use super::spatial::{Separable, Spatial};
 use super::{Layers, POINT_KINDS, TwoWayAttentionBlock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::int8::network::Pads;
-use crate::pattern::{Bounds, ConvPattern, Reader};
+use crate::pattern::{ClampBounds, ConvPattern, GraphReader};
 
-/// Blocks at most: no loop through a graph is without an end.
+/// Most blocks, so that the search ends.
 const BLOCKS_MAX: usize = 16;
 
-/// A decoder and the outlets that it reads.
+/// A recognized decoder and its inputs.
 pub(super) struct Found {
     pub layers: Layers,
     pub embedding: OutletId,
@@ -30,22 +30,22 @@ pub(super) struct Found {
     pub maps: OutletId,
 }
 
-/// Reads the decoder of a graph whose outputs are masks, IoU and pixel features.
+/// Recognizes the decoder in a graph whose outputs are masks, IoU and pixel features.
 ///
 /// # Errors
-/// `Model`, naming the node that is another than expected.
+/// `Model`, naming the first node that does not match.
 pub(super) fn recognize(model: &TypedModel) -> Result<Found> {
     let &[masks, iou, pixels] = &model.outputs[..] else {
         let what = format!("expected masks, IoU and features as outputs, got {}", model.outputs.len());
         return Err(Error::new(ErrorKind::Model, what));
     };
-    Matcher(Reader(model)).decoder(masks, iou, pixels)
+    Matcher(GraphReader(model)).decoder(masks, iou, pixels)
 }
 
 #[derive(Clone, Copy)]
-struct Matcher<'a>(Reader<'a>);
+struct Matcher<'a>(GraphReader<'a>);
 
-/// What the upscaling of one level joins.
+/// The terms that are added at one level of the upscaling.
 struct Joined {
     prompt: Linear,
     maps: OutletId,
@@ -53,7 +53,7 @@ struct Joined {
     coarse: OutletId,
 }
 
-/// Tokens of prompts.
+/// Parameters of the tokens.
 struct Tokens {
     output_tokens: Vec<f32>,
     point_embeddings: Vec<f32>,
@@ -87,7 +87,7 @@ impl Matcher<'_> {
         self.0.unary(self.0.origin(outlet), name).ok_or_else(|| self.refuse(outlet, name))
     }
 
-    /// The other term of a sum that `known` is one of.
+    /// The other term of an addition with `known`.
     fn other_term(&self, sum: OutletId, known: OutletId) -> Result<OutletId> {
         match self.binary(sum, "Add")? {
             [a, b] if a == known => Ok(b),
@@ -104,7 +104,7 @@ impl Matcher<'_> {
         Err(self.refuse(at, format!("`{name}` to be read, not `{}`", self.0.node(a).name)))
     }
 
-    /// Takes off changes of axes; all of the value is in the same order behind them, or transposed where `Move` is among them.
+    /// Strips these axis operations, last first.
     fn moved(&self, outlet: OutletId, wanted: &[fn(&AxisOp) -> bool]) -> Result<OutletId> {
         let mut at = self.0.origin(outlet);
         for is_wanted in wanted {
@@ -115,7 +115,7 @@ impl Matcher<'_> {
         Ok(at)
     }
 
-    /// Operands of a product over these axes.
+    /// Operands of an einsum over these axes.
     fn einsum(&self, outlet: OutletId, axes: &str) -> Result<[OutletId; 2]> {
         let at = self.0.origin(outlet);
         let found = self.0.op::<EinSum>(at).filter(|(op, _)| op.axes.to_string() == axes && op.q_params.is_none());
@@ -123,7 +123,7 @@ impl Matcher<'_> {
         Ok([node.inputs[0], node.inputs[1]].map(|o| self.0.origin(o)))
     }
 
-    fn activation(&self, outlet: OutletId, bounds: Bounds) -> Result<Activation> {
+    fn activation(&self, outlet: OutletId, bounds: ClampBounds) -> Result<Activation> {
         match (bounds.low, bounds.high) {
             (None, None) => Ok(Activation::None),
             (Some(0.0), None) => Ok(Activation::Relu),
@@ -132,7 +132,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// Matrix product, bias, activation.
+    /// Matches a matrix product with bias and activation.
     fn linear(&self, outlet: OutletId) -> Result<(Linear, OutletId)> {
         let (sum, bounds) = self.0.activation(outlet);
         let activation = self.activation(sum, bounds)?;
@@ -153,8 +153,8 @@ impl Matcher<'_> {
         Ok(([first, second], x))
     }
 
-    /// Layer normalization over channels, as tract lays it out.
-    fn norm(&self, outlet: OutletId) -> Result<(Norm, OutletId)> {
+    /// Matches layer normalization over channels, in tract's typed form.
+    fn norm(&self, outlet: OutletId) -> Result<(LayerNorm, OutletId)> {
         let (scaled, bias) = self.with_constant(outlet, "Add")?;
         let (normalized, gain) = self.with_constant(scaled, "Mul")?;
         let [centred, inverse] = self.binary(normalized, "Mul")?;
@@ -175,10 +175,10 @@ impl Matcher<'_> {
         self.same(variance, self.unary(mean_of(variance)?, "Square")?, centred)?;
         let (gain, bias) = (self.floats(gain, d)?, self.floats(bias, d)?);
         let epsilon = self.0.number(epsilon).ok_or_else(|| self.refuse(inverse, "one epsilon"))?;
-        Ok((Norm { gain, bias, epsilon }, x))
+        Ok((LayerNorm { weight: gain, bias, epsilon }, x))
     }
 
-    /// Attention, and what its queries, keys and values are made of.
+    /// Matches attention; returns it with the inputs of its queries, keys and values.
     fn attention(&self, outlet: OutletId) -> Result<(Attention, [OutletId; 3])> {
         const RESHAPE: fn(&AxisOp) -> bool = |op| matches!(op, AxisOp::Reshape(2, _, _));
         const TURN: fn(&AxisOp) -> bool = |op| matches!(op, AxisOp::Move(1, 2) | AxisOp::Move(2, 1));
@@ -206,13 +206,16 @@ impl Matcher<'_> {
             return Err(self.refuse(product, "queries, keys and values of the same heads"));
         }
         let heads = Heads { heads: heads as usize, part: part as usize, scale };
-        Ok((Attention { q, k, v, out, heads, pe: Vec::new() }, [q_from, k_from, v_from]))
+        Ok((
+            Attention { q_proj: q, k_proj: k, v_proj: v, out_proj: out, heads, pe: Vec::new() },
+            [q_from, k_from, v_from],
+        ))
     }
 
     fn conv(&self, outlet: OutletId, group: usize, kernel: usize, stride: usize) -> Result<(ConvPattern, Activation)> {
         let (core, bounds) = self.0.activation(outlet);
         let conv = self.0.conv(core).ok_or_else(|| self.refuse(core, "a convolution"))?;
-        // Zeros lie around for stride 1, behind for stride 2.
+        // Stride 1 pads all sides, stride 2 only the end.
         let (before, after) = if kernel == 1 { (0, 0) } else { (2 - stride, 1) };
         let pads = Pads { top: before, left: before, bottom: after, right: after };
         let is_depthwise = conv.group > 1 && self.0.image(conv.x).is_some_and(|s| s.channels == conv.group);
@@ -224,7 +227,7 @@ impl Matcher<'_> {
         Ok((conv, self.activation(core, bounds)?))
     }
 
-    /// A 1x1 convolution, or one of 3x3 and stride 2 as a linear layer of neighbourhoods.
+    /// Matches a 1x1 convolution, or one of 3x3 and stride 2 as a linear layer over neighbourhoods.
     fn full(&self, outlet: OutletId, kernel: usize) -> Result<(Linear, OutletId)> {
         let (conv, activation) = self.conv(outlet, 1, kernel, if kernel == 1 { 1 } else { 2 })?;
         let channels = self.0.image(conv.x).map_or(0, |s| s.channels);
@@ -242,7 +245,7 @@ impl Matcher<'_> {
         Ok((Separable { spatial, point }, conv.x))
     }
 
-    /// Nearest x2 of a coarser level, plus a skip, plus a layer of prompt maps, all clipped to 0 and 6.
+    /// Matches `relu6(upsample(coarse) + skip + layer(prompt maps))`.
     fn joined(&self, outlet: OutletId) -> Result<Joined> {
         let (sum, bounds) = self.0.activation(outlet);
         let [a, b] = self.binary(sum, "Add")?;
@@ -265,7 +268,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// Token `i` of all, and which these are.
+    /// Matches the slice of token `i`; returns all tokens.
     fn token(&self, outlet: OutletId, i: usize) -> Result<OutletId> {
         let at = self.0.origin(outlet);
         let found = self.0.op::<StridedSlice>(at);
@@ -294,7 +297,7 @@ impl Matcher<'_> {
         self.0.op::<TypedSource>(at).map(|_| at).ok_or_else(|| self.refuse(at, "an input"))
     }
 
-    /// Output tokens and points: a row a kind of point, frequencies, and model px to -1..=1.
+    /// Matches output tokens and embedded points.
     fn tokens(&self, outlet: OutletId) -> Result<Tokens> {
         let parts = self.concat(outlet, 1)?;
         let &[own, points] = &parts[..] else { return Err(self.refuse(outlet, "output tokens and points")) };
@@ -342,7 +345,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// One block that gives `[tokens, image]`, and what it was given.
+    /// Matches the block with outputs `[tokens, image]`; returns it with its inputs.
     fn block(
         &self,
         [tokens, image]: [OutletId; 2],
@@ -395,7 +398,7 @@ impl Matcher<'_> {
         Ok((block, [before_tokens, before_image]))
     }
 
-    /// A sum of a value and an attention whose operands are as `check` asks, for that value.
+    /// Matches the addition of a value and an attention; `check` verifies the attention's inputs against that value.
     fn update(
         &self,
         sum: OutletId,
@@ -471,10 +474,10 @@ impl Matcher<'_> {
         let (d, grid) = (shape.channels, shape.height);
         let key_pe = self.floats(key_pe, grid * grid * d)?;
         for block in &mut blocks {
-            block.cross_attn_token_to_image.pe = projected(&block.cross_attn_token_to_image.k, &key_pe);
-            block.cross_attn_image_to_token.pe = projected(&block.cross_attn_image_to_token.q, &key_pe);
+            block.cross_attn_token_to_image.pe = projected(&block.cross_attn_token_to_image.k_proj, &key_pe);
+            block.cross_attn_image_to_token.pe = projected(&block.cross_attn_image_to_token.q_proj, &key_pe);
         }
-        final_attn_token_to_image.pe = projected(&final_attn_token_to_image.k, &key_pe);
+        final_attn_token_to_image.pe = projected(&final_attn_token_to_image.k_proj, &key_pe);
         let layers = Layers {
             d,
             grid,
@@ -505,10 +508,10 @@ impl Matcher<'_> {
     }
 }
 
-/// What a positional encoding, rows, adds behind a layer: planes.
+/// The contribution of a positional encoding, rows, to a layer's output, as planes.
 fn projected(layer: &Linear, pe: &[f32]) -> Vec<f32> {
     let (n, mut rows) = (layer.outputs, Vec::new());
-    Linear { bias: vec![0.0; n], ..layer.clone() }.rows(pe, &mut rows);
+    Linear { bias: vec![0.0; n], ..layer.clone() }.forward_rows(pe, &mut rows);
     let cells = rows.len() / n;
     (0..rows.len()).map(|i| rows[i % cells * n + i / cells]).collect()
 }

@@ -1,11 +1,11 @@
-//! Convolutions of 3x3 over square planes, a few rows at a time: what a row is made of is still in the first cache when it is read.
+//! 3x3 convolutions over square planes, a few rows at a time, so that the input rows are still in L1.
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::linear::{Activation, Addend, Linear, PANEL, Planes, StridedRows, loaded, stored};
+use super::linear::{Activation, Addend, Linear, PANEL, PlaneList, Planes, StridedRows, loaded, stored};
 use crate::aligned::Aligned;
 
-/// A depthwise 3x3 convolution; zeros lie around for stride 1, behind for stride 2.
+/// A depthwise 3x3 convolution. Stride 1 pads all sides with zeros, stride 2 only the end.
 #[derive(Clone, Debug)]
 pub(super) struct Spatial {
     pub stride: usize,
@@ -22,28 +22,28 @@ pub(super) struct Separable {
     pub point: Linear,
 }
 
-/// Planes, [edge, edge], there already or made row by row.
+/// Input planes, [edge, edge], stored or computed row by row.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
-    Planes(&'a [&'a [f32]]),
-    /// `activation(layer(maps) + skip + coarse)`, every value of `coarse` twice in both directions; for a stride of 1.
+    Planes(PlaneList<'a>),
+    /// `activation(layer(maps) + skip + upsample(coarse))`, nearest neighbour by two; for stride 1.
     Joined {
         layer: &'a Linear,
-        /// [edge, edge], one for each input.
-        maps: &'a [&'a [f32]],
+        /// One plane [edge, edge] for each input of the layer.
+        maps: PlaneList<'a>,
         skip: Planes<'a>,
         /// [C, edge / 2, edge / 2].
         coarse: &'a [f32],
     },
 }
 
-/// What becomes of a separable convolution's planes.
+/// Output of a separable convolution.
 pub(super) struct Target<'a> {
-    /// Is added, like the answer.
+    /// Added to the output, of its shape.
     pub plus: Option<Planes<'a>>,
     /// [outputs, edge / stride, edge / stride].
     pub planes: &'a mut [f32],
-    /// A layer on top, and its planes.
+    /// A layer that is applied to the output, and the planes of its result.
     pub then: Option<(&'a Linear, &'a mut [f32])>,
 }
 
@@ -54,14 +54,14 @@ impl Separable {
     }
 }
 
-/// A convolution of 3x3 and stride 2, zeros behind, as a linear layer of the neighbourhoods: [C * 9] inputs.
+/// A 3x3 convolution of stride 2, padded at the end, as a linear layer over neighbourhoods: C * 9 inputs.
 ///
 /// Shape: `x` C times [edge, edge], `y` [outputs, edge / 2, edge / 2].
-pub(super) fn full(layer: &Linear, x: &[&[f32]], edge: usize, y: &mut [f32], scratch: &mut Aligned<f32>) {
+pub(super) fn full(layer: &Linear, x: PlaneList, edge: usize, y: &mut [f32], scratch: &mut Aligned<f32>) {
     Arch::new().dispatch(Full { layer, x, edge, y, scratch });
 }
 
-/// Some values, without a call for them.
+/// Copies values without a call to `memcpy`.
 #[inline(always)]
 pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     let to = &mut to[..from.len()];
@@ -72,28 +72,28 @@ pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     to_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = *from);
 }
 
-/// A whole number of vectors of any processor.
+/// Rounds up to a multiple of every processor's vector length.
 fn vectors(count: usize) -> usize {
     count.next_multiple_of(16)
 }
 
-/// Rows of the answer that are made together for stride 1, and lines of a channel that they are made of.
+/// Output rows that are computed together at stride 1, and the input lines of a channel that they need.
 const TOGETHER: usize = 2;
 const DEPTH: usize = TOGETHER + 2;
-/// A line of the caches, in values.
+/// A cache line, in values.
 const LINE: usize = Aligned::<f32>::LINE;
-/// Where in a line each column of the kernel begins, for stride 1.
+/// Offset in a line of each kernel column, for stride 1.
 const BESIDE: [usize; 3] = [LINE - 1, LINE, LINE + 1];
 
-/// The rows of every channel that rows of the answer are made of, laid out so that whole vectors are read at each column of the
-/// kernel: row, zeros for stride 1, after more zeros; even values, zeros, odd values for stride 2.
+/// The input rows of every channel that the current output rows need. The layout allows whole vectors to be read at each kernel
+/// column: at stride 1 zeros, row, zeros; at stride 2 even values, zeros, odd values.
 struct Ring<'a> {
     values: &'a mut [f32],
     edge: usize,
     stride: usize,
     /// Values of a line, with the zeros.
     line: usize,
-    /// Row that is filled next; for stride 1 there is one of zeros first.
+    /// Index of the row that is filled next; at stride 1 the first row is a row of zeros.
     next: usize,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Ring<'a> {
         if stride == 1 { (edge + 1).next_multiple_of(LINE) } else { 2 * Self::odd(edge) }
     }
 
-    /// Where a line's odd values begin, for stride 2.
+    /// Offset of a line's odd values, at stride 2.
     fn odd(edge: usize) -> usize {
         (edge / 2 + 1).next_multiple_of(LINE)
     }
@@ -116,13 +116,13 @@ impl<'a> Ring<'a> {
         Self { values, edge, stride, line: Self::line(edge, stride), next: 2 - stride }
     }
 
-    /// Where the next row goes, and how far its channels are apart.
+    /// Memory of the next row, and the stride of its channels.
     fn rows(&mut self) -> (&mut [f32], usize) {
         let at = LINE + self.next % DEPTH * self.line;
         (&mut self.values[at..], DEPTH * self.line)
     }
 
-    /// Fills what the answer needs up to its row `to`.
+    /// Fills the rows that the output needs up to its row `to`.
     #[inline(always)]
     fn advance<S: Simd>(&mut self, simd: S, to: usize, source: &mut Rows) {
         while self.next < to * self.stride + 3 {
@@ -138,13 +138,13 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// Lays the next row of every channel into its line.
+    /// Copies a row of every channel into its line.
     #[inline(always)]
-    fn lay(&mut self, row: usize, planes: &[&[f32]]) {
+    fn lay(&mut self, row: usize, planes: PlaneList) {
         let (edge, odd, stride) = (self.edge, Self::odd(self.edge), self.stride);
         let (rows, apart) = self.rows();
-        for (line, plane) in rows.chunks_mut(apart).zip(planes) {
-            let row = &plane[row * edge..][..edge];
+        for (channel, line) in rows.chunks_mut(apart).take(planes.len()).enumerate() {
+            let row = &planes.get(channel)[row * edge..][..edge];
             if stride == 1 {
                 copy(row, line);
             } else {
@@ -156,7 +156,7 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// The lines of a channel from the first on that row `row` of the answer is made of.
+    /// The input lines of a channel for output row `row`.
     #[inline(always)]
     fn lines<const N: usize>(&self, channel: usize, row: usize) -> [&[f32]; N] {
         let all = &self.values[channel * DEPTH * self.line..];
@@ -167,7 +167,7 @@ impl<'a> Ring<'a> {
         lines
     }
 
-    /// A channel's values at each place of the kernel, for a row of the answer.
+    /// A channel's input values at each kernel position, for an output row.
     #[inline(always)]
     fn taps(&self, channel: usize, row: usize) -> [&[f32]; 9] {
         let to = self.edge / self.stride;
@@ -204,8 +204,8 @@ impl Rows<'_> {
             Source::Planes(planes) => ring.lay(row, planes),
             Source::Joined { layer, maps, skip, coarse } => {
                 let (wide, half) = (vectors(edge), edge / 2);
-                for (line, plane) in self.maps_row.chunks_exact_mut(wide).zip(maps) {
-                    copy(&plane[row * edge..][..edge], line);
+                for (map, line) in self.maps_row.chunks_exact_mut(wide).take(maps.len()).enumerate() {
+                    copy(&maps.get(map)[row * edge..][..edge], line);
                 }
                 let (rows, apart) = ring.rows();
                 for (channel, line) in rows.chunks_mut(apart).enumerate() {
@@ -218,7 +218,7 @@ impl Rows<'_> {
                     }
                 }
                 let maps = StridedRows::new(self.maps_row, wide);
-                layer.lines(simd, edge, maps, Addend::Accumulate, (rows, apart));
+                layer.forward_planes(simd, edge, maps, Addend::Accumulate, (rows, apart));
             }
         }
     }
@@ -268,7 +268,7 @@ impl WithSimd for Bands<'_> {
 }
 
 impl Target<'_> {
-    /// A band of `count` places from place `from` on.
+    /// Writes a band of `count` pixels from pixel `from` on.
     #[inline(always)]
     fn put<S: Simd>(&mut self, simd: S, point: &Linear, x: StridedRows, from: usize, count: usize) {
         let apart = self.planes.len() / point.outputs;
@@ -278,10 +278,10 @@ impl Target<'_> {
             }
         }
         let plus = if self.plus.is_some() { Addend::Accumulate } else { Addend::Nothing };
-        point.lines(simd, count, x, plus, (&mut self.planes[from..], apart));
+        point.forward_planes(simd, count, x, plus, (&mut self.planes[from..], apart));
         if let Some((layer, planes)) = &mut self.then {
             let x = StridedRows::new(self.planes, apart).from(from);
-            layer.lines(simd, count, x, Addend::Nothing, (&mut planes[from..], apart));
+            layer.forward_planes(simd, count, x, Addend::Nothing, (&mut planes[from..], apart));
         }
     }
 }
@@ -309,7 +309,7 @@ impl Spatial {
 }
 
 impl<S: Simd> Kernel<S> {
-    /// A row, from its values at each place of the kernel.
+    /// Computes a row from its input values at each kernel position.
     #[inline(always)]
     fn row(&self, taps: [&[f32]; 9], y: &mut [f32]) {
         let mut from = 0;
@@ -324,7 +324,7 @@ impl<S: Simd> Kernel<S> {
         }
     }
 
-    /// Two rows, from the four lines that they are made of.
+    /// Computes two rows from the four input lines that they need.
     #[inline(always)]
     fn pair(&self, lines: [&[f32]; DEPTH], y: &mut [f32]) {
         let to = y.len() / TOGETHER;
@@ -364,7 +364,7 @@ impl<S: Simd> Kernel<S> {
     #[inline(always)]
     fn sum(&self, seen: [[S::f32s; 3]; 3]) -> S::f32s {
         let (simd, w) = (self.simd, &self.weights);
-        // A chain for each row, of which the processor does several at once.
+        // One dependency chain per kernel row, which the processor overlaps.
         let mut rows = [self.bias, simd.splat_f32s(0.0), simd.splat_f32s(0.0)];
         for (k, row) in rows.iter_mut().enumerate() {
             for i in 0..3 {
@@ -378,7 +378,7 @@ impl<S: Simd> Kernel<S> {
 
 struct Full<'a> {
     layer: &'a Linear,
-    x: &'a [&'a [f32]],
+    x: PlaneList<'a>,
     edge: usize,
     y: &'a mut [f32],
     scratch: &'a mut Aligned<f32>,
@@ -402,7 +402,13 @@ impl WithSimd for Full<'_> {
                     copy(tap, line);
                 }
             }
-            layer.lines(simd, to, StridedRows::new(seen, wide), Addend::Nothing, (&mut y[row * to..], to * to));
+            layer.forward_planes(
+                simd,
+                to,
+                StridedRows::new(seen, wide),
+                Addend::Nothing,
+                (&mut y[row * to..], to * to),
+            );
         }
     }
 }

@@ -81,7 +81,7 @@ proptest! {
         let layer = linear(seed, inputs, outputs, Activation::Relu6);
         let x = numbers(seed ^ 2, inputs * rows);
         let mut y = Vec::new();
-        layer.rows(&x, &mut y);
+        layer.forward_rows(&x, &mut y);
         near(&y, &turned(&of_planes(&layer, &turned(&x, rows), &[]), outputs));
     }
 
@@ -102,12 +102,11 @@ proptest! {
         let places = (edge / stride) * (edge / stride);
         let bytes: Vec<u8> = numbers(seed ^ 3, outputs * places).iter().map(|v| (v * 100.0 + 100.0) as u8).collect();
         let values: Vec<f32> = bytes.iter().map(|b| 0.5 * (f32::from(*b) - 9.0)).collect();
-        let plus = if in_bytes { Planes::Steps { bytes: &bytes, scale: 0.5, zero: 9.0 } } else { Planes::Values(&values) };
+        let plus = if in_bytes { Planes::Quantized { bytes: &bytes, scale: 0.5, zero_point: 9.0 } } else { Planes::Values(&values) };
         let (mut planes, mut more) = (vec![f32::NAN; outputs * places], vec![f32::NAN; 3 * places]);
         let mut scratch = used();
         let target = Target { plus: Some(plus), planes: &mut planes, then: Some((&top, &mut more)) };
-        let of_x: Vec<_> = x.chunks_exact(edge * edge).collect();
-        layer.planes(Source::Planes(&of_x), edge, target, &mut scratch);
+        layer.planes(Source::Planes(PlaneList::all(&x, edge * edge)), edge, target, &mut scratch);
         let expected = of_planes(&layer.point, &of_neighbours(&layer.spatial, &x, edge), &values);
         near(&planes, &expected);
         near(&more, &of_planes(&top, &expected, &[]));
@@ -126,8 +125,8 @@ proptest! {
         let (maps, coarse) = (numbers(seed ^ 6, inputs * places), numbers(seed ^ 7, channels * half * half));
         let skip = numbers(seed ^ 8, channels * places);
         let (mut planes, mut scratch) = (vec![f32::NAN; 5 * places], used());
-        let of_maps: Vec<_> = maps.chunks_exact(places).collect();
-        let source = Source::Joined { layer: &prompt, maps: &of_maps, skip: Planes::Values(&skip), coarse: &coarse };
+        let of_maps = PlaneList::all(&maps, places);
+        let source = Source::Joined { layer: &prompt, maps: of_maps, skip: Planes::Values(&skip), coarse: &coarse };
         layer.planes(source, edge, Target { plus: None, planes: &mut planes, then: None }, &mut scratch);
         let twice = |i: usize| coarse[i / places * half * half + i % places / edge / 2 * half + i % edge / 2];
         let plus: Vec<f32> = skip.iter().enumerate().map(|(i, v)| v + twice(i)).collect();
@@ -141,8 +140,7 @@ proptest! {
         let layer = linear(seed, 9 * channels, outputs, Activation::Relu6);
         let x = numbers(seed ^ 2, channels * edge * edge);
         let mut y = vec![f32::NAN; outputs * half * half];
-        let of_x: Vec<_> = x.chunks_exact(edge * edge).collect();
-        full(&layer, &of_x, edge, &mut y, &mut used());
+        full(&layer, PlaneList::all(&x, edge * edge), edge, &mut y, &mut used());
         let seen = |i: usize| {
             let (at, place) = (i / half / half, i % (half * half));
             tap(&x, edge, at / 9, at % 9, (place % half, place / half), 2)
@@ -160,14 +158,17 @@ proptest! {
                 plane.iter_mut().for_each(|v| *v *= 0.0);
             }
         }
-        let (found, planes) = super::used(&x, places);
+        let mut found = vec![9];
+        super::used(&x, places, &mut found);
         let expected: Vec<usize> = (0..4).filter(|i| kept[*i]).collect();
-        assert_eq!(found, if expected.is_empty() { vec![0] } else { expected });
+        assert_eq!(&found, &if expected.is_empty() { vec![0] } else { expected });
         let layer = linear(seed ^ 1, 36, outputs, Activation::Relu6);
-        let all: Vec<_> = x.chunks_exact(places).collect();
+        let all = PlaneList::all(&x, places);
+        let mut of_found = linear(seed ^ 2, 3, 2, Activation::None);
+        layer.only(&found, 9, &mut of_found);
         let [mut with, mut without] = [(); 2].map(|()| vec![f32::NAN; outputs * half * half]);
-        full(&layer, &all, edge, &mut with, &mut used());
-        full(&layer.only(&found, 9), &planes, edge, &mut without, &mut used());
+        full(&layer, all, edge, &mut with, &mut used());
+        full(&of_found, all.chosen(&found), edge, &mut without, &mut used());
         assert_eq!(with, without);
     }
 
@@ -177,8 +178,10 @@ proptest! {
         let shape = Heads { heads, part, scale: 0.7 };
         let (few, many, values) = (numbers(seed, tokens * d), numbers(seed ^ 1, places * d), numbers(seed ^ 3, places * d));
         let (mut expected, mut got, mut scratch) = (Vec::new(), Vec::new(), used());
-        tokens_to_tokens(&few, &many, &values, shape, &mut scratch, &mut expected);
-        tokens_to_image(&few, &turned(&many, places), &turned(&values, places), shape, &mut scratch, &mut got);
+        self_attention(&few, &many, &values, shape, &mut scratch, &mut expected);
+        let (many, values) = (turned(&many, places), turned(&values, places));
+        let mut layer = linear(seed ^ 4, 3, 2, Activation::Relu6);
+        token_to_image_attention(&few, &many, &values, shape, (&mut layer, &mut scratch), &mut got);
         near(&got, &expected);
     }
 
@@ -187,29 +190,29 @@ proptest! {
     fn an_image_sees_tokens_as_tokens_would(seed: u64, tokens in 1usize..9, places in 1usize..150, heads in 1usize..4, part in 1usize..9, d in 2usize..30) {
         let inner = heads * part;
         let of = |seed: u64| Attention {
-            q: linear(seed, d, inner, Activation::None),
-            k: linear(seed ^ 20, d, inner, Activation::None),
-            v: linear(seed ^ 21, d, inner, Activation::None),
-            out: linear(seed ^ 22, inner, d, Activation::None),
+            q_proj: linear(seed, d, inner, Activation::None),
+            k_proj: linear(seed ^ 20, d, inner, Activation::None),
+            v_proj: linear(seed ^ 21, d, inner, Activation::None),
+            out_proj: linear(seed ^ 22, inner, d, Activation::None),
             heads: Heads { heads, part, scale: 0.7 },
             pe: numbers(seed ^ 23, inner * places),
         };
         let (attention, next) = (of(seed), of(seed ^ 31));
-        let norm = Norm { gain: numbers(seed ^ 24, d), bias: numbers(seed ^ 25, d), epsilon: 1e-1 };
+        let norm = LayerNorm { weight: numbers(seed ^ 24, d), bias: numbers(seed ^ 25, d), epsilon: 1e-1 };
         let (keys, values) = (numbers(seed ^ 26, tokens * inner), numbers(seed ^ 27, tokens * inner));
         let image = numbers(seed ^ 28, d * places);
-        let queries = turned(&of_planes(&attention.q, &image, &attention.pe), inner);
+        let queries = turned(&of_planes(&attention.q_proj, &image, &attention.pe), inner);
         let (mut found, mut scratch) = (Vec::new(), used());
-        tokens_to_tokens(&queries, &keys, &values, attention.heads, &mut scratch, &mut found);
-        let mut rows = turned(&of_planes(&attention.out, &turned(&found, places), &image), d);
-        norm.rows(&mut rows);
+        self_attention(&queries, &keys, &values, attention.heads, &mut scratch, &mut found);
+        let mut rows = turned(&of_planes(&attention.out_proj, &turned(&found, places), &image), d);
+        norm.forward_rows(&mut rows);
         let expected = turned(&rows, places);
 
         let (mut got, mut k, mut v) = (image, vec![f32::NAN; inner * places], vec![f32::NAN; inner * places]);
-        let told = TokenUpdate { attention: &attention, keys: &keys, values: &values, norm: &norm };
-        image_sees_tokens(&mut got, Some(told), &next, [&mut k, &mut v], &mut used());
+        let update = TokenUpdate { attention: &attention, keys: &keys, values: &values, norm: &norm };
+        image_to_token_attention(&mut got, Some(update), &next, [&mut k, &mut v], &mut used());
         near(&got, &expected);
-        near(&k, &of_planes(&next.k, &expected, &next.pe));
-        near(&v, &of_planes(&next.v, &expected, &[]));
+        near(&k, &of_planes(&next.k_proj, &expected, &next.pe));
+        near(&v, &of_planes(&next.v_proj, &expected, &[]));
     }
 }

@@ -1,11 +1,11 @@
 //! A planned network with its memory: planned once, then run without allocating.
 //!
-//! A depthwise convolution is run together with the convolution before it and the one after it, a band of rows at a time, so
-//! that the wide tensors between them stay in the caches and never exist whole. A sum whose term is a convolution is taken
-//! as that convolution is written.
+//! A depthwise convolution runs together with the convolutions before and after it, a band of rows at a time, so that the
+//! expanded tensors between them stay in the caches and are never stored whole. An addition is fused into the convolution that
+//! writes one of its terms.
 //!
 //! # Invariants
-//! - The result is that of [`reference::run`](super::reference::run), bit by bit, whatever the kernels.
+//! - The result equals [`reference::run`](super::reference::run) bit by bit, with all kernels.
 //! - After [`Engine::new`] nothing is allocated.
 //! - Halos hold the zero point and are never written.
 #![allow(unsafe_code, reason = "kernels take pointers into buffers")]
@@ -17,19 +17,19 @@ use super::buffer::{Buffer, Layout, Memory};
 use super::isa::{KernelTable, Kernels};
 use super::kernels::{DepthwiseCall, GemmCall, Plane, Residual, SumCall};
 use super::network::{Input, IntegerNetwork, Pads, Quantization, Quantizer, Shape, TensorId};
-use super::plan::{Band, Gemm, Plan, Step, Work, plan};
+use super::plan::{Band, Gemm, PlanStep, Schedule, Work, schedule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wide::wide;
 
-/// Channels of an output that are turned into planes together, and places of each.
+/// Channels of an output that are transposed to planes together, and pixels of each.
 const GROUP: usize = 16;
 const PLACES: usize = 128;
 
 /// A network planned for one instruction set: weights packed, tensors laid out. Shared by the engines that run it.
-pub struct Planned {
+pub struct EnginePlan {
     kernels: Kernels,
     table: KernelTable,
-    steps: Vec<Step>,
+    steps: Vec<PlanStep>,
     layouts: Vec<Option<Layout>>,
     shapes: Vec<Shape>,
     quantizations: Vec<Quantization>,
@@ -39,17 +39,17 @@ pub struct Planned {
 
 /// A planned network and its memory.
 pub struct Engine {
-    plan: Arc<Planned>,
+    plan: Arc<EnginePlan>,
     tensors: Tensors,
-    /// Bytes of a row of an input before they are put among other channels.
+    /// A quantized row of one input channel, before it is interleaved with the other channels.
     row: Vec<u8>,
 }
 
-/// Tensors that exist whole, and the bands that they are made by.
+/// Whole tensors, and the bands of the others.
 struct Tensors {
-    plan: Arc<Planned>,
+    plan: Arc<EnginePlan>,
     buffers: Vec<Option<Buffer>>,
-    /// Before and after a depthwise convolution.
+    /// Bands of the input and the output of a depthwise convolution.
     bands: [Memory; 2],
 }
 
@@ -58,24 +58,24 @@ struct Tensors {
 pub struct StepInfo<'a> {
     /// Names of its layers.
     pub name: &'a str,
-    /// Multiplications, each with its addition.
+    /// Multiply-accumulates.
     pub macs: usize,
-    /// What kind of work it is.
+    /// Kind of work, for reports: `1x1`, `full`, `band`, `sum`, `upsample`, `max pool` or `lookup`.
     pub class: &'static str,
 }
 
-impl Planned {
+impl EnginePlan {
     /// Plans a network for these kernels.
     ///
     /// # Errors
     /// `Model` when the network contradicts itself, `Unsupported` when there is no kernel for a layer, `Unavailable` when this
-    /// processor does not have the kernels.
+    /// processor cannot run the kernels.
     pub fn new(network: &IntegerNetwork, kernels: Kernels) -> Result<Self> {
         network.check_numbers()?;
         let table = kernels.table().ok_or_else(|| {
             Error::new(ErrorKind::Unavailable, format!("expected a processor with {kernels}, got another"))
         })?;
-        let Plan { steps, layouts } = plan(network, &table)?;
+        let Schedule { steps, layouts } = schedule(network, &table)?;
         Ok(Self {
             kernels,
             table,
@@ -93,7 +93,7 @@ impl Planned {
         self.kernels
     }
 
-    /// What is run one after the other.
+    /// The steps, in execution order.
     pub fn steps(&self) -> impl Iterator<Item = StepInfo<'_>> {
         self.steps.iter().map(|s| {
             let class = match &s.work {
@@ -109,7 +109,7 @@ impl Planned {
         })
     }
 
-    /// Multiplications of a run, each with its addition.
+    /// Multiply-accumulates of a run.
     pub fn macs(&self) -> usize {
         self.steps.iter().map(|s| s.macs).sum()
     }
@@ -119,7 +119,7 @@ impl Planned {
         self.shapes[self.inputs[input].tensor]
     }
 
-    /// What an input's bytes stand for.
+    /// An input's quantization.
     pub fn input_quantization(&self, input: usize) -> Quantization {
         self.quantizations[self.inputs[input].tensor]
     }
@@ -134,23 +134,23 @@ impl Planned {
         self.shapes[self.outputs[output]]
     }
 
-    /// What an output's bytes stand for.
+    /// An output's quantization.
     pub fn output_quantization(&self, output: usize) -> Quantization {
         self.quantizations[self.outputs[output]]
     }
 }
 
 impl Engine {
-    /// Plans a network for these kernels, and gives it memory.
+    /// Plans a network for these kernels and allocates its memory.
     ///
     /// # Errors
-    /// Those of [`Planned::new`].
+    /// Those of [`EnginePlan::new`].
     pub fn new(network: &IntegerNetwork, kernels: Kernels) -> Result<Self> {
-        Ok(Self::of(&Arc::new(Planned::new(network, kernels)?)))
+        Ok(Self::of(&Arc::new(EnginePlan::new(network, kernels)?)))
     }
 
-    /// Gives a planned network memory.
-    pub fn of(plan: &Arc<Planned>) -> Self {
+    /// Allocates the memory of a planned network.
+    pub fn of(plan: &Arc<EnginePlan>) -> Self {
         let layouts = |which: usize| {
             plan.steps.iter().filter_map(move |s| match &s.work {
                 Work::Band(b) => Some(b.layouts[which]),
@@ -164,8 +164,8 @@ impl Engine {
         Self { plan: plan.clone(), tensors: Tensors { plan: plan.clone(), buffers, bands }, row: vec![0; widest] }
     }
 
-    /// What is run.
-    pub fn plan(&self) -> &Arc<Planned> {
+    /// The plan.
+    pub fn plan(&self) -> &Arc<EnginePlan> {
         &self.plan
     }
 
@@ -175,7 +175,7 @@ impl Engine {
         whole + self.tensors.bands.iter().map(Memory::len).sum::<usize>()
     }
 
-    /// Gives an input in f32, [C, H, W]: normalized and quantized here.
+    /// Sets an input from f32 values, [C, H, W]; normalizes and quantizes them.
     ///
     /// # Errors
     /// `Argument` when it has another number of values than the input.
@@ -206,7 +206,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives an input as bytes, [C, H, W].
+    /// Sets an input from bytes, [C, H, W].
     ///
     /// # Errors
     /// `Argument` when they are not as many as the input has.
@@ -223,7 +223,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives an input as bytes, [H, W, C].
+    /// Sets an input from bytes, [H, W, C].
     ///
     /// # Errors
     /// `Argument` when they are not as many as the input has.
@@ -244,7 +244,7 @@ impl Engine {
         (0..self.plan.steps.len()).for_each(|i| self.run_step(i));
     }
 
-    /// Computes one step; those before it must have been.
+    /// Computes one step; the steps before it must have run.
     pub fn run_step(&mut self, i: usize) {
         let (plan, tensors) = (&self.plan, &mut self.tensors);
         let table = &plan.table;
@@ -267,7 +267,7 @@ impl Engine {
         }
     }
 
-    /// Writes an output, [C, H, W].
+    /// Writes an output as f32, [C, H, W].
     ///
     /// # Panics
     /// When `out` has another size than the output.
@@ -285,7 +285,7 @@ impl Engine {
         );
     }
 
-    /// Writes an output's bytes, [C, H, W].
+    /// Writes an output as bytes, [C, H, W].
     ///
     /// # Panics
     /// When `out` has another size than the output.
@@ -320,7 +320,7 @@ impl Engine {
                 for (first, planes) in out.chunks_exact_mut(plane * GROUP).enumerate() {
                     let (mut x, mut y) = (0, 0);
                     for from in (0..plane).step_by(PLACES) {
-                        // A few channels of a few places: their lines of results stay in the first cache.
+                        // A few channels of a few pixels, so that the written lines stay in L1.
                         let mut block = [[0; PLACES]; GROUP];
                         for to in (0..PLACES).step_by(2 * GROUP) {
                             let mut next = || {
@@ -343,7 +343,7 @@ impl Engine {
         );
     }
 
-    /// The bytes of a tensor, [H, W, C]; `None` when it does not exist whole.
+    /// The bytes of a tensor, [H, W, C]; `None` when it is not kept whole.
     pub fn tensor(&self, t: TensorId) -> Option<Vec<u8>> {
         let (s, buffer) = (self.plan.shapes[t], self.tensors.buffers[t].as_ref()?);
         let pixel = |y: usize, x: usize| &buffer.row(y)[x * buffer.layout.pixel..][..s.channels];
@@ -351,8 +351,8 @@ impl Engine {
     }
 }
 
-/// Sixteen bytes of each of the pixels of two groups, to columns `to` and on of as many lines: rows are interleaved with those
-/// eight further on, four times, both groups side by side.
+/// Transposes two groups of 16 pixels by 16 channels into columns `to..` of 16 lines. Rows are interleaved with the rows eight
+/// further on, four times, both groups side by side.
 #[inline(always)]
 fn transpose(groups: [&[u8]; 2], pixel: usize, lines: &mut [[u8; PLACES]; GROUP], to: usize) {
     let mut rows = [[0; 2 * GROUP]; GROUP];
@@ -434,7 +434,7 @@ fn max_pool(x: &Buffer, y: &mut Buffer, kernel: usize, stride: usize, pads: Pads
 }
 
 impl Tensors {
-    /// Works from one whole tensor to another.
+    /// Runs `work` from one whole tensor to another.
     fn whole(&mut self, x: TensorId, y: TensorId, work: impl FnOnce(&Buffer, &mut Buffer)) {
         let Some(mut result) = self.buffers[y].take() else { return };
         if let Some(x) = &self.buffers[x] {
@@ -443,7 +443,7 @@ impl Tensors {
         self.buffers[y] = Some(result);
     }
 
-    /// The first pixel of a whole tensor; nowhere for one that is not whole, which no step asks for.
+    /// Pointer to the first pixel of a whole tensor; null for any other, which no step reads.
     fn start(&self, t: TensorId) -> *const u8 {
         self.buffers[t].as_ref().map_or(std::ptr::null(), |b| b.memory.start(&b.layout))
     }
@@ -473,7 +473,7 @@ impl Tensors {
         self.gemm(table, g, x, y, 0..g.outputs.len());
     }
 
-    /// `x`: the first tap of the whole tensor's first pixel; `y`: its first result. Both may be outside of a band's memory.
+    /// `x` points to the first tap of the tensor's first pixel, `y` to its first result; both may be outside a band's memory.
     fn gemm(&mut self, table: &KernelTable, g: &Gemm, x: *const u8, y: *mut u8, pixels: Range<usize>) {
         let residual =
             g.residual.as_ref().map(|(other, offsets, sum)| Residual { other: self.start(*other), offsets, sum: *sum });
@@ -490,7 +490,7 @@ impl Tensors {
         if b.expand.is_some() {
             self.fill_sides(wide, d.x_zero);
         }
-        // The first input row that is not in the band yet.
+        // First input row that is not in the band yet.
         let mut next = -(d.pads.top as isize);
         for first in (0..d.to.height).step_by(b.rows) {
             let rows = b.rows.min(d.to.height - first);
@@ -539,7 +539,7 @@ impl Tensors {
         }
     }
 
-    /// Moves the rows that are needed again to the top of the band and computes the new ones.
+    /// Moves the rows that are needed again to the top of the band, and computes the new ones.
     fn advance(&mut self, table: &KernelTable, b: &Band, expand: &Gemm, top: isize, rows: Range<isize>) {
         let (wide, d) = (&b.layouts[0], &b.depthwise);
         let kept = (rows.start - top).max(0) as usize;
@@ -561,7 +561,7 @@ impl Tensors {
         }
     }
 
-    /// Writes the zero point beside the pixels of a band's rows.
+    /// Writes the zero point left and right of a band's rows.
     fn fill_sides(&mut self, l: &Layout, zero: u8) {
         let rows = self.bands[0].bytes_mut().chunks_exact_mut(l.row).take(l.height + 1);
         rows.for_each(|row| {

@@ -1,4 +1,4 @@
-//! A network in f32, read from a typed graph.
+//! Reads an f32 network from a typed graph.
 
 use std::collections::BTreeMap;
 
@@ -9,34 +9,34 @@ use super::network::{
     Activation, Conv, FloatNetwork, FloatWeights, Input, Layer, Network, Norm, Shape, Tensor as NetworkTensor, TensorId,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::pattern::{Bounds, Reader};
+use crate::pattern::{ClampBounds, GraphReader};
 
 impl FloatNetwork {
-    /// Reads a graph of convolutions, clips to 0 or to 0 and 6, sums and nearest resizes by two, with the norm of its image.
+    /// Reads a graph of convolutions, ReLU, ReLU6, additions and nearest resizes by two, with the normalization of its image.
     ///
     /// # Errors
-    /// `Model`, naming the node that is not known or does not fit.
+    /// `Model`, naming the first node that is not supported.
     pub fn read(model: &TypedModel) -> Result<Self> {
-        let mut reading = Reading { r: Reader(model), known: BTreeMap::new(), network: Network::default() };
+        let mut reader = NetworkReader { r: GraphReader(model), known: BTreeMap::new(), network: Network::default() };
         for outlet in &model.outputs {
-            let t = reading.tensor(*outlet)?;
+            let t = reader.tensor(*outlet)?;
             if let Some(label) = model.outlet_label(*outlet) {
-                label.clone_into(&mut reading.network.tensors[t].name);
+                label.clone_into(&mut reader.network.tensors[t].name);
             }
-            reading.network.outputs.push(t);
+            reader.network.outputs.push(t);
         }
-        reading.network.check()?;
-        Ok(reading.network)
+        reader.network.check()?;
+        Ok(reader.network)
     }
 }
 
-struct Reading<'a> {
-    r: Reader<'a>,
+struct NetworkReader<'a> {
+    r: GraphReader<'a>,
     known: BTreeMap<OutletId, TensorId>,
     network: FloatNetwork,
 }
 
-impl Reading<'_> {
+impl NetworkReader<'_> {
     fn refuse(&self, outlet: OutletId, what: &str) -> Error {
         let node = self.r.node(outlet);
         Error::new(ErrorKind::Model, format!("node `{}` ({}): {what}", node.name, node.op.name()))
@@ -44,13 +44,13 @@ impl Reading<'_> {
 
     fn add(&mut self, outlet: OutletId, shape: Shape) -> TensorId {
         let node = self.r.node(outlet);
-        // A clip of two bounds is two nodes, named after it.
+        // tract splits a clamp with two bounds into two nodes, and names both after it.
         let name = [".max", ".high", ".low"].iter().find_map(|end| node.name.strip_suffix(end)).unwrap_or(&node.name);
         self.network.tensors.push(NetworkTensor { name: name.to_owned(), shape, quantization: () });
         self.network.tensors.len() - 1
     }
 
-    /// The tensor that a value is, computed after all that it is made of.
+    /// The tensor of a value; its operands are added before it.
     fn tensor(&mut self, outlet: OutletId) -> Result<TensorId> {
         let outlet = self.r.origin(outlet);
         if let Some(t) = self.known.get(&outlet) {
@@ -97,7 +97,7 @@ impl Reading<'_> {
             self.network.layers.push(Layer::Conv(Conv { name, x, y, kernel, stride, pads, is_depthwise, weights }));
             return Ok(y);
         }
-        let Some([a, b]) = r.binary(core, "Add").filter(|_| bounds == Bounds::default()) else {
+        let Some([a, b]) = r.binary(core, "Add").filter(|_| bounds == ClampBounds::default()) else {
             return Err(self.refuse(core, "expected a convolution, a sum, a nearest resize by two, or their clip"));
         };
         let layer = match (r.upsampled(a), r.upsampled(b)) {
@@ -114,7 +114,7 @@ impl Reading<'_> {
         Ok(y)
     }
 
-    /// The norm, when this is the image with or without it.
+    /// The normalization, if this is the image, normalized or not.
     fn image(&self, outlet: OutletId) -> Option<Norm> {
         let r = self.r;
         if r.op::<TypedSource>(outlet).is_some() {

@@ -1,7 +1,7 @@
-//! Puts an [`Int8Region`] in the place of each maximal connected set of integer layers.
+//! Replaces each maximal connected set of integer layers by an [`Int8Region`].
 //!
-//! A region must not wait for what it computes itself: each layer has a stage, the number of times that a path to it left
-//! integers and came back. Layers of one stage that share tensors are one region.
+//! A region must not depend on its own outputs. So each layer has a stage: the largest number of times that a path to it
+//! changes from integers to f32 and back. Layers of one stage that share tensors form one region.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use tract_onnx::tract_hir::internal::*;
 use super::Kernels;
 use super::network::{Input, IntegerNetwork, Layer, Network, Norm, TensorId};
 use super::recognize::{Recognized, recognize};
-use super::region::{Form, Int8Region};
+use super::region::{Int8Region, OutputForm};
 use crate::quantization::Dequantize;
 
-/// Fuses the integer layers of a graph that [`onnx`](crate::onnx) parsed and that was not decluttered yet.
+/// Fuses the integer layers of a graph that was parsed by [`onnx`](crate::onnx) and is not decluttered yet.
 #[derive(Clone, Debug)]
 pub struct FuseInt8 {
-    /// Kernels to run regions with; `None`: value by value from the definition, thousands of times slower.
+    /// Kernels of the regions; `None`: value by value from the definition, thousands of times slower.
     pub kernels: Option<Kernels>,
-    /// Outputs of the graph that a region writes leave it as bytes, of a quantized type.
+    /// Whether outputs of the graph that a region writes are bytes of a quantized type, instead of f32.
     pub outputs_as_bytes: bool,
 }
 
@@ -30,25 +30,25 @@ impl ModelTransform for FuseInt8 {
 
     fn transform(&self, model: &mut TypedModel) -> TractResult<()> {
         let mut found = recognize(model)?;
-        let ways_out = found.ways_out(model);
-        found.prune(&ways_out);
+        let external_readers = found.external_readers(model);
+        found.prune(&external_readers);
         if found.layers.is_empty() {
             return Ok(());
         }
-        let mut fusing = Fusing { found: &found, ways_out, bytes: BTreeMap::new(), moved: BTreeMap::new() };
+        let mut fuser = Fuser { found: &found, external_readers, bytes: BTreeMap::new(), replaced_by: BTreeMap::new() };
         let regions = regions(model, &found)?;
         let outputs = model.outputs.clone();
         for (i, layers) in regions.iter().enumerate() {
-            fusing.fuse(self, model, &outputs, i, layers)?;
+            fuser.fuse(self, model, &outputs, i, layers)?;
         }
         model.compact()
     }
 }
 
-/// Layers of each region, in an order in which regions can be computed.
+/// Indices of each region's layers; regions in execution order.
 fn regions(model: &TypedModel, found: &Recognized) -> TractResult<Vec<Vec<usize>>> {
     let writer: BTreeMap<TensorId, usize> = found.layers.iter().enumerate().map(|(i, l)| (l.result(), i)).collect();
-    // Of what is read in f32 behind each node, and of tensors.
+    // Stages of the f32 values after each node, and of tensors.
     let mut stages = vec![0; model.nodes().len()];
     let mut tensor_stages = vec![0; found.tensors.len()];
     for id in model.eval_order()? {
@@ -83,10 +83,10 @@ fn regions(model: &TypedModel, found: &Recognized) -> TractResult<Vec<Vec<usize>
     Ok(regions.into_values().collect())
 }
 
-/// The stage of a tensor that layers write, from those of what they read.
+/// The stage of a tensor, from the stages of the tensors that its layer reads.
 fn stage_of(y: TensorId, found: &Recognized, writer: &BTreeMap<TensorId, usize>, stages: &mut [usize]) -> usize {
     let Some(layer) = writer.get(&y) else { return stages[y] };
-    // A layer reads what was written before it; one that was put between has no node of its own.
+    // Tensors are visited in order; only an inserted tensor, which has no node, is not known yet.
     let is_between = |t: TensorId| !found.inputs.contains_key(&t) && !found.quantized.values().any(|q| *q == t);
     let reads = found.layers[*layer].reads();
     let stage = reads.into_iter().map(|t| if is_between(t) { stage_of(t, found, writer, stages) } else { stages[t] });
@@ -94,45 +94,46 @@ fn stage_of(y: TensorId, found: &Recognized, writer: &BTreeMap<TensorId, usize>,
     stages[y]
 }
 
-/// Nodes outside of all layers that read a tensor.
+/// Nodes outside all layers that read a tensor.
 #[derive(Default)]
-struct WaysOut {
-    /// Dequantize nodes whose result is read, or asked for.
+struct ExternalReaders {
+    /// Dequantize nodes whose result is read or is an output of the graph.
     values: Vec<usize>,
-    /// The quantize node, when somebody reads the bytes themselves.
+    /// The quantize node, if its bytes are read directly.
     raw: Option<usize>,
 }
 
 impl Recognized {
-    /// Whether a node goes with a layer.
+    /// Whether a node is part of a layer.
     fn is_within(&self, node: usize) -> bool {
         self.taken.contains(&node) || self.quantized.get(&node).is_some_and(|t| !self.inputs.contains_key(t))
     }
 
-    /// Whether anybody else reads a node's result.
+    /// Whether a node outside all layers reads a node's result.
     fn is_read_outside(&self, model: &TypedModel, node: usize) -> bool {
         model.node(node).outputs[0].successors.iter().any(|s| !self.is_within(s.node))
     }
 
-    fn ways_out(&self, model: &TypedModel) -> BTreeMap<TensorId, WaysOut> {
-        let mut all: BTreeMap<TensorId, WaysOut> = BTreeMap::new();
+    fn external_readers(&self, model: &TypedModel) -> BTreeMap<TensorId, ExternalReaders> {
+        let mut all: BTreeMap<TensorId, ExternalReaders> = BTreeMap::new();
         for (quantize, t) in &self.quantized {
-            let ways = all.entry(*t).or_default();
+            let external = all.entry(*t).or_default();
             let readers = model.node(*quantize).outputs[0].successors.iter().map(|s| s.node);
             let (dequantize, other): (Vec<usize>, Vec<usize>) =
                 readers.partition(|id| model.node(*id).op_is::<Dequantize>());
             let is_out = |id: &usize| self.is_read_outside(model, *id) || model.outputs.contains(&(*id).into());
-            ways.values = dequantize.into_iter().filter(is_out).collect();
-            ways.raw = (!other.is_empty() || model.outputs.contains(&(*quantize).into())).then_some(*quantize);
+            external.values = dequantize.into_iter().filter(is_out).collect();
+            external.raw = (!other.is_empty() || model.outputs.contains(&(*quantize).into())).then_some(*quantize);
         }
         all
     }
 
-    /// Drops layers whose result nobody reads.
-    fn prune(&mut self, ways_out: &BTreeMap<TensorId, WaysOut>) {
+    /// Drops layers whose result is not read.
+    fn prune(&mut self, external_readers: &BTreeMap<TensorId, ExternalReaders>) {
         loop {
             let read: BTreeSet<TensorId> = self.layers.iter().flat_map(Layer::reads).collect();
-            let leaves = |t: &TensorId| ways_out.get(t).is_some_and(|w| w.raw.is_some() || !w.values.is_empty());
+            let leaves =
+                |t: &TensorId| external_readers.get(t).is_some_and(|w| w.raw.is_some() || !w.values.is_empty());
             let before = self.layers.len();
             self.layers.retain(|l| read.contains(&l.result()) || leaves(&l.result()));
             if self.layers.len() == before {
@@ -142,16 +143,16 @@ impl Recognized {
     }
 }
 
-struct Fusing<'a> {
+struct Fuser<'a> {
     found: &'a Recognized,
-    ways_out: BTreeMap<TensorId, WaysOut>,
-    /// Where regions leave tensors as bytes.
+    external_readers: BTreeMap<TensorId, ExternalReaders>,
+    /// Outlets of the tensors that regions output as bytes.
     bytes: BTreeMap<TensorId, OutletId>,
-    /// Dequantize nodes that regions stand in for.
-    moved: BTreeMap<OutletId, OutletId>,
+    /// Dequantize nodes, and the region's outlets that replace them.
+    replaced_by: BTreeMap<OutletId, OutletId>,
 }
 
-impl Fusing<'_> {
+impl Fuser<'_> {
     fn fuse(
         &mut self,
         options: &FuseInt8,
@@ -166,15 +167,16 @@ impl Fusing<'_> {
         let inputs: Vec<TensorId> = (0..found.tensors.len()).filter(|t| !inside.contains(t) && read(t)).collect();
         let read_elsewhere: BTreeSet<TensorId> =
             (0..found.layers.len()).filter(|l| !layers.contains(l)).flat_map(|l| found.layers[l].reads()).collect();
-        // What leaves the region, in which form, and what it is put in place of.
+        // Tensors that leave the region, and their forms.
         let (mut leaving, mut forms) = (Vec::new(), Vec::new());
         for t in inside.iter().copied() {
-            let Some(ways) = self.ways_out.get(&t) else { continue };
+            let Some(readers) = self.external_readers.get(&t) else { continue };
             let is_asked = |d: &usize| options.outputs_as_bytes && outputs.contains(&OutletId::from(*d));
-            let as_bytes = read_elsewhere.contains(&t) || ways.values.iter().any(is_asked);
+            let as_bytes = read_elsewhere.contains(&t) || readers.values.iter().any(is_asked);
             let is_read = |d: &usize| !is_asked(d) || found.is_read_outside(model, *d);
-            let as_values = ways.raw.is_some() || ways.values.iter().any(is_read);
-            for form in [(as_bytes, Form::Bytes), (as_values, Form::Values)].into_iter().filter(|f| f.0) {
+            let as_values = readers.raw.is_some() || readers.values.iter().any(is_read);
+            for form in [(as_bytes, OutputForm::Quantized), (as_values, OutputForm::Float)].into_iter().filter(|f| f.0)
+            {
                 if leaving.last() != Some(&t) {
                     leaving.push(t);
                 }
@@ -188,7 +190,7 @@ impl Fusing<'_> {
         let mut taps = tvec![];
         for (t, source) in inputs.iter().zip(norms) {
             let outlet = match source {
-                Some(outlet) => self.moved.get(&outlet).copied().unwrap_or(outlet),
+                Some(outlet) => self.replaced_by.get(&outlet).copied().unwrap_or(outlet),
                 None => *self.bytes.get(t).context("expected a region to have been computed before")?,
             };
             taps.push(patch.tap_model(model, outlet)?);
@@ -196,22 +198,22 @@ impl Fusing<'_> {
         let wires = patch.wire_node(&name, op, &taps)?;
         let mut asked = Vec::new();
         for (k, (output, form)) in forms.iter().enumerate() {
-            let (t, ways) = (leaving[*output], &self.ways_out[&leaving[*output]]);
-            if *form == Form::Bytes {
+            let (t, readers) = (leaving[*output], &self.external_readers[&leaving[*output]]);
+            if *form == OutputForm::Quantized {
                 self.bytes.insert(t, OutletId::new(0, k));
                 let places = outputs.iter().enumerate();
                 asked.extend(
                     places
-                        .filter(|(_, o)| options.outputs_as_bytes && ways.values.contains(&o.node))
+                        .filter(|(_, o)| options.outputs_as_bytes && readers.values.contains(&o.node))
                         .map(|(i, _)| (i, k)),
                 );
                 continue;
             }
-            for dequantize in &ways.values {
+            for dequantize in &readers.values {
                 patch.shunt_outside(model, OutletId::from(*dequantize), wires[k])?;
             }
-            if let Some(quantize) = ways.raw {
-                // Bytes in their own type again: exact, as they are on the steps.
+            if let Some(quantize) = readers.raw {
+                // Quantized again to the tensor's own type: exact, since the values are multiples of its scale.
                 let again =
                     patch.wire_node(format!("{name}.bytes.{k}"), model.node(quantize).op.clone(), &[wires[k]])?;
                 patch.shunt_outside(model, quantize.into(), again[0])?;
@@ -225,9 +227,9 @@ impl Fusing<'_> {
             }
         }
         for (k, (output, form)) in forms.iter().enumerate() {
-            let ways = &self.ways_out[&leaving[*output]];
-            if *form == Form::Values {
-                self.moved.extend(ways.values.iter().map(|d| (OutletId::from(*d), OutletId::new(node, k))));
+            let readers = &self.external_readers[&leaving[*output]];
+            if *form == OutputForm::Float {
+                self.replaced_by.extend(readers.values.iter().map(|d| (OutletId::from(*d), OutletId::new(node, k))));
             }
         }
         for (place, slot) in asked {
@@ -236,7 +238,7 @@ impl Fusing<'_> {
         Ok(())
     }
 
-    /// A region's layers with numbers of their own, and where each input comes from in f32.
+    /// A region's network, and the f32 outlet of each input; `None` for bytes of a different region.
     fn network(
         &self,
         inside: &BTreeSet<TensorId>,

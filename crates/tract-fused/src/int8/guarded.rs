@@ -1,12 +1,12 @@
-//! Memory of tests: what is read or written beyond its end ends the test, and what is written before it is found out.
+//! Test memory: an access beyond its end aborts the test; a write before its start is detected on drop.
 #![allow(unsafe_code, reason = "pages of memory")]
 
 use std::ops::{Deref, DerefMut};
 
-/// What lies before the first line.
+/// Filler before the first line.
 const CANARY: u8 = 0xa5;
 
-/// Bytes that end where a page begins that nobody may touch.
+/// Bytes that end at an inaccessible guard page.
 pub(super) struct Bytes {
     pages: *mut u8,
     /// Bytes of all pages, the last of which is the guard.
@@ -53,7 +53,7 @@ impl Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: pages come filled with zeros, and hold so many bytes.
+        // SAFETY: pages come filled with zeros, and hold that many bytes.
         unsafe { std::slice::from_raw_parts(self.pages.add(self.start), self.len) }
     }
 }
@@ -67,7 +67,7 @@ impl DerefMut for Bytes {
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        // SAFETY: bytes of our own pages; nobody has them any more after that.
+        // SAFETY: bytes of our own pages; nothing refers to them afterwards.
         let is_whole = unsafe {
             let before = std::slice::from_raw_parts(self.pages, self.start);
             let is_whole = before.iter().all(|b| *b == CANARY);

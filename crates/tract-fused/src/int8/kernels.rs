@@ -1,55 +1,55 @@
-//! Convolutions and sums over channels-last bytes, written once for all instruction sets.
+//! Convolutions and additions over channels-last bytes, written once for all instruction sets.
 //!
-//! - [`gemm`]: a convolution whose taps along a row are contiguous (1x1, or any kernel over few channels), a tile of pixels and
-//!   channels at a time, requantized from the registers; the sum with a residual is taken there too.
-//! - [`depthwise`]: four taps of each channel are interleaved, so that the same dot products serve; at stride 1 rows are taken
-//!   as one line of bytes, two output rows at a time.
+//! - [`gemm`]: a convolution whose taps along a row are contiguous (1x1, or any kernel over few channels). It computes one
+//!   register tile, MR pixels by NR vectors of channels, at a time. Sums are requantized in registers; a residual is added there.
+//! - [`depthwise`]: four taps of each channel are interleaved, so that the same dot products serve. At stride 1 a row is
+//!   processed as one line of bytes, two output rows at a time.
 //!
-//! All pointers are to bytes within buffers that hold what is read beyond the last pixel as well (see
-//! [`buffer`](super::buffer)): activations are loaded in whole vectors, but only bytes of the result are written.
+//! Activations are loaded in whole vectors, so buffers extend beyond the last pixel (see [`buffer`](super::buffer)). Only bytes
+//! of the result are written.
 #![allow(unsafe_code, reason = "pointers into buffers with halos")]
 
 use std::ops::Range;
 
-use super::isa::{Isa, Tiles, dots_of};
+use super::isa::{Isa, RegisterTile, dots_of};
 use super::network::Sum;
 use crate::aligned::Aligned;
 
-/// Channels of a result that are computed together, with all that is needed for them.
+/// Output channels that are computed together, with their parameters.
 pub(super) struct Block {
     /// First channel.
     pub first: usize,
-    /// Channels, as many as are written.
+    /// Number of channels that are written.
     pub count: usize,
     /// Vectors of lanes, 1..=4.
     pub vectors: usize,
     /// Packed, [tap row][four inputs][vector].
     pub weights: Aligned<u8>,
-    /// In the packed order, with what the zero point of the input adds.
+    /// In the packed order; includes the contribution of the input's zero point.
     pub bias: Aligned<i32>,
     /// In the packed order.
     pub scales: Aligned<f32>,
 }
 
-/// A second term for a convolution's result.
+/// A tensor that is added to a convolution's result.
 pub(super) struct Residual<'a> {
     pub other: *const u8,
-    /// Of each pixel.
+    /// Offset of each pixel.
     pub offsets: &'a [u32],
     pub sum: Sum,
 }
 
-/// A convolution of some pixels. `x` and `y` are where pixel 0 would be: in a band it may lie before the buffer.
+/// A convolution of a range of pixels. `x` and `y` point to pixel 0, which may be before the buffer of a band.
 pub(super) struct GemmCall<'a> {
     pub x: *const u8,
-    /// Of each pixel, to its first tap.
+    /// Offset of each pixel's first tap.
     pub inputs: &'a [u32],
-    /// Of each row of taps.
+    /// Offset of each row of taps.
     pub taps: &'a [usize],
     /// Bytes of a row of taps, divided by four.
     pub quads: usize,
     pub y: *mut u8,
-    /// Of each pixel.
+    /// Offset of each pixel.
     pub outputs: &'a [u32],
     pub blocks: &'a [Block],
     /// Zero point of the convolution's result.
@@ -58,7 +58,7 @@ pub(super) struct GemmCall<'a> {
     pub pixels: Range<usize>,
 }
 
-/// Input bytes that are worked on for all channels before the next: they stay in the first caches.
+/// Input bytes that are processed for all channels before the next ones, so that they stay in L1 or L2.
 const INPUT_BYTES: usize = 96 * 1024;
 
 /// # Safety
@@ -82,96 +82,96 @@ pub(super) unsafe fn gemm<I: Isa>(call: &GemmCall) {
 unsafe fn tiles<I: Isa>(call: &GemmCall, block: &Block, pixels: Range<usize>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (I::TILES, block.vectors) {
-            (Tiles::Full, 4) => rows::<I, 6, 4>(call, block, pixels),
-            (Tiles::Full, 3) => rows::<I, 8, 3>(call, block, pixels),
-            (Tiles::Full, 2) => rows::<I, 12, 2>(call, block, pixels),
-            (Tiles::Full, _) => rows::<I, 16, 1>(call, block, pixels),
-            (Tiles::Large, 4) => rows::<I, 5, 4>(call, block, pixels),
-            (Tiles::Large, 3) => rows::<I, 6, 3>(call, block, pixels),
-            (Tiles::Large, 2) => rows::<I, 8, 2>(call, block, pixels),
-            (Tiles::Large, _) => rows::<I, 12, 1>(call, block, pixels),
-            (Tiles::Middle, 4) => rows::<I, 3, 4>(call, block, pixels),
-            (Tiles::Middle, 3) => rows::<I, 5, 3>(call, block, pixels),
-            (Tiles::Middle, 2) => rows::<I, 7, 2>(call, block, pixels),
-            (Tiles::Middle, _) => rows::<I, 10, 1>(call, block, pixels),
-            (Tiles::Small, 4) => rows::<I, 3, 4>(call, block, pixels),
-            (Tiles::Small, 3) => rows::<I, 4, 3>(call, block, pixels),
-            (Tiles::Small, 2) => rows::<I, 5, 2>(call, block, pixels),
-            (Tiles::Small, _) => rows::<I, 8, 1>(call, block, pixels),
+        match (I::REGISTER_TILE, block.vectors) {
+            (RegisterTile::Sums24, 4) => rows::<I, 6, 4>(call, block, pixels),
+            (RegisterTile::Sums24, 3) => rows::<I, 8, 3>(call, block, pixels),
+            (RegisterTile::Sums24, 2) => rows::<I, 12, 2>(call, block, pixels),
+            (RegisterTile::Sums24, _) => rows::<I, 16, 1>(call, block, pixels),
+            (RegisterTile::Sums20, 4) => rows::<I, 5, 4>(call, block, pixels),
+            (RegisterTile::Sums20, 3) => rows::<I, 6, 3>(call, block, pixels),
+            (RegisterTile::Sums20, 2) => rows::<I, 8, 2>(call, block, pixels),
+            (RegisterTile::Sums20, _) => rows::<I, 12, 1>(call, block, pixels),
+            (RegisterTile::Sums15, 4) => rows::<I, 3, 4>(call, block, pixels),
+            (RegisterTile::Sums15, 3) => rows::<I, 5, 3>(call, block, pixels),
+            (RegisterTile::Sums15, 2) => rows::<I, 7, 2>(call, block, pixels),
+            (RegisterTile::Sums15, _) => rows::<I, 10, 1>(call, block, pixels),
+            (RegisterTile::Sums12, 4) => rows::<I, 3, 4>(call, block, pixels),
+            (RegisterTile::Sums12, 3) => rows::<I, 4, 3>(call, block, pixels),
+            (RegisterTile::Sums12, 2) => rows::<I, 5, 2>(call, block, pixels),
+            (RegisterTile::Sums12, _) => rows::<I, 8, 1>(call, block, pixels),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn rows<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &Block, pixels: Range<usize>) {
+unsafe fn rows<I: Isa, const MR: usize, const NR: usize>(call: &GemmCall, block: &Block, pixels: Range<usize>) {
     let mut at = pixels.start;
-    // SAFETY: the caller's promise; tiles begin so that they end within the pixels. Pixels done twice come out the same.
+    // SAFETY: the caller's promise; the last tile is moved back to end with the pixels. Pixels computed twice have the same result.
     unsafe {
-        if pixels.len() < M {
-            pixels.for_each(|at| tile::<I, 1, N>(call, block, at));
+        if pixels.len() < MR {
+            pixels.for_each(|at| tile::<I, 1, NR>(call, block, at));
             return;
         }
         while at < pixels.end {
-            tile::<I, M, N>(call, block, at.min(pixels.end - M));
-            at += M;
+            tile::<I, MR, NR>(call, block, at.min(pixels.end - MR));
+            at += MR;
         }
     }
 }
 
 #[inline(always)]
-unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &Block, at: usize) {
-    // SAFETY: the caller's promise: offsets of `M` pixels from `at`, and packed weights of all taps.
+unsafe fn tile<I: Isa, const MR: usize, const NR: usize>(call: &GemmCall, block: &Block, at: usize) {
+    // SAFETY: the caller's promise: offsets of `MR` pixels from `at`, and packed weights of all taps.
     unsafe {
         let bias = block.bias.as_ptr();
-        let mut acc = [[I::start(bias); N]; M];
-        for z in 1..N {
+        let mut acc = [[I::start(bias); NR]; MR];
+        for z in 1..NR {
             let start = I::start(bias.add(z * I::LANES));
             for row in &mut acc {
                 row[z] = start;
             }
         }
-        let mut starts = [call.x; M];
+        let mut starts = [call.x; MR];
         for (m, start) in starts.iter_mut().enumerate() {
             *start = call.x.wrapping_add(*call.inputs.get_unchecked(at + m) as usize);
         }
         let mut weights = block.weights.as_ptr();
-        // Elsewhere than by element this only takes registers for places.
+        // Without multiplication by element this would only occupy registers with addresses.
         let sixteens = if I::HAS_ELEMENTS { call.quads / 4 } else { 0 };
         for &tap in call.taps {
             for k in 0..sixteens {
-                let mut lhs16 = [I::lhs16(starts[0], tap + 16 * k); M];
+                let mut lhs16 = [I::lhs16(starts[0], tap + 16 * k); MR];
                 for (start, lhs16) in starts.iter().zip(&mut lhs16) {
                     *lhs16 = I::lhs16(*start, tap + 16 * k);
                 }
-                weights = quad::<I, 0, M, N>(&mut acc, &lhs16, weights);
-                weights = quad::<I, 1, M, N>(&mut acc, &lhs16, weights);
-                weights = quad::<I, 2, M, N>(&mut acc, &lhs16, weights);
-                weights = quad::<I, 3, M, N>(&mut acc, &lhs16, weights);
+                weights = quad::<I, 0, MR, NR>(&mut acc, &lhs16, weights);
+                weights = quad::<I, 1, MR, NR>(&mut acc, &lhs16, weights);
+                weights = quad::<I, 2, MR, NR>(&mut acc, &lhs16, weights);
+                weights = quad::<I, 3, MR, NR>(&mut acc, &lhs16, weights);
             }
             for k in 4 * sixteens..call.quads {
-                let rhs = rhs_vectors::<I, N>(weights);
-                weights = weights.add(N * I::RHS_BYTES);
-                for m in 0..M {
-                    acc[m] = dots_of::<I, N>(acc[m], I::splat(starts[m].add(tap + 4 * k)), &rhs);
+                let rhs = rhs_vectors::<I, NR>(weights);
+                weights = weights.add(NR * I::RHS_BYTES);
+                for m in 0..MR {
+                    acc[m] = dots_of::<I, NR>(acc[m], I::splat(starts[m].add(tap + 4 * k)), &rhs);
                 }
             }
         }
         let scales = block.scales.as_ptr();
         let place = |of: &[u32], m: usize| *of.get_unchecked(at + m) as usize + block.first;
         match &call.residual {
-            None => each::<M>(
+            None => each::<MR>(
                 #[inline(always)]
                 |m| {
                     let y = call.y.wrapping_add(place(call.outputs, m));
-                    I::store::<N>(I::requantize(acc[m], scales, call.zero), y, block.count);
+                    I::store::<NR>(I::requantize(acc[m], scales, call.zero), y, block.count);
                 },
             ),
-            Some(r) => each::<M>(
+            Some(r) => each::<MR>(
                 #[inline(always)]
                 |m| {
                     let mut own = [0u8; 64];
-                    I::store::<N>(I::requantize(acc[m], scales, call.zero), own.as_mut_ptr(), block.count);
+                    I::store::<NR>(I::requantize(acc[m], scales, call.zero), own.as_mut_ptr(), block.count);
                     let y = call.y.wrapping_add(place(call.outputs, m));
                     I::sum(own.as_ptr(), r.other.add(place(r.offsets, m)), y, block.count, &r.sum);
                 },
@@ -180,22 +180,22 @@ unsafe fn tile<I: Isa, const M: usize, const N: usize>(call: &GemmCall, block: &
     }
 }
 
-/// Calls `f` for each number below `M`, without a loop: sums that are numbered by one would have to leave their registers.
+/// Calls `f` for each index below `MR`, unrolled: sums indexed by a loop variable would be spilled from their registers.
 #[inline(always)]
-fn each<const M: usize>(mut f: impl FnMut(usize)) {
-    const { assert!(M <= 16) };
+fn each<const MR: usize>(mut f: impl FnMut(usize)) {
+    const { assert!(MR <= 16) };
     macro_rules! calls {
-        ($($m:literal)*) => { $(if $m < M { f($m) })* };
+        ($($m:literal)*) => { $(if $m < MR { f($m) })* };
     }
     calls!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 
-/// Weights of a group of four, for all vectors.
+/// The weights of four inputs for all vectors.
 #[inline(always)]
-unsafe fn rhs_vectors<I: Isa, const N: usize>(weights: *const u8) -> [I::Rhs; N] {
-    // SAFETY: the caller's promise: so many packed weights.
+unsafe fn rhs_vectors<I: Isa, const NR: usize>(weights: *const u8) -> [I::Rhs; NR] {
+    // SAFETY: the caller's promise: that many packed weights.
     unsafe {
-        let mut rhs = [I::rhs(weights); N];
+        let mut rhs = [I::rhs(weights); NR];
         for (z, rhs) in rhs.iter_mut().enumerate() {
             *rhs = I::rhs(weights.add(z * I::RHS_BYTES));
         }
@@ -203,32 +203,32 @@ unsafe fn rhs_vectors<I: Isa, const N: usize>(weights: *const u8) -> [I::Rhs; N]
     }
 }
 
-/// The `K`th four of sixteen activations of each pixel; gives where the weights go on.
+/// Multiplies the `K`th four of sixteen activations of each pixel; returns the address of the next weights.
 #[inline(always)]
-unsafe fn quad<I: Isa, const K: usize, const M: usize, const N: usize>(
-    acc: &mut [[I::Acc; N]; M],
-    lhs16: &[I::Lhs16; M],
+unsafe fn quad<I: Isa, const K: usize, const MR: usize, const NR: usize>(
+    acc: &mut [[I::Acc; NR]; MR],
+    lhs16: &[I::Lhs16; MR],
     weights: *const u8,
 ) -> *const u8 {
-    // SAFETY: the caller's promise: so many packed weights, and 16 bytes of each pixel.
+    // SAFETY: the caller's promise: that many packed weights, and 16 bytes of each pixel.
     unsafe {
-        let rhs = rhs_vectors::<I, N>(weights);
+        let rhs = rhs_vectors::<I, NR>(weights);
         for (acc, lhs16) in acc.iter_mut().zip(lhs16) {
-            *acc = I::dots::<K, N>(*acc, *lhs16, &rhs);
+            *acc = I::dots::<K, NR>(*acc, *lhs16, &rhs);
         }
-        weights.add(N * I::RHS_BYTES)
+        weights.add(NR * I::RHS_BYTES)
     }
 }
 
 /// Packed weights of a depthwise convolution.
 pub(super) struct DepthwiseWeights {
-    /// Whether rows are taken as lines of bytes, patterns of weights repeating along them.
+    /// Whether rows are processed as lines of bytes, along which patterns of weights repeat.
     pub is_flat: bool,
     /// Patterns, or groups of channels.
     pub patterns: usize,
-    /// Packed, [pattern][what the loop asks for].
+    /// Packed, [pattern][vector], vectors in the order of the kernel's loop.
     pub weights: Aligned<u8>,
-    /// Bytes of a pattern's.
+    /// Bytes of a pattern's weights.
     pub each: usize,
     /// [pattern][4 * lanes], in the packed order.
     pub bias: Aligned<i32>,
@@ -236,14 +236,14 @@ pub(super) struct DepthwiseWeights {
     pub scales: Aligned<f32>,
 }
 
-/// A depthwise convolution of some rows.
+/// A depthwise convolution of a range of rows.
 pub(super) struct DepthwiseCall<'a> {
     /// First tap of the first pixel.
     pub x: *const u8,
     pub x_row: usize,
     pub y: *mut u8,
     pub y_row: usize,
-    /// Bytes of a pixel, the same in both.
+    /// Bytes of a pixel, the same in input and output.
     pub pixel: usize,
     pub rows: usize,
     pub width: usize,
@@ -269,7 +269,7 @@ pub(super) unsafe fn depthwise<I: Isa>(call: &DepthwiseCall) {
     }
 }
 
-/// Rows as lines of bytes.
+/// Processes rows as lines of bytes.
 #[inline(always)]
 unsafe fn flat<I: Isa, const K: usize>(call: &DepthwiseCall) {
     let line = call.width * call.pixel;
@@ -291,7 +291,7 @@ unsafe fn two_rows<I: Isa>(p: *const u8, row: usize) -> I::Pair {
     unsafe { I::pair(I::load(p), I::load(p.add(row))) }
 }
 
-/// Down the rows, two at a time, at one place of the line.
+/// Processes one position of the line down all rows, two at a time.
 #[inline(always)]
 unsafe fn column<I: Isa, const K: usize>(call: &DepthwiseCall, pattern: usize, at: usize, count: usize) {
     // SAFETY: the caller's promise.
@@ -305,7 +305,7 @@ unsafe fn column<I: Isa, const K: usize>(call: &DepthwiseCall, pattern: usize, a
             *start = I::start(bias.add(z * I::LANES));
         }
         let x = call.x.add(at);
-        // The lower pair of rows of a step is the upper one of the next.
+        // The lower pair of rows of one step is the upper pair of the next.
         let mut kept = [two_rows::<I>(x, call.x_row); K];
         for (d, kept) in kept.iter_mut().enumerate() {
             *kept = two_rows::<I>(x.add(d * call.pixel), call.x_row);
@@ -340,8 +340,8 @@ unsafe fn column<I: Isa, const K: usize>(call: &DepthwiseCall, pattern: usize, a
     }
 }
 
-/// Weight of tap row `t` of the first or second output row in lane byte `i` of quad `q`: the rows of a quad are `2 q ..`, and a
-/// row that an earlier quad has seen is not counted again.
+/// The tap row, of the first or second output row, for byte `i` of a lane in quad `q`. A quad holds rows `2 q ..`; rows that an
+/// earlier quad held are not counted again.
 pub(super) fn flat_tap(kernel: usize, is_second: bool, q: usize, i: usize) -> Option<usize> {
     let row = 2 * q + i;
     let is_new = q == 0 || i >= 2;
@@ -349,7 +349,7 @@ pub(super) fn flat_tap(kernel: usize, is_second: bool, q: usize, i: usize) -> Op
     (is_new && tap < kernel).then_some(tap)
 }
 
-/// Pixel by pixel, groups of four taps.
+/// Processes pixel by pixel, in groups of four taps.
 #[inline(always)]
 unsafe fn pixels<I: Isa>(call: &DepthwiseCall, groups: usize) {
     let (w, k) = (call.weights, call.kernel);
@@ -394,7 +394,7 @@ unsafe fn pixels<I: Isa>(call: &DepthwiseCall, groups: usize) {
 /// Taps of the largest depthwise kernel (7x7), rounded up to groups of four.
 pub(super) const TAPS_MAX: usize = 52;
 
-/// An image of one term or the result of a sum.
+/// A tensor of an addition, term or result.
 #[derive(Clone, Copy)]
 pub(super) struct Plane<P> {
     pub start: P,
@@ -402,12 +402,12 @@ pub(super) struct Plane<P> {
     pub pixel: usize,
 }
 
-/// A sum of two images.
+/// An addition of two tensors.
 pub(super) struct SumCall {
     pub a: Plane<*const u8>,
     pub b: Plane<*const u8>,
     pub y: Plane<*mut u8>,
-    /// Whether `a` has half the size and each of its values counts for four.
+    /// Whether `a` has half the height and width and is upsampled by two.
     pub is_up: bool,
     pub height: usize,
     pub width: usize,
@@ -433,15 +433,15 @@ pub(super) unsafe fn sum<I: Isa>(call: &SumCall) {
     }
 }
 
-/// Multiplications of a turn of [`peak`], for `lanes` lanes.
+/// Multiply-accumulates of a turn of [`peak`], for `lanes` lanes.
 pub(super) const fn peak_macs(lanes: usize) -> usize {
     PEAK_SUMS * 4 * lanes
 }
 
-/// Sums that [`peak`] keeps in registers: as many as hide the multiplications' latency.
+/// Sums that [`peak`] keeps in registers: enough to hide the latency of a dot product.
 const PEAK_SUMS: usize = 12;
 
-/// Nothing but dot products, from registers: what the kernels could do at most. Gives a value that depends on all of them.
+/// Dot products of registers only: the upper bound of the kernels' speed. Returns a value that depends on all of them.
 ///
 /// # Safety
 /// The processor has the instruction set; `p` holds 1024 bytes.
@@ -451,7 +451,7 @@ pub(super) unsafe fn peak<I: Isa>(p: *const u8, turns: usize) -> u8 {
     unsafe {
         let mut acc = [I::start(p.cast()); PEAK_SUMS];
         for _ in 0..turns {
-            // From anywhere, and no product twice, so that turns cannot be counted instead of taken.
+            // An opaque pointer, so that the compiler cannot hoist products out of the loop.
             let p = std::hint::black_box(p);
             for l in 0..4 {
                 let lhs = I::splat(p.add(4 * l));

@@ -1,15 +1,16 @@
-//! The integer engine: regions of a quantized network, run by kernels made for this processor.
+//! The integer engine: runs regions of a quantized network with kernels for this processor.
 //!
 //! | term | meaning |
 //! |---|---|
-//! | scale, zero point | a byte b stands for `scale * (b - zero point)` |
-//! | kernel | weights of a convolution; also a piece of code that runs one (then *kernels* of an instruction set) |
-//! | lhs, rhs | activations and weights of a product |
-//! | band | some rows of a tensor that are computed at once |
-//! | halo | the zero point around an image, so that no kernel asks whether a tap is inside |
+//! | scale, zero point | a byte b represents `scale * (b - zero point)` |
+//! | kernel | the weights of a convolution; also the code that runs one (*kernels* of an instruction set) |
+//! | lhs, rhs | activations and weights of a matrix product |
+//! | register tile, MR x NR | pixels by vectors of channels whose sums stay in registers |
+//! | band | rows of a tensor that are computed together |
+//! | halo | the zero point around an image, so that kernels need no bounds check |
 //!
-//! [`recognize`] finds integer layers in a typed graph, [`fuse`] puts an [`Int8Region`] in their place, [`Engine`] runs it.
-//! [`reference::run`] is what every kernel must equal.
+//! [`recognize`] finds integer layers in a typed graph, [`fuse`] replaces them by [`Int8Region`]s, [`Engine`] runs a region.
+//! Every kernel must equal [`reference::run`].
 
 mod buffer;
 pub mod engine;
@@ -28,6 +29,6 @@ pub mod region;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, Planned};
+pub use engine::{Engine, EnginePlan};
 pub use isa::Kernels;
-pub use region::{Form, Int8Region};
+pub use region::{Int8Region, OutputForm};

@@ -1,8 +1,8 @@
 //! The layer graph (convolutions, additions, resampling), generic over f32 and int8 parameters.
 //!
-//! Before quantization tensors carry nothing and weights are f32 ([`FloatNetwork`]); after it tensors carry a
-//! [`Quantization`] and weights are integers ([`IntegerNetwork`]). Shapes are [C, H, W] of one image; in memory values lie
-//! channels-last, [H, W, C].
+//! Before quantization weights are f32 and tensors have no parameters ([`FloatNetwork`]). After it weights are integers and
+//! each tensor has a [`Quantization`] ([`IntegerNetwork`]). Shapes are [C, H, W] of one image; memory is channels-last,
+//! [H, W, C].
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -23,28 +23,28 @@ impl Shape {
         self.channels * self.height * self.width
     }
 
-    /// Twice as high and wide.
+    /// The shape of twice the height and width.
     pub fn doubled(&self) -> Self {
         Self { height: 2 * self.height, width: 2 * self.width, ..*self }
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it holds no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What an activation's byte stands for: `scale * (byte - zero_point)`.
+/// Quantization of an activation: a byte represents `scale * (byte - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantization {
-    /// Size of a step.
+    /// Difference between the values of two neighbouring bytes.
     pub scale: f32,
-    /// The byte that stands for 0, 0..=255.
+    /// The byte that represents 0, 0..=255.
     pub zero_point: i32,
 }
 
 impl Quantization {
-    /// The byte nearest to a value, halves to even.
+    /// The byte nearest to a value; halves round to even.
     pub fn byte(&self, v: f32) -> u8 {
         ((v / self.scale).round_ties_even() + self.zero_point as f32).clamp(0.0, 255.0) as u8
     }
@@ -55,26 +55,26 @@ impl Quantization {
     }
 }
 
-/// How f32 becomes bytes of an input.
+/// Quantization of an f32 input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Quantizer {
     /// `round(x / scale) + zero_point`, as ONNX defines it.
     Exact(Quantization),
-    /// `round(x * gain + offset)`: a norm and the quantization in one.
+    /// `round(x * gain + offset)`: normalization and quantization in one step.
     Affine {
-        /// Steps a unit.
+        /// Factor.
         gain: f32,
-        /// Added after it.
+        /// Added to the product.
         offset: f32,
     },
 }
 
-/// Added to a value of 0..=255 it leaves the nearest integer, halves to even, in the last bits: 2^23 and half of it have
-/// their last bit at 1. A conversion would check for what cannot be here, value by value.
+/// 1.5 * 2^23. Added to a value of 0..=255, it leaves the nearest integer, halves to even, in the last bits of the mantissa. A
+/// float-to-integer conversion would check the range of each value again.
 const ROUND: f32 = 12_582_912.0;
 
 impl Quantizer {
-    /// Of values that a norm is applied to first.
+    /// A quantizer that applies `norm` first.
     pub fn new(norm: Norm, q: Quantization) -> Self {
         if norm == Norm::default() {
             return Self::Exact(q);
@@ -83,14 +83,14 @@ impl Quantizer {
         Self::Affine { gain, offset: q.zero_point as f32 - norm.mean * gain }
     }
 
-    /// Bytes of values.
+    /// Quantizes values.
     #[inline(always)]
     pub fn bytes<'a>(self, values: &[f32], bytes: impl Iterator<Item = &'a mut u8>) {
         match self {
             Self::Exact(q) => bytes.zip(values).for_each(
                 #[inline(always)]
                 |(b, v)| {
-                    // Rounded before the zero point is added: an odd one would turn halves the other way.
+                    // Rounded before the zero point is added: an odd zero point would change how halves round.
                     let steps = (v / q.scale).clamp(-ROUND / 4.0, ROUND / 4.0) + ROUND;
                     *b = (steps - ROUND + q.zero_point as f32).clamp(0.0, 255.0) as u8;
                 },
@@ -103,21 +103,21 @@ impl Quantizer {
     }
 }
 
-/// Place of a tensor in [`Network::tensors`].
+/// Index into [`Network::tensors`].
 pub type TensorId = usize;
 
-/// A tensor and how its values are written.
+/// A tensor and its quantization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor<Q> {
     /// As in the graph.
     pub name: String,
     /// Its shape.
     pub shape: Shape,
-    /// How its values are written.
+    /// Its quantization.
     pub quantization: Q,
 }
 
-/// Rows and columns of zero around an image.
+/// Zero padding around an image, rows and columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pads {
     /// Above.
@@ -130,22 +130,22 @@ pub struct Pads {
     pub right: usize,
 }
 
-/// A convolution: every channel from all (`is_depthwise` false), or each from its own.
+/// A convolution, full or depthwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv<W> {
     /// As in the graph.
     pub name: String,
-    /// What it reads.
+    /// Input tensor.
     pub x: TensorId,
-    /// What it writes.
+    /// Output tensor.
     pub y: TensorId,
     /// Edge of the square kernel.
     pub kernel: usize,
-    /// Step, in both directions.
+    /// Stride in both directions.
     pub stride: usize,
-    /// Zeros around.
+    /// Zero padding.
     pub pads: Pads,
-    /// Whether each channel has its own kernel and sees no other.
+    /// Whether each output channel reads only the input channel of the same number.
     pub is_depthwise: bool,
     /// Kernels `[O, I, k, k]` (depthwise `[C, 1, k, k]`) and biases `[O]`.
     pub weights: W,
@@ -165,48 +165,48 @@ pub enum Layer<W> {
         /// The sum.
         y: TensorId,
     },
-    /// Every value of `coarse` twice in both directions, `+ fine`.
+    /// `upsample(coarse) + fine`: nearest neighbour, by two in both directions.
     UpAdd {
-        /// Of half the size.
+        /// Input tensor of half the height and width.
         coarse: TensorId,
-        /// Of the sum's size.
+        /// Input tensor of the sum's shape.
         fine: TensorId,
         /// The sum.
         y: TensorId,
     },
-    /// Every value twice in both directions.
+    /// Nearest-neighbour upsampling by two in both directions.
     Upsample {
-        /// Of half the size.
+        /// Input tensor of half the height and width.
         x: TensorId,
-        /// Of the same quantization.
+        /// Output tensor, of the input's quantization.
         y: TensorId,
     },
-    /// The largest value under a square window; taps outside the image count for nothing.
+    /// Max pooling with a square window; taps outside the image are ignored.
     MaxPool {
-        /// What it reads.
+        /// Input tensor.
         x: TensorId,
-        /// Of the same quantization.
+        /// Output tensor, of the input's quantization.
         y: TensorId,
         /// Edge of the window.
         kernel: usize,
-        /// Step, in both directions.
+        /// Stride in both directions.
         stride: usize,
         /// Rows and columns outside the image.
         pads: Pads,
     },
-    /// Every byte by what a table has for it: an activation or a change of quantization.
+    /// A table lookup of each byte: an activation or a change of quantization.
     Lookup {
-        /// What it reads.
+        /// Input tensor.
         x: TensorId,
-        /// Of the same shape.
+        /// Output tensor, of the input's shape.
         y: TensorId,
-        /// The 256 results.
+        /// The result for each byte.
         table: Box<[u8; 256]>,
     },
 }
 
 impl<W> Layer<W> {
-    /// The same layer with other weights, where it has some.
+    /// The same layer with its weights, if any, converted.
     pub fn map<V>(&self, weights: impl FnOnce(&Conv<W>) -> V) -> Layer<V> {
         match self {
             Self::Conv(c) => Layer::Conv(Conv {
@@ -229,7 +229,7 @@ impl<W> Layer<W> {
         }
     }
 
-    /// What it writes.
+    /// Output tensor.
     pub fn result(&self) -> TensorId {
         match self {
             Self::Conv(c) => c.y,
@@ -241,7 +241,7 @@ impl<W> Layer<W> {
         }
     }
 
-    /// What it reads.
+    /// Input tensor.
     pub fn reads(&self) -> Vec<TensorId> {
         match self {
             Self::Conv(c) => vec![c.x],
@@ -251,7 +251,7 @@ impl<W> Layer<W> {
         }
     }
 
-    /// Other numbers for its tensors.
+    /// Renumbers its tensors.
     pub fn renumbered(mut self, number: impl Fn(TensorId) -> TensorId) -> Self {
         let change = |t: &mut TensorId| *t = number(*t);
         match &mut self {
@@ -266,52 +266,52 @@ impl<W> Layer<W> {
     }
 }
 
-/// Applied to f32 before it is quantized: `(x - mean) / sd`.
+/// Normalization of an f32 input before quantization: `(x - mean) / sd`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
-    /// Taken off.
+    /// Subtracted.
     pub mean: f32,
-    /// Divided by.
+    /// Divisor.
     pub sd: f32,
 }
 
 impl Default for Norm {
-    /// Values are taken as they are.
+    /// The identity.
     fn default() -> Self {
         Self { mean: 0.0, sd: 1.0 }
     }
 }
 
-/// A tensor that is given.
+/// An input of the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Input {
-    /// Which.
+    /// Its tensor.
     pub tensor: TensorId,
-    /// Applied first when it is given in f32.
+    /// Normalization, applied to f32 input only.
     pub norm: Norm,
 }
 
-/// Tensors and the layers between them, in an order in which they can be computed.
+/// Tensors and the layers between them, in execution order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network<Q, W> {
     /// All tensors.
     pub tensors: Vec<Tensor<Q>>,
     /// All layers.
     pub layers: Vec<Layer<W>>,
-    /// What is given.
+    /// Inputs.
     pub inputs: Vec<Input>,
-    /// What is asked for.
+    /// Outputs.
     pub outputs: Vec<TensorId>,
 }
 
-/// What is done to the sums of a convolution that is not quantized.
+/// Activation of an f32 convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// None.
     None,
-    /// At least 0.
+    /// `max(x, 0)`.
     Relu,
-    /// 0 to 6.
+    /// `min(max(x, 0), 6)`.
     Relu6,
 }
 
@@ -322,29 +322,29 @@ pub struct FloatWeights {
     pub kernels: Vec<f32>,
     /// `[O]`.
     pub bias: Vec<f32>,
-    /// What is done to the sums.
+    /// Applied to the sums.
     pub activation: Activation,
 }
 
-/// Weights after quantization: symmetric, one scale for each channel.
+/// Weights after quantization: symmetric, one scale per output channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IntegerWeights {
     /// `[O, I, k, k]`.
     pub kernels: Vec<i8>,
-    /// `[O]`, sizes of a step of the kernels.
+    /// `[O]`, kernel scales.
     pub scales: Vec<f32>,
-    /// `[O]`, in steps of input scale times kernel scale.
+    /// `[O]`, in units of input scale times kernel scale.
     pub bias: Vec<i32>,
 }
 
-/// Before quantization.
+/// A network before quantization.
 pub type FloatNetwork = Network<(), FloatWeights>;
-/// After it.
+/// A network after quantization.
 pub type IntegerNetwork = Network<Quantization, IntegerWeights>;
 
-/// Largest edge and number of channels of a tensor.
+/// Largest height, width and number of channels of a tensor.
 const EDGE_MAX: usize = 4096;
-/// Most values of a tensor: offsets within its memory fit u32.
+/// Most values of a tensor, so that offsets into its memory fit u32.
 const VALUES_MAX: usize = 1 << 28;
 
 fn refuse(context: String) -> Error {
@@ -352,7 +352,7 @@ fn refuse(context: String) -> Error {
 }
 
 impl<Q, W> Default for Network<Q, W> {
-    /// Nothing yet.
+    /// An empty network.
     fn default() -> Self {
         Self { tensors: Vec::new(), layers: Vec::new(), inputs: Vec::new(), outputs: Vec::new() }
     }
@@ -364,14 +364,14 @@ impl<Q, W> Network<Q, W> {
         self.tensors[t].shape
     }
 
-    /// Multiplications of a layer, each with its addition.
+    /// Multiply-accumulates of a layer.
     pub fn macs(&self, layer: &Layer<W>) -> usize {
         let Layer::Conv(c) = layer else { return 0 };
         let inputs = if c.is_depthwise { 1 } else { self.shape(c.x).channels };
         self.shape(c.y).len() * inputs * c.kernel * c.kernel
     }
 
-    /// Checks that every layer reads what was written before it, once, and that shapes fit.
+    /// Checks that each tensor is written once and before it is read, and that shapes fit.
     ///
     /// # Errors
     /// `Model`, naming the tensor or the layer.
@@ -440,7 +440,7 @@ impl<Q, W> Network<Q, W> {
     }
 }
 
-/// The shape of one result a window; `None` when no window fits, or the pads hold a whole one.
+/// Output shape of a windowed operation; `None` if no window fits, or if a window could lie wholly in the padding.
 pub(crate) fn windows(x: Shape, channels: usize, kernel: usize, stride: usize, pads: Pads) -> Option<Shape> {
     let Pads { top, left, bottom, right } = pads;
     let edge = |size: usize, pads: usize| {
@@ -454,8 +454,8 @@ pub(crate) fn windows(x: Shape, channels: usize, kernel: usize, stride: usize, p
 }
 
 impl IntegerNetwork {
-    /// Checks what [`Network::check`] checks, numbers of weights, scales, and that no sum leaves i32 before or after its
-    /// scaling.
+    /// Checks what [`Network::check`] checks, the numbers of weights, the scales, and that no sum overflows i32 before or after
+    /// requantization.
     ///
     /// # Errors
     /// `Model`, naming the tensor or the layer.
@@ -492,12 +492,12 @@ impl IntegerNetwork {
             return Err(refuse(format!("expected {outputs} kernels of {each} weights, got {}", w.kernels.len())));
         }
         if w.kernels.contains(&i8::MIN) {
-            // Kernels without dot products add two products of signed bytes in i16.
+            // Instruction sets without dot products add two products of signed bytes in i16.
             return Err(refuse("expected weights of -127..=127, got -128".into()));
         }
         for o in 0..outputs {
             let reach: i64 = w.kernels[o * each..][..each].iter().map(|w| 255 * i64::from(w.unsigned_abs())).sum();
-            // Kernels that take signed activations add and take off another 128 steps of each weight.
+            // With signed activations, 128 times each weight is added and subtracted as well.
             let reach = 2 * reach + i64::from(w.bias[o].unsigned_abs());
             let scaled = reach as f64 * f64::from(self.requantization(c, o));
             let is_within = reach < i64::from(i32::MAX) && scaled < f64::from(i32::MAX) && w.scales[o] > 0.0;
@@ -508,39 +508,41 @@ impl IntegerNetwork {
         Ok(())
     }
 
-    /// What the sums of a channel are multiplied with to be steps of the result.
+    /// The factor from a channel's sums to units of the output's scale.
     pub fn requantization(&self, c: &Conv<IntegerWeights>, channel: usize) -> f32 {
         let (x, y) = (self.tensors[c.x].quantization.scale, self.tensors[c.y].quantization.scale);
         (x * c.weights.scales[channel]) / y
     }
 
-    /// How two terms become a sum.
+    /// Parameters of the addition `y = a + b`.
     pub fn sum(&self, a: TensorId, b: TensorId, y: TensorId) -> Sum {
         let [a, b, y] = [a, b, y].map(|t| self.tensors[t].quantization);
         Sum { scales: [a.scale / y.scale, b.scale / y.scale], zeros: [a.zero_point, b.zero_point], zero: y.zero_point }
     }
 }
 
-/// A sum of two bytes: each less its zero point times its scale, both products rounded to f32, added, rounded half to even.
+/// Addition of two quantized values.
+///
+/// Each byte minus its zero point is multiplied by its scale; both products are rounded to f32, added, and rounded half to even.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sum {
-    /// Scales of the terms in steps of the result.
+    /// Scales of the terms, divided by the scale of the result.
     pub scales: [f32; 2],
-    /// Their zero points.
+    /// Zero points of the terms.
     pub zeros: [i32; 2],
-    /// That of the result.
+    /// Zero point of the result.
     pub zero: i32,
 }
 
 impl Sum {
-    /// Of two bytes.
+    /// The sum of two bytes.
     pub fn of(&self, a: u8, b: u8) -> u8 {
         let term = |i: usize, v: u8| (i32::from(v) - self.zeros[i]) as f32 * self.scales[i];
         ((term(0, a) + term(1, b)).round_ties_even() as i32).saturating_add(self.zero).clamp(0, 255) as u8
     }
 }
 
-/// Sums scaled to a byte: the product in f32, rounded half to even.
+/// A sum as a byte: multiplied by `scale` in f32, rounded half to even, shifted and clamped.
 pub fn requantize(sum: i32, scale: f32, zero_point: i32) -> u8 {
     ((sum as f32 * scale).round_ties_even() as i32).saturating_add(zero_point).clamp(0, 255) as u8
 }

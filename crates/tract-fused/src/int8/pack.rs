@@ -1,11 +1,11 @@
-//! Weights in the order in which an instruction set's kernels read them.
+//! Packs weights in the order in which the kernels of an instruction set read them.
 
 use super::isa::{KernelTable, channel};
 use super::kernels::{Block, DepthwiseWeights, flat_tap};
 use super::network::{Conv, IntegerNetwork, IntegerWeights};
 use crate::aligned::Aligned;
 
-/// Of one output channel its bias, with what offset and zero point add to every product, and its scale.
+/// Bias and scale of an output channel. The bias includes the contribution of zero point and activation offset.
 fn ends(network: &IntegerNetwork, c: &Conv<IntegerWeights>, table: &KernelTable, channel: usize) -> (i32, f32) {
     let w = &c.weights;
     if channel >= w.bias.len() {
@@ -14,12 +14,12 @@ fn ends(network: &IntegerNetwork, c: &Conv<IntegerWeights>, table: &KernelTable,
     let each = w.kernels.len() / w.bias.len();
     let total: i32 = w.kernels[channel * each..][..each].iter().map(|w| i32::from(*w)).sum();
     let zero = network.tensors[c.x].quantization.zero_point;
-    // Sums are of (x - offset) w and should be of (x - zero) w.
+    // The kernels sum (x - offset) w; the result is the sum of (x - zero) w.
     let bias = w.bias[channel].wrapping_add((table.offset - zero).wrapping_mul(total));
     (bias, network.requantization(c, channel))
 }
 
-/// A full convolution, for an input whose pixels are `pixel` bytes and a result whose pixels are `outputs` bytes.
+/// Packs a full convolution, for an input of `pixel` bytes a pixel and an output of `outputs` bytes a pixel.
 pub(super) fn gemm(
     network: &IntegerNetwork,
     c: &Conv<IntegerWeights>,
@@ -59,7 +59,7 @@ pub(super) fn gemm(
     blocks
 }
 
-/// A depthwise convolution, for pixels of `pixel` bytes.
+/// Packs a depthwise convolution, for `pixel` bytes a pixel.
 pub(super) fn depthwise(
     network: &IntegerNetwork,
     c: &Conv<IntegerWeights>,
@@ -78,7 +78,7 @@ pub(super) fn depthwise(
         let at = row.map(|row| (channel * k + row) * k + column);
         at.filter(|_| channel < c.weights.bias.len()).map_or(0, |at| c.weights.kernels[at])
     };
-    // Vectors of a pattern: of each column, quad and output row, or of each group of four taps.
+    // Vectors of a pattern: one for each column, quad and output row, or for each group of four taps.
     let vectors = if is_flat { k * (k / 2) * 8 } else { (k * k).div_ceil(4) * 4 };
     let four = |channel: usize, v: usize| -> [i8; 4] {
         std::array::from_fn(|i| {

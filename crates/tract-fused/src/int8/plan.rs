@@ -1,4 +1,4 @@
-//! Which layers are run together, and how each lies in memory and weights.
+//! Plans a network: groups layers into steps, lays out tensors, packs weights.
 
 use super::buffer::Layout;
 use super::isa::KernelTable;
@@ -7,14 +7,14 @@ use super::network::{Conv, IntegerNetwork, IntegerWeights, Layer, Pads, Shape, S
 use super::pack;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes of a wide band that the caches should hold.
+/// Largest band of an expanded tensor, bytes: it should fit the caches.
 const BAND_BYTES: usize = 128 * 1024;
 
-/// A full convolution, and the sum that is taken with it.
+/// A full convolution, with the addition that is fused into it.
 pub(super) struct Gemm {
     pub x: TensorId,
     pub y: TensorId,
-    /// Of each pixel, to its first tap; from the first pixel less the pads.
+    /// Offset of each pixel's first tap, from the first pixel minus the padding.
     pub inputs: Vec<u32>,
     pub taps: Vec<usize>,
     pub quads: usize,
@@ -36,24 +36,24 @@ pub(super) struct Depthwise {
     pub pads: Pads,
     pub weights: DepthwiseWeights,
     pub zero: i32,
-    /// Of the input: what stands for 0 in its halo.
+    /// Zero point of the input, for its halo.
     pub x_zero: u8,
     pub from: Shape,
     pub to: Shape,
 }
 
-/// A depthwise convolution with its neighbours, a band of rows at a time.
+/// A depthwise convolution with the convolutions before and after it, computed a band of rows at a time.
 pub(super) struct Band {
     pub expand: Option<Gemm>,
     pub depthwise: Depthwise,
     pub project: Option<Gemm>,
     /// Rows of a band.
     pub rows: usize,
-    /// A band of the expanded tensor, and of the depthwise one.
+    /// Layouts of a band of the depthwise convolution's input and output.
     pub layouts: [Layout; 2],
 }
 
-/// What is run at once.
+/// The work of a step.
 pub(super) enum Work {
     Conv(Gemm),
     Band(Box<Band>),
@@ -63,39 +63,39 @@ pub(super) enum Work {
     Lookup { x: TensorId, y: TensorId, table: Box<[u8; 256]> },
 }
 
-/// A part of the plan, with what it is called and costs.
-pub(super) struct Step {
+/// A step of the plan.
+pub(super) struct PlanStep {
     pub work: Work,
     /// Names of its layers.
     pub name: String,
-    /// Multiplications of its layers.
+    /// Multiply-accumulates of its layers.
     pub macs: usize,
 }
 
-/// Everything but the memory.
-pub(super) struct Plan {
-    pub steps: Vec<Step>,
-    /// Of tensors that exist whole.
+/// Steps and layouts; the memory is the engine's.
+pub(super) struct Schedule {
+    pub steps: Vec<PlanStep>,
+    /// Layouts of tensors that are kept whole.
     pub layouts: Vec<Option<Layout>>,
 }
 
-/// Plans a network that was checked.
+/// Plans a network that has passed its check.
 ///
 /// # Errors
 /// `Unsupported` for a depthwise kernel larger than 7x7.
-pub(super) fn plan(network: &IntegerNetwork, table: &KernelTable) -> Result<Plan> {
-    Planner::new(network, table).plan()
+pub(super) fn schedule(network: &IntegerNetwork, table: &KernelTable) -> Result<Schedule> {
+    Planner::new(network, table).schedule()
 }
 
 struct Planner<'a> {
     network: &'a IntegerNetwork,
     table: &'a KernelTable,
-    /// Layers that read each tensor; the one that writes it.
+    /// Layers that read each tensor, and the layer that writes it.
     readers: Vec<Vec<usize>>,
     writer: Vec<Option<usize>>,
-    /// Of layers that run within another, that other.
+    /// For a layer that runs inside another layer's step: that layer.
     host: Vec<Option<usize>>,
-    /// Of convolutions, the sum that is taken with them: its layer and the other term.
+    /// For a convolution: the addition fused into it, as its layer and the other term.
     sums: Vec<Option<(usize, TensorId)>>,
     layouts: Vec<Option<Layout>>,
 }
@@ -119,7 +119,7 @@ impl<'a> Planner<'a> {
         Self { network, table, readers, writer, host: vec![None; layers], sums: vec![None; layers], layouts }
     }
 
-    fn plan(mut self) -> Result<Plan> {
+    fn schedule(mut self) -> Result<Schedule> {
         let layers = &self.network.layers;
         let mut around = Vec::new();
         for (i, layer) in layers.iter().enumerate() {
@@ -143,7 +143,7 @@ impl<'a> Planner<'a> {
                 (Some(d), _) => self.band(d, &around[d])?,
                 (None, Layer::Conv(c)) => {
                     let work = Work::Conv(self.gemm(i, c, None, None));
-                    Step { work, name: c.name.clone(), macs: self.network.macs(layer) }
+                    PlanStep { work, name: c.name.clone(), macs: self.network.macs(layer) }
                 }
                 (None, Layer::Add { a, b, y }) => self.sum(*a, *b, *y, false),
                 (None, Layer::UpAdd { coarse, fine, y }) => self.sum(*coarse, *fine, *y, true),
@@ -157,10 +157,10 @@ impl<'a> Planner<'a> {
                 }
             });
         }
-        Ok(Plan { steps, layouts: self.layouts })
+        Ok(Schedule { steps, layouts: self.layouts })
     }
 
-    /// Whether a tensor is read by one layer and asked for by nobody.
+    /// Whether a tensor is read by exactly one layer and is neither input nor output.
     fn is_inner(&self, t: TensorId) -> bool {
         let is_given = self.network.inputs.iter().any(|i| i.tensor == t);
         self.readers[t].len() == 1 && !is_given && !self.network.outputs.contains(&t)
@@ -183,7 +183,7 @@ impl<'a> Planner<'a> {
         Neighbours { expand, project }
     }
 
-    /// Takes a sum with the convolution that writes one of its terms, if the other term is there by then.
+    /// Fuses an addition into the convolution that writes one of its terms, if the other term is computed before it.
     fn place_sum(&mut self, sum: usize, terms: [(TensorId, TensorId); 2]) {
         for (own, other) in terms {
             let Some(conv) = self.writer[own].filter(|_| own != other && self.is_inner(own)) else { continue };
@@ -197,7 +197,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Gives a layout to every tensor that exists whole: with the pads that its readers need.
+    /// Lays out every tensor that is kept whole, with the padding that its readers need.
     fn lay_out(&mut self) {
         let network = self.network;
         let mut exists = vec![true; network.tensors.len()];
@@ -220,7 +220,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The layout of a tensor that exists whole.
+    /// The layout of a tensor that is kept whole.
     fn layout(&self, t: TensorId) -> Layout {
         self.layouts[t].unwrap_or_else(|| Layout::new(self.network.shape(t), Pads::default()))
     }
@@ -259,7 +259,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn band(&self, at: usize, n: &Neighbours) -> Result<Step> {
+    fn band(&self, at: usize, n: &Neighbours) -> Result<PlanStep> {
         let network = self.network;
         let Some(d) = self.conv(at) else { return Err(Error::new(ErrorKind::Model, "expected a convolution")) };
         if d.kernel * d.kernel > TAPS_MAX {
@@ -306,16 +306,16 @@ impl<'a> Planner<'a> {
             layouts,
         };
         let macs = layers.iter().map(|l| network.macs(l)).sum();
-        Ok(Step { work: Work::Band(Box::new(band)), name: names.join(" + "), macs })
+        Ok(PlanStep { work: Work::Band(Box::new(band)), name: names.join(" + "), macs })
     }
 
-    fn other(&self, y: TensorId, work: Work) -> Step {
-        Step { work, name: self.network.tensors[y].name.clone(), macs: 0 }
+    fn other(&self, y: TensorId, work: Work) -> PlanStep {
+        PlanStep { work, name: self.network.tensors[y].name.clone(), macs: 0 }
     }
 
-    fn sum(&self, a: TensorId, b: TensorId, y: TensorId, is_up: bool) -> Step {
+    fn sum(&self, a: TensorId, b: TensorId, y: TensorId, is_up: bool) -> PlanStep {
         let sum = self.network.sum(a, b, y);
-        Step { work: Work::Sum { a, b, y, is_up, sum }, name: self.network.tensors[y].name.clone(), macs: 0 }
+        PlanStep { work: Work::Sum { a, b, y, is_up, sum }, name: self.network.tensors[y].name.clone(), macs: 0 }
     }
 }
 

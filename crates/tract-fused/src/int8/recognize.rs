@@ -1,7 +1,8 @@
-//! Which parts of a typed graph are integer layers: everything between bytes and the bytes that follow from them.
+//! Finds the integer layers of a typed graph.
 //!
-//! A layer ends at a [`Quantize`], and begins at the [`Dequantize`] nodes of bytes that are there. What lies between must be
-//! one convolution, sum, resize or pooling, with its pads before it and its clips behind it, and nothing else may read it.
+//! A layer begins at the [`Dequantize`] nodes of its input tensors and ends at a [`Quantize`] node. Between them must be one
+//! convolution, addition, resize or pooling, optionally with padding before it and clamps after it. No other node may read
+//! the values between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,46 +16,46 @@ use super::network::{
     Conv, Input, IntegerNetwork, IntegerWeights, Layer, Network, Norm, Pads, Quantization, Tensor as NetworkTensor,
     TensorId,
 };
-use crate::pattern::{Bounds, Reader};
-use crate::quantization::{Dequantize, Quantize, Steps, floats, integers};
+use crate::pattern::{ClampBounds, GraphReader};
+use crate::quantization::{Dequantize, QuantizationSteps, Quantize, floats, integers};
 
-/// Relative difference of a bias' scale from the product of its factors.
+/// Largest relative difference between a bias' scale and the product of input and kernel scale.
 const BIAS_SCALE_TOLERANCE: f32 = 1e-4;
-/// How far a range may go beyond a bound and still imply the clip, as a part of a step.
+/// How far a tensor's range may exceed a clamp that it is taken to imply, in quantization steps.
 const CLIP_TOLERANCE: f32 = 1e-3;
-/// Most groups of a convolution that is run as a full one, with zeros between groups.
+/// Most groups of a convolution that is run as a full one, with zero weights between groups.
 const GROUPS_MAX: usize = 4;
-/// Signed bytes are unsigned ones that are 128 lower.
+/// Offset from signed to unsigned bytes.
 const SIGNED: i32 = 128;
 
 /// Integer tensors and layers of a graph.
 #[derive(Default)]
 pub(crate) struct Recognized {
     pub tensors: Vec<NetworkTensor<Quantization>>,
-    /// In an order in which they can be computed.
+    /// In execution order.
     pub layers: Vec<Layer<IntegerWeights>>,
     /// The tensor that each quantize node writes.
     pub quantized: BTreeMap<usize, TensorId>,
-    /// What is quantized from f32 that no layer makes.
+    /// Tensors that are quantized from f32 outside all layers: the f32 outlet, and the normalization folded into the quantization.
     pub inputs: BTreeMap<TensorId, (OutletId, Norm)>,
-    /// Nodes within layers.
+    /// Nodes inside layers.
     pub taken: BTreeSet<usize>,
 }
 
-/// Finds them.
+/// Finds all integer layers.
 pub(crate) fn recognize(model: &TypedModel) -> TractResult<Recognized> {
     let mut found = Recognized::default();
     for id in model.eval_order()? {
         if let Some(Quantize(steps)) = model.node(id).op_as() {
-            found.quantize(Reader(model), model.node(id), steps);
+            found.quantize(GraphReader(model), model.node(id), steps);
         }
     }
     found.join_upsampling();
     Ok(found)
 }
 
-/// Of a tensor as a whole, signed bytes as unsigned ones.
-fn quantization(steps: &Steps) -> Option<Quantization> {
+/// Per-tensor quantization, with signed bytes as unsigned ones.
+fn quantization(steps: &QuantizationSteps) -> Option<Quantization> {
     let (scale, zero_point) = steps.of_tensor()?;
     match steps.zero_point.datum_type() {
         DatumType::U8 => Some(Quantization { scale, zero_point }),
@@ -63,15 +64,15 @@ fn quantization(steps: &Steps) -> Option<Quantization> {
     }
 }
 
-/// What a constant's dequantization says, for channels along its first axis.
+/// A dequantized constant, quantized per tensor or along its first axis.
 struct Constant {
     values: Vec<i32>,
-    /// Without zero points.
+    /// One, or one a channel; zero points are subtracted from `values`.
     scales: Vec<f32>,
     shape: Vec<usize>,
 }
 
-fn dequantized_constant(r: Reader, mut outlet: OutletId) -> Option<Constant> {
+fn dequantized_constant(r: GraphReader, mut outlet: OutletId) -> Option<Constant> {
     while r.node(outlet).op_is::<Cast>() || r.node(outlet).op_is::<AxisOp>() {
         outlet = r.node(outlet).inputs[0];
     }
@@ -95,14 +96,14 @@ fn dequantized_constant(r: Reader, mut outlet: OutletId) -> Option<Constant> {
 }
 
 impl Recognized {
-    fn quantize(&mut self, r: Reader, node: &TypedNode, steps: &Steps) {
+    fn quantize(&mut self, r: GraphReader, node: &TypedNode, steps: &QuantizationSteps) {
         let (Some(quantization), Some(shape)) = (quantization(steps), r.image(node.id.into())) else { return };
         let reads = node.outputs[0].successors.iter();
         let name = reads.map(|s| r.0.node(s.node)).find(|n| n.op_is::<Dequantize>()).map_or(&node.name, |n| &n.name);
         let y = self.tensor(NetworkTensor { name: name.clone(), shape, quantization });
         let (taken, layers) = (self.taken.clone(), self.layers.len());
         if self.layer(r, node, y).is_none() {
-            // Whatever was noted on the way to finding out.
+            // Undo what the failed match recorded.
             self.taken = taken;
             self.layers.truncate(layers);
             let (source, norm) = normalized(r, node.inputs[0]);
@@ -116,18 +117,18 @@ impl Recognized {
         self.tensors.len() - 1
     }
 
-    /// The tensor whose bytes are dequantized there.
-    fn dequantized(&self, r: Reader, outlet: OutletId) -> Option<TensorId> {
+    /// The tensor that is dequantized at an outlet.
+    fn dequantized(&self, r: GraphReader, outlet: OutletId) -> Option<TensorId> {
         let (Dequantize(steps), node) = r.op::<Dequantize>(r.origin(outlet))?;
         let t = *self.quantized.get(&node.inputs[0].node)?;
         (quantization(steps)? == self.tensors[t].quantization).then_some(t)
     }
 
-    /// Takes the layer that a quantize node ends.
-    fn layer(&mut self, r: Reader, quantize: &TypedNode, y: TensorId) -> Option<()> {
+    /// Recognizes the layer that ends at a quantize node.
+    fn layer(&mut self, r: GraphReader, quantize: &TypedNode, y: TensorId) -> Option<()> {
         let (core, bounds) = r.activation(quantize.inputs[0]);
         if let Some(x) = self.dequantized(r, core) {
-            // Nothing but bytes to bytes.
+            // Only a change of quantization.
             self.note_clips(r, quantize.inputs[0], core);
             return self.push(self.lookup(x, y, bounds));
         }
@@ -136,7 +137,7 @@ impl Recognized {
         }
         self.note_clips(r, quantize.inputs[0], core);
         self.taken.insert(core.node);
-        // Bounds that the range of the bytes does not imply are a table of their own.
+        // A clamp that the range of the bytes does not imply becomes a lookup table.
         let is_implied = self.is_implied(y, bounds);
         let unclipped = if is_implied { y } else { self.tensor(self.tensors[y].clone()) };
         let layer = self
@@ -150,7 +151,7 @@ impl Recognized {
         Some(())
     }
 
-    /// Adds a layer that the engine can run.
+    /// Adds a layer, if the engine can run it.
     fn push(&mut self, layer: Layer<IntegerWeights>) -> Option<()> {
         if let Layer::Conv(c) = &layer
             && c.is_depthwise
@@ -177,8 +178,8 @@ impl Recognized {
         Some(())
     }
 
-    /// Notes what lies between a quantize node's input and the core of its layer.
-    fn note_clips(&mut self, r: Reader, from: OutletId, core: OutletId) {
+    /// Marks the nodes between a quantize node and the core of its layer as taken.
+    fn note_clips(&mut self, r: GraphReader, from: OutletId, core: OutletId) {
         let mut at = from;
         while at != core {
             let node = r.node(at);
@@ -189,19 +190,19 @@ impl Recognized {
         }
     }
 
-    fn is_implied(&self, y: TensorId, bounds: Bounds) -> bool {
+    fn is_implied(&self, y: TensorId, bounds: ClampBounds) -> bool {
         let q = self.tensors[y].quantization;
         bounds.low.is_none_or(|low| q.value(0) >= low - CLIP_TOLERANCE * q.scale)
             && bounds.high.is_none_or(|high| q.value(255) <= high + CLIP_TOLERANCE * q.scale)
     }
 
-    fn lookup(&self, x: TensorId, y: TensorId, bounds: Bounds) -> Layer<IntegerWeights> {
+    fn lookup(&self, x: TensorId, y: TensorId, bounds: ClampBounds) -> Layer<IntegerWeights> {
         let (from, to) = (self.tensors[x].quantization, self.tensors[y].quantization);
         let table = std::array::from_fn(|byte| to.byte(bounds.clamp(from.value(byte as u8))));
         Layer::Lookup { x, y, table: Box::new(table) }
     }
 
-    fn conv(&mut self, r: Reader, core: OutletId, y: TensorId) -> Option<Layer<IntegerWeights>> {
+    fn conv(&mut self, r: GraphReader, core: OutletId, y: TensorId) -> Option<Layer<IntegerWeights>> {
         let conv = r.conv(core)?;
         let (x, padded) = match self.dequantized(r, conv.x) {
             Some(x) => (x, Pads::default()),
@@ -234,8 +235,8 @@ impl Recognized {
         Some(Layer::Conv(Conv { name, x, y, kernel, stride, pads, is_depthwise, weights }))
     }
 
-    /// A tensor with rows and columns of zero around it.
-    fn padded(&mut self, r: Reader, outlet: OutletId) -> Option<(TensorId, Pads)> {
+    /// A zero-padded tensor, and its padding.
+    fn padded(&mut self, r: GraphReader, outlet: OutletId) -> Option<(TensorId, Pads)> {
         let (pad, node) = r.op::<Pad>(outlet)?;
         let PadMode::Constant(value) = &pad.mode else { return None };
         let &[(0, 0), (0, 0), (top, bottom), (left, right)] = &pad.pads[..] else { return None };
@@ -247,7 +248,7 @@ impl Recognized {
         Some((x, Pads { top, left, bottom, right }))
     }
 
-    fn sum(&mut self, r: Reader, core: OutletId, y: TensorId) -> Option<Layer<IntegerWeights>> {
+    fn sum(&mut self, r: GraphReader, core: OutletId, y: TensorId) -> Option<Layer<IntegerWeights>> {
         let [a, b] = r.binary(core, "Add")?;
         if let (Some(a), Some(b)) = (self.dequantized(r, a), self.dequantized(r, b)) {
             return Some(Layer::Add { a, b, y });
@@ -265,7 +266,7 @@ impl Recognized {
         Some(Layer::UpAdd { coarse, fine, y })
     }
 
-    fn resampled(&mut self, r: Reader, core: OutletId, y: TensorId) -> Option<Layer<IntegerWeights>> {
+    fn resampled(&mut self, r: GraphReader, core: OutletId, y: TensorId) -> Option<Layer<IntegerWeights>> {
         if let Some(x) = r.upsampled(core) {
             return Some(Layer::Upsample { x: self.dequantized(r, x)?, y });
         }
@@ -278,7 +279,7 @@ impl Recognized {
         Some(Layer::MaxPool { x, y, kernel, stride, pads })
     }
 
-    /// A sum of which a term is made twice as large takes the smaller one; what nobody reads then goes.
+    /// Merges the upsampling of a term into the addition; the upsampling is pruned later if nothing else reads it.
     fn join_upsampling(&mut self) {
         let source = |layers: &[Layer<IntegerWeights>], t: TensorId| {
             layers.iter().find_map(|l| match l {
@@ -298,8 +299,8 @@ impl Recognized {
     }
 }
 
-/// The value before a number was taken off and it was divided by another one; itself when it was not.
-fn normalized(r: Reader, outlet: OutletId) -> (OutletId, Norm) {
+/// The value before a normalization `(x - mean) / sd`, and the normalization; the outlet itself if there is none.
+fn normalized(r: GraphReader, outlet: OutletId) -> (OutletId, Norm) {
     let found = || {
         let [centred, sd] = r.binary(outlet, "Div")?;
         let [source, mean] = r.binary(centred, "Sub")?;
@@ -309,8 +310,8 @@ fn normalized(r: Reader, outlet: OutletId) -> (OutletId, Norm) {
     found().filter(|(_, norm)| norm.sd.is_normal() && norm.mean.is_finite()).unwrap_or(plain)
 }
 
-/// Biases in steps of the input's scale times the kernels'.
-fn bias(r: Reader, outlet: OutletId, x_scale: f32, scales: &[f32]) -> Option<Vec<i32>> {
+/// Biases in units of input scale times kernel scale.
+fn bias(r: GraphReader, outlet: OutletId, x_scale: f32, scales: &[f32]) -> Option<Vec<i32>> {
     if let Some(values) = r.floats(outlet) {
         let is_zero = values.iter().all(|v| *v == 0.0);
         return is_zero.then(|| vec![0; scales.len()]);
@@ -323,7 +324,7 @@ fn bias(r: Reader, outlet: OutletId, x_scale: f32, scales: &[f32]) -> Option<Vec
     (values.len() == scales.len() && scales.iter().enumerate().all(fits)).then_some(values)
 }
 
-/// Kernels [O, I / groups, k, k] as [O, I, k, k], with zeros for the channels of other groups.
+/// Kernels [O, I / groups, k, k] as [O, I, k, k], with zeros for the input channels of the other groups.
 fn ungrouped(kernels: &[i8], shape: &[usize], groups: usize) -> Option<Vec<i8>> {
     let &[outputs, inputs, height, width] = shape else { return None };
     let taps = height * width;

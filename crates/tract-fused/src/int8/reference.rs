@@ -1,8 +1,8 @@
-//! The network straight from its definition, value by value: what every kernel must equal bit by bit.
+//! The definition of the network, value by value. Every kernel must equal it bit by bit.
 
 use super::network::{Conv, IntegerNetwork, IntegerWeights, Layer, Shape, requantize};
 
-/// All tensors, each [H, W, C], for the inputs, each [H, W, C].
+/// Computes all tensors, each [H, W, C], from the inputs, each [H, W, C].
 ///
 /// Cost: thousands of times that of the kernels.
 pub fn run(network: &IntegerNetwork, inputs: &[&[u8]]) -> Vec<Vec<u8>> {
@@ -44,7 +44,7 @@ pub fn run(network: &IntegerNetwork, inputs: &[&[u8]]) -> Vec<Vec<u8>> {
     all
 }
 
-/// `x` twice in both directions, for a result of shape `y`.
+/// `x` upsampled by two to shape `y`.
 fn upsampled(y: Shape, x: &[u8]) -> Vec<u8> {
     let (c, w) = (y.channels, y.width);
     (0..y.len()).map(|i| x[(i / c / w / 2 * (w / 2) + i / c % w / 2) * c + i % c]).collect()

@@ -5,51 +5,52 @@ use std::fmt;
 use tract_onnx::tract_hir::internal::*;
 
 use super::network::{IntegerNetwork, TensorId};
-use super::{Engine, Kernels, Planned, reference};
-use crate::spare;
+use super::{Engine, EnginePlan, Kernels, reference};
+use crate::pool;
 
-/// In what form a tensor leaves the region.
+/// The form in which an output leaves the region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum OutputForm {
     /// f32.
-    Values,
-    /// Bytes, of a quantized type that says what they stand for.
-    Bytes,
+    Float,
+    /// Bytes, of a quantized type with scale and zero point.
+    Quantized,
 }
 
-/// How a region is computed.
+/// How a region is executed.
 #[derive(Clone)]
-pub(crate) enum Way {
-    /// Planned for this processor.
-    Kernels(Arc<Planned>),
-    /// Value by value, from the definition.
+pub(crate) enum Execution {
+    /// By kernels, planned for this processor.
+    Kernels(Arc<EnginePlan>),
+    /// Value by value from the definition.
     Reference,
 }
 
-/// A maximal connected set of quantized convolutions, sums and resamplings, as one operation.
+/// A maximal connected set of quantized convolutions, additions and resamplings as one operation.
 ///
-/// Inputs are f32, quantized here, or bytes of another region; all are [1, C, H, W]. The operation's state holds the memory, so
-/// that nothing is allocated in a run where results come back through [`Spare`](crate::Spare).
+/// Shape of all inputs and outputs: [1, C, H, W]. Inputs are f32, which the region quantizes, or bytes of a different region.
+/// The operation's state owns the memory. A run allocates nothing if results are recycled through
+/// [`TensorPool`](crate::TensorPool).
 #[derive(Clone)]
 pub struct Int8Region {
     pub(crate) network: Arc<IntegerNetwork>,
-    pub(crate) way: Way,
-    /// Of the network's outputs, in this order: which, and in what form.
-    pub(crate) outputs: Vec<(usize, Form)>,
+    pub(crate) execution: Execution,
+    /// Index into the network's outputs, and form, of each output of the operation.
+    pub(crate) outputs: Vec<(usize, OutputForm)>,
 }
 
 impl Int8Region {
     pub(crate) fn new(
         network: IntegerNetwork,
         kernels: Option<Kernels>,
-        outputs: Vec<(usize, Form)>,
+        outputs: Vec<(usize, OutputForm)>,
     ) -> crate::error::Result<Self> {
         network.check_numbers()?;
-        let way = match kernels {
-            Some(kernels) => Way::Kernels(Arc::new(Planned::new(&network, kernels)?)),
-            None => Way::Reference,
+        let execution = match kernels {
+            Some(kernels) => Execution::Kernels(Arc::new(EnginePlan::new(&network, kernels)?)),
+            None => Execution::Reference,
         };
-        Ok(Self { network: Arc::new(network), way, outputs })
+        Ok(Self { network: Arc::new(network), execution, outputs })
     }
 
     /// Its layers.
@@ -57,15 +58,15 @@ impl Int8Region {
         &self.network
     }
 
-    /// The plan for this processor; `None` where the region runs from its definition.
-    pub fn plan(&self) -> Option<&Arc<Planned>> {
-        match &self.way {
-            Way::Kernels(plan) => Some(plan),
-            Way::Reference => None,
+    /// The plan for this processor; `None` if the region is executed from the definition.
+    pub fn plan(&self) -> Option<&Arc<EnginePlan>> {
+        match &self.execution {
+            Execution::Kernels(plan) => Some(plan),
+            Execution::Reference => None,
         }
     }
 
-    /// Multiplications of a run, each with its addition.
+    /// Multiply-accumulates of a run.
     pub fn macs(&self) -> usize {
         self.network.layers.iter().map(|l| self.network.macs(l)).sum()
     }
@@ -74,10 +75,10 @@ impl Int8Region {
         self.network.outputs[output]
     }
 
-    fn datum_type(&self, output: usize, form: Form) -> DatumType {
+    fn datum_type(&self, output: usize, form: OutputForm) -> DatumType {
         match form {
-            Form::Values => f32::datum_type(),
-            Form::Bytes => quantized_type(&self.network, self.tensor(output)),
+            OutputForm::Float => f32::datum_type(),
+            OutputForm::Quantized => quantized_type(&self.network, self.tensor(output)),
         }
     }
 
@@ -87,7 +88,7 @@ impl Int8Region {
     }
 }
 
-/// The type of a tensor's bytes.
+/// The quantized type of a tensor.
 pub(crate) fn quantized_type(network: &IntegerNetwork, t: TensorId) -> DatumType {
     let q = network.tensors[t].quantization;
     DatumType::QU8(QParams::ZpScale { zero_point: q.zero_point, scale: q.scale })
@@ -123,9 +124,9 @@ impl EvalOp for Int8Region {
     not_out_of_plan!();
 
     fn state(&self, _ctx: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Ok(Some(match &self.way {
-            Way::Kernels(plan) => Box::new(EngineState(Engine::of(plan))),
-            Way::Reference => Box::new(ReferenceState),
+        Ok(Some(match &self.execution {
+            Execution::Kernels(plan) => Box::new(EngineState(Engine::of(plan))),
+            Execution::Reference => Box::new(ReferenceState),
         }))
     }
 }
@@ -151,11 +152,11 @@ impl TypedOp for Int8Region {
     as_op!();
 }
 
-/// Memory of a planned region.
+/// Memory of a region executed by kernels.
 struct EngineState(Engine);
 
 impl Clone for EngineState {
-    /// Memory of its own; what lies in it does not outlive a run.
+    /// A state with memory of its own; its content does not outlive a run.
     fn clone(&self) -> Self {
         Self(Engine::of(self.0.plan()))
     }
@@ -182,12 +183,12 @@ impl OpState for EngineState {
             }
         }
         engine.run();
-        let output = |(output, form): &(usize, Form)| -> TractResult<TValue> {
-            let mut tensor = spare::tensor(ctx, region.datum_type(*output, *form), &region.shape(*output))?;
+        let output = |(output, form): &(usize, OutputForm)| -> TractResult<TValue> {
+            let mut tensor = pool::tensor(ctx, region.datum_type(*output, *form), &region.shape(*output))?;
             let mut plain = tensor.try_as_plain_ram_mut()?;
             match form {
-                Form::Values => engine.output(*output, plain.as_slice_mut::<f32>()?),
-                Form::Bytes => engine.output_bytes(*output, plain.as_slice_mut::<u8>()?),
+                OutputForm::Float => engine.output(*output, plain.as_slice_mut::<f32>()?),
+                OutputForm::Quantized => engine.output_bytes(*output, plain.as_slice_mut::<u8>()?),
             }
             Ok(tensor.into_tvalue())
         };
@@ -199,7 +200,7 @@ impl OpState for EngineState {
     }
 }
 
-/// The definition needs none.
+/// The definition needs no memory.
 #[derive(Clone, Debug)]
 struct ReferenceState;
 
@@ -226,18 +227,18 @@ impl OpState for ReferenceState {
         let bytes: Vec<Vec<u8>> = network.inputs.iter().zip(&inputs).map(input).collect::<TractResult<_>>()?;
         let bytes: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
         let all = reference::run(network, &bytes);
-        let output = |(output, form): &(usize, Form)| -> TractResult<TValue> {
+        let output = |(output, form): &(usize, OutputForm)| -> TractResult<TValue> {
             let t = region.tensor(*output);
             let (s, q) = (network.shape(t), network.tensors[t].quantization);
             let byte = |i: usize| all[t][i % (s.height * s.width) * s.channels + i / (s.height * s.width)];
             let mut tensor = Tensor::zero_dt(region.datum_type(*output, *form), &region.shape(*output))?;
             let mut plain = tensor.try_as_plain_ram_mut()?;
             match form {
-                Form::Values => {
+                OutputForm::Float => {
                     let values = plain.as_slice_mut::<f32>()?.iter_mut().enumerate();
                     values.for_each(|(i, v)| *v = (f32::from(byte(i)) - q.zero_point as f32) * q.scale);
                 }
-                Form::Bytes => {
+                OutputForm::Quantized => {
                     plain.as_slice_mut::<u8>()?.iter_mut().enumerate().for_each(|(i, v)| *v = byte(i));
                 }
             }

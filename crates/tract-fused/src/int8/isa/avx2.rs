@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Tiles, dots_of, kernel_table};
+use super::{Isa, RegisterTile, dots_of, kernel_table};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx2;
@@ -47,7 +47,7 @@ unsafe fn term(p: *const u8, sum: &Sum, which: usize) -> __m256 {
 impl Isa for Avx2 {
     const LANES: usize = 8;
     const RHS_BYTES: usize = 64;
-    const TILES: Tiles = Tiles::Small;
+    const REGISTER_TILE: RegisterTile = RegisterTile::Sums12;
     const HAS_ELEMENTS: bool = false;
     const OFFSET: i32 = 0;
     type Bytes = __m256i;

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Tiles, channel, dots_of, kernel_table, pack_bytes};
+use super::{Isa, RegisterTile, channel, dots_of, kernel_table, pack_bytes};
 use crate::int8::network::Sum;
 
 pub(super) struct Avx512;
@@ -36,7 +36,7 @@ fn first(count: usize) -> u64 {
 impl Isa for Avx512 {
     const LANES: usize = 16;
     const RHS_BYTES: usize = 64;
-    const TILES: Tiles = Tiles::Full;
+    const REGISTER_TILE: RegisterTile = RegisterTile::Sums24;
     const HAS_ELEMENTS: bool = false;
     const OFFSET: i32 = 0;
     type Bytes = __m512i;

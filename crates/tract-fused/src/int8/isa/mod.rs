@@ -1,7 +1,7 @@
-//! Instruction sets: the few operations that the kernels are written in, and which of them this processor has.
+//! Instruction sets: the operations that kernels are written in, and run-time detection.
 //!
-//! A kernel is written once, over [`Isa`]; each file of this folder says how one instruction set does its operations. All
-//! give the same bytes. Four activations (bytes) times four weights (signed bytes) are added to one lane of i32 at a time:
+//! A kernel is written once, generic over [`Isa`]. Each file of this folder implements one instruction set. All produce the
+//! same bytes. The common operation adds four products of an activation (u8) and a weight (i8) to each lane of i32:
 //!
 //! | path | how |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `neon-dotprod` | `sdot`, also by element, 4 lanes, activations less 128 |
 //! | `neon` | `smull`, `smlal` and `sadalp`, 4 lanes, activations less 128 |
 //! | `scalar` | plain Rust, 4 lanes |
-#![allow(unsafe_code, reason = "instruction sets are a promise of the caller")]
+#![allow(unsafe_code, reason = "the caller guarantees the instruction set")]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -31,7 +31,7 @@ use super::kernels::{DepthwiseCall, GemmCall, SumCall, peak_macs};
 use super::network::Sum;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What kernels ask of an instruction set.
+/// Operations of an instruction set.
 ///
 /// # Safety
 /// Methods may be called only where the processor has the instruction set, with pointers valid for what they read (loads of
@@ -39,21 +39,21 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) trait Isa {
     /// Lanes of i32.
     const LANES: usize;
-    /// Bytes of the packed weights of [`Self::LANES`] channels, four each.
+    /// Bytes of a vector of packed weights: four for each of [`Self::LANES`] channels.
     const RHS_BYTES: usize;
-    /// How many sums a tile may hold.
-    const TILES: Tiles;
-    /// Whether sixteen activations are worth loading at once, for [`Self::dots`].
+    /// The register tile.
+    const REGISTER_TILE: RegisterTile;
+    /// Whether [`Self::dots`] multiplies by element, so that loading sixteen activations at once pays.
     const HAS_ELEMENTS: bool;
-    /// What is taken off activations before they are multiplied.
+    /// Subtracted from activations before the multiplication.
     const OFFSET: i32;
     /// Activations of `4 * LANES` channels.
     type Bytes: Copy;
-    /// Two such, interleaved.
+    /// Two of them, interleaved.
     type Pair: Copy;
     /// Four activations for each lane.
     type Lhs: Copy;
-    /// Sixteen activations of a pixel, or where they are.
+    /// Sixteen activations of a pixel, or their address.
     type Lhs16: Copy;
     /// Four weights for each lane.
     type Rhs: Copy;
@@ -68,7 +68,7 @@ pub(super) trait Isa {
     unsafe fn quad(a: Self::Pair, b: Self::Pair) -> [Self::Lhs; 4];
     /// The same four activations in every lane.
     unsafe fn splat(p: *const u8) -> Self::Lhs;
-    /// Reads 16 bytes, now or later. Two numbers, because processors add them as they load.
+    /// Reads 16 bytes, here or in [`Self::dots`]. Pointer and offset are separate because load instructions add them for free.
     unsafe fn lhs16(p: *const u8, offset: usize) -> Self::Lhs16;
     unsafe fn rhs(p: *const u8) -> Self::Rhs;
     unsafe fn start(bias: *const i32) -> Self::Acc;
@@ -79,28 +79,28 @@ pub(super) trait Isa {
         lhs16: Self::Lhs16,
         rhs: &[Self::Rhs; N],
     ) -> [Self::Acc; N];
-    /// Scales, rounds half to even, adds the zero point and clamps to a byte; scales lie in the order of [`channel`].
+    /// Scales, rounds half to even, adds the zero point and clamps to a byte; scales are in the order of [`channel`].
     unsafe fn requantize<const N: usize>(acc: [Self::Acc; N], scales: *const f32, zero: i32) -> Self::Packed;
     /// Writes the first `count` channels of `N` vectors' bytes.
     unsafe fn store<const N: usize>(bytes: Self::Packed, y: *mut u8, count: usize);
-    /// Sums of `count` bytes.
+    /// Adds `count` bytes of two tensors.
     unsafe fn sum(a: *const u8, b: *const u8, y: *mut u8, count: usize, sum: &Sum);
     /// Packs four weights of each lane.
     fn pack(weights: &[[i8; 4]], out: &mut [u8]);
 }
 
-/// Which tiles of pixels and vectors of channels registers hold.
+/// The register tile of a GEMM: MR pixels by NR vectors of output channels, whose sums stay in registers.
 #[allow(dead_code, reason = "each is that of some processor")]
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tiles {
-    /// 12 sums, of 16 registers.
-    Small,
-    /// 12 to 15 sums, of 32 registers that hold weights, pixels and the places of bytes too.
-    Middle,
-    /// 20 sums, of 32 registers that hold pixels too.
-    Large,
-    /// 24 sums, of 32 registers.
-    Full,
+pub(super) enum RegisterTile {
+    /// 12 sums in 16 registers: 3x4, 4x3, 5x2, 8x1.
+    Sums12,
+    /// 12 to 15 sums in 32 registers, which also hold weights, activations and a byte shuffle: 3x4, 5x3, 7x2, 10x1.
+    Sums15,
+    /// 20 sums in 32 registers, which also hold activations: 5x4, 6x3, 8x2, 12x1.
+    Sums20,
+    /// 24 sums in 32 registers: 6x4, 8x3, 12x2, 16x1.
+    Sums24,
 }
 
 /// [`Isa::dot`] of several vectors with the same activations.
@@ -117,20 +117,20 @@ pub(super) unsafe fn dots_of<S: Isa, const N: usize>(
     acc
 }
 
-/// Which of `n` vectors' channels lies in lane `lane` of vector `z`, when they are requantized together: processors interleave
-/// and pack within parts of four lanes.
+/// The channel in lane `lane` of vector `z`, of `n` vectors that are requantized together: processors interleave and pack
+/// within parts of four lanes.
 pub(super) const fn channel(n: usize, z: usize, lane: usize) -> usize {
     4 * (lane / 4 * n + z) + lane % 4
 }
 
-/// Packs in the order in which weights are given.
+/// Packs weights in the given order.
 fn pack_bytes(weights: &[[i8; 4]], out: &mut [u8]) {
     for (out, w) in out.iter_mut().zip(weights.iter().flatten()) {
         *out = *w as u8;
     }
 }
 
-/// Kernels compiled for an instruction set, and what has to be known to pack for them.
+/// Kernels compiled for an instruction set, and the parameters of their packed weights.
 #[derive(Clone, Copy)]
 pub(super) struct KernelTable {
     pub lanes: usize,
@@ -143,7 +143,7 @@ pub(super) struct KernelTable {
     pub peak: unsafe fn(*const u8, usize) -> u8,
 }
 
-/// Compiles the kernels with the named target features, and gives the [`KernelTable`].
+/// Compiles the kernels with the named target features into a `TABLE`, a [`KernelTable`].
 macro_rules! kernel_table {
     ($isa:ty $(, $features:literal)?) => {
         mod entries {
@@ -208,7 +208,7 @@ impl Kernels {
     /// All of them, the fastest first.
     pub const ALL: [Self; 5] = [Self::Avx512Vnni, Self::Avx2, Self::NeonDotprod, Self::Neon, Self::Scalar];
 
-    /// As it is written.
+    /// Its name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Avx512Vnni => "avx512-vnni",
@@ -219,18 +219,18 @@ impl Kernels {
         }
     }
 
-    /// Whether this processor has them.
+    /// Whether this processor can run them.
     pub fn is_available(self) -> bool {
         self.table().is_some()
     }
 
-    /// The fastest that this processor has.
+    /// The fastest kernels that this processor can run.
     pub fn fastest() -> Self {
         Self::ALL.into_iter().find(|k| k.is_available()).unwrap_or(Self::Scalar)
     }
 
-    /// Multiplications, each with its addition, that one thread does at most, from registers: measured, for about 10 ms.
-    /// 0 where this processor does not have the kernels.
+    /// Peak multiply-accumulates of one thread, operands in registers, 1e9/s. Measured, which takes about 10 ms; 0 if this
+    /// processor cannot run the kernels.
     pub fn peak_gmacs_per_second(self) -> f64 {
         const TURNS: usize = 20_000;
         let Some(table) = self.table() else { return 0.0 };

@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::marker::PhantomData;
 
-use super::{Isa, Tiles};
+use super::{Isa, RegisterTile};
 use crate::int8::network::Sum;
 
 /// NEON that multiplies as `P` does.
@@ -13,7 +13,7 @@ pub(super) struct Neon<P>(PhantomData<P>);
 /// How sixteen activations are multiplied by sixteen weights and added to four lanes. What each function promises and asks is said
 /// at [`Isa`].
 pub(super) trait Products {
-    const TILES: Tiles;
+    const REGISTER_TILE: RegisterTile;
     unsafe fn quad(a: Words, b: Words) -> [int8x16_t; 4];
     /// The same four activations in every lane, of sixteen the `I`th.
     unsafe fn spread<const I: usize>(activations: int8x16_t) -> int8x16_t;
@@ -80,7 +80,7 @@ unsafe fn term(words: uint16x4_t, sum: &Sum, which: usize) -> float32x4_t {
 impl<P: Products> Isa for Neon<P> {
     const LANES: usize = 4;
     const RHS_BYTES: usize = 16;
-    const TILES: Tiles = P::TILES;
+    const REGISTER_TILE: RegisterTile = P::REGISTER_TILE;
     const HAS_ELEMENTS: bool = true;
     const OFFSET: i32 = 128;
     type Bytes = int8x16_t;

@@ -5,12 +5,12 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::neon::{Neon, Products, Words};
-use super::{Tiles, kernel_table, pack_bytes};
+use super::{RegisterTile, kernel_table, pack_bytes};
 
 pub(super) struct Dotprod;
 
 impl Products for Dotprod {
-    const TILES: Tiles = Tiles::Large;
+    const REGISTER_TILE: RegisterTile = RegisterTile::Sums20;
 
     #[inline(always)]
     unsafe fn quad(a: Words, b: Words) -> [int8x16_t; 4] {

@@ -6,13 +6,13 @@
 use std::arch::aarch64::*;
 
 use super::neon::{Neon, Products, Words};
-use super::{Tiles, dots_of, kernel_table};
+use super::{RegisterTile, dots_of, kernel_table};
 
 /// A lane's first two activations, and weights, lie in the lower half of a register, its last two in the upper.
 pub(super) struct Multiply;
 
 impl Products for Multiply {
-    const TILES: Tiles = Tiles::Middle;
+    const REGISTER_TILE: RegisterTile = RegisterTile::Sums15;
 
     #[inline(always)]
     unsafe fn quad(a: Words, b: Words) -> [int8x16_t; 4] {

@@ -1,7 +1,7 @@
 //! The operations in plain Rust, four lanes: what runs where nothing better is known, and under Miri.
 #![allow(unsafe_code, reason = "the kernels are shared with the vector instruction sets and take pointers")]
 
-use super::{Isa, Tiles, dots_of, kernel_table, pack_bytes};
+use super::{Isa, RegisterTile, dots_of, kernel_table, pack_bytes};
 use crate::int8::network::{Sum, requantize};
 
 pub(super) struct Portable;
@@ -9,7 +9,7 @@ pub(super) struct Portable;
 impl Isa for Portable {
     const LANES: usize = 4;
     const RHS_BYTES: usize = 16;
-    const TILES: Tiles = Tiles::Small;
+    const REGISTER_TILE: RegisterTile = RegisterTile::Sums12;
     const HAS_ELEMENTS: bool = false;
     const OFFSET: i32 = 0;
     type Bytes = [u8; 16];
