@@ -11,9 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Start of image.
 pub const START: [u8; 2] = [0xFF, 0xD8];
-/// Most scans of a frame: progressive encoders make about ten.
+/// Most scans of a progressive frame, whose encoders make about ten, and of any other: one for each component.
 const SCANS_MAX: usize = 64;
-/// Most pixels times scans of a progressive frame.
+const SCANS_MAX_SEQUENTIAL: usize = 4;
+/// Most pixels times scans of a frame.
 const WORK_MAX: u64 = 1 << 27;
 
 /// Start-of-frame markers (ITU-T T.81 table B.1).
@@ -157,10 +158,11 @@ impl Header {
             return unsupported("JPEG: lossless frames of subsampled or separate components are not read".to_owned());
         }
         let work = u64::from(size[0]) * u64::from(size[1]) * self.scans as u64;
-        if self.scans > SCANS_MAX || (self.marker == SOF_PROGRESSIVE && work > WORK_MAX) {
+        let scans_max = if self.marker == SOF_PROGRESSIVE { SCANS_MAX } else { SCANS_MAX_SEQUENTIAL };
+        if self.scans > scans_max || work > WORK_MAX {
             let n = self.scans;
             return unsupported(format!(
-                "JPEG: expected at most {SCANS_MAX} scans and {WORK_MAX} px in all, got {n} scans"
+                "JPEG: expected at most {scans_max} scans and {WORK_MAX} px in all, got {n} scans"
             ));
         }
         Ok(())
