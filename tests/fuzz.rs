@@ -88,9 +88,18 @@ fn fuzz_with(target: &str, seeds: &[Vec<u8>], inputs: usize, is_limited: bool, m
             std::fs::write(&path, &input).unwrap();
             println!("{target}: input {i} in {}", path.display());
         }
-        let began = Instant::now();
-        take(&input);
-        let took = began.elapsed();
+        let timed = |take: &mut dyn FnMut(&[u8])| {
+            let began = Instant::now();
+            take(&input);
+            began.elapsed()
+        };
+        let mut took = timed(&mut take);
+        // Beside other work anything may take a second once.
+        for _ in 0..3 {
+            if is_limited && took > LONGEST {
+                took = took.min(timed(&mut take));
+            }
+        }
         if took > longest {
             (longest, longest_at) = (took, i);
         }

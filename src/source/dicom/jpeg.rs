@@ -149,7 +149,10 @@ impl Header {
         match (self.marker, self.precision) {
             (SOF_BASELINE | SOF_EXTENDED | SOF_PROGRESSIVE, 8) | (SOF_LOSSLESS, 2..=16) => {}
             (SOF_BASELINE | SOF_EXTENDED | SOF_PROGRESSIVE, bits) => {
-                return unsupported(format!("JPEG: expected samples of 8 bits in a lossy frame, got {bits}"));
+                return unsupported(format!(
+                    "JPEG: expected samples of 8 bits in a lossy frame, got {bits}; undo the compression first: dcmdjpeg FILE.dcm \
+                     PLAIN.dcm (dcmtk) or gdcmconv --raw FILE.dcm PLAIN.dcm (gdcm)"
+                ));
             }
             (SOF_LOSSLESS, bits) => return unsupported(format!("JPEG: expected 2 to 16 bits, got {bits}")),
             (marker, _) => return unsupported(format!("JPEG: arithmetic or hierarchical coding (FF {marker:02X})")),

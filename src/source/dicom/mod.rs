@@ -28,6 +28,7 @@ mod rle;
 mod samples;
 pub(crate) mod store;
 mod timing;
+mod tone;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ const CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 const OTHERS: [&str; 15] =
     ["CT", "MR", "PT", "NM", "CR", "DX", "MG", "XA", "RF", "PX", "IO", "OPT", "SM", "RTIMAGE", "OP"];
 /// Everything that is read of a file beside its pixels.
-const WANTED: [Tag; 42] = [
+const WANTED: [Tag; 47] = [
     tags::SOP_CLASS_UID,
     tags::MODALITY,
     tags::ROWS,
@@ -87,6 +88,11 @@ const WANTED: [Tag; 42] = [
     tags::RESCALE_INTERCEPT,
     tags::WINDOW_CENTER,
     tags::WINDOW_WIDTH,
+    tags::MODALITY_LUT_SEQUENCE,
+    tags::VOILUT_SEQUENCE,
+    tags::VOILUT_FUNCTION,
+    tags::LUT_DESCRIPTOR,
+    tags::LUT_DATA,
     tags::SEQUENCE_OF_ULTRASOUND_REGIONS,
     tags::REGION_SPATIAL_FORMAT,
     tags::REGION_DATA_TYPE,
