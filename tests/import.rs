@@ -117,6 +117,50 @@ fn medsam_arrays_become_images_and_masks() {
     assert!(first.grey(19, 9) > 250 && first.grey(0, 0) < 2);
 }
 
+fn archive(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+    use std::io::Write as _;
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    for (i, (name, bytes)) in arrays.iter().enumerate() {
+        // As numpy's savez and savez_compressed do.
+        let method = [zip::CompressionMethod::Deflated, zip::CompressionMethod::Stored][i % 2];
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn medsam_archives_become_images_and_slices_of_one_patient() {
+    let place = Place::new();
+    let pixels = |n: usize| (0..n).map(|i| (i % 200) as u8).collect::<Vec<u8>>();
+    let labels = |n: usize| (0..n).map(|i| [0, 3, 9][i / 80 % 3]).collect::<Vec<u8>>();
+    let pair =
+        |imgs: Vec<u8>, gts: Vec<u8>| [("imgs", imgs), ("gts", gts), ("spacing", array("<f8", "(3,)", &[0; 24]))];
+    let colour = pair(array("|u1", "(10, 20, 3)", &pixels(600)), array("|u1", "(10, 20)", &labels(200)));
+    archive(&place.path("set/npz_train/US/2DUS_a.npz"), &colour);
+    // Of three slices the last has no label.
+    let gts = [labels(200), vec![4; 200], vec![0; 200]].concat();
+    let volume = pair(array("|u1", "(3, 10, 20)", &pixels(600)), array("|u1", "(3, 10, 20)", &gts));
+    archive(&place.path("set/npz_train/US/3D_b.npz"), &volume);
+    let other = pair(array("|u1", "(10, 20)", &pixels(200)), array("|u1", "(20, 10)", &labels(200)));
+    archive(&place.path("set/npz_train/US/c.npz"), &other);
+    archive(&place.path("set/npz_train/US/d.npz"), &other[..1]);
+    std::fs::write(place.path("set/npz_train/US/e.npz"), b"PK").unwrap();
+
+    let (imported, set) = place.import(Kind::Medsam);
+    let row = |class: &str, area| (class.to_owned(), "train".to_owned(), area);
+    assert_eq!(rows(&set), [row("3", 80), row("9", 40), row("3", 80), row("9", 40), row("4", 200)]);
+    let groups: Vec<&str> = set.rows.iter().map(|r| r.group.as_str()).collect();
+    assert_eq!(groups[..2], ["npz_train_US_2DUS_a"; 2]);
+    assert_eq!(groups[2..], ["npz_train_US_3D_b"; 3], "slices of a volume are one patient");
+    let second = set.rows[4].load().unwrap().image;
+    assert_eq!((second.grey(0, 0), second.grey(7, 1)), (0, 27));
+    let reasons: Vec<&str> = imported.refused.iter().map(|(_, why)| why.as_str()).collect();
+    assert!(reasons[0].contains("[10, 20] and [20, 10]"), "{reasons:?}");
+    assert!(reasons[1].contains("an array gts") && reasons[2].contains("an archive"), "{reasons:?}");
+}
+
 #[test]
 fn what_has_no_objects_or_a_folder_that_is_there_is_refused() {
     let place = Place::new();
