@@ -202,6 +202,32 @@ fn masks_of_ones_of_palettes_and_of_windows_paths_are_evaluated() {
     assert_eq!(told.len(), 2, "a stray quote costs its own line alone");
 }
 
+#[test]
+fn a_manifest_beyond_its_bound_is_refused_and_not_held() {
+    let place = Place::new();
+    std::fs::File::create(place.path("set/manifest.csv")).unwrap().set_len(3 << 30).unwrap();
+    let options = DatasetOptions { split: None, objects: ObjectChoice::Largest };
+    let e = Dataset::open(&place.folder.path().join("set"), &options).unwrap_err();
+    assert!(e.to_string().contains("at most 67108864 bytes"), "{e}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_lead_nowhere_outside_a_set_that_is_imported() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    place.picture("elsewhere/a.jpg");
+    place.text("elsewhere/a.txt", "2 0.1 0.2 0.6 0.2 0.6 0.8 0.1 0.8\n");
+    indexed(&place.path("set/SegmentationObject/a.png"), &[1]);
+    symlink(place.path("elsewhere/a.jpg"), place.path("set/JPEGImages/a.jpg")).unwrap();
+    place.picture("set/images/a.jpg");
+    symlink(place.path("elsewhere/a.txt"), place.path("set/labels/a.txt")).unwrap();
+    for (kind, why) in [(Kind::Voc, "a picture in JPEGImages"), (Kind::Yolo, "a file of labels")] {
+        let e = import(kind, &place.folder.path().join("set"), &place.folder.path().join("out")).unwrap_err();
+        assert!(e.to_string().contains(why), "{e}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn links_lead_nowhere_outside_a_set() {

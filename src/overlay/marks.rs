@@ -155,8 +155,8 @@ fn side_pieces(painter: &mut Painter, r: PxRect, is_level: bool, line: i32, from
     for (offset, colour, strength) in [
         (line, theme.halo, 0.5),
         (depth - 2 * line, theme.halo, 0.5),
-        (0, theme.text_dim, 0.7),
-        (depth - line, theme.text_dim, 0.7),
+        (0, theme.text, 0.75),
+        (depth - line, theme.text, 0.75),
     ] {
         painter.fill(at(offset), colour, alpha(strength));
     }

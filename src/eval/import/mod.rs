@@ -216,6 +216,11 @@ fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Whether a file is there, and no link, which may lead out of the set.
+fn is_own_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|m| m.is_file())
+}
+
 /// A folder of the layout.
 fn folder(dir: &Path, names: &[&str]) -> Result<PathBuf> {
     let found = names.iter().map(|n| dir.join(n)).find(|p| p.is_dir());
