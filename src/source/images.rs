@@ -200,7 +200,7 @@ impl ImagesSource {
         };
         let expected = (self.description.width, self.description.height);
         let checked = decoded.and_then(|picture| match picture.size == expected {
-            true => picture.as_format(self.description.format),
+            true => picture.into_format(self.description.format),
             false => Err(Error::new(ErrorKind::Format, "the picture's size has changed")),
         });
         match checked {
@@ -277,7 +277,7 @@ fn first_of_gif(path: &Path) -> Result<Picture> {
     let outline = GifOutline::read(&file)?;
     let picture = gif_frame(&file, &mut None, 0)?;
     let (size, format) = (picture.size, outline.format);
-    Ok(Picture { size, format, pixels: picture.as_format(format)? })
+    Ok(Picture { size, format, pixels: picture.into_format(format)? })
 }
 
 /// What a GIF holds, without decoding it.
@@ -415,7 +415,7 @@ impl Picture {
     }
 
     /// The pixels in a format: grey is made RGB, and RGB without colour grey.
-    fn as_format(self, format: PixelFormat) -> Result<Vec<u8>> {
+    fn into_format(self, format: PixelFormat) -> Result<Vec<u8>> {
         match (self.format, format) {
             (a, b) if a == b => Ok(self.pixels),
             (PixelFormat::Grey8, _) => Ok(self.pixels.iter().flat_map(|&v| [v; 3]).collect()),

@@ -542,6 +542,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sequence_of_unknown_kind_and_known_length_is_read_as_implicit() {
+        let inner = [&[0xFE, 0xFF, 0, 0xE0, 10, 0, 0, 0][..], &[0x18, 0, 0x12, 0x60, 2, 0, 0, 0, 3, 0]].concat();
+        let sequence = [&[0x18, 0, 0x11, 0x60, b'U', b'N', 0, 0, 18, 0, 0, 0][..], &inner].concat();
+        let pixels = [0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 2, 0, 0, 0, 1, 2];
+        let wanted = [tags::SEQUENCE_OF_ULTRASOUND_REGIONS, tags::REGION_SPATIAL_FORMAT];
+        let layout = walk(&Store::of(&file(&[&sequence[..], &pixels].concat())), &wanted).unwrap();
+        let items = layout.object.get(wanted[0]).unwrap().items().unwrap();
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0].get(wanted[1]).unwrap().to_int::<u16>().unwrap(), 3);
+    }
+
+    #[test]
     fn more_items_than_a_scanner_writes_are_refused() {
         let empty = [0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0];
         let sequence = [0x18, 0, 0x11, 0x60, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
