@@ -68,9 +68,7 @@ pub use session::Command;
 pub use contour::Outline;
 pub use mask::{Bitmap, LogitGrid};
 pub use measure::{Measurements, MetricMeasurements};
-pub use scene::{
-    FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool,
-};
+pub use scene::{FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool};
 
 // Still images, and models.
 pub use model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};

@@ -18,7 +18,7 @@ use sonotap::model::look::{LookOptions, Looker};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
-use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveReport, Ticket, LiveView};
+use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveReport, LiveView, Ticket};
 use sonotap::scene::{Mode, Signal};
 use sonotap::session::Command;
 use sonotap::units::Nanos;

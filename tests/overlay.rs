@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use sonotap::contour::{Outline, trace};
-use sonotap::frame::{Frame, PixelFormat, PixelScale, ScaleSource};
+use sonotap::frame::{Frame, ImageRegion, PixelFormat, PixelScale, RegionContent, ScaleSource};
 use sonotap::geometry::{Converter, Display, Image, ModelView, Point, Rect};
 use sonotap::mask::LogitGrid;
 use sonotap::measure::measure;
@@ -15,6 +15,7 @@ use sonotap::overlay::blend::PxRect;
 use sonotap::overlay::blit::Blitter;
 use sonotap::overlay::{Canvas, Control, Handedness, Hud, HudView, KeepOut, Layout, LayoutConfig};
 use sonotap::prompt::{Polarity, PromptId};
+use sonotap::region::{FrameRegion, Regions};
 use sonotap::scene::{
     CinePlace, FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool,
 };
@@ -89,6 +90,24 @@ fn scene(objects: Vec<ObjectScene>) -> Scene {
         cine: Some(CinePlace { index: 41, len: 120 }),
         is_hot: false,
     }
+}
+
+/// Two images side by side, one of them the higher, a spectrum below and a grey bar at the rim.
+fn screen_of_regions(id: u64) -> Frame {
+    let part = |[x0, y0, x1, y1]: [f32; 4], content| FrameRegion {
+        rect: Rect::new(x0, y0, x1, y1),
+        content,
+        ..FrameRegion::default()
+    };
+    let parts = [
+        part([0.0, 6.0, 74.0, 80.0], RegionContent::BMode),
+        part([76.0, 6.0, 148.0, 80.0], RegionContent::BMode),
+        part([0.0, 84.0, 148.0, 120.0], RegionContent::Spectrum),
+        part([151.0, 20.0, 158.0, 70.0], RegionContent::Furniture),
+    ];
+    let mut frame = frame(id);
+    frame.set_regions(Regions::new(&parts).unwrap()).unwrap();
+    frame
 }
 
 struct Screen {
@@ -202,6 +221,38 @@ fn each_state_looks_as_it_was_approved() {
 }
 
 #[test]
+fn the_bounds_of_several_regions_look_as_they_were_approved() {
+    let mut screen = Screen::new(Handedness::Right);
+    screen.keep_outs = vec![KeepOut { rect: Rect::new(132.0, 4.0, 156.0, 18.0) }];
+    let frozen = Scene { mode: Mode::Frozen, ..scene(vec![object(0, Overlay::Exact, (40.0, 45.0, 18.0), None)]) };
+    let mut failures = Vec::new();
+    for (name, scene) in [("live", scene(vec![])), ("frozen", frozen)] {
+        let canvas = without_controls(&screen.draw(&screen_of_regions(1), &scene), &screen.layout);
+        failures.extend(compare(&format!("overlay_regions_{name}"), &canvas));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn bounds_are_shown_where_the_picture_is_more_or_less_than_one_region_and_not_while_the_overlay_is_held_away() {
+    let mut screen = Screen::new(Handedness::Right);
+    let mut changed = |frame: &Frame, scene: &Scene| {
+        let drawn = screen.draw(frame, scene);
+        screen.changed(&drawn, &screen.bare(frame))
+    };
+    let region = |x0: f32| {
+        let mut frame = frame(1);
+        frame.set_region(ImageRegion { rect: Rect::new(x0, 0.0, 160.0, 120.0), ..frame.region() }).unwrap();
+        frame
+    };
+    assert_eq!(changed(&region(0.0), &scene(vec![])), 0, "the whole picture");
+    assert!(changed(&region(30.0), &scene(vec![])) > 50, "a part of the picture");
+    assert!(changed(&screen_of_regions(1), &scene(vec![])) > 200, "several regions");
+    let held = scene(vec![lesion(Overlay::Hidden(HiddenReason::ByOperator))]);
+    assert_eq!(changed(&screen_of_regions(1), &held), 0, "held away");
+}
+
+#[test]
 fn keep_out_pixels_are_unchanged() {
     let mut screen = Screen::new(Handedness::Right);
     for is_mirrored in [false, true] {
@@ -213,7 +264,8 @@ fn keep_out_pixels_are_unchanged() {
                 KeepOut { rect: Rect::new(0.0, 0.0, 160.0, 6.0) },
                 KeepOut { rect: Rect::new(100.0, 60.0, 130.0, 400.0) },
             ];
-            let (drawn, bare) = (screen.draw(&frame(1), &scene), screen.bare(&frame(1)));
+            let frame = screen_of_regions(1);
+            let (drawn, bare) = (screen.draw(&frame, &scene), screen.bare(&frame));
             let mut kept = 0;
             for keep_out in &screen.keep_outs {
                 let r =
@@ -396,7 +448,7 @@ proptest! {
         let to_display = Converter::fit(&region, &layout.image_area(), false);
         let view = HudView { to_display, layout: &layout, keep_outs: &[KeepOut { rect: Rect::new(x, y, r, r) }], pressed: None, low_score: None };
         let mut canvas = Canvas::default();
-        Hud::new().draw(&mut canvas, &frame(1), &scene, &view);
+        Hud::new().draw(&mut canvas, &screen_of_regions(1), &scene, &view);
         prop_assert_eq!((canvas.width(), canvas.height()), (w, h));
     }
 }

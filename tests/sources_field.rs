@@ -394,6 +394,88 @@ fn samples_of_many_bits_become_grey_by_window_or_full_range() {
     assert_eq!(signed_bytes.first().pixels(), [0, 127, 128, 255]);
 }
 
+/// Grey of 12 bits: four samples of a row, with a lookup table of five entries from 1000 on.
+fn with_table(sequence: dicom_core::Tag, samples: [u16; 4], table: &[u16], bits: u16) -> Fixture {
+    use dicom_core::value::DataSetSequence;
+    use dicom_core::{DataElement, PrimitiveValue};
+    let words = |words: &[u16]| PrimitiveValue::U16(words.into());
+    let item = dicom_object::InMemDicomObject::from_element_iter([
+        DataElement::new(tags::LUT_DESCRIPTOR, VR::US, words(&[table.len() as u16, 1000, bits])),
+        DataElement::new(tags::LUT_DATA, VR::OW, words(table)),
+    ]);
+    let mut fixture = Fixture::new(4, 1);
+    fixture.word(tags::BITS_ALLOCATED, 16).word(tags::BITS_STORED, 12).word(tags::HIGH_BIT, 11);
+    fixture.words(&samples.map(u16::to_le_bytes).concat());
+    fixture.put(DataElement::new(sequence, VR::SQ, DataSetSequence::from(vec![item])));
+    fixture
+}
+
+#[test]
+fn lookup_tables_make_grey_and_win_over_windows() {
+    let voi = |samples, table: &[u16], bits| with_table(tags::VOILUT_SEQUENCE, samples, table, bits);
+    let mut eight = voi([0, 1001, 1003, 4095], &[7, 50, 90, 200, 255], 8);
+    assert_eq!(eight.first().pixels(), [7, 50, 200, 255], "values beyond the table have the entry at its end");
+    eight.text(tags::WINDOW_CENTER, VR::DS, "1024").text(tags::WINDOW_WIDTH, VR::DS, "2048");
+    assert_eq!(eight.first().pixels(), [7, 50, 200, 255]);
+    eight.text(tags::RESCALE_SLOPE, VR::DS, "1").text(tags::RESCALE_INTERCEPT, VR::DS, "2");
+    assert_eq!(eight.first().pixels(), [7, 200, 255, 255], "behind the rescaling");
+    eight.text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME1");
+    assert_eq!(eight.first().pixels(), [248, 55, 0, 0]);
+    let sixteen = voi([1000, 1001, 1002, 1003], &[0, 32768, 65535, 257, 0], 16);
+    assert_eq!(sixteen.first().pixels(), [0, 128, 255, 1]);
+    let mut implicit = sixteen;
+    implicit.syntax = uids::IMPLICIT_VR_LITTLE_ENDIAN;
+    assert_eq!(implicit.first().pixels(), [0, 128, 255, 1]);
+
+    let mut modality = with_table(tags::MODALITY_LUT_SEQUENCE, [1000, 1001, 1002, 1003], &[0, 10, 20, 30, 40], 16);
+    modality.text(tags::WINDOW_CENTER, VR::DS, "20.5").text(tags::WINDOW_WIDTH, VR::DS, "41");
+    assert_eq!(modality.first().pixels(), [0, 64, 128, 191], "a table before the window");
+}
+
+#[test]
+fn a_lookup_table_that_is_not_what_it_says_is_left_aside() {
+    let mut fixture = with_table(tags::VOILUT_SEQUENCE, [0, 1024, 2048, 4095], &[0, 1, 2], 12);
+    assert_eq!(fixture.first().pixels(), [0, 0, 0, 0]);
+    for (entries, bits) in [(4, 12), (0, 16), (3, 7), (3, 17)] {
+        let sequence = fixture.object.get(tags::VOILUT_SEQUENCE).unwrap().clone();
+        let mut item = sequence.items().unwrap()[0].clone();
+        let descriptor = dicom_core::PrimitiveValue::U16([entries, 1000, bits].as_slice().into());
+        item.put(dicom_core::DataElement::new(tags::LUT_DESCRIPTOR, VR::US, descriptor));
+        let items = dicom_core::value::DataSetSequence::from(vec![item]);
+        fixture.put(dicom_core::DataElement::new(tags::VOILUT_SEQUENCE, VR::SQ, items));
+        assert_eq!(fixture.first().pixels(), [0, 64, 128, 255], "{entries} entries of {bits} bits");
+    }
+}
+
+#[test]
+fn windows_are_linear_exact_or_sigmoid_as_the_file_says() {
+    let mut fixture = Fixture::new(4, 1);
+    fixture.word(tags::BITS_ALLOCATED, 16).word(tags::BITS_STORED, 12).word(tags::HIGH_BIT, 11);
+    fixture.words(&[1000u16, 2000, 2500, 3000].map(u16::to_le_bytes).concat());
+    fixture.text(tags::WINDOW_CENTER, VR::DS, "2000").text(tags::WINDOW_WIDTH, VR::DS, "2000");
+    // 255 * ((v - 1999.5) / 1999 + .5); 255 * ((v - 2000) / 2000 + .5); 255 / (1 + exp(-4 (v - 2000) / 2000)).
+    for (function, expected) in [
+        ("LINEAR", [0, 128, 191, 255]),
+        ("LINEAR_EXACT", [0, 128, 191, 255]),
+        ("SIGMOID", [30, 128, 186, 225]),
+        ("", [0, 128, 191, 255]),
+    ] {
+        fixture.text(tags::VOILUT_FUNCTION, VR::CS, function);
+        assert_eq!(fixture.first().pixels(), expected, "{function}");
+    }
+}
+
+#[test]
+fn lossy_frames_of_twelve_bits_are_refused_with_the_command_that_converts_them() {
+    let mut jpeg = vec![0xFF, 0xD8, 0xFF, 0xC1, 0, 11, 12, 0, 3, 0, 4, 1, 1, 0x11, 0];
+    jpeg.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0, 0xFF, 0xD9]);
+    let mut fixture = Fixture::new(4, 3);
+    fixture.word(tags::BITS_ALLOCATED, 16).word(tags::BITS_STORED, 12).word(tags::HIGH_BIT, 11);
+    fixture.encapsulated(uids::JPEG_EXTENDED12_BIT, vec![], vec![jpeg]);
+    let e = fixture.open().unwrap_err();
+    assert!(e.kind() == ErrorKind::Unsupported && e.to_string().contains("dcmdjpeg FILE.dcm PLAIN.dcm"), "{e}");
+}
+
 #[test]
 fn video_is_refused_with_the_command_that_converts_it() {
     for syntax in [uids::MPEG2MPML, uids::MPEG4HP41, "1.2.840.10008.1.2.4.107"] {

@@ -7,7 +7,7 @@ use crate::overlay::blit::Blitter;
 use crate::overlay::canvas::Canvas;
 use crate::overlay::chrome::{Chrome, picture};
 use crate::overlay::layout::{Control, Layout};
-use crate::overlay::marks::{Chip, ChipPlaces, banner, marker, rubber_band};
+use crate::overlay::marks::{Chip, ChipPlaces, banner, marker, regions, rubber_band};
 use crate::overlay::outline::{LineColours, OutlinePainter, style_of};
 use crate::overlay::panel;
 use crate::overlay::text::Typeface;
@@ -92,6 +92,9 @@ impl Hud {
             banner(&mut painter, &faces.large, panel::signal_words(scene.signal));
         }
         if is_outline_shown {
+            if !scene.objects.iter().any(|o| o.overlay == Overlay::Hidden(HiddenReason::ByOperator)) {
+                regions(&mut painter, layout, &view.to_display, frame);
+            }
             let mut on_picture = OnPicture {
                 outliner: &mut self.outliner,
                 face: &faces.body,

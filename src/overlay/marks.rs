@@ -1,6 +1,7 @@
 //! What is drawn on the frame besides outlines: prompts, boxes, labels (chips), banners. Everything goes through the
 //! clip.
 
+use crate::frame::Frame;
 use crate::geometry::{Converter, Display, Image, Rect};
 use crate::overlay::blend::{Painter, PxRect, alpha, stretch};
 use crate::overlay::layout::Layout;
@@ -12,6 +13,9 @@ use crate::units::ObjectId;
 
 const CLICK_RADIUS_MM: f32 = 2.2;
 const CORNER_MM: f32 = 4.0;
+const REGION_ARM_MM: f32 = 3.5;
+const REGION_DASH_MM: f32 = 0.8;
+const REGION_GAP_MM: f32 = 2.2;
 
 /// The shape that identifies an object besides its colour: disc, triangle, square, diamond.
 pub(super) fn glyph(painter: &mut Painter, object: ObjectId, cx: f32, cy: f32, radius: f32, colour: u32) {
@@ -113,6 +117,57 @@ fn sides(
     painter.shape(PxRect::new(all.x0, all.y0 + band, all.x0 + band, below), colour, alpha, distance);
     let right = (all.x1 - band).max(all.x0 + band);
     painter.shape(PxRect::new(right, all.y0 + band, all.x1, below), colour, alpha, distance);
+}
+
+/// Where the regions of a frame end: corners of those that take prompts, dashes around all others. Nothing for a frame that
+/// is one region and no more.
+pub(super) fn regions(painter: &mut Painter, layout: &Layout, to_display: &Converter<Image, Display>, frame: &Frame) {
+    let parts = frame.parts();
+    let picture = whole_px(&to_display.apply_rect(&frame.bounds())).intersect(painter.bounds());
+    let place = |rect: &Rect<Image>| whole_px(&to_display.apply_rect(rect)).intersect(picture);
+    if parts.len() < 2 && parts.iter().all(|r| place(&r.rect) == picture) {
+        return;
+    }
+    let line = (layout.mm(0.12).round() as i32).max(1);
+    let [arm, dash, gap] = [REGION_ARM_MM, REGION_DASH_MM, REGION_GAP_MM].map(|mm| layout.mm(mm).round() as i32);
+    // The topmost last.
+    for region in parts.iter().rev() {
+        let place = place(&region.rect);
+        for (whole, is_level) in [(place.width(), true), (place.height(), false)] {
+            let mut piece =
+                |from: i32, to: i32| side_pieces(painter, place, is_level, line, from.max(0), to.min(whole));
+            if region.content.is_segmentable() {
+                piece(0, arm.min(whole / 3));
+                piece(whole - arm.min(whole / 3), whole);
+            } else {
+                (0..whole).step_by((dash + gap).max(2) as usize).for_each(|from| piece(from, from + dash.max(1)));
+            }
+        }
+    }
+}
+
+/// A piece of both level or both upright sides, within the rectangle, with a dark line inside of it.
+fn side_pieces(painter: &mut Painter, r: PxRect, is_level: bool, line: i32, from: i32, to: i32) {
+    let theme = &Theme::DARK;
+    let at = |offset: i32| match is_level {
+        true => PxRect::new(r.x0 + from, r.y0 + offset, r.x0 + to, r.y0 + offset + line),
+        false => PxRect::new(r.x0 + offset, r.y0 + from, r.x0 + offset + line, r.y0 + to),
+    };
+    let depth = if is_level { r.height() } else { r.width() };
+    for (offset, colour, strength) in [
+        (line, theme.halo, 0.5),
+        (depth - 2 * line, theme.halo, 0.5),
+        (0, theme.text, 0.75),
+        (depth - line, theme.text, 0.75),
+    ] {
+        painter.fill(at(offset), colour, alpha(strength));
+    }
+}
+
+/// The pixels that most of is within a rectangle.
+fn whole_px(r: &Rect<Display>) -> PxRect {
+    let [x0, y0, x1, y1] = [r.x0, r.y0, r.x1, r.y1].map(|v| v.round() as i32);
+    PxRect::new(x0, y0, x1, y1)
 }
 
 /// A label beside an outline.

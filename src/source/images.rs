@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat};
@@ -28,8 +28,9 @@ use crate::units::Nanos;
 
 /// Most bytes of a file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// Most bytes of a picture as its file stores it, and most pixels.
+/// Most bytes of a picture as its file stores it, those of a PNG, whose decoder holds them twice more, and most pixels.
 const DECODED_BYTES_MAX: u64 = 96 << 20;
+const PNG_BYTES_MAX: u64 = 48 << 20;
 const PIXELS_MAX: u64 = 24 << 20;
 const SIDE_MAX: u32 = 8192;
 const FRAMES_MAX: usize = 20_000;
@@ -37,7 +38,7 @@ const FRAMES_MAX: usize = 20_000;
 const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Scans of a progressive JPEG, and most pixels times scans: small files can ask for minutes.
 const SCANS_MAX: usize = 64;
-const SCAN_WORK_MAX: u64 = 1 << 28;
+const SCAN_WORK_MAX: u64 = 1 << 27;
 /// Delays of a GIF that differ by less are even.
 const EVEN: Nanos = Nanos::from_ms(1);
 
@@ -199,7 +200,7 @@ impl ImagesSource {
         };
         let expected = (self.description.width, self.description.height);
         let checked = decoded.and_then(|picture| match picture.size == expected {
-            true => picture.as_format(self.description.format),
+            true => picture.into_format(self.description.format),
             false => Err(Error::new(ErrorKind::Format, "the picture's size has changed")),
         });
         match checked {
@@ -274,12 +275,9 @@ pub fn load_still(path: &Path) -> Result<Frame> {
 fn first_of_gif(path: &Path) -> Result<Picture> {
     let file: Arc<[u8]> = read_file(path)?.into();
     let outline = GifOutline::read(&file)?;
-    let mut picture = gif_frame(&file, &mut None, 0)?;
-    if outline.format == PixelFormat::Grey8 {
-        picture.pixels = picture.as_format(PixelFormat::Grey8)?;
-        picture.format = PixelFormat::Grey8;
-    }
-    Ok(picture)
+    let picture = gif_frame(&file, &mut None, 0)?;
+    let (size, format) = (picture.size, outline.format);
+    Ok(Picture { size, format, pixels: picture.into_format(format)? })
 }
 
 /// What a GIF holds, without decoding it.
@@ -417,9 +415,9 @@ impl Picture {
     }
 
     /// The pixels in a format: grey is made RGB, and RGB without colour grey.
-    fn as_format(&self, format: PixelFormat) -> Result<Vec<u8>> {
+    fn into_format(self, format: PixelFormat) -> Result<Vec<u8>> {
         match (self.format, format) {
-            (a, b) if a == b => Ok(self.pixels.clone()),
+            (a, b) if a == b => Ok(self.pixels),
             (PixelFormat::Grey8, _) => Ok(self.pixels.iter().flat_map(|&v| [v; 3]).collect()),
             (PixelFormat::Rgb8, _) => {
                 let is_grey = self.pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
@@ -539,11 +537,12 @@ fn decoder_of(bytes: &[u8]) -> Result<impl ImageDecoder + '_> {
         .with_guessed_format()
         .map_err(|e| Error::caused(ErrorKind::Io, "the file cannot be read", e))?;
     reader.limits(limits());
+    let most = if reader.format() == Some(ImageFormat::Png) { PNG_BYTES_MAX } else { DECODED_BYTES_MAX };
     let decoder = reader.into_decoder().map_err(corrupt)?;
     check_size(decoder.dimensions())?;
-    if decoder.total_bytes() > DECODED_BYTES_MAX {
+    if decoder.total_bytes() > most {
         let n = decoder.total_bytes();
-        let message = format!("expected at most {DECODED_BYTES_MAX} bytes decoded, got {n}");
+        let message = format!("expected at most {most} bytes decoded, got {n}");
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
     Ok(decoder)

@@ -13,7 +13,8 @@ Prints the guest's console with times. Lines of the guest:
                             colour on the screen (live, alarm, cue, frozen, object: those of the theme; any: not black)
                             or around=X,Y,R: the object's px in the picture lie around that place, none farther than R;
                             or truth=X,Y,SCALE,PX: of the outline of one of the pictures in --truth, put there with that
-                            scale, nine in ten points have one of the object's px nearer than PX
+                            scale, nine in ten points have one of the object's px nearer than PX;
+                            or like=NAME,LEVELS,PX: no more px than that differ by more levels from the screen NAME, or unlike=, more
     @@ await S NAME WORD... the same, again and again until it holds, at most S seconds
     @@ unplug / plug        the touch panel goes away; it comes back
     @@ end N                N failures: the exit status
@@ -74,7 +75,7 @@ class Device:
     """The virtual device as seen from outside."""
 
     def __init__(self, qmp, out, truth):
-        self.qmp, self.out, self.truth, self.fingers = qmp, out, truth, 0
+        self.qmp, self.out, self.truth, self.fingers, self.shots = qmp, out, truth, 0, {}
 
     def events(self, kind, places):
         events = []
@@ -122,6 +123,7 @@ class Device:
         ppm.unlink()
         write_png(self.out / f"{name}.png", width, height, pixels)
         counts = {colour: count(pixels, rgb) for colour, rgb in COLOURS.items()}
+        self.shots[name] = pixels
         counts["any"] = sum(1 for i in range(0, len(pixels), 3) if any(pixels[i:i + 3]))
         wrong = []
         for word in words:
@@ -130,6 +132,13 @@ class Device:
                 continue
             if word.startswith("truth="):
                 wrong += untrue(pixels, width, self.truth, *map(float, word[6:].split(",")))
+                continue
+            if word.startswith(("like=", "unlike=")):
+                kind, (other, levels, limit) = word.split("=")[0], word.split("=")[1].split(",")
+                far = differing(pixels, self.shots[other], int(levels))
+                print(f"          {far} px differ from {other}", flush=True)
+                if (far <= int(limit)) != (kind == "like"):
+                    wrong.append(f"{word}: got {far}")
                 continue
             colour, sign, limit = re.fullmatch(r"(\w+)([<>=])(\d+)", word).groups()
             have, limit = counts[colour], int(limit)
@@ -163,6 +172,12 @@ class Device:
         else:
             return f"unknown word {verb}"
         return ""
+
+
+def differing(pixels, others, levels):
+    """The number of px with a colour that differs by more levels."""
+    far = [abs(a - b) > levels for a, b in zip(pixels, others)]
+    return sum(1 for i in range(0, len(far), 3) if any(far[i:i + 3]))
 
 
 def read_ppm(path):

@@ -2,7 +2,7 @@
 # Runs one test in the virtual device: tests/vm/run.sh ARCH PROGRAM TEST [OUT] [words for boot.py]
 #
 # ARCH is arm64 or amd64, PROGRAM a sonotap with feature `device` for it, TEST one of tests/vm/guest: e2e, live, faults, age,
-# instructions, depth16, console (needs the example screen_panics, built beside PROGRAM).
+# instructions, depth16, multiplanar, console (needs the example screen_panics, built beside PROGRAM).
 # Screens and a log are left in OUT. Needs qemu-system-arm or -x86 8.1 or newer (Debian: bookworm-backports), python3, readelf and a Debian
 # mirror.
 set -euo pipefail
@@ -19,6 +19,7 @@ files=("$program:/bin/sonotap" "models/student:/usr/share/sonotap/models/student
 files+=("firmware-config/profiles/vm.toml:/etc/sonotap/sonotap.toml")
 [ -z "$looped" ] || files+=("$looped:/cyst.yuyv")
 [ "$test" != console ] || files+=("$(dirname "$program")/examples/screen_panics:/bin/screen_panics")
+[ "$test" != multiplanar ] || export VIVID="n_devs=1 node_types=0x1 num_inputs=1 input_types=0 multiplanar=2"
 words=()
 case $test in
     live) words=(--icount --truth "${looped%.yuyv}.truth") ;;

@@ -118,6 +118,50 @@ fn medsam_arrays_become_images_and_masks() {
     assert!(first.grey(19, 9) > 250 && first.grey(0, 0) < 2);
 }
 
+fn archive(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+    use std::io::Write as _;
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    for (i, (name, bytes)) in arrays.iter().enumerate() {
+        // As numpy's savez and savez_compressed do.
+        let method = [zip::CompressionMethod::Deflated, zip::CompressionMethod::Stored][i % 2];
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn medsam_archives_become_images_and_slices_of_one_patient() {
+    let place = Place::new();
+    let pixels = |n: usize| (0..n).map(|i| (i % 200) as u8).collect::<Vec<u8>>();
+    let labels = |n: usize| (0..n).map(|i| [0, 3, 9][i / 80 % 3]).collect::<Vec<u8>>();
+    let pair =
+        |imgs: Vec<u8>, gts: Vec<u8>| [("imgs", imgs), ("gts", gts), ("spacing", array("<f8", "(3,)", &[0; 24]))];
+    let colour = pair(array("|u1", "(10, 20, 3)", &pixels(600)), array("|u1", "(10, 20)", &labels(200)));
+    archive(&place.path("set/npz_train/US/2DUS_a.npz"), &colour);
+    // Of three slices the last has no label.
+    let gts = [labels(200), vec![4; 200], vec![0; 200]].concat();
+    let volume = pair(array("|u1", "(3, 10, 20)", &pixels(600)), array("|u1", "(3, 10, 20)", &gts));
+    archive(&place.path("set/npz_train/US/3D_b.npz"), &volume);
+    let other = pair(array("|u1", "(10, 20)", &pixels(200)), array("|u1", "(20, 10)", &labels(200)));
+    archive(&place.path("set/npz_train/US/c.npz"), &other);
+    archive(&place.path("set/npz_train/US/d.npz"), &other[..1]);
+    std::fs::write(place.path("set/npz_train/US/e.npz"), b"PK").unwrap();
+
+    let (imported, set) = place.import(Kind::Medsam);
+    let row = |class: &str, area| (class.to_owned(), "train".to_owned(), area);
+    assert_eq!(rows(&set), [row("3", 80), row("9", 40), row("3", 80), row("9", 40), row("4", 200)]);
+    let groups: Vec<&str> = set.rows.iter().map(|r| r.group.as_str()).collect();
+    assert_eq!(groups[..2], ["npz_train_US_2DUS_a"; 2]);
+    assert_eq!(groups[2..], ["npz_train_US_3D_b"; 3], "slices of a volume are one patient");
+    let second = set.rows[4].load().unwrap().image;
+    assert_eq!((second.grey(0, 0), second.grey(7, 1)), (0, 27));
+    let reasons: Vec<&str> = imported.refused.iter().map(|(_, why)| why.as_str()).collect();
+    assert!(reasons[0].contains("[10, 20] and [20, 10]"), "{reasons:?}");
+    assert!(reasons[1].contains("an array gts") && reasons[2].contains("an archive"), "{reasons:?}");
+}
+
 #[test]
 fn what_has_no_objects_or_a_folder_that_is_there_is_refused() {
     let place = Place::new();
@@ -157,6 +201,32 @@ fn masks_of_ones_of_palettes_and_of_windows_paths_are_evaluated() {
     assert_eq!(told[0], (6, "repeats row 3"));
     assert!(told[1].0 == 7 && told[1].1.contains("quote"), "{told:?}");
     assert_eq!(told.len(), 2, "a stray quote costs its own line alone");
+}
+
+#[test]
+fn a_manifest_beyond_its_bound_is_refused_and_not_held() {
+    let place = Place::new();
+    std::fs::File::create(place.path("set/manifest.csv")).unwrap().set_len(3 << 30).unwrap();
+    let options = DatasetOptions { split: None, objects: ObjectChoice::Largest };
+    let e = Dataset::open(&place.folder.path().join("set"), &options).unwrap_err();
+    assert!(e.to_string().contains("at most 67108864 bytes"), "{e}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_lead_nowhere_outside_a_set_that_is_imported() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    place.picture("elsewhere/a.jpg");
+    place.text("elsewhere/a.txt", "2 0.1 0.2 0.6 0.2 0.6 0.8 0.1 0.8\n");
+    indexed(&place.path("set/SegmentationObject/a.png"), &[1]);
+    symlink(place.path("elsewhere/a.jpg"), place.path("set/JPEGImages/a.jpg")).unwrap();
+    place.picture("set/images/a.jpg");
+    symlink(place.path("elsewhere/a.txt"), place.path("set/labels/a.txt")).unwrap();
+    for (kind, why) in [(Kind::Voc, "a picture in JPEGImages"), (Kind::Yolo, "a file of labels")] {
+        let e = import(kind, &place.folder.path().join("set"), &place.folder.path().join("out")).unwrap_err();
+        assert!(e.to_string().contains(why), "{e}");
+    }
 }
 
 #[cfg(unix)]

@@ -11,9 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Start of image.
 pub const START: [u8; 2] = [0xFF, 0xD8];
-/// Most scans of a frame: progressive encoders make about ten.
+/// Most scans of a progressive frame, whose encoders make about ten, and of any other: one for each component.
 const SCANS_MAX: usize = 64;
-/// Most pixels times scans of a progressive frame.
+const SCANS_MAX_SEQUENTIAL: usize = 4;
+/// Most pixels times scans of a frame.
 const WORK_MAX: u64 = 1 << 27;
 
 /// Start-of-frame markers (ITU-T T.81 table B.1).
@@ -148,7 +149,10 @@ impl Header {
         match (self.marker, self.precision) {
             (SOF_BASELINE | SOF_EXTENDED | SOF_PROGRESSIVE, 8) | (SOF_LOSSLESS, 2..=16) => {}
             (SOF_BASELINE | SOF_EXTENDED | SOF_PROGRESSIVE, bits) => {
-                return unsupported(format!("JPEG: expected samples of 8 bits in a lossy frame, got {bits}"));
+                return unsupported(format!(
+                    "JPEG: expected samples of 8 bits in a lossy frame, got {bits}; undo the compression first: dcmdjpeg FILE.dcm \
+                     PLAIN.dcm (dcmtk) or gdcmconv --raw FILE.dcm PLAIN.dcm (gdcm)"
+                ));
             }
             (SOF_LOSSLESS, bits) => return unsupported(format!("JPEG: expected 2 to 16 bits, got {bits}")),
             (marker, _) => return unsupported(format!("JPEG: arithmetic or hierarchical coding (FF {marker:02X})")),
@@ -157,10 +161,11 @@ impl Header {
             return unsupported("JPEG: lossless frames of subsampled or separate components are not read".to_owned());
         }
         let work = u64::from(size[0]) * u64::from(size[1]) * self.scans as u64;
-        if self.scans > SCANS_MAX || (self.marker == SOF_PROGRESSIVE && work > WORK_MAX) {
+        let scans_max = if self.marker == SOF_PROGRESSIVE { SCANS_MAX } else { SCANS_MAX_SEQUENTIAL };
+        if self.scans > scans_max || work > WORK_MAX {
             let n = self.scans;
             return unsupported(format!(
-                "JPEG: expected at most {SCANS_MAX} scans and {WORK_MAX} px in all, got {n} scans"
+                "JPEG: expected at most {scans_max} scans and {WORK_MAX} px in all, got {n} scans"
             ));
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Where the parts of a DICOM file lie, found before anything of it is trusted (PS3.5 chapter 7 and annex A, PS3.10).
 //!
 //! The walk holds every announced length against the bytes that are there and every sequence against a depth limit, so
-//! that what is parsed afterwards can neither ask for gigabytes nor recurse without end. Of the elements only those that
-//! are asked for are copied, none of them a patient's. The pixel data stay where they are: native ones are one range of the
-//! file, encapsulated ones a range for each fragment.
+//! that nothing can ask for gigabytes or recurse without end. Of the elements only those that are asked for are read, none
+//! of them a patient's, and by the walk itself: a parser of its own would take other lengths from the same bytes. The pixel
+//! data stay where they are: native ones are one range of the file, encapsulated ones a range for each fragment.
 //!
 //! Files without preamble, without meta group or transfer syntax, and deflated ones are read; an element's own form wins
 //! over a transfer syntax that says explicit for implicit VR or the other way round.
@@ -12,8 +12,10 @@ use std::io::Read as _;
 use std::ops::Range;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
-use dicom_core::{Tag, VR};
+use dicom_core::value::{DataSetSequence, PrimitiveValue};
+use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
+use dicom_object::InMemDicomObject;
 
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +28,8 @@ pub const FRAGMENTS_MAX: usize = 1 << 18;
 pub const ELEMENTS_MAX: usize = 1 << 20;
 /// Most bytes of the elements that are asked for.
 pub const HEADER_BYTES_MAX: usize = 2 << 20;
+/// More items of a sequence that is asked for are refused; scanners write a dozen regions.
+pub const ITEMS_MAX: usize = 256;
 /// Most bytes that a deflated data set may hold.
 pub const INFLATED_BYTES_MAX: u64 = 96 << 20;
 /// The retired Explicit VR Big Endian, which archives still hold.
@@ -65,12 +69,8 @@ pub enum StoredPixels {
 pub struct FileLayout {
     /// Transfer Syntax UID (0002,0010), or what the file was found to be.
     pub transfer_syntax: String,
-    /// Whether the data set has explicit VRs.
-    pub is_explicit: bool,
-    /// Whether the data set is big endian.
-    pub is_big: bool,
-    /// The elements that were asked for, as they are stored.
-    pub header: Vec<u8>,
+    /// The elements that were asked for; of sequences the same elements of their items.
+    pub object: InMemDicomObject,
     /// The Pixel Data element (7FE0,0010).
     pub pixels: StoredPixels,
     /// What `pixels` are ranges of.
@@ -90,6 +90,8 @@ pub fn walk(store: &Store, wanted: &[Tag]) -> Result<FileLayout> {
         window_at: 0,
         at: 0,
         elements: 0,
+        wanted: wanted.to_vec(),
+        kept: 0,
         is_big: false,
         is_explicit: true,
     };
@@ -99,47 +101,23 @@ pub fn walk(store: &Store, wanted: &[Tag]) -> Result<FileLayout> {
         walk = walk.inflated()?;
     }
     let transfer_syntax = walk.settle(stated)?;
-    let mut header = Vec::new();
+    let mut object = InMemDicomObject::new_empty();
     while walk.at < walk.end {
-        let at = walk.at;
         let element = walk.element(walk.end)?;
         if element.tag == tags::PIXEL_DATA {
             let pixels = walk.pixel_data(&element)?;
-            let (is_explicit, is_big, store) = (walk.is_explicit, walk.is_big, walk.store);
-            return Ok(FileLayout { transfer_syntax, is_explicit, is_big, header, pixels, store });
+            return Ok(FileLayout { transfer_syntax, object, pixels, store: walk.store });
         }
-        walk.skip(&element, walk.end, 0)?;
-        if wanted.contains(&element.tag) {
-            if header.len() + (walk.at - at) > HEADER_BYTES_MAX {
-                let message = format!("expected at most {HEADER_BYTES_MAX} bytes that describe the image, got more");
-                return Err(Error::new(ErrorKind::Unsupported, message));
-            }
-            let value = walk.at - element.length as usize..walk.at;
-            match dictionary_vr(element.tag) {
-                // An archive that did not know the element: it is written as what it is, so that it is read as that.
-                vr if element.is_unknown && element.length != UNDEFINED && !matches!(vr, VR::UN | VR::SQ) => {
-                    let order = |n: u16| if walk.is_big { n.to_be_bytes() } else { n.to_le_bytes() };
-                    header.extend([order(element.tag.group()), order(element.tag.element()), vr.to_bytes()].concat());
-                    let length = element.length;
-                    match u16::try_from(length) {
-                        Ok(short) if has_short_length(vr) => header.extend(order(short)),
-                        _ if walk.is_big => header.extend([&[0, 0][..], &length.to_be_bytes()].concat()),
-                        _ => header.extend([&[0, 0][..], &length.to_le_bytes()].concat()),
-                    }
-                    walk.store.read(value, &mut header)?;
-                }
-                _ => walk.store.read(at..walk.at, &mut header)?,
-            }
-        }
+        walk.value(&element, walk.end, 0, Some(&mut object))?;
     }
     Err(Error::new(ErrorKind::Format, "expected Pixel Data (7FE0,0010), got none: no image, or the file is truncated"))
 }
 
 struct Element {
     tag: Tag,
+    vr: VR,
     is_sequence: bool,
     is_words: bool,
-    is_unknown: bool,
     length: u32,
 }
 
@@ -150,6 +128,9 @@ struct Walk {
     window_at: usize,
     at: usize,
     elements: usize,
+    wanted: Vec<Tag>,
+    /// Bytes of the values that were read.
+    kept: usize,
     is_big: bool,
     is_explicit: bool,
 }
@@ -248,53 +229,98 @@ impl Walk {
                 format!("element {tag} at byte {from}: expected {length} bytes of value, got {left}: truncated");
             return Err(Error::new(ErrorKind::Format, message));
         }
-        let is_sequence = vr == VR::SQ || (length == UNDEFINED && tag != tags::PIXEL_DATA);
+        let is_unknown_sequence = || vr == VR::UN && self.wanted.contains(&tag) && dictionary_vr(tag) == VR::SQ;
+        let is_sequence = vr == VR::SQ || (length == UNDEFINED && tag != tags::PIXEL_DATA) || is_unknown_sequence();
         let is_words = vr == VR::OW || !self.is_explicit;
-        Ok(Element { tag, is_sequence, is_words, is_unknown: vr == VR::UN, length })
+        Ok(Element { tag, vr, is_sequence, is_words, length })
     }
 
-    /// Puts the cursor behind the element's value.
-    fn skip(&mut self, element: &Element, end: usize, depth: usize) -> Result<()> {
-        if !element.is_sequence {
-            self.at += element.length as usize;
+    /// Puts the cursor behind the element's value, which is put into `keep` if the element was asked for.
+    fn value(
+        &mut self,
+        element: &Element,
+        end: usize,
+        depth: usize,
+        keep: Option<&mut InMemDicomObject>,
+    ) -> Result<()> {
+        let keep = keep.filter(|_| self.wanted.contains(&element.tag));
+        if element.is_sequence {
+            let items = self.sequence(element, end, depth, keep.is_some())?;
+            if let Some(object) = keep {
+                object.put(DataElement::new(element.tag, VR::SQ, DataSetSequence::from(items)));
+            }
             return Ok(());
         }
+        let range = self.at..self.at + element.length as usize;
+        self.at = range.end;
+        let Some(object) = keep else { return Ok(()) };
+        self.kept += range.len();
+        if self.kept > HEADER_BYTES_MAX {
+            let message = format!("expected at most {HEADER_BYTES_MAX} bytes that describe the image, got more");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let mut bytes = Vec::new();
+        self.store.read(range, &mut bytes)?;
+        // An archive that did not know the element: it is read as what it is.
+        let vr = if element.vr == VR::UN { dictionary_vr(element.tag) } else { element.vr };
+        object.put(DataElement::new(element.tag, vr, primitive(element.tag, vr, &bytes, self.is_big)?));
+        Ok(())
+    }
+
+    /// The items of a sequence; none where they are not kept.
+    fn sequence(
+        &mut self,
+        element: &Element,
+        end: usize,
+        depth: usize,
+        is_kept: bool,
+    ) -> Result<Vec<InMemDicomObject>> {
         if depth >= DEPTH_MAX {
             let message = format!("element {}: sequences are nested deeper than {DEPTH_MAX}", element.tag);
             return Err(Error::new(ErrorKind::Format, message));
         }
-        // A sequence of unknown VR and undefined length holds implicit VR, whatever the file's syntax (PS3.5 6.2.2).
+        // A sequence of unknown VR holds implicit VR, whatever the file's syntax (PS3.5 6.2.2).
         let is_explicit = self.is_explicit;
-        self.is_explicit &= !element.is_unknown;
-        let skipped = self.skip_items(element.length, end, depth + 1);
+        self.is_explicit &= element.vr != VR::UN;
+        let items = self.items(element, end, depth + 1, is_kept);
         self.is_explicit = is_explicit;
-        skipped
+        items
     }
 
-    fn skip_items(&mut self, length: u32, end: usize, depth: usize) -> Result<()> {
-        let inner_end = if length == UNDEFINED { end } else { self.at + length as usize };
-        while length == UNDEFINED || self.at < inner_end {
-            let item = self.element(inner_end)?;
+    fn items(&mut self, sequence: &Element, end: usize, depth: usize, is_kept: bool) -> Result<Vec<InMemDicomObject>> {
+        let is_open = sequence.length == UNDEFINED;
+        let end = if is_open { end } else { self.at + sequence.length as usize };
+        let mut items = Vec::new();
+        while is_open || self.at < end {
+            let item = self.element(end)?;
             match item.tag {
-                SEQUENCE_END => return Ok(()),
-                ITEM => self.skip_item(item.length, inner_end, depth)?,
+                SEQUENCE_END => break,
+                ITEM if is_kept && items.len() == ITEMS_MAX => {
+                    let message = format!("element {}: expected at most {ITEMS_MAX} items, got more", sequence.tag);
+                    return Err(Error::new(ErrorKind::Unsupported, message));
+                }
+                ITEM => {
+                    let mut object = is_kept.then(InMemDicomObject::new_empty);
+                    self.item(item.length, end, depth, object.as_mut())?;
+                    items.extend(object);
+                }
                 other => {
                     let message = format!("expected an item of a sequence at byte {}, got {other}", self.at);
                     return Err(Error::new(ErrorKind::Format, message));
                 }
             }
         }
-        Ok(())
+        Ok(items)
     }
 
-    fn skip_item(&mut self, length: u32, end: usize, depth: usize) -> Result<()> {
+    fn item(&mut self, length: u32, end: usize, depth: usize, mut keep: Option<&mut InMemDicomObject>) -> Result<()> {
         let item_end = if length == UNDEFINED { end } else { self.at + length as usize };
         while length == UNDEFINED || self.at < item_end {
             let element = self.element(item_end)?;
             if element.tag == ITEM_END {
                 return Ok(());
             }
-            self.skip(&element, item_end, depth)?;
+            self.value(&element, item_end, depth, keep.as_deref_mut())?;
         }
         Ok(())
     }
@@ -307,7 +333,7 @@ impl Walk {
             self.is_explicit = is_vr(letters);
             let element = self.element(self.end)?;
             let from = self.at;
-            self.skip(&element, self.end, 0)?;
+            self.value(&element, self.end, 0, None)?;
             if element.tag == tags::TRANSFER_SYNTAX_UID {
                 let mut value = Vec::new();
                 self.store.read(from..self.at.min(from + 65), &mut value)?;
@@ -337,7 +363,8 @@ impl Walk {
         let end = inflated.len();
         let store = Store::Memory(std::sync::Arc::new(inflated));
         let (window, window_at, at) = (Vec::new(), 0, 0);
-        Ok(Self { store, end, window, window_at, at, elements: self.elements, is_big: false, is_explicit: true })
+        let (elements, wanted, kept) = (self.elements, std::mem::take(&mut self.wanted), 0);
+        Ok(Self { store, end, window, window_at, at, elements, wanted, kept, is_big: false, is_explicit: true })
     }
 
     /// How the data set is stored: by its first element, whatever is stated.
@@ -415,6 +442,45 @@ fn dictionary_vr(tag: Tag) -> VR {
     }
 }
 
+/// A value as its VR says.
+fn primitive(tag: Tag, vr: VR, bytes: &[u8], is_big: bool) -> Result<PrimitiveValue> {
+    let unit = match vr {
+        VR::US | VR::SS | VR::OW => 2,
+        VR::UL | VR::SL | VR::FL | VR::AT => 4,
+        VR::FD => 8,
+        _ => 1,
+    };
+    if !bytes.len().is_multiple_of(unit) {
+        let message = format!("element {tag} ({vr}): expected a multiple of {unit} bytes, got {}", bytes.len());
+        return Err(Error::new(ErrorKind::Format, message));
+    }
+    // Every unit with its lowest byte first, in eight bytes.
+    let numbers = || {
+        bytes.chunks_exact(unit).map(|stored| {
+            let places = stored.iter().enumerate();
+            places.fold(0u64, |n, (i, b)| n | u64::from(*b) << (8 * if is_big { unit - 1 - i } else { i }))
+        })
+    };
+    Ok(match vr {
+        _ if bytes.is_empty() => PrimitiveValue::Empty,
+        VR::US | VR::OW => PrimitiveValue::U16(numbers().map(|n| n as u16).collect()),
+        VR::SS => PrimitiveValue::I16(numbers().map(|n| n as i16).collect()),
+        VR::UL => PrimitiveValue::U32(numbers().map(|n| n as u32).collect()),
+        VR::SL => PrimitiveValue::I32(numbers().map(|n| n as i32).collect()),
+        VR::FL => PrimitiveValue::F32(numbers().map(|n| f32::from_bits(n as u32)).collect()),
+        VR::FD => PrimitiveValue::F64(numbers().map(f64::from_bits).collect()),
+        VR::AT => {
+            let half =
+                |b: &[u8]| if is_big { u16::from_be_bytes([b[0], b[1]]) } else { u16::from_le_bytes([b[0], b[1]]) };
+            PrimitiveValue::Tags(bytes.chunks_exact(4).map(|b| Tag(half(b), half(&b[2..]))).collect())
+        }
+        VR::OB | VR::UN | VR::SQ => PrimitiveValue::U8(bytes.into()),
+        _ => PrimitiveValue::Strs(
+            bytes.split(|b| *b == b'\\').map(|t| String::from_utf8_lossy(t).into_owned()).collect(),
+        ),
+    })
+}
+
 fn has_short_length(vr: VR) -> bool {
     use VR::*;
     matches!(vr, AE | AS | AT | CS | DA | DS | DT | FD | FL | IS | LO | LT | PN | SH | SL | SS | ST | TM | UI | UL | US)
@@ -467,6 +533,53 @@ mod tests {
         assert_eq!(e.kind(), ErrorKind::Format);
     }
 
+    /// The walk and its parser once were two, and disagreed about such a value: the parser then asked for gigabytes.
+    #[test]
+    fn a_number_of_another_length_than_its_kind_is_named() {
+        let element = [0x28, 0, 0x10, 0, b'U', b'L', 2, 0, 7, 0];
+        let e = walk(&Store::of(&file(&element)), &[tags::ROWS]).unwrap_err();
+        assert!(e.to_string().contains("(0028,0010) (UL): expected a multiple of 4 bytes, got 2"), "{e}");
+    }
+
+    #[test]
+    fn a_sequence_of_unknown_kind_and_known_length_is_read_as_implicit() {
+        let inner = [&[0xFE, 0xFF, 0, 0xE0, 10, 0, 0, 0][..], &[0x18, 0, 0x12, 0x60, 2, 0, 0, 0, 3, 0]].concat();
+        let sequence = [&[0x18, 0, 0x11, 0x60, b'U', b'N', 0, 0, 18, 0, 0, 0][..], &inner].concat();
+        let pixels = [0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 2, 0, 0, 0, 1, 2];
+        let wanted = [tags::SEQUENCE_OF_ULTRASOUND_REGIONS, tags::REGION_SPATIAL_FORMAT];
+        let layout = walk(&Store::of(&file(&[&sequence[..], &pixels].concat())), &wanted).unwrap();
+        let items = layout.object.get(wanted[0]).unwrap().items().unwrap();
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0].get(wanted[1]).unwrap().to_int::<u16>().unwrap(), 3);
+    }
+
+    #[test]
+    fn more_items_than_a_scanner_writes_are_refused() {
+        let empty = [0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0];
+        let sequence = [0x18, 0, 0x11, 0x60, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
+        let bytes = file(&[&sequence[..], &empty.repeat(ITEMS_MAX + 1)].concat());
+        let e = walk(&Store::of(&bytes), &[tags::SEQUENCE_OF_ULTRASOUND_REGIONS]).unwrap_err();
+        assert!(e.to_string().contains("at most 256 items"), "{e}");
+    }
+
+    #[test]
+    fn numbers_have_their_order_and_items_what_is_asked_for_alone() {
+        for (vr, bytes, expected) in [
+            (VR::US, &[1, 2][..], PrimitiveValue::from(0x0102u16)),
+            (VR::SS, &[0xFF, 0xFE], PrimitiveValue::from(-2i16)),
+            (VR::UL, &[0, 0, 1, 2], PrimitiveValue::from(0x0102u32)),
+            (VR::SL, &[0xFF, 0xFF, 0xFF, 0xFE], PrimitiveValue::from(-2i32)),
+            (VR::FL, &[0x3F, 0x80, 0, 0], PrimitiveValue::from(1f32)),
+            (VR::FD, &[0x3F, 0xF0, 0, 0, 0, 0, 0, 0], PrimitiveValue::from(1f64)),
+            (VR::AT, &[0, 0x18, 0x10, 0x63], PrimitiveValue::from(tags::FRAME_TIME)),
+        ] {
+            assert_eq!(primitive(tags::ROWS, vr, bytes, true).unwrap(), expected, "{vr}");
+            let unit = if vr == VR::AT { 2 } else { bytes.len() };
+            let reversed: Vec<u8> = bytes.chunks(unit).flat_map(|u| u.iter().rev().copied()).collect();
+            assert_eq!(primitive(tags::ROWS, vr, &reversed, false).unwrap(), expected, "{vr}");
+        }
+    }
+
     fn fragments_of(fragments: &[&[u8]]) -> Vec<u8> {
         let mut elements = vec![0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
         for body in fragments {
@@ -496,7 +609,8 @@ mod tests {
         let pixels = [0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 2, 0, 0, 0, 1, 2];
         let bytes = file(&[&name[..], &rows, &pixels].concat());
         let layout = walk(&Store::of(&bytes), &[tags::ROWS]).unwrap();
-        assert_eq!(layout.header, rows);
+        assert_eq!(layout.object.get(tags::ROWS).unwrap().to_int::<u16>().unwrap(), 7);
+        assert_eq!(layout.object.into_iter().count(), 1);
         assert!(matches!(layout.pixels, StoredPixels::Native { bytes: ref r, .. } if bytes[r.clone()] == [1, 2]));
     }
 

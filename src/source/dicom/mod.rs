@@ -10,13 +10,14 @@
 //! syntax. Video is refused with the command that makes pictures of it.
 //!
 //! Bounds are those of `PLATFORM.md`. Beyond them and for everything else the error says what was expected. No value of a
-//! patient's element is ever read, kept or put into an error; a parser's own message, which may quote one, is not passed on.
+//! patient's element is ever read, kept or put into an error.
 //!
 //! The picture's regions and their scales come from the Sequence of Ultrasound Regions alone, and only where it fits the
 //! picture. A prompt belongs to the topmost of them under it ([`crate::region`]).
 
 mod coded;
 mod fragments;
+mod j2k;
 mod jpeg;
 mod jpeg_ls;
 mod layout;
@@ -27,6 +28,7 @@ mod rle;
 mod samples;
 pub mod store;
 mod timing;
+mod tone;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,9 +37,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
-use dicom_transfer_syntax_registry::entries::{
-    EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN,
-};
 
 use self::layout::FileLayout;
 use self::pixels::{Frames, PixelModule};
@@ -63,7 +62,7 @@ const CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 const OTHERS: [&str; 15] =
     ["CT", "MR", "PT", "NM", "CR", "DX", "MG", "XA", "RF", "PX", "IO", "OPT", "SM", "RTIMAGE", "OP"];
 /// Everything that is read of a file beside its pixels.
-const WANTED: [Tag; 31] = [
+const WANTED: [Tag; 47] = [
     tags::SOP_CLASS_UID,
     tags::MODALITY,
     tags::ROWS,
@@ -89,7 +88,23 @@ const WANTED: [Tag; 31] = [
     tags::RESCALE_INTERCEPT,
     tags::WINDOW_CENTER,
     tags::WINDOW_WIDTH,
+    tags::MODALITY_LUT_SEQUENCE,
+    tags::VOILUT_SEQUENCE,
+    tags::VOILUT_FUNCTION,
+    tags::LUT_DESCRIPTOR,
+    tags::LUT_DATA,
     tags::SEQUENCE_OF_ULTRASOUND_REGIONS,
+    tags::REGION_SPATIAL_FORMAT,
+    tags::REGION_DATA_TYPE,
+    tags::REGION_FLAGS,
+    tags::REGION_LOCATION_MIN_X0,
+    tags::REGION_LOCATION_MIN_Y0,
+    tags::REGION_LOCATION_MAX_X1,
+    tags::REGION_LOCATION_MAX_Y1,
+    tags::PHYSICAL_UNITS_X_DIRECTION,
+    tags::PHYSICAL_UNITS_Y_DIRECTION,
+    tags::PHYSICAL_DELTA_X,
+    tags::PHYSICAL_DELTA_Y,
     tags::FRAME_INCREMENT_POINTER,
     tags::FRAME_TIME,
     tags::FRAME_TIME_VECTOR,
@@ -98,8 +113,9 @@ const WANTED: [Tag; 31] = [
 ];
 /// Decoded cines up to this size are kept.
 const CACHE_BYTES_MAX: usize = 64 << 20;
-/// Damaged frames that are passed over when a file is opened.
+/// Damaged frames that are passed over when a file is opened, and most of their pixels together.
 const DAMAGED_AT_FIRST: usize = 8;
+const DAMAGED_PIXELS_AT_FIRST: usize = 8 << 20;
 
 /// The frames of one DICOM file.
 ///
@@ -154,17 +170,17 @@ impl DicomSource {
     fn of(store: &Store) -> Result<Self> {
         let layout = layout::walk(store, &WANTED)?;
         coded::syntax(&layout.transfer_syntax)?;
-        let object = read_header(&layout)?;
-        let is_capture = check_class(&object)?;
-        let module = PixelModule::read(&object)?;
+        let object = &layout.object;
+        let is_capture = check_class(object)?;
+        let module = PixelModule::read(object)?;
         let frames = module.find(&layout)?;
         let has_colour = module.format() == PixelFormat::Rgb8;
-        let mut reading = regions::read(&object, module.columns, module.rows, has_colour);
+        let mut reading = regions::read(object, module.columns, module.rows, has_colour);
         if is_capture {
             reading.withdraw_scales("a captured picture, whose pixels may have been resampled, has no scale");
         }
         let count = frames.count();
-        let timing = timing::read(&object, count);
+        let timing = timing::read(object, count);
         let (width, height, format) = (module.columns, module.rows, module.format());
         let name = match count {
             1 => format!("DICOM image {width}x{height}"),
@@ -194,7 +210,9 @@ impl DicomSource {
     /// Decodes the first frame that can be, so that a file without one is refused when it is opened.
     fn find_first(&mut self) -> Result<()> {
         let mut first_error = None;
-        for index in 0..self.frames.count().min(DAMAGED_AT_FIRST) {
+        let pixels = self.module.columns as usize * self.module.rows as usize;
+        let tries = DAMAGED_AT_FIRST.min(DAMAGED_PIXELS_AT_FIRST.div_ceil(pixels));
+        for index in 0..self.frames.count().min(tries) {
             match self.frame(index) {
                 Ok(_) => return Ok(()),
                 Err(e) => first_error = first_error.or(Some(e)),
@@ -314,17 +332,6 @@ impl FrameSource for DicomSource {
     fn rewind(&mut self) {
         self.next = 0;
     }
-}
-
-fn read_header(layout: &FileLayout) -> Result<InMemDicomObject> {
-    let syntax = match (layout.is_explicit, layout.is_big) {
-        (false, _) => IMPLICIT_VR_LITTLE_ENDIAN.erased(),
-        (true, false) => EXPLICIT_VR_LITTLE_ENDIAN.erased(),
-        (true, true) => EXPLICIT_VR_BIG_ENDIAN.erased(),
-    };
-    // The parser's error may quote an element.
-    InMemDicomObject::read_dataset_with_ts(layout.header.as_slice(), &syntax)
-        .map_err(|_| Error::new(ErrorKind::Format, "an element that describes the image is malformed"))
 }
 
 /// Whether the object is a capture of ultrasound, whose pixels nobody vouches for.

@@ -129,10 +129,11 @@ fn expanded(words: &[u16], entries: usize) -> Option<Vec<u16>> {
     (table.len() == entries).then_some(table)
 }
 
-/// Appends a discrete or linear segment; gives where the next one begins.
+/// Appends a discrete or linear segment; gives where the next one begins. One of no entries is refused: copies of such could
+/// go on for hours.
 fn segment(words: &[u16], at: usize, entries: usize, table: &mut Vec<u16>) -> Option<usize> {
     let count = usize::from(*words.get(at + 1)?);
-    if table.len() + count > entries {
+    if count == 0 || table.len() + count > entries {
         return None;
     }
     match words.get(at)? {
@@ -158,7 +159,8 @@ mod tests {
     fn segments_are_values_lines_and_copies_of_them() {
         let words = [0, 2, 10, 20, 1, 4, 60, 2, 1, 0, 0];
         assert_eq!(expanded(&words, 8), Some(vec![10, 20, 30, 40, 50, 60, 10, 20]));
-        for wrong in [&words[..7], &words[..9], &[1, 4, 60], &[3, 1, 0], &[2, 9, 0, 0], &[0, 9, 1]] {
+        for wrong in [&words[..7], &words[..9], &[1, 4, 60], &[3, 1, 0], &[2, 9, 0, 0], &[0, 9, 1], &[0, 0, 2, 9, 0, 0]]
+        {
             assert_eq!(expanded(wrong, 8), None, "{wrong:?}");
         }
     }

@@ -16,6 +16,7 @@ use super::samples::{
     Coding, Samples, contradicted, interleaved, looks_by_pixel, looks_interleaved, looks_planar, shown, to_rgb,
     unpaired,
 };
+use super::tone;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
 
@@ -427,35 +428,15 @@ impl Depth {
         Self { allocated: 16, stored, high: stored - 1, is_signed: self.is_signed }
     }
 
-    /// Grey of every value: by the window where the samples have more than 8 bits and the file has one, else by their full
-    /// range (PS3.3 C.11.2.1.2.1). `None` where a value is its own grey.
+    /// Grey of every value; `None` where a value is its own grey.
     fn tone(&self, object: &InMemDicomObject, is_inverted: bool) -> Option<Vec<u8>> {
         if self.stored == 8 && self.allocated == 8 && !self.is_signed && !is_inverted {
             return None;
         }
-        let real = |tag| object.get(tag).and_then(|e| e.to_multi_float64().ok()).and_then(|v| v.first().copied());
-        let values = 1usize << self.stored;
-        let signed = |v: usize| {
-            let is_negative = self.is_signed && v >= values / 2;
-            v as f64 - if is_negative { values as f64 } else { 0.0 }
-        };
-        let low = if self.is_signed { -(values as f64) / 2.0 } else { 0.0 };
-        let (slope, intercept) =
-            (real(tags::RESCALE_SLOPE).unwrap_or(1.0), real(tags::RESCALE_INTERCEPT).unwrap_or(0.0));
-        let window = real(tags::WINDOW_CENTER).zip(real(tags::WINDOW_WIDTH));
-        let window = window.filter(|(c, w)| self.stored > 8 && c.is_finite() && w.is_finite() && *w >= 1.0);
-        let share = |v: usize| match window {
-            Some((_, 1.0)) => f64::from(u8::from(slope * signed(v) + intercept > window.map_or(0.0, |w| w.0) - 0.5)),
-            Some((centre, width)) => (slope * signed(v) + intercept - (centre - 0.5)) / (width - 1.0) + 0.5,
-            None => (signed(v) - low) / (values as f64 - 1.0),
-        };
-        let grey = |v: usize| {
-            let level = (255.0 * share(v)).round().clamp(0.0, 255.0) as u8;
-            if is_inverted { 255 - level } else { level }
-        };
         // Bits above the stored ones are no part of the value.
-        let table = if self.allocated == 8 { 256 } else { 1 << 16 };
-        Some((0..table).map(|v| grey(v % values)).collect())
+        let table_len = if self.allocated == 8 { 256 } else { 1 << 16 };
+        let stored = tone::Stored { bits: self.stored, is_signed: self.is_signed };
+        Some(tone::table(object, stored, is_inverted, table_len))
     }
 }
 

@@ -5,13 +5,14 @@
 //! | `coco` | `*.json` with `images`, `annotations`, `categories`: polygons and run lengths |
 //! | `yolo` | `images/` and `labels/` with outlines: a line `class x y x y ...` an object, parts of width and height |
 //! | `voc` | `JPEGImages/` and `SegmentationObject/`, else `SegmentationClass/` |
-//! | `medsam` | `imgs/` and `gts/`, as `.npy` or pictures, a label a value |
+//! | `medsam` | `imgs/` and `gts/`, as `.npy` or pictures, or `.npz` archives of both, a label a value |
 //!
 //! Images are written upright, one mask a file for each object. What cannot be used is told with its reason, and nothing is
 //! written into a folder that is there already.
 
 mod coco;
 mod npy;
+mod npz;
 mod polygon;
 mod voc;
 mod yolo;
@@ -118,6 +119,11 @@ impl Writer {
 
     /// Adds an image with its objects; without any it is left out.
     fn add(&mut self, name: &str, split: &str, image: &Frame, objects: Vec<Object>) -> Result<()> {
+        self.add_of("", name, split, image, objects)
+    }
+
+    /// The same of a group that others belong to as well; by itself where it is empty.
+    fn add_of(&mut self, group: &str, name: &str, split: &str, image: &Frame, objects: Vec<Object>) -> Result<()> {
         let kept: Vec<Object> = objects.into_iter().filter(|o| o.mask.area_px() > 0).collect();
         if kept.is_empty() {
             return Ok(());
@@ -129,6 +135,7 @@ impl Writer {
             ));
         }
         let name = self.name_of(name);
+        let group = if group.is_empty() { name.clone() } else { plain(group) };
         let image_file = format!("images/{name}.png");
         self.write(&image_file, image.width(), image.height(), image.pixels(), image.format())?;
         self.imported.images += 1;
@@ -139,7 +146,7 @@ impl Writer {
             let class: String = object.class.chars().filter(|c| !c.is_control()).collect();
             let quoted = format!("\"{}\"", class.replace('"', "\"\""));
             // Writing to a string cannot fail.
-            let _ = writeln!(self.manifest, "{image_file},{mask_file},,{quoted},{name},{split}");
+            let _ = writeln!(self.manifest, "{image_file},{mask_file},,{quoted},{group},{split}");
             self.imported.masks += 1;
         }
         Ok(())
@@ -147,8 +154,7 @@ impl Writer {
 
     /// A name for files that no other image has.
     fn name_of(&mut self, wanted: &str) -> String {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let plain: String = wanted.chars().map(|c| if is_plain(c) { c } else { '_' }).take(100).collect();
+        let plain = plain(wanted);
         let mut name = plain.clone();
         let mut n = 1;
         while !self.names.insert(name.to_ascii_lowercase()) {
@@ -184,6 +190,12 @@ impl Writer {
     }
 }
 
+/// What a file may be called.
+fn plain(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.chars().map(|c| if is_plain(c) { c } else { '_' }).take(100).collect()
+}
+
 /// The files below a folder with one of these endings, in their order; links are not followed.
 fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     let (mut found, mut open) = (Vec::new(), vec![(folder.to_owned(), 0)]);
@@ -202,6 +214,11 @@ fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a file is there, and no link, which may lead out of the set.
+fn is_own_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|m| m.is_file())
 }
 
 /// A folder of the layout.

@@ -1,10 +1,10 @@
-//! MedSAM's training folders: `imgs/` and `gts/` of one name each, as numpy arrays or pictures.
+//! MedSAM's training folders: `imgs/` and `gts/` of one name each, as numpy arrays or pictures, or archives of both.
 
 use std::path::Path;
 
 use super::voc::objects_of;
-use super::{Writer, files_below, folder, stem_of};
-use crate::eval::truth::labels_of;
+use super::{Writer, files_below, folder, npz, stem_of};
+use crate::eval::truth;
 use sonotap::error::Result;
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::source::images::{load_still, read_file};
@@ -13,6 +13,10 @@ use sonotap::source::images::{load_still, read_file};
 const ELEMENTS_MAX: usize = 1 << 26;
 
 pub(super) fn read(dir: &Path, writer: &mut Writer) -> Result<()> {
+    let archives = files_below(dir, &["npz"])?;
+    if !archives.is_empty() {
+        return npz::read(dir, &archives, writer);
+    }
     let (images, masks) = (folder(dir, &["imgs", "images"])?, folder(dir, &["gts", "labels"])?);
     let pictures = files_below(&images, &["npy", "png", "jpg", "jpeg"])?;
     for path in files_below(&masks, &["npy", "png"])? {
@@ -44,35 +48,41 @@ fn image_of(path: &Path) -> Result<Frame, String> {
         return load_still(path).map_err(|e| super::super::dataset::chain(&e));
     }
     let array = Array::read(path)?;
-    let (height, width, channels) = match array.shape[..] {
-        [h, w] => (h, w, 1),
-        [h, w, c @ (1 | 3)] => (h, w, c),
-        _ => return Err(format!("expected an array of height, width and 1 or 3 channels, got {:?}", array.shape)),
-    };
-    // Scaled to 0 to 1 before training.
-    let most = array.values.iter().copied().fold(0.0, f64::max);
-    let scale = if most <= 1.0 { 255.0 } else { 1.0 };
-    let pixels = array.values.iter().map(|v| (v * scale).round().clamp(0.0, 255.0) as u8).collect();
-    let format = if channels == 1 { PixelFormat::Grey8 } else { PixelFormat::Rgb8 };
-    Frame::from_pixels(width as u32, height as u32, format, pixels).map_err(|e| e.to_string())
+    frame_of(&array.shape, &array.values, array.scale())
 }
 
 fn mask_of(path: &Path) -> Result<(Vec<u32>, (u32, u32)), String> {
     if !is_array(path) {
-        return labels_of(path);
+        return truth::labels_of(path);
     }
     let array = Array::read(path)?;
-    let [h, w] = array.shape[..] else {
-        return Err(format!("expected labels of height and width, got an array of {:?}", array.shape));
+    labels_of(&array.shape, &array.values)
+}
+
+/// A picture of an array's values, or of one slice of them.
+pub(super) fn frame_of(shape: &[usize], values: &[f64], scale: f64) -> Result<Frame, String> {
+    let (height, width, channels) = match *shape {
+        [h, w] => (h, w, 1),
+        [h, w, c @ (1 | 3)] => (h, w, c),
+        _ => return Err(format!("expected an array of height, width and 1 or 3 channels, got {shape:?}")),
     };
-    let values = array.values.iter().map(|v| v.max(0.0) as u32).collect();
-    Ok((values, (w as u32, h as u32)))
+    let pixels = values.iter().map(|v| (v * scale).round().clamp(0.0, 255.0) as u8).collect();
+    let format = if channels == 1 { PixelFormat::Grey8 } else { PixelFormat::Rgb8 };
+    Frame::from_pixels(width as u32, height as u32, format, pixels).map_err(|e| e.to_string())
+}
+
+/// Labels, and their width and height.
+pub(super) fn labels_of(shape: &[usize], values: &[f64]) -> Result<(Vec<u32>, (u32, u32)), String> {
+    let [h, w] = *shape else {
+        return Err(format!("expected labels of height and width, got an array of {shape:?}"));
+    };
+    Ok((values.iter().map(|v| v.max(0.0) as u32).collect(), (w as u32, h as u32)))
 }
 
 /// An array of numpy's file form, version 1 to 3.
-struct Array {
-    shape: Vec<usize>,
-    values: Vec<f64>,
+pub(super) struct Array {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f64>,
 }
 
 impl Array {
@@ -80,7 +90,12 @@ impl Array {
         Self::of(&read_file(path).map_err(|e| super::super::dataset::chain(&e))?)
     }
 
-    fn of(bytes: &[u8]) -> Result<Self, String> {
+    /// What makes levels of its values: they may have been scaled to 0 to 1 before training.
+    pub(super) fn scale(&self) -> f64 {
+        if self.values.iter().copied().fold(0.0, f64::max) <= 1.0 { 255.0 } else { 1.0 }
+    }
+
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |what: &str| format!("expected a numpy array, got {what}");
         if !bytes.starts_with(b"\x93NUMPY") {
             return Err(wrong("something else"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Object, Writer, files_below, folder, split_of, stem_of, text_of};
+use super::{Object, Writer, files_below, folder, is_own_file, split_of, stem_of, text_of};
 use crate::eval::truth::labels_of;
 use sonotap::error::Result;
 use sonotap::mask::Bitmap;
@@ -19,7 +19,7 @@ pub(super) fn read(dir: &Path, writer: &mut Writer) -> Result<()> {
     for path in files_below(&masks, &["png"])? {
         let name = stem_of(&path);
         let found =
-            ["jpg", "jpeg", "png", "JPG"].iter().map(|e| images.join(format!("{name}.{e}"))).find(|p| p.is_file());
+            ["jpg", "jpeg", "png", "JPG"].iter().map(|e| images.join(format!("{name}.{e}"))).find(|p| is_own_file(p));
         let Some(image) = found else {
             writer.refuse(&name, "expected a picture in JPEGImages, got none");
             continue;

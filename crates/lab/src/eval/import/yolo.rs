@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Object, Writer, files_below, folder, polygon, split_of, stem_of, text_of};
+use super::{Object, Writer, files_below, folder, is_own_file, polygon, split_of, stem_of, text_of};
 use sonotap::error::Result;
 use sonotap::source::images::load_still;
 
@@ -12,7 +12,7 @@ pub(super) fn read(dir: &Path, writer: &mut Writer) -> Result<()> {
         let below = path.strip_prefix(&images).unwrap_or(&path).to_owned();
         let label = labels.join(below.with_extension("txt"));
         let place = below.display().to_string();
-        if !label.is_file() {
+        if !is_own_file(&label) {
             writer.refuse(place, "expected a file of labels, got none");
             continue;
         }
