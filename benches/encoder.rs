@@ -124,7 +124,7 @@ impl Whole {
         Ok(self.sam.decode(&self.prompts, &mut self.answer)?)
     }
 
-    fn look(&mut self) -> Result<()> {
+    fn predict(&mut self) -> Result<()> {
         self.encode()?;
         self.decode()
     }
@@ -160,9 +160,9 @@ fn main() -> Result<()> {
     encode()?;
     let encoder = format!("int8 encoder, {kernels}");
     let mut plain = Whole::load(float, true)?;
-    plain.look()?;
+    plain.predict()?;
     compare(&encoder, &mut encode, "tract f32", || timed(SLOW_LOOKS, || plain.encode()))?;
-    whole.look()?;
+    whole.predict()?;
     compare("decode", || timed(LOOKS, || whole.decode()), "tract", || timed(SLOW_LOOKS, || plain.decode()))?;
     compare(
         "encode, from frame to decoder",
@@ -171,7 +171,7 @@ fn main() -> Result<()> {
         || timed(SLOW_LOOKS, || plain.encode()),
     )?;
     let both = "int8 encoder and one decode";
-    compare(both, || timed(LOOKS, || whole.look()), "tract f32", || timed(SLOW_LOOKS, || plain.look()))?;
+    compare(both, || timed(LOOKS, || whole.predict()), "tract f32", || timed(SLOW_LOOKS, || plain.predict()))?;
     let Some(python) = python else { return Ok(()) };
     let (quantized, before, decoder) =
         (int8.join(&manifest.encoder.file), float.join(&manifest.encoder.file), int8.join(&manifest.decoder.file));
@@ -187,6 +187,6 @@ fn main() -> Result<()> {
     }
     let mut peer = Peer::start(python, "ONNX Runtime int8", "ort", &[quantized, decoder])?;
     peer.turn(LOOKS)?;
-    compare(both, || timed(LOOKS, || whole.look()), "ONNX Runtime int8 + f32", || peer.turn(LOOKS))?;
+    compare(both, || timed(LOOKS, || whole.predict()), "ONNX Runtime int8 + f32", || peer.turn(LOOKS))?;
     peer.end()
 }

@@ -31,7 +31,7 @@ use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, Picture};
 use sonotap::geometry::{Image, ModelView, Point, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
-use sonotap::model::look::{LookOptions, LookPrompts, Looker, ObjectLook};
+use sonotap::model::look::{LookOptions, LookPrompts, ObjectLook, Predictor};
 use sonotap::model::sam;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -44,9 +44,9 @@ use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
 use sonotap::track::carry;
 use sonotap::units::{FrameId, Nanos, ObjectId};
 
-#[path = "../tests/common/slow_looker.rs"]
-mod slow_looker;
-use slow_looker::SlowLooker;
+#[path = "../tests/common/slow_predictor.rs"]
+mod slow_predictor;
+use slow_predictor::SlowPredictor;
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 480;
@@ -259,7 +259,7 @@ struct Aftermath {
 
 fn aftermath(options: &Options, preset: Preset, seed: u64, trouble: Trouble) -> Result<Aftermath> {
     let take = trouble.befall(preset, seed)?;
-    let shown = live(&take, Looker::new(sam::load(&options.model)?, LookOptions::default()), TROUBLE_LOOK_MS);
+    let shown = live(&take, Predictor::new(sam::load(&options.model)?, LookOptions::default()), TROUBLE_LOOK_MS);
     let after = &shown[TROUBLE_AT..];
     let lost = after.iter().enumerate().find_map(|(n, shot)| match shot {
         Some((Overlay::Lost(reason), _)) => Some((format!("{reason:?}"), n)),
@@ -295,10 +295,10 @@ fn lone_click(at: Point<Image>) -> LookPrompts {
 }
 
 /// The mask of the tap on the first frame; `None` when the model gives none.
-fn first_mask(take: &Take, looker: &mut Looker) -> Result<Option<LogitGrid>> {
+fn first_mask(take: &Take, predictor: &mut Predictor) -> Result<Option<LogitGrid>> {
     let mut looks = Vec::new();
-    looker.forget_view();
-    looker.look(&take.frames[0], &[lone_click(take.tap)], &mut looks)?;
+    predictor.forget_view();
+    predictor.predict(&take.frames[0], &[lone_click(take.tap)], &mut looks)?;
     Ok(looks[0].mask().cloned())
 }
 
@@ -321,7 +321,7 @@ fn carried(take: &Take, first: &LogitGrid, spans_ns: &mut Vec<u64>) -> f64 {
 }
 
 /// Mean IoU of the model that is fed its own last mask and knows no motion.
-fn model_alone(take: &Take, looker: &mut Looker, first: &LogitGrid) -> Result<f64> {
+fn model_alone(take: &Take, predictor: &mut Predictor, first: &LogitGrid) -> Result<f64> {
     let start = centroid(first);
     let mut mask = first.clone();
     let mut looks: Vec<ObjectLook> = Vec::new();
@@ -333,7 +333,7 @@ fn model_alone(take: &Take, looker: &mut Looker, first: &LogitGrid) -> Result<f6
             let mut prompts =
                 lone_click(bounds.clamp(Point::new(take.tap.x + now.x - start.x, take.tap.y + now.y - start.y)));
             prompts.previous = Some(mask.clone());
-            looker.look(&take.frames[i], &[prompts], &mut looks)?;
+            predictor.predict(&take.frames[i], &[prompts], &mut looks)?;
             if let Some(seen) = looks[0].mask() {
                 mask.copy_from(seen);
             }
@@ -368,10 +368,10 @@ struct Both {
 }
 
 /// Plays a take on a fake clock: how each frame was shown first, with the IoU of a drawn outline.
-fn live(take: &Take, looker: Looker, look_ms: u64) -> Vec<Option<(Overlay, f64)>> {
+fn live(take: &Take, predictor: Predictor, look_ms: u64) -> Vec<Option<(Overlay, f64)>> {
     let hand = Arc::new(AtomicU64::new(0));
     let clock = Clock::set_by(hand.clone());
-    let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(look_ms));
+    let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(look_ms));
     let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
     let mut live = Live::with(worker, Wake::default(), LiveConfig { engine, ..LiveConfig::default() }, clock.clone());
     let input = live.input();
@@ -437,7 +437,7 @@ fn summary(look_ms: u64, shown: &[Option<(Overlay, f64)>]) -> Both {
 }
 
 /// What [`Engine::advance`] takes with `objects` outlined objects, ns, one for each frame; the model looks once.
-fn advance_spans(take: &Take, looker: &mut Looker, objects: usize) -> Vec<u64> {
+fn advance_spans(take: &Take, predictor: &mut Predictor, objects: usize) -> Vec<u64> {
     let mut engine = Engine::new(EngineConfig { period: PERIOD, ..EngineConfig::default() });
     engine.advance(take.frames[0].clone(), Nanos(0)).expect("the first frame");
     for n in 0..objects {
@@ -449,7 +449,7 @@ fn advance_spans(take: &Take, looker: &mut Looker, objects: usize) -> Vec<u64> {
         engine.command(Command::Click { at, polarity: Some(Polarity::Positive), shown: FrameId(1) }, Nanos(0));
     }
     if let Some(mut job) = engine.ask(Nanos(0)) {
-        job.answer(looker);
+        job.answer(predictor);
         engine.answered(job);
     }
     let mut spans = Vec::new();
@@ -485,8 +485,8 @@ fn median_ms(spans: &mut [u64]) -> f64 {
 
 fn measure(options: &Options, preset: Preset, seed: u64) -> Result<Option<Row>> {
     let take = Take::new(preset, seed, options.frames, Vec::new())?;
-    let mut looker = Looker::new(sam::load(&options.model)?, LookOptions::default());
-    let Some(first) = first_mask(&take, &mut looker)? else {
+    let mut predictor = Predictor::new(sam::load(&options.model)?, LookOptions::default());
+    let Some(first) = first_mask(&take, &mut predictor)? else {
         log::warn!("{preset} {seed}: the model gives no mask");
         return Ok(None);
     };
@@ -494,15 +494,15 @@ fn measure(options: &Options, preset: Preset, seed: u64) -> Result<Option<Row>> 
     let mut spans = Vec::new();
     let flow = carried(&take, &first, &mut spans);
     let true_flow = carried(&take, &truth, &mut spans);
-    let model = model_alone(&take, &mut looker, &first)?;
+    let model = model_alone(&take, &mut predictor, &first)?;
     let advance_ms = [1, 4].map(|objects| {
-        looker.forget_view();
-        median_ms(&mut advance_spans(&take, &mut looker, objects))
+        predictor.forget_view();
+        median_ms(&mut advance_spans(&take, &mut predictor, objects))
     });
     let mut both = Vec::new();
     for &look_ms in &options.look_ms {
-        let looker = Looker::new(sam::load(&options.model)?, LookOptions::default());
-        both.push(summary(look_ms, &live(&take, looker, look_ms)[1..]));
+        let predictor = Predictor::new(sam::load(&options.model)?, LookOptions::default());
+        both.push(summary(look_ms, &live(&take, predictor, look_ms)[1..]));
     }
     let still = |mask: &LogitGrid| {
         let mask = mask.to_bitmap(WIDTH, HEIGHT);

@@ -29,7 +29,7 @@
 //! |---|---|
 //! | outline on a live stream, drawn by the host | [`Live`], [`FrameInput`], [`Scene`] |
 //! | the same on sonotap's own screen | [`DisplayLoop`], [`Screen`], [`Display`] |
-//! | outline a still image | [`Looker`], [`load_model`], [`load_still`] |
+//! | outline a still image | [`Predictor`], [`load_model`], [`load_still`] |
 //! | play a file or a simulation | [`DicomSource`], [`Phantom`] |
 //!
 //! The list below is the whole interface. What belongs to it is named here or is the type of a public field of what is named.
@@ -71,7 +71,7 @@ pub use measure::{Measurements, MetricMeasurements};
 pub use scene::{FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool};
 
 // Still images, and models.
-pub use model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
+pub use model::look::{LookOptions, LookOutcome, LookPrompts, ObjectLook, Predictor};
 pub use model::sam::load as load_model;
 pub use source::images::load_still;
 

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use allocation_counter::{measure, opt_out};
-use common::{DarkRegion, SlowLooker};
+use common::{DarkRegion, SlowPredictor};
 use sonotap::error::Result;
 use sonotap::frame::Frame;
 use sonotap::geometry::{ModelView, Point};
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::sam::{LoadOptions, load_with};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
 use sonotap::pipeline::capture_time::CaptureTime;
@@ -50,7 +50,7 @@ impl Segmenter for Uncounted {
 struct LivePath {
     hand: Arc<AtomicU64>,
     phantom: Phantom,
-    live: Live<SlowLooker>,
+    live: Live<SlowPredictor>,
     screen: Screen,
     next: u64,
     carried: u64,
@@ -61,8 +61,8 @@ impl LivePath {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
         let model = Uncounted(DarkRegion::new(Arc::default()));
-        let looker = Looker::new(Box::new(model), LookOptions::default());
-        let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(80));
+        let predictor = Predictor::new(Box::new(model), LookOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(80));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
         let phantom = Phantom::new(Preset::Cyst, config).unwrap();

@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{DarkRegion, SlowLooker};
+use common::{DarkRegion, SlowPredictor};
 use proptest::prelude::*;
 use sonotap::engine::EngineConfig;
 use sonotap::frame::{Picture, PixelFormat};
 use sonotap::geometry::Point;
 use sonotap::glass::DisplayTiming;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
@@ -62,7 +62,7 @@ struct Lit {
 
 struct Bench {
     hand: Arc<AtomicU64>,
-    live: Live<SlowLooker>,
+    live: Live<SlowPredictor>,
     setup: Setup,
     pixels: Vec<u8>,
     captured: u64,
@@ -78,8 +78,8 @@ impl Bench {
     fn new(setup: Setup) -> Self {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
-        let looker = Looker::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
-        let worker = SlowLooker::new(looker, clock.clone(), setup.look);
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), setup.look);
         let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
         let display = setup.glass.refresh.map_or(DisplayTiming::OnReturn, |period| DisplayTiming::AtRefresh { period });
         let config = LiveConfig { engine, deadline: Some(setup.deadline), display };

@@ -6,14 +6,14 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{DarkRegion, SlowLooker};
+use common::{DarkRegion, SlowPredictor};
 use sonotap::display::{Display, Key, Presence, Presentation, Presented};
 use sonotap::display_loop::DisplayLoop;
 use sonotap::error::Result;
 use sonotap::frame::{Frame, Picture};
 use sonotap::glass::Light;
 use sonotap::input::{Contact, Phase};
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::overlay::Canvas;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -84,7 +84,7 @@ struct Bench {
     hand: Arc<AtomicU64>,
     phantom: Phantom,
     frame: Frame,
-    display_loop: DisplayLoop<Fake, SlowLooker>,
+    display_loop: DisplayLoop<Fake, SlowPredictor>,
     pushed: u64,
 }
 
@@ -92,8 +92,8 @@ impl Bench {
     fn new() -> Self {
         let hand = Arc::new(AtomicU64::new(Nanos::from_ms(60_000).0));
         let clock = Clock::set_by(hand.clone());
-        let looker = Looker::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
-        let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(10));
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(10));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let screen = Screen::new(ScreenConfig { pointer: Pointer::Mouse, ..ScreenConfig::default() }).unwrap();
         let display = Fake {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{DarkRegion, SlowLooker};
+use common::{DarkRegion, SlowPredictor};
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{ErrorKind, Result};
 use sonotap::frame::{Frame, ImageRegion, Picture, PixelFormat, RegionContent};
 use sonotap::geometry::{ModelView, Point, Rect};
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -30,7 +30,7 @@ const PERIOD: Nanos = Nanos(33_000_000);
 /// A host on a fake clock.
 struct Host {
     hand: Arc<AtomicU64>,
-    live: Live<SlowLooker>,
+    live: Live<SlowPredictor>,
     phantom: Phantom,
 }
 
@@ -38,8 +38,8 @@ impl Host {
     fn new(look_ms: u64) -> Self {
         let hand = Arc::new(AtomicU64::new(Nanos::from_ms(60_000).0));
         let clock = Clock::set_by(hand.clone());
-        let looker = Looker::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
-        let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(look_ms));
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(look_ms));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let config = PhantomConfig { width: 160, height: 120, ..PhantomConfig::default() };
         Self { hand, live, phantom: Phantom::new(Preset::Cyst, config).unwrap() }
@@ -251,7 +251,7 @@ fn a_model_that_panics_is_started_again_and_its_outline_comes_back() {
             told.recv().unwrap();
         }
         let model = Fragile { inner: DarkRegion::new(Arc::default()), panics_left: shared.clone() };
-        Ok(Looker::new(Box::new(model), LookOptions::default()))
+        Ok(Predictor::new(Box::new(model), LookOptions::default()))
     };
     let mut live =
         Live::start(supply, LiveConfig { deadline: Some(Nanos::from_ms(5_000)), ..LiveConfig::default() }).unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sonotap::frame::Frame;
 use sonotap::geometry::{Image, Point, Rect};
 use sonotap::mask::Bitmap;
-use sonotap::model::look::{LookOptions, LookPrompts, Looker};
+use sonotap::model::look::{LookOptions, LookPrompts, Predictor};
 use sonotap::model::sam;
 use sonotap::prompt::Polarity;
 use sonotap::source::images::load_still;
@@ -86,9 +86,9 @@ fn bounds(truth: &Bitmap) -> Rect<Image> {
     Rect::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32)
 }
 
-fn looker() -> Looker {
+fn predictor() -> Predictor {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
-    Looker::new(sam::load(&folder).unwrap(), LookOptions::default())
+    Predictor::new(sam::load(&folder).unwrap(), LookOptions::default())
 }
 
 /// Part of `a` that is not in `b`.
@@ -100,13 +100,15 @@ fn beyond(a: &Bitmap, b: &Bitmap) -> Bitmap {
 #[test]
 #[ignore = "needs the shared data: SONOTAP_SHARED"]
 fn one_tap_outlines_a_fetal_head() {
-    let (mut looker, mut sum) = (looker(), 0.0);
+    let (mut predictor, mut sum) = (predictor(), 0.0);
     let pairs = pairs("hc18", "val");
     for pair in &pairs {
         let tap = (deepest(&pair.truth).unwrap(), Polarity::Positive);
         let mut out = Vec::new();
-        looker.forget_view();
-        looker.look(&pair.image, &[LookPrompts { clicks: vec![tap], ..LookPrompts::default() }], &mut out).unwrap();
+        predictor.forget_view();
+        predictor
+            .predict(&pair.image, &[LookPrompts { clicks: vec![tap], ..LookPrompts::default() }], &mut out)
+            .unwrap();
         let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width(), pair.image.height());
         sum += mask.iou(&pair.truth);
     }
@@ -118,13 +120,13 @@ fn one_tap_outlines_a_fetal_head() {
 #[test]
 #[ignore = "needs the shared data: SONOTAP_SHARED"]
 fn a_box_outlines_a_breast_lesion() {
-    let (mut looker, mut sum) = (looker(), 0.0);
+    let (mut predictor, mut sum) = (predictor(), 0.0);
     let pairs = pairs("busi", "val");
     for pair in &pairs {
         let mut out = Vec::new();
         let prompts = LookPrompts { boxed: Some(bounds(&pair.truth)), ..LookPrompts::default() };
-        looker.forget_view();
-        looker.look(&pair.image, &[prompts], &mut out).unwrap();
+        predictor.forget_view();
+        predictor.predict(&pair.image, &[prompts], &mut out).unwrap();
         let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width(), pair.image.height());
         sum += mask.iou(&pair.truth);
     }
@@ -136,16 +138,16 @@ fn a_box_outlines_a_breast_lesion() {
 #[test]
 #[ignore = "needs the shared data: SONOTAP_SHARED"]
 fn every_click_holds_and_clicks_improve_the_outline() {
-    let mut looker = looker();
+    let mut predictor = predictor();
     let (mut first, mut last) = (0.0, 0.0);
     let pairs = pairs("busbra", "val");
     for pair in &pairs {
         let mut prompts = LookPrompts::default();
         prompts.clicks.push((deepest(&pair.truth).unwrap(), Polarity::Positive));
-        looker.forget_view();
+        predictor.forget_view();
         let mut out = Vec::new();
         for round in 0..4 {
-            looker.look(&pair.image, std::slice::from_ref(&prompts), &mut out).unwrap();
+            predictor.predict(&pair.image, std::slice::from_ref(&prompts), &mut out).unwrap();
             let grid = out[0].mask().expect("an outline");
             for &(at, polarity) in &prompts.clicks {
                 let inside = grid.sample(at) > 0.0;

@@ -1,18 +1,18 @@
 //! The whole screen in each state that an operator meets, made by the engine, the bundled model and the screen itself on a
 //! fake clock. `BLESS=1 cargo test --release --test screens` writes the pictures to docs/screens/.
 
-#[path = "common/slow_looker.rs"]
-mod slow_looker;
+#[path = "common/slow_predictor.rs"]
+mod slow_predictor;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use slow_looker::SlowLooker;
+use slow_predictor::SlowPredictor;
 use sonotap::engine::EngineConfig;
 use sonotap::frame::PixelFormat;
 use sonotap::geometry::Point;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::overlay::Canvas;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -30,7 +30,7 @@ const PERIOD: Nanos = Nanos(33_333_333);
 /// A device on a fake clock: a phantom for a probe, the bundled model at a given speed, a screen.
 struct Device {
     hand: Arc<AtomicU64>,
-    live: Live<SlowLooker>,
+    live: Live<SlowPredictor>,
     phantom: Phantom,
     screen: Screen,
     scene: Scene,
@@ -46,8 +46,8 @@ impl Device {
         let model = sonotap::model::sam::load(&root().join("models/student")).unwrap();
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
-        let looker = Looker::new(model, LookOptions::default());
-        let worker = SlowLooker::new(looker, clock.clone(), Nanos::from_ms(look_ms));
+        let predictor = Predictor::new(model, LookOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(look_ms));
         let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
         let config = PhantomConfig { width: SIZE.0, height: SIZE.1, events, ..PhantomConfig::default() };
         let mut screen = Screen::new(ScreenConfig::default()).unwrap();

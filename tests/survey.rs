@@ -7,7 +7,7 @@ use sonotap::error::Result;
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{ModelView, Point};
 use sonotap::mask::LogitGrid;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::scene::Notice;
 use sonotap::session::Command;
@@ -67,7 +67,7 @@ impl Segmenter for Near {
 
 struct Stage {
     engine: Engine,
-    looker: Looker,
+    predictor: Predictor,
     frames: u64,
 }
 
@@ -75,9 +75,10 @@ impl Stage {
     fn new(surveys: bool, score: f32) -> Self {
         let view = ModelView::new(Frame::default().bounds(), 256);
         let options = LookOptions { survey: surveys, ..LookOptions::default() };
-        let looker = Looker::new(Box::new(Near { view, score, x: AT.0 }), options);
-        let engine = Engine::new(EngineConfig { period: PERIOD, surveys: looker.surveys(), ..EngineConfig::default() });
-        Self { engine, looker, frames: 0 }
+        let predictor = Predictor::new(Box::new(Near { view, score, x: AT.0 }), options);
+        let engine =
+            Engine::new(EngineConfig { period: PERIOD, surveys: predictor.surveys(), ..EngineConfig::default() });
+        Self { engine, predictor, frames: 0 }
     }
 
     fn now(&self) -> Nanos {
@@ -97,7 +98,7 @@ impl Stage {
 
     fn look(&mut self) -> u32 {
         let Some(mut job) = self.engine.ask(self.now()) else { return 0 };
-        job.answer(&mut self.looker);
+        job.answer(&mut self.predictor);
         let encodes = job.report().unwrap().encodes;
         self.engine.answered(job);
         encodes

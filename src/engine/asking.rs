@@ -1,7 +1,7 @@
 //! The engine's jobs for the model: which objects a job is about, its prompts, and the effect of its answer.
 
 use super::Engine;
-use super::job::{JobOutcome, LookJob};
+use super::job::{InferenceJob, JobOutcome};
 use super::object::{Phase, Prediction};
 use super::slot::{AnsweredPrompts, PassedOutline};
 use crate::frame::Frame;
@@ -29,7 +29,7 @@ impl Engine {
     ///
     /// Objects without an outline come first, for a quick answer from the whole region. The next job has that answer as
     /// previous mask and uses a closer view. While live, a first outline is requested only once.
-    pub fn ask(&mut self, now: Nanos) -> Option<Box<LookJob>> {
+    pub fn ask(&mut self, now: Nanos) -> Option<Box<InferenceJob>> {
         let frame = self.shown.clone()?;
         if !frame.region.content.is_segmentable() {
             return None;
@@ -87,18 +87,18 @@ impl Engine {
     }
 
     /// Takes back a job that the model did not start.
-    pub fn take_back(&mut self, job: Box<LookJob>) {
+    pub fn take_back(&mut self, job: Box<InferenceJob>) {
         self.last_asked = None;
         self.put_away(job);
     }
 
-    fn put_away(&mut self, mut job: Box<LookJob>) {
+    fn put_away(&mut self, mut job: Box<InferenceJob>) {
         for object in &job.objects {
             let in_flight = &mut self.slots[object.index()].in_flight;
             *in_flight = in_flight.filter(|&r| r != job.revision);
         }
         job.release();
-        if self.spare.len() < LookJob::IN_ROUND {
+        if self.spare.len() < InferenceJob::IN_ROUND {
             self.spare.push(job);
         }
     }
@@ -107,12 +107,12 @@ impl Engine {
     pub fn model_restarted(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.in_flight = None);
         self.last_asked = None;
-        self.spare.resize_with(LookJob::IN_ROUND, Box::default);
+        self.spare.resize_with(InferenceJob::IN_ROUND, Box::default);
         self.is_changed = true;
     }
 
     /// Takes an answered job.
-    pub fn answered(&mut self, job: Box<LookJob>) {
+    pub fn answered(&mut self, job: Box<InferenceJob>) {
         if let Some(frame) = job.frame.clone() {
             self.model_fails = job.outcome == JobOutcome::Failed;
             for (i, &object) in job.objects.iter().enumerate() {
@@ -127,7 +127,7 @@ impl Engine {
 }
 
 impl Engine {
-    fn fill_prompts(&self, object: ObjectId, job: &mut LookJob) {
+    fn fill_prompts(&self, object: ObjectId, job: &mut InferenceJob) {
         let at = job.objects.len();
         job.objects.push(object);
         if job.prompts.len() <= at {
@@ -177,7 +177,7 @@ impl Engine {
     }
 
     /// Makes the last prompts of a job those of a survey: without previous mask, with the outlines shown so far.
-    fn fill_survey(&mut self, i: usize, job: &mut LookJob) {
+    fn fill_survey(&mut self, i: usize, job: &mut InferenceJob) {
         let Some(out) = job.prompts.get_mut(job.objects.len() - 1) else { return };
         if let Some(previous) = &mut out.previous {
             previous.reset(previous.cells(), *previous.view());
@@ -193,7 +193,7 @@ impl Engine {
     }
 
     /// Keeps the outline of a lone click; notifies the operator when a closer view replaced it by a different one.
-    fn note_outline(&mut self, job: &LookJob, i: usize, object: ObjectId, logits: &LogitGrid) {
+    fn note_outline(&mut self, job: &InferenceJob, i: usize, object: ObjectId, logits: &LogitGrid) {
         let prompts = &job.prompts[i];
         let slot = &mut self.slots[object.index()];
         if !self.config.surveys || prompts.clicks.len() != 1 || prompts.boxed.is_some() {
@@ -208,7 +208,7 @@ impl Engine {
         slot.passed.push(PassedOutline { step: job.step, logits: logits.clone() });
     }
 
-    fn hear(&mut self, job: &LookJob, i: usize, object: ObjectId, frame: &Frame) {
+    fn hear(&mut self, job: &InferenceJob, i: usize, object: ObjectId, frame: &Frame) {
         let slot = &mut self.slots[object.index()];
         let tracked = &mut slot.object;
         let edited = self.session.prompts().object_revision(object);

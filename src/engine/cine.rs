@@ -58,7 +58,7 @@ impl CineRing {
     }
 
     /// The frame `back` steps before the newest.
-    pub fn from_newest(&self, back: usize) -> Option<&Arc<Frame>> {
+    pub fn nth_newest(&self, back: usize) -> Option<&Arc<Frame>> {
         self.len().checked_sub(back + 1).and_then(|i| self.get(i))
     }
 
@@ -94,8 +94,8 @@ mod tests {
         let ids: Vec<u64> = (0..ring.len()).map(|i| ring.get(i).unwrap().id().0).collect();
         assert_eq!(ids, [3, 4, 5]);
         assert!(weak[0].upgrade().is_none() && weak[1].upgrade().is_none(), "a frame outlived the ring");
-        assert_eq!(ring.from_newest(0).unwrap().id(), FrameId(5));
-        assert!(ring.from_newest(3).is_none());
+        assert_eq!(ring.nth_newest(0).unwrap().id(), FrameId(5));
+        assert!(ring.nth_newest(3).is_none());
         assert_eq!(ring.index_of(FrameId(4)), Some(1));
         assert_eq!(ring.index_of(FrameId(2)), None);
     }

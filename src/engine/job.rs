@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::motion::StepId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::model::look::{LookPrompts, LookReport, Looker, ObjectLook};
+use crate::model::look::{LookPrompts, LookReport, ObjectLook, Predictor};
 use crate::units::{Nanos, ObjectId, Revision};
 
 /// Outcome of a job.
@@ -22,7 +22,7 @@ pub enum JobOutcome {
 
 /// A prediction that the engine requests: a frame, objects, their prompts on that frame; and the answer.
 #[derive(Debug, Default)]
-pub struct LookJob {
+pub struct InferenceJob {
     pub(crate) frame: Option<Arc<Frame>>,
     pub(crate) step: StepId,
     pub(crate) revision: Revision,
@@ -40,13 +40,13 @@ pub struct LookJob {
     pub ended: Nanos,
 }
 
-impl LookJob {
+impl InferenceJob {
     /// Jobs in circulation: one being filled, one in the slot, one at the worker, one on its way back.
     pub const IN_ROUND: usize = 4;
 
     /// Looks, and keeps the answer in the job; a model's error is logged and kept as [`JobOutcome::Failed`].
-    pub fn answer(&mut self, looker: &mut Looker) {
-        self.outcome = match self.look(looker) {
+    pub fn answer(&mut self, predictor: &mut Predictor) {
+        self.outcome = match self.predict(predictor) {
             Ok(()) => JobOutcome::Answered,
             Err(e) => {
                 log::error!("model: {e}");
@@ -55,13 +55,13 @@ impl LookJob {
         };
     }
 
-    fn look(&mut self, looker: &mut Looker) -> Result<()> {
+    fn predict(&mut self, predictor: &mut Predictor) -> Result<()> {
         let frame = self.frame.as_ref().ok_or_else(|| Error::new(ErrorKind::Argument, "a look needs a frame"))?;
         let prompts = &self.prompts[..self.objects.len()];
         self.report = Some(if self.is_first {
-            looker.first_look(frame, prompts, &mut self.looks)?
+            predictor.first_look(frame, prompts, &mut self.looks)?
         } else {
-            looker.look(frame, prompts, &mut self.looks)?
+            predictor.predict(frame, prompts, &mut self.looks)?
         });
         Ok(())
     }

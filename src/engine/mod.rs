@@ -4,7 +4,7 @@
 //! is an argument, a scenario on a fake clock runs the same code as the device.
 //!
 //! ```text
-//! advance(frame) ─▶ Motion ─▶ objects follow, prompts are carried ─▶ ask() ─▶ LookJob on the shown frame
+//! advance(frame) ─▶ Motion ─▶ objects follow, prompts are carried ─▶ ask() ─▶ InferenceJob on the shown frame
 //! command(..)    ─▶ Session ─▶ objects prompted                       │
 //! answered(job)  ─▶ after an edit: adopt; else: judge the outline ◀───┘
 //! compose(now)   ─▶ Scene: each object exact, carried, stale, hidden or lost
@@ -36,7 +36,7 @@ use crate::units::{FrameId, Nanos, ObjectId, Revision};
 
 use asking::StillQuestion;
 use cine::CineRing;
-use job::LookJob;
+use job::InferenceJob;
 use motion::{Motion, MotionStep, StepId};
 use object::{AgeLimits, Phase, TrackedObject};
 use scenery::{SceneInput, Scenery};
@@ -103,7 +103,7 @@ pub struct Engine {
     timeliness: Timeliness,
     last_advanced: FrameId,
     #[allow(clippy::vec_box, reason = "the boxes go round between threads and are never unpacked")]
-    spare: Vec<Box<LookJob>>,
+    spare: Vec<Box<InferenceJob>>,
     scenery: Scenery,
     is_changed: bool,
 }
@@ -127,7 +127,7 @@ impl Engine {
             is_hot: false,
             timeliness: Timeliness::InTime,
             last_advanced: FrameId(0),
-            spare: (0..LookJob::IN_ROUND).map(|_| Box::default()).collect(),
+            spare: (0..InferenceJob::IN_ROUND).map(|_| Box::default()).collect(),
             scenery: Scenery::new(),
             is_changed: true,
             motion,
@@ -340,7 +340,7 @@ impl Engine {
 
     fn show_chosen(&mut self) {
         let View::Ring { index_from_newest } = self.session.view() else { return };
-        let chosen = self.ring.as_ref().and_then(|r| r.from_newest(index_from_newest)).cloned();
+        let chosen = self.ring.as_ref().and_then(|r| r.nth_newest(index_from_newest)).cloned();
         if let Some(frame) = chosen
             && self.shown.as_ref().is_none_or(|f| f.id != frame.id)
         {

@@ -215,7 +215,7 @@ impl Task<'_> {
 }
 
 /// Predicts masks on frames with a model. Keeps the view between calls, and reuses all buffers.
-pub struct Looker {
+pub struct Predictor {
     segmenter: Box<dyn Segmenter>,
     options: LookOptions,
     spec: ModelSpec,
@@ -230,8 +230,8 @@ pub struct Looker {
     found: survey::Found,
 }
 
-impl Looker {
-    /// A looker through this model.
+impl Predictor {
+    /// A predictor through this model.
     pub fn new(segmenter: Box<dyn Segmenter>, options: LookOptions) -> Self {
         Self {
             spec: segmenter.spec(),
@@ -315,7 +315,7 @@ impl Looker {
     /// prompt outside the frame or outside all regions with tissue, prompts of one object in different regions, an empty
     /// frame. `Model`: an output whose size differs from the model's specification. Also the model's own errors. After an
     /// error the content of `out` is unspecified.
-    pub fn look(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
+    pub fn predict(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
         let (mut task, mut report) = self.begin(frame, objects, out)?;
         if let [object] = objects
             && self.is_surveyed(object)

@@ -41,7 +41,7 @@ use crate::engine::{Engine, EngineConfig, Timeliness};
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::glass::DisplayTiming;
-use crate::model::look::{LookOptions, Looker};
+use crate::model::look::{LookOptions, Predictor};
 use crate::model::manifest::Manifest;
 use crate::model::sam;
 use crate::scene::{Mode, Scene, Signal};
@@ -181,14 +181,14 @@ impl Live {
     pub fn open(model: impl Into<PathBuf>, mut config: LiveConfig) -> Result<Self> {
         let folder: PathBuf = model.into();
         config.engine.surveys = Manifest::load(&folder)?.view_advantage.is_some();
-        Self::start(move || Ok(Looker::new(sam::load(&folder)?, LookOptions::default())), config)
+        Self::start(move || Ok(Predictor::new(sam::load(&folder)?, LookOptions::default())), config)
     }
 
     /// Starts the model's thread. `supply` makes what looks: once here, and again each time that the thread has died.
     ///
     /// # Errors
     /// Those of `supply`; `Unavailable` when no thread can be had.
-    pub fn start(supply: impl FnMut() -> Result<Looker> + Send + 'static, config: LiveConfig) -> Result<Self> {
+    pub fn start(supply: impl FnMut() -> Result<Predictor> + Send + 'static, config: LiveConfig) -> Result<Self> {
         let (clock, wake) = (Clock::monotonic(), Wake::default());
         let worker = Worker::start(Box::new(supply) as Supply, clock.clone(), wake.clone())?;
         Ok(Self::with(worker, wake, config, clock))

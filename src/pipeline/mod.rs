@@ -1,9 +1,9 @@
 //! The live path: frames in at the source's pace, outlines out within a deadline, whatever the model takes.
 //!
 //! ```text
-//! player ──▶ FrameInput ──Arc<Frame>──▶ Latest ──▶ Live::poll: Engine.advance ──LookJob──▶ Latest ──▶ worker: Looker.look
+//! player ──▶ FrameInput ──Arc<Frame>──▶ Latest ──▶ Live::poll: Engine.advance ──InferenceJob──▶ Latest ──▶ worker: Predictor.look
 //!  (thread)   checks, numbers, dates    newest wins    (display thread)          newest wins   (thread)      │
-//!                                                       │       ▲──────────────── LookJob, answered ─────────┘
+//!                                                       │       ▲──────────────── InferenceJob, answered ─────────┘
 //!                                                     Ticket ──▶ draw ──▶ hand_over ──▶ display ──▶ presented(light)
 //! ```
 //!

@@ -12,9 +12,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::clock::Clock;
 use super::latest::{Latest, Wake};
-use crate::engine::job::LookJob;
+use crate::engine::job::InferenceJob;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::look::Looker;
+use crate::model::look::Predictor;
 use crate::units::Nanos;
 
 /// How long a stop waits for the look in hand.
@@ -27,7 +27,7 @@ const STUCK: Nanos = Nanos::from_ms(60_000);
 const STUCK_MAX: u32 = 2;
 
 /// Makes what looks: at the start, and again when the thread has died.
-pub type Supply = Box<dyn FnMut() -> Result<Looker> + Send>;
+pub type Supply = Box<dyn FnMut() -> Result<Predictor> + Send>;
 
 /// Whether there is anybody to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,10 @@ pub enum Health {
 /// Who answers jobs: a thread, or a test that says how long a look takes.
 pub trait Looks {
     /// Hands over the newest job; returns the one that the model did not come to.
-    fn ask(&mut self, job: Box<LookJob>) -> Option<Box<LookJob>>;
+    fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>>;
 
     /// The next answered job.
-    fn answer(&mut self) -> Option<Box<LookJob>>;
+    fn answer(&mut self) -> Option<Box<InferenceJob>>;
 
     /// Whether there is anybody to answer; sees to it that there will be.
     fn health(&mut self, _now: Nanos) -> Health {
@@ -67,8 +67,8 @@ pub struct Worker {
 
 /// One life of the thread.
 struct Running {
-    jobs: Latest<Option<Box<LookJob>>>,
-    answers: Receiver<Box<LookJob>>,
+    jobs: Latest<Option<Box<InferenceJob>>>,
+    answers: Receiver<Box<InferenceJob>>,
     thread: JoinHandle<()>,
     is_ready: Arc<AtomicBool>,
     /// When the look in hand began; 0 when there is none.
@@ -81,19 +81,19 @@ impl Worker {
     /// # Errors
     /// Those of `supply`; `Unavailable` when no thread can be had.
     pub fn start(mut supply: Supply, clock: Clock, wake: Wake) -> Result<Self> {
-        let looker = supply()?;
+        let predictor = supply()?;
         let begun = clock.now();
         let mut worker =
             Self { supply: Arc::new(Mutex::new(supply)), clock, wake, running: None, begun, is_up: true, stuck: 0 };
-        worker.running = Some(worker.run(Some(looker))?);
+        worker.running = Some(worker.run(Some(predictor))?);
         Ok(worker)
     }
 
-    /// A thread that looks with `looker`, or with what it is supplied with.
-    fn run(&self, looker: Option<Looker>) -> Result<Running> {
-        let jobs: Latest<Option<Box<LookJob>>> = Latest::new(Wake::default());
-        let (give, answers) = bounded(LookJob::IN_ROUND);
-        let is_ready = Arc::new(AtomicBool::new(looker.is_some()));
+    /// A thread that looks with `predictor`, or with what it is supplied with.
+    fn run(&self, predictor: Option<Predictor>) -> Result<Running> {
+        let jobs: Latest<Option<Box<InferenceJob>>> = Latest::new(Wake::default());
+        let (give, answers) = bounded(InferenceJob::IN_ROUND);
+        let is_ready = Arc::new(AtomicBool::new(predictor.is_some()));
         let looking_since = Arc::new(AtomicU64::new(0));
         let work = Work {
             clock: self.clock.clone(),
@@ -106,12 +106,12 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name("segmenter".into())
             .spawn(move || {
-                let supplied = looker.map_or_else(|| supply.lock().unwrap_or_else(PoisonError::into_inner)(), Ok);
+                let supplied = predictor.map_or_else(|| supply.lock().unwrap_or_else(PoisonError::into_inner)(), Ok);
                 match supplied {
-                    Ok(mut looker) => {
+                    Ok(mut predictor) => {
                         ready.store(true, Ordering::Release);
                         work.wake.wake();
-                        work.run(&mut looker);
+                        work.run(&mut predictor);
                     }
                     Err(e) => log::error!("model: {e}"),
                 }
@@ -140,14 +140,14 @@ impl Worker {
 }
 
 impl Looks for Worker {
-    fn ask(&mut self, job: Box<LookJob>) -> Option<Box<LookJob>> {
+    fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>> {
         match &self.running {
             Some(running) => running.jobs.put(Some(job)).flatten(),
             None => Some(job),
         }
     }
 
-    fn answer(&mut self) -> Option<Box<LookJob>> {
+    fn answer(&mut self) -> Option<Box<InferenceJob>> {
         self.running.as_ref()?.answers.try_recv().ok()
     }
 
@@ -186,14 +186,14 @@ impl Drop for Worker {
 
 struct Work {
     clock: Clock,
-    jobs: Latest<Option<Box<LookJob>>>,
-    answers: Sender<Box<LookJob>>,
+    jobs: Latest<Option<Box<InferenceJob>>>,
+    answers: Sender<Box<InferenceJob>>,
     wake: Wake,
     looking_since: Arc<AtomicU64>,
 }
 
 impl Work {
-    fn run(&self, looker: &mut Looker) {
+    fn run(&self, predictor: &mut Predictor) {
         loop {
             let Some(next) = self.jobs.take() else {
                 self.jobs.wake().sleep(Duration::from_secs(1));
@@ -202,7 +202,7 @@ impl Work {
             let Some(mut job) = next else { return };
             job.begun = self.clock.now();
             self.looking_since.store(job.begun.0.max(1), Ordering::Release);
-            job.answer(looker);
+            job.answer(predictor);
             self.looking_since.store(0, Ordering::Release);
             job.ended = self.clock.now();
             if self.answers.try_send(job).is_err() {

@@ -1,6 +1,6 @@
 //! A world on a fake clock: a phantom as probe, a model of known make and speed, a display that takes time to draw.
 
-pub mod slow_looker;
+pub mod slow_predictor;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use sonotap::frame::{Frame, Picture};
 use sonotap::geometry::{ModelView, Point};
 use sonotap::glass::DisplayTiming;
 use sonotap::mask::Bitmap;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -22,7 +22,7 @@ use sonotap::scene::Scene;
 use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
 use sonotap::units::{FrameId, Nanos};
 
-pub use slow_looker::SlowLooker;
+pub use slow_predictor::SlowPredictor;
 
 pub const CELLS: usize = 128;
 const SIDE: u32 = 256;
@@ -161,7 +161,7 @@ pub fn push<W: sonotap::pipeline::worker::Looks>(live: &Live<W>, frame: &Frame, 
 /// The world. One step is one millisecond.
 pub struct World {
     hand: Arc<AtomicU64>,
-    pub live: Live<SlowLooker>,
+    pub live: Live<SlowPredictor>,
     pub phantom: Phantom,
     pub behaviour: Arc<Mutex<Behaviour>>,
     pub is_source_running: bool,
@@ -183,8 +183,8 @@ impl World {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
         let behaviour = Arc::new(Mutex::new(Behaviour::Good));
-        let looker = Looker::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
-        let worker = SlowLooker::new(looker, clock.clone(), look);
+        let predictor = Predictor::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), look);
         let engine = EngineConfig { period, ..EngineConfig::default() };
         let live = Live::with(
             worker,

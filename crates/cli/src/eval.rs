@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sonotap::error::{Error, ErrorKind};
-use sonotap::model::look::Looker;
+use sonotap::model::look::Predictor;
 use sonotap::model::manifest::{self, Manifest};
 use sonotap::model::sam::{self, LoadOptions};
 use sonotap::source::phantom::Preset;
@@ -77,8 +77,8 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let stop = stop_flag()?;
     let mut progress = Progress::new(plan.items.len(), kept.len());
     let earlier = kept.clone();
-    let looker = || looker(&plan.model);
-    let outcome = runner::run(&plan.items, &earlier, &plan.questions, plan.jobs, &looker, &stop, &mut |done| {
+    let predictor = || predictor(&plan.model);
+    let outcome = runner::run(&plan.items, &earlier, &plan.questions, plan.jobs, &predictor, &stop, &mut |done| {
         write_line(&mut file, &done).map_err(|e| Error::caused(ErrorKind::Io, "finished rows cannot be kept", e))?;
         kept.insert(done.key.clone(), done);
         progress.step();
@@ -226,9 +226,9 @@ fn model_record(folder: &Path) -> Result<ModelRecord> {
     Ok(ModelRecord { name, digest, trained_on })
 }
 
-fn looker(folder: &Path) -> sonotap::error::Result<Looker> {
+fn predictor(folder: &Path) -> sonotap::error::Result<Predictor> {
     let loaded = sam::load_with(folder, LoadOptions::default()).map_err(|e| e.within(folder.display()))?;
-    Ok(Looker::new(Box::new(loaded.segmenter), LookKind::Full.options()))
+    Ok(Predictor::new(Box::new(loaded.segmenter), LookKind::Full.options()))
 }
 
 /// Opens the file of finished rows; gives those that are in it already.
@@ -277,11 +277,11 @@ fn write_line(file: &mut File, what: &impl Serialize) -> std::io::Result<()> {
 }
 
 fn cines(plan: &Plan, unusable: &mut Vec<Unusable>, stop: &std::sync::atomic::AtomicBool) -> Result<Vec<CineRow>> {
-    let mut looker = looker(&plan.model)?;
+    let mut predictor = predictor(&plan.model)?;
     let mut all = Vec::new();
     for set in &plan.sets {
         for cine in Cine::of_set(set, unusable) {
-            all.push(follow(&cine, &mut looker)?);
+            all.push(follow(&cine, &mut predictor)?);
         }
     }
     let phantoms = Preset::ALL.iter().flat_map(|p| CINE_SEEDS.map(|seed| (*p, seed)));
@@ -290,7 +290,7 @@ fn cines(plan: &Plan, unusable: &mut Vec<Unusable>, stop: &std::sync::atomic::At
             break;
         }
         eprintln!("cine: phantom {preset} {seed}");
-        all.push(follow(&Cine::phantom(preset, seed, CINE_FRAMES)?, &mut looker)?);
+        all.push(follow(&Cine::phantom(preset, seed, CINE_FRAMES)?, &mut predictor)?);
     }
     Ok(all)
 }
@@ -345,13 +345,13 @@ fn pictures(plan: &Plan, report: &Report) -> Result<Vec<Picture>> {
     let Some(&look) = plan.questions.looks.first().filter(|_| plan.questions.protocols.contains(&Protocol::Noc)) else {
         return Ok(Vec::new());
     };
-    let mut looker = looker(&plan.model)?;
+    let mut predictor = predictor(&plan.model)?;
     let mut pictures = Vec::new();
     for set in &plan.sets {
         let rows = sheet::chosen(&report.rows, &set.name, look.name());
         let named: Vec<_> =
             rows.iter().filter_map(|r| Some((*r, set.rows.iter().find(|source| source.number == r.row)?))).collect();
-        if let Some(canvas) = sheet::draw(&named, look, &mut looker)? {
+        if let Some(canvas) = sheet::draw(&named, look, &mut predictor)? {
             let iou = |r: &&Row| {
                 let steps = &r.answer("noc", look.name())?.steps;
                 steps.get(sheet::CLICKS - 1).or(steps.last()).map(|s| format!("{:.2}", s.iou))

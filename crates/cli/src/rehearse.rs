@@ -7,7 +7,7 @@ use sonotap::engine::{Engine, EngineConfig};
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{Image, Point};
 use sonotap::input::{Contact, Phase};
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::profile::Profile;
 use sonotap::screen::Screen;
 use sonotap::session::Command;
@@ -25,7 +25,7 @@ const PAUSE: Nanos = Nanos::from_ms(900);
 /// What is wrong with the profile, its model, or what they come to together.
 pub fn rehearse(profile: &Profile, mut screen: Screen) -> Result<()> {
     let loaded = assets::load_model(&profile.model)?;
-    let mut looker = Looker::new(Box::new(loaded.segmenter), LookOptions::default());
+    let mut predictor = Predictor::new(Box::new(loaded.segmenter), LookOptions::default());
     let frame = Arc::new(picture(profile)?);
     let mut engine = Engine::new(EngineConfig::default());
     let mut now = Nanos(0);
@@ -40,7 +40,7 @@ pub fn rehearse(profile: &Profile, mut screen: Screen) -> Result<()> {
         // The first answer, and the closer look after it.
         for _ in 0..2 {
             let Some(mut job) = engine.ask(now) else { break };
-            job.answer(&mut looker);
+            job.answer(&mut predictor);
             if job.report().is_none() {
                 bail!("model.folder: a tap at {:.0}, {:.0} was not answered", place.x, place.y);
             }

@@ -14,7 +14,7 @@ use sonotap::engine::EngineConfig;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
 use sonotap::heat::HeatWatch;
 use sonotap::input::script::Script;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::sam::TractSam;
 use sonotap::overlay::LayoutConfig;
 use sonotap::pipeline::capture::CaptureConfig;
@@ -297,7 +297,7 @@ fn unless_stopped<T: Send + 'static>(
 }
 
 /// What looks: the model that is loaded, and the same loaded again whenever its thread has died.
-fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult<Looker> + Send {
+fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult<Predictor> + Send {
     let mut first = Some(first);
     move || {
         let segmenter = match first.take() {
@@ -307,7 +307,7 @@ fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult
                 loaded.map_err(|e| Error::new(ErrorKind::Model, message(&e)))?.segmenter
             }
         };
-        Ok(Looker::new(Box::new(segmenter), LookOptions::default()))
+        Ok(Predictor::new(Box::new(segmenter), LookOptions::default()))
     }
 }
 

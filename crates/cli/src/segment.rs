@@ -13,7 +13,7 @@ use sonotap::geometry::{Image, ModelView, Point, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
 use sonotap::measure::{Measurements, measure};
 use sonotap::model::ModelSpec;
-use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, Looker, ObjectLook};
+use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, ObjectLook, Predictor};
 use sonotap::overlay::still::{Caption, still};
 use sonotap::preset::Preset;
 use sonotap::profile::ModelProfile;
@@ -48,10 +48,10 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     let options = LookOptions { target_crop: closer, survey: closer, ..LookOptions::default() };
     let model = ModelProfile { folder: arguments.model.clone(), ..ModelProfile::default() };
     let model = assets::load_model(&model)?;
-    let mut looker = Looker::new(Box::new(model.segmenter), options);
-    prompts.previous = previous_mask.map(|mask| previous(&mask, &home.rect, looker.spec()));
+    let mut predictor = Predictor::new(Box::new(model.segmenter), options);
+    prompts.previous = previous_mask.map(|mask| previous(&mask, &home.rect, predictor.spec()));
     let (mut looks, began) = (Vec::new(), Instant::now());
-    looker.look(frame, std::slice::from_ref(&prompts), &mut looks)?;
+    predictor.predict(frame, std::slice::from_ref(&prompts), &mut looks)?;
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
     let Some(look) = looks.first() else { bail!("the model gave no answer") };
     let Some(grid) = look.mask() else {

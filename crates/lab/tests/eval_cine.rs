@@ -3,7 +3,7 @@
 use image::{GrayImage, Luma};
 use sonotap::frame::Frame;
 use sonotap::mask::Bitmap;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::sam;
 use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
 use sonotap_lab::eval::cine::{Cine, follow};
@@ -11,14 +11,14 @@ use sonotap_lab::eval::dataset::{Dataset, DatasetOptions, ObjectChoice};
 
 const FRAMES: usize = 12;
 
-fn looker() -> Looker {
+fn predictor() -> Predictor {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/student");
-    Looker::new(sam::load(folder.as_ref()).unwrap(), LookOptions::default())
+    Predictor::new(sam::load(folder.as_ref()).unwrap(), LookOptions::default())
 }
 
 #[test]
 fn a_tapped_cyst_is_followed_from_the_frame_on_which_the_look_is_answered() {
-    let row = follow(&Cine::phantom(Preset::Cyst, 11, FRAMES).unwrap(), &mut looker()).unwrap();
+    let row = follow(&Cine::phantom(Preset::Cyst, 11, FRAMES).unwrap(), &mut predictor()).unwrap();
     assert_eq!(row.iou_by_frame.len(), FRAMES);
     assert_eq!((row.iou_by_frame[0], row.lost.clone(), row.falsely_tracked_share), (0.0, None, 0.0));
     assert!(row.iou_by_frame[2..].iter().all(|v| *v > 0.85), "{:?}", row.iou_by_frame);
@@ -48,8 +48,8 @@ fn a_cine_that_comes_as_files_is_followed_as_well_as_the_phantom_it_was_written_
     let mut told = Vec::new();
     let cines = Cine::of_set(&set, &mut told);
     assert_eq!((cines.len(), told.len()), (1, 0));
-    let from_files = follow(&cines[0], &mut looker()).unwrap();
-    let phantom = follow(&Cine::phantom(Preset::Cyst, 11, FRAMES).unwrap(), &mut looker()).unwrap();
+    let from_files = follow(&cines[0], &mut predictor()).unwrap();
+    let phantom = follow(&Cine::phantom(Preset::Cyst, 11, FRAMES).unwrap(), &mut predictor()).unwrap();
     assert_eq!(from_files.iou_by_frame.len(), FRAMES);
     assert!((from_files.mean_iou - phantom.mean_iou).abs() < 0.03, "{from_files:?} {phantom:?}");
 }

@@ -10,7 +10,7 @@
 //! The chosen outline is then refined in a target crop, like any outline. Each view costs an encode, so a survey is made for a
 //! tap, not for each frame. On a still frame each view is predicted mirrored as well, and both results are averaged.
 
-use super::{LookOutcome, LookPrompts, LookReport, Looker, ObjectLook, Task};
+use super::{LookOutcome, LookPrompts, LookReport, ObjectLook, Predictor, Task};
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Image, Model, ModelView, Point, Rect};
@@ -104,7 +104,7 @@ impl Found {
     }
 }
 
-impl Looker {
+impl Predictor {
     /// Whether an object is surveyed: a lone positive click without an outline.
     pub(super) fn is_surveyed(&self, object: &LookPrompts) -> bool {
         let is_lone = matches!(object.clicks.as_slice(), [(_, Polarity::Positive)]) && object.boxed.is_none();
@@ -161,7 +161,7 @@ impl Looker {
     }
 }
 
-impl Looker {
+impl Predictor {
     /// Predicts on the mirrored image as well, and averages both results.
     fn average_with_mirrored(
         &mut self,

@@ -85,23 +85,23 @@ fn surely(shape: impl Fn() -> Shape) -> [(Shape, f32); 4] {
     [0.9; 4].map(|iou| (shape(), iou))
 }
 
-fn looker<A>(options: LookOptions, answer: A) -> (Looker, Arc<Mutex<Log>>)
+fn predictor<A>(options: LookOptions, answer: A) -> (Predictor, Arc<Mutex<Log>>)
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
     looker_of(SPEC, options, answer)
 }
 
-fn looker_of<A>(spec: ModelSpec, options: LookOptions, answer: A) -> (Looker, Arc<Mutex<Log>>)
+fn looker_of<A>(spec: ModelSpec, options: LookOptions, answer: A) -> (Predictor, Arc<Mutex<Log>>)
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
     let log = Arc::new(Mutex::new(Log::default()));
-    (Looker::new(Box::new(Fake { spec, frame: FrameId(0), log: log.clone(), answer }), options), log)
+    (Predictor::new(Box::new(Fake { spec, frame: FrameId(0), log: log.clone(), answer }), options), log)
 }
 
-/// A looker whose scores of several views compare.
-fn surveyor<A>(answer: A) -> Looker
+/// A predictor whose scores of several views compare.
+fn surveyor<A>(answer: A) -> Predictor
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
@@ -129,8 +129,8 @@ fn small_in_close_views(px: f32, score: f32) -> impl Fn(&Asked) -> [(Shape, f32)
 #[test]
 fn a_lone_click_is_seen_at_several_scales_when_scores_compare() {
     let mut out = Vec::new();
-    let mut looker = surveyor(small_in_close_views(250.0, 0.9));
-    let report = looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    let mut predictor = surveyor(small_in_close_views(250.0, 0.9));
+    let report = predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert_eq!(
         (report.encodes, report.decodes),
         (6, 6),
@@ -139,12 +139,12 @@ fn a_lone_click_is_seen_at_several_scales_when_scores_compare() {
     assert!(is_disc(&out[0], 20.0), "not the mask that fills its view, nor that of the wider views");
     assert_eq!((out[0].score().map(Score::get), out[0].candidates()), (Some(0.9), 2));
     let prompts = with_mask(tap(300.0, 220.0), &out[0]);
-    assert_eq!(looker.look(&frame(2), &[prompts], &mut out).unwrap().encodes, 1, "a later frame");
+    assert_eq!(predictor.predict(&frame(2), &[prompts], &mut out).unwrap().encodes, 1, "a later frame");
     let two = clicked(&[(300.0, 220.0, Polarity::Positive), (310.0, 220.0, Polarity::Positive)]);
-    assert!(looker.look(&frame(3), &[two], &mut out).unwrap().encodes <= 2, "two clicks");
+    assert!(predictor.predict(&frame(3), &[two], &mut out).unwrap().encodes <= 2, "two clicks");
 
     let (mut other, _) = looker_of(SPEC, LookOptions::default(), small_in_close_views(250.0, 0.9));
-    let report = other.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    let report = other.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert!(report.encodes <= 2, "a model whose scores do not compare is asked as ever");
 }
 
@@ -152,12 +152,12 @@ fn a_lone_click_is_seen_at_several_scales_when_scores_compare() {
 fn a_picture_that_stands_still_is_seen_in_a_mirror_too() {
     let mut out = Vec::new();
     // The disc lies at the same place of the picture, mirrored or not: so does the answer of the mean.
-    let mut looker = surveyor(|asked: &Asked| {
+    let mut predictor = surveyor(|asked: &Asked| {
         let x = if asked.frame == FrameId(0) { 640.0 - 200.0 } else { 200.0 };
         surely(|| disc(x, 220.0, 40.0))
     });
     let still = LookPrompts { is_still: true, ..tap(200.0, 220.0) };
-    let report = looker.look(&frame(1), &[still], &mut out).unwrap();
+    let report = predictor.predict(&frame(1), &[still], &mut out).unwrap();
     assert_eq!((report.encodes, report.decodes), (11, 11), "and closer at what was chosen");
     assert!(is_disc(&out[0], 40.0), "{}", area_px(&out[0]));
     let bounds = out[0].mask().unwrap().inside_bounds().unwrap();
@@ -168,7 +168,7 @@ fn a_picture_that_stands_still_is_seen_in_a_mirror_too() {
 fn a_mask_that_its_view_cuts_is_no_candidate_and_a_poor_one_is_not_shown_next() {
     let mut out = Vec::new();
     // In views that do not hold it whole the disc of 160 px is cut, whatever its score; the ribbon is poor everywhere.
-    let mut looker = surveyor(|asked: &Asked| {
+    let mut predictor = surveyor(|asked: &Asked| {
         let whole = asked.view.crop().width() >= 440.0;
         let (score, cut) = if whole { (0.6, 0.1) } else { (0.1, 0.95) };
         [
@@ -178,7 +178,7 @@ fn a_mask_that_its_view_cuts_is_no_candidate_and_a_poor_one_is_not_shown_next() 
             (everywhere(-5.0), 0.9),
         ]
     });
-    looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert!(is_disc(&out[0], 160.0) && out[0].score().map(Score::get) == Some(0.6), "{:?}", out[0].score());
     assert_eq!(out[0].candidates(), 1);
 }
@@ -186,18 +186,18 @@ fn a_mask_that_its_view_cuts_is_no_candidate_and_a_poor_one_is_not_shown_next() 
 #[test]
 fn the_next_candidate_is_another_outline_than_those_shown() {
     let mut out = Vec::new();
-    let mut looker = surveyor(small_in_close_views(250.0, 0.9));
-    looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    let mut predictor = surveyor(small_in_close_views(250.0, 0.9));
+    predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     let shown = out[0].mask().cloned().unwrap();
     let next = LookPrompts { candidate: 1, passed: vec![shown.clone()], ..tap(300.0, 220.0) };
-    looker.look(&frame(2), &[next], &mut out).unwrap();
+    predictor.predict(&frame(2), &[next], &mut out).unwrap();
     assert!(is_disc(&out[0], 100.0), "21 px are no other outline than 20 px: {}", area_px(&out[0]));
     // Without memory of what was shown the second of the distinct ones is meant.
-    looker.look(&frame(3), &[LookPrompts { candidate: 1, ..tap(300.0, 220.0) }], &mut out).unwrap();
+    predictor.predict(&frame(3), &[LookPrompts { candidate: 1, ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(is_disc(&out[0], 100.0));
     // After the last the first comes again.
     let passed = vec![shown, out[0].mask().cloned().unwrap()];
-    looker.look(&frame(4), &[LookPrompts { candidate: 2, passed, ..tap(300.0, 220.0) }], &mut out).unwrap();
+    predictor.predict(&frame(4), &[LookPrompts { candidate: 2, passed, ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(is_disc(&out[0], 20.0), "{}", area_px(&out[0]));
 }
 
@@ -212,12 +212,12 @@ fn an_expected_size_orders_outlines_and_hides_none() {
     for (preset, score, radius) in [("kidney", 0.6, 100.0), ("kidney", 0.9, 20.0), ("nodule", 0.6, 20.0)] {
         let expected = Preset::find(preset).unwrap().expected(Some(&scale));
         let mut out = Vec::new();
-        let mut looker = surveyor(small_in_close_views(250.0, score));
+        let mut predictor = surveyor(small_in_close_views(250.0, score));
         let first = LookPrompts { expected, ..tap(300.0, 220.0) };
-        looker.look(&frame(1), std::slice::from_ref(&first), &mut out).unwrap();
+        predictor.predict(&frame(1), std::slice::from_ref(&first), &mut out).unwrap();
         assert!(is_disc(&out[0], radius), "{preset}, score {score}: {}", area_px(&out[0]));
         let passed = vec![out[0].mask().cloned().unwrap()];
-        looker.look(&frame(2), &[LookPrompts { candidate: 1, passed, ..first }], &mut out).unwrap();
+        predictor.predict(&frame(2), &[LookPrompts { candidate: 1, passed, ..first }], &mut out).unwrap();
         assert!(is_disc(&out[0], 120.0 - radius), "{preset}, score {score}: the other one is next");
     }
 }
@@ -252,13 +252,14 @@ fn is_disc(look: &ObjectLook, radius: f64) -> bool {
 
 #[test]
 fn first_tap_costs_two_encodes_and_a_later_frame_one() {
-    let (mut looker, log) = looker(LookOptions::default(), |a| surely(|| disc(299.0 + a.frame.0 as f32, 220.0, 30.0)));
+    let (mut predictor, log) =
+        predictor(LookOptions::default(), |a| surely(|| disc(299.0 + a.frame.0 as f32, 220.0, 30.0)));
     let mut out = Vec::new();
-    let first = looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    let first = predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert_eq!((first.encodes, first.decodes), (2, 2));
     for id in 2..6 {
         let prompts = with_mask(tap(299.0 + id as f32, 220.0), &out[0]);
-        let report = looker.look(&frame(id), &[prompts], &mut out).unwrap();
+        let report = predictor.predict(&frame(id), &[prompts], &mut out).unwrap();
         assert_eq!((report.encodes, report.decodes, report.view), (1, 1, first.view), "frame {id}");
         assert!(is_disc(&out[0], 30.0));
     }
@@ -270,13 +271,13 @@ fn first_tap_costs_two_encodes_and_a_later_frame_one() {
 
 #[test]
 fn a_first_look_costs_one_encode_and_the_next_look_is_closer() {
-    let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let mut out = Vec::new();
-    let first = looker.first_look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    let first = predictor.first_look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert_eq!((first.encodes, first.decodes), (1, 1));
     assert!(is_disc(&out[0], 30.0));
     let prompts = with_mask(tap(300.0, 220.0), &out[0]);
-    let second = looker.look(&frame(2), &[prompts], &mut out).unwrap();
+    let second = predictor.predict(&frame(2), &[prompts], &mut out).unwrap();
     assert_eq!((second.encodes, second.decodes), (1, 1));
     let log = log.lock().unwrap();
     assert_eq!(*log.views[0].crop(), Rect::new(0.0, 0.0, 640.0, 480.0));
@@ -285,26 +286,26 @@ fn a_first_look_costs_one_encode_and_the_next_look_is_closer() {
 
 #[test]
 fn a_click_on_the_same_frame_costs_no_encode() {
-    let (mut looker, _) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, _) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let mut out = Vec::new();
-    looker.look(&frame(7), &[tap(300.0, 220.0)], &mut out).unwrap();
+    predictor.predict(&frame(7), &[tap(300.0, 220.0)], &mut out).unwrap();
     let more = clicked(&[(300.0, 220.0, Polarity::Positive), (350.0, 220.0, Polarity::Negative)]);
     let prompts = with_mask(more, &out[0]);
-    assert_eq!(looker.look(&frame(7), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 0);
-    assert_eq!(looker.look(&frame(8), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 1);
-    assert_eq!(looker.look(&frame(0), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 1);
-    assert_eq!(looker.look(&frame(0), &[prompts], &mut out).unwrap().encodes, 1);
+    assert_eq!(predictor.predict(&frame(7), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 0);
+    assert_eq!(predictor.predict(&frame(8), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 1);
+    assert_eq!(predictor.predict(&frame(0), std::slice::from_ref(&prompts), &mut out).unwrap().encodes, 1);
+    assert_eq!(predictor.predict(&frame(0), &[prompts], &mut out).unwrap().encodes, 1);
 }
 
 #[test]
 fn view_moves_a_few_times_while_the_object_crosses_the_frame() {
     let x = |id: u64| 100.0 + 2.0 * id as f32;
-    let (mut looker, log) = looker(LookOptions::default(), move |a| surely(|| disc(x(a.frame.0), 240.0, 30.0)));
+    let (mut predictor, log) = predictor(LookOptions::default(), move |a| surely(|| disc(x(a.frame.0), 240.0, 30.0)));
     let mut out = Vec::new();
-    looker.look(&frame(1), &[tap(x(1), 240.0)], &mut out).unwrap();
+    predictor.predict(&frame(1), &[tap(x(1), 240.0)], &mut out).unwrap();
     for id in 2..200 {
         let prompts = with_mask(tap(x(id), 240.0), &out[0]);
-        assert_eq!(looker.look(&frame(id), &[prompts], &mut out).unwrap().encodes, 1, "frame {id}");
+        assert_eq!(predictor.predict(&frame(id), &[prompts], &mut out).unwrap().encodes, 1, "frame {id}");
         assert!(id % 10 != 0 || is_disc(&out[0], 30.0), "cut at frame {id}: {}", area_px(&out[0]));
     }
     let mut views = log.lock().unwrap().views.clone();
@@ -315,17 +316,17 @@ fn view_moves_a_few_times_while_the_object_crosses_the_frame() {
 #[test]
 fn near_objects_share_a_closer_view_and_far_ones_the_whole() {
     for (x, is_closer) in [(360.0, true), (560.0, false)] {
-        let (mut looker, _) = looker(LookOptions::default(), move |a| {
+        let (mut predictor, _) = predictor(LookOptions::default(), move |a| {
             let at = a.view.to_image(a.prompts.clicks[0].0);
             surely(|| disc(at.x, at.y, 30.0))
         });
         let mut out = Vec::new();
-        let report = looker.look(&frame(1), &[tap(260.0, 220.0), tap(x, 240.0)], &mut out).unwrap();
+        let report = predictor.predict(&frame(1), &[tap(260.0, 220.0), tap(x, 240.0)], &mut out).unwrap();
         assert_eq!((report.encodes, report.decodes), if is_closer { (2, 4) } else { (1, 2) });
         assert_eq!(report.view.crop().width() < 640.0, is_closer);
         let next: Vec<_> =
             [tap(260.0, 220.0), tap(x, 240.0)].into_iter().zip(&out).map(|(p, l)| with_mask(p, l)).collect();
-        let report = looker.look(&frame(2), &next, &mut out).unwrap();
+        let report = predictor.predict(&frame(2), &next, &mut out).unwrap();
         assert_eq!((report.encodes, report.decodes), (1, 2));
         assert!(out.iter().all(|l| is_disc(l, 30.0)));
     }
@@ -333,18 +334,18 @@ fn near_objects_share_a_closer_view_and_far_ones_the_whole() {
 
 #[test]
 fn a_mask_at_the_edge_of_its_crop_is_followed_within_the_look() {
-    let (mut looker, _) = looker(LookOptions::default(), |a| {
+    let (mut predictor, _) = predictor(LookOptions::default(), |a| {
         let radius = if a.is_fed() { 110.0 } else { 30.0 };
         surely(|| disc(180.0, 170.0, radius))
     });
     let mut out = Vec::new();
-    let report = looker.look(&frame(1), &[tap(180.0, 170.0)], &mut out).unwrap();
+    let report = predictor.predict(&frame(1), &[tap(180.0, 170.0)], &mut out).unwrap();
     assert_eq!(report.encodes, 2, "a disc of 110 px fits the least crop");
-    let (mut looker, _) = self::looker(LookOptions::default(), |a| {
+    let (mut predictor, _) = self::predictor(LookOptions::default(), |a| {
         let radius = if a.is_fed() { 170.0 } else { 30.0 };
         surely(|| disc(320.0, 240.0, radius))
     });
-    let report = looker.look(&frame(1), &[tap(320.0, 240.0)], &mut out).unwrap();
+    let report = predictor.predict(&frame(1), &[tap(320.0, 240.0)], &mut out).unwrap();
     assert_eq!(report.encodes, 3);
     assert!(is_disc(&out[0], 170.0), "{}", area_px(&out[0]));
 }
@@ -357,14 +358,14 @@ fn second_decode_without_the_previous_mask_wins_when_it_contradicts_fewer_clicks
         (LookOptions { target_crop: false, ..LookOptions::default() }, false, false, 2),
         (LookOptions { target_crop: false, retry_without_previous: false, ..LookOptions::default() }, true, false, 1),
     ] {
-        let (mut looker, log) = looker(options, move |a| {
+        let (mut predictor, log) = predictor(options, move |a| {
             let radius = if a.is_fed() || !is_stubborn { 60.0 } else { 30.0 };
             surely(|| disc(300.0, 220.0, radius))
         });
         let previous = LogitGrid::from_values(4, ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256), vec![1.0; 16]);
         let mut out = Vec::new();
         let prompts = LookPrompts { previous, ..clicks.clone() };
-        let report = looker.look(&frame(1), &[prompts], &mut out).unwrap();
+        let report = predictor.predict(&frame(1), &[prompts], &mut out).unwrap();
         assert_eq!((out[0].redecoded(), report.decodes), (redecoded, decodes), "{options:?} {is_stubborn}");
         assert_eq!(out[0].contradicted(), usize::from(!redecoded));
         assert!(out[0].mask().unwrap().sample(Point::new(340.0, 220.0)) < 0.0, "corrected or redecoded");
@@ -376,12 +377,13 @@ fn second_decode_without_the_previous_mask_wins_when_it_contradicts_fewer_clicks
 fn a_click_missed_by_a_little_is_corrected_and_not_asked_again() {
     for (x, is_inside, decodes) in [(358.0, false, 1), (349.0, false, 2), (362.0, true, 1)] {
         let options = LookOptions { target_crop: false, ..LookOptions::default() };
-        let (mut looker, _) = looker(options, |a| surely(|| disc(300.0, 220.0, if a.is_fed() { 60.0 } else { 20.0 })));
+        let (mut predictor, _) =
+            predictor(options, |a| surely(|| disc(300.0, 220.0, if a.is_fed() { 60.0 } else { 20.0 })));
         let previous = LogitGrid::from_values(4, ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256), vec![1.0; 16]);
         let polarity = if is_inside { Polarity::Positive } else { Polarity::Negative };
         let prompts = LookPrompts { previous, ..clicked(&[(300.0, 220.0, Polarity::Positive), (x, 220.0, polarity)]) };
         let mut out = Vec::new();
-        let report = looker.look(&frame(1), &[prompts], &mut out).unwrap();
+        let report = predictor.predict(&frame(1), &[prompts], &mut out).unwrap();
         assert_eq!((report.decodes, out[0].redecoded()), (decodes, decodes == 2), "click at {x}");
         assert_eq!(out[0].mask().unwrap().sample(Point::new(x, 220.0)) > 0.0, is_inside, "click at {x}");
     }
@@ -396,13 +398,13 @@ fn lone_click_chooses_among_the_masks_by_score() {
     {
         let prompts = LookPrompts { candidate, ..tap(300.0, 220.0) };
         let mut out = Vec::new();
-        let (mut far, _) = looker(whole, answer);
-        far.look(&frame(1), std::slice::from_ref(&prompts), &mut out).unwrap();
+        let (mut far, _) = predictor(whole, answer);
+        far.predict(&frame(1), std::slice::from_ref(&prompts), &mut out).unwrap();
         assert!(is_disc(&out[0], radius), "candidate {candidate}: {}", area_px(&out[0]));
         assert_eq!((out[0].score(), out[0].candidates()), (Score::new(score), 4));
 
-        let (mut closer, log) = looker(LookOptions::default(), answer);
-        closer.look(&frame(1), &[prompts], &mut out).unwrap();
+        let (mut closer, log) = predictor(LookOptions::default(), answer);
+        closer.predict(&frame(1), &[prompts], &mut out).unwrap();
         assert!(is_disc(&out[0], 50.0), "with the first answer fed, mask 0 is shown");
         assert_eq!(out[0].candidates(), 4);
         let log = log.lock().unwrap();
@@ -429,9 +431,9 @@ fn what_is_no_mask_is_never_an_outline() {
         ),
     ];
     for (n, (answer, why)) in cases.into_iter().enumerate() {
-        let (mut looker, _) = looker(LookOptions::default(), answer);
+        let (mut predictor, _) = predictor(LookOptions::default(), answer);
         let mut out = Vec::new();
-        looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+        predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
         assert_eq!(out[0].outcome(), LookOutcome::Implausible(why), "case {n}");
         assert_eq!((out[0].mask(), out[0].score()), (None, None), "case {n}");
     }
@@ -439,23 +441,23 @@ fn what_is_no_mask_is_never_an_outline() {
 
 #[test]
 fn an_empty_closer_look_leaves_the_first_answer() {
-    let (mut looker, _) = looker(LookOptions::default(), |a| {
+    let (mut predictor, _) = predictor(LookOptions::default(), |a| {
         surely(|| if a.is_whole() { disc(300.0, 220.0, 40.0) } else { everywhere(-3.0) })
     });
     let mut out = Vec::new();
-    looker.look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert!(is_disc(&out[0], 40.0));
     assert_eq!(out[0].mask().unwrap().view().crop().width(), 640.0);
 }
 
 #[test]
 fn an_implausible_object_does_not_touch_the_others() {
-    let (mut looker, _) = looker(LookOptions::default(), |a| {
+    let (mut predictor, _) = predictor(LookOptions::default(), |a| {
         let at = a.view.to_image(a.prompts.clicks[0].0);
         surely(|| if at.x < 100.0 { everywhere(-3.0) } else { disc(300.0, 220.0, 30.0) })
     });
     let mut out = Vec::new();
-    let report = looker.look(&frame(1), &[tap(20.0, 20.0), tap(300.0, 220.0)], &mut out).unwrap();
+    let report = predictor.predict(&frame(1), &[tap(20.0, 20.0), tap(300.0, 220.0)], &mut out).unwrap();
     assert_eq!(out[0].outcome(), LookOutcome::Implausible(Implausible::Empty));
     assert!(is_disc(&out[1], 30.0));
     assert_eq!((report.encodes, report.decodes), (2, 3));
@@ -463,35 +465,35 @@ fn an_implausible_object_does_not_touch_the_others() {
 
 #[test]
 fn a_previous_mask_with_nothing_inside_counts_as_none() {
-    let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let view = ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256);
     let nothing = Some(LogitGrid::background(CELLS, view));
     let mut out = Vec::new();
-    looker.look(&frame(1), &[LookPrompts { previous: nothing.clone(), ..tap(300.0, 220.0) }], &mut out).unwrap();
+    predictor.predict(&frame(1), &[LookPrompts { previous: nothing.clone(), ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(log.lock().unwrap().fed[0].is_none());
     assert_eq!(out[0].candidates(), 4);
     let alone = LookPrompts { previous: nothing, ..LookPrompts::default() };
-    let report = looker.look(&frame(2), &[alone], &mut out).unwrap();
+    let report = predictor.predict(&frame(2), &[alone], &mut out).unwrap();
     assert_eq!((report.decodes, out[0].outcome()), (0, LookOutcome::Implausible(Implausible::Empty)));
 }
 
 #[test]
 fn clicks_beside_the_image_region_are_refused() {
-    let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let mut frame = frame(1);
     frame.region.rect = Rect::new(100.0, 60.0, 540.0, 420.0);
     let mut out = Vec::new();
     let clicks = [(300.0, 220.0, Polarity::Positive), (30.5, 440.0, Polarity::Negative)];
-    let e = looker.look(&frame, &[clicked(&clicks)], &mut out).unwrap_err();
+    let e = predictor.predict(&frame, &[clicked(&clicks)], &mut out).unwrap_err();
     assert!(e.to_string().contains("object 0: expected a place within an image region"), "{e}");
     assert!(log.lock().unwrap().views.is_empty(), "it was looked at all the same");
-    looker.look(&frame, &[clicked(&clicks[..1])], &mut out).unwrap();
+    predictor.predict(&frame, &[clicked(&clicks[..1])], &mut out).unwrap();
     assert_eq!(*log.lock().unwrap().views[0].crop(), frame.region.rect);
 }
 
 #[test]
 fn each_object_is_looked_at_within_its_own_region() {
-    let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(160.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(160.0, 220.0, 30.0)));
     let mut frame = frame(1);
     let half = |x0, x1| FrameRegion {
         rect: Rect::new(x0, 0.0, x1, 480.0),
@@ -500,22 +502,22 @@ fn each_object_is_looked_at_within_its_own_region() {
     };
     frame.set_regions(Regions::new(&[half(0.0, 320.0), half(320.0, 640.0)]).unwrap()).unwrap();
     let mut out = Vec::new();
-    looker.first_look(&frame, &[tap(160.0, 220.0), tap(480.0, 220.0), tap(170.0, 220.0)], &mut out).unwrap();
+    predictor.first_look(&frame, &[tap(160.0, 220.0), tap(480.0, 220.0), tap(170.0, 220.0)], &mut out).unwrap();
     let views: Vec<Rect<Image>> = log.lock().unwrap().views.iter().map(|v| *v.crop()).collect();
     assert_eq!(views, [half(0.0, 320.0).rect, half(320.0, 640.0).rect]);
     let is_outlined: Vec<bool> = out.iter().map(|o| o.mask().is_some()).collect();
     assert_eq!(is_outlined, [true, false, true], "the disc is in the left image alone");
     let both = LookPrompts { boxed: Some(Rect::new(300.0, 100.0, 340.0, 200.0)), ..LookPrompts::default() };
-    let e = looker.look(&frame, &[both], &mut out).unwrap_err();
+    let e = predictor.predict(&frame, &[both], &mut out).unwrap_err();
     assert!(e.to_string().contains("object 0: expected all of it in one image region"), "{e}");
 }
 
 #[test]
 fn padding_is_background() {
     let options = LookOptions { target_crop: false, ..LookOptions::default() };
-    let (mut looker, _) = looker(options, |_| surely(|| Box::new(|p| p.x - 320.0)));
+    let (mut predictor, _) = predictor(options, |_| surely(|| Box::new(|p| p.x - 320.0)));
     let mut out = Vec::new();
-    looker.look(&frame(1), &[tap(400.0, 220.0)], &mut out).unwrap();
+    predictor.predict(&frame(1), &[tap(400.0, 220.0)], &mut out).unwrap();
     let mask = out[0].mask().unwrap();
     let rows = |from: usize| mask.values()[from * CELLS..(from + 1) * CELLS].iter().filter(|v| **v > 0.0).count();
     assert_eq!((rows(47), rows(49), rows(63)), (32, 0, 0), "48 of 64 rows hold image");
@@ -536,13 +538,13 @@ fn bad_prompts_are_refused_with_what_was_expected() {
             "object 0: box [-9, 0 .. -1, 5) covers nothing of the 640x480 frame",
         ),
     ] {
-        let (mut looker, _) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
-        let error = looker.look(&frame(1), &objects, &mut Vec::new()).unwrap_err();
+        let (mut predictor, _) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+        let error = predictor.predict(&frame(1), &objects, &mut Vec::new()).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Argument, message));
     }
-    let (mut looker, log) = looker(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
-    assert!(looker.look(&Frame::default(), &[tap(0.0, 0.0)], &mut Vec::new()).is_err());
-    assert_eq!(looker.look(&frame(1), &[], &mut Vec::new()).unwrap().encodes, 0);
+    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    assert!(predictor.predict(&Frame::default(), &[tap(0.0, 0.0)], &mut Vec::new()).is_err());
+    assert_eq!(predictor.predict(&frame(1), &[], &mut Vec::new()).unwrap().encodes, 0);
     assert!(log.lock().unwrap().views.is_empty());
 }
 
@@ -561,8 +563,8 @@ fn outputs_of_another_size_than_stated_are_an_error() {
             Ok(())
         }
     }
-    let error = Looker::new(Box::new(Short), LookOptions::default())
-        .look(&frame(1), &[tap(9.0, 9.0)], &mut Vec::new())
+    let error = Predictor::new(Box::new(Short), LookOptions::default())
+        .predict(&frame(1), &[tap(9.0, 9.0)], &mut Vec::new())
         .unwrap_err();
     assert_eq!(error.to_string(), "decoder: expected 16384 mask logits, got 4096");
     assert_eq!(error.kind(), ErrorKind::Model);
@@ -574,13 +576,13 @@ proptest! {
     fn no_click_is_on_the_wrong_side_of_the_outline(
         places in prop::collection::vec((0.0f32..640.0, 0.0f32..480.0, any::<bool>()), 1..16), seed in 1u32..9999,
     ) {
-        let (mut looker, _) = looker(LookOptions::default(), move |_| surely(|| {
+        let (mut predictor, _) = predictor(LookOptions::default(), move |_| surely(|| {
             Box::new(move |p| ((p.x * 0.37 + seed as f32).sin() + (p.y * 0.23 * seed as f32).cos()) * 6.0)
         }));
         let polarity = |inside| if inside { Polarity::Positive } else { Polarity::Negative };
         let clicks: Vec<_> = places.iter().map(|&(x, y, inside)| (x, y, polarity(inside))).collect();
         let mut out = Vec::new();
-        looker.look(&frame(1), &[clicked(&clicks)], &mut out).unwrap();
+        predictor.predict(&frame(1), &[clicked(&clicks)], &mut out).unwrap();
         let mask = out[0].mask().unwrap();
         for (n, &(x, y, p)) in clicks.iter().enumerate() {
             let is_overruled = clicks[n + 1..].iter().any(|&(u, v, q)| q != p && (u - x).abs().max((v - y).abs()) < 10.0);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sonotap::ndarray::ArrayView3;
 use sonotap::{
     CaptureTime, Command, DisplayLoop, Entered, Error, ErrorKind, Frame, FrameSource, Light, Live, LiveConfig,
-    LiveView, LookOptions, LookPrompts, Looker, NullDisplay, Overlay, Phantom, PhantomConfig, PhantomPreset,
+    LiveView, LookOptions, LookPrompts, Predictor, NullDisplay, Overlay, Phantom, PhantomConfig, PhantomPreset,
     Polarity, Result, Screen, ScreenConfig, Signal, load_model,
 };
 
@@ -91,12 +91,12 @@ fn own_screen(model: &str) -> Result<u32> {
 
 /// A still frame, without the live path.
 fn still(model: &Path) -> Result<usize> {
-    let mut looker = Looker::new(load_model(model)?, LookOptions::default());
+    let mut predictor = Predictor::new(load_model(model)?, LookOptions::default());
     let (mut probe, mut frame, mut looks) = (probe()?, Frame::default(), Vec::new());
     probe.next_into(&mut frame)?;
     let at = probe.tap_point(0).expect("a cyst can be tapped");
     let prompts = LookPrompts { clicks: vec![(at, Polarity::Positive)], ..LookPrompts::default() };
-    looker.look(&frame, &[prompts], &mut looks)?;
+    predictor.predict(&frame, &[prompts], &mut looks)?;
     let mask = looks[0].mask().map(|m| m.to_bitmap(frame.width(), frame.height()));
     Ok(mask.map_or(0, |m| m.array().iter().map(|&v| usize::from(v)).sum()))
 }

@@ -18,7 +18,7 @@ use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::Frame;
 use sonotap::geometry::{Image, Point};
 use sonotap::mask::Bitmap;
-use sonotap::model::look::Looker;
+use sonotap::model::look::Predictor;
 use sonotap::prompt::Polarity;
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
@@ -146,10 +146,11 @@ impl Cine {
 ///
 /// # Errors
 /// The model's.
-pub fn follow(cine: &Cine, looker: &mut Looker) -> Result<CineRow> {
-    looker.forget_view();
-    let mut engine = Engine::new(EngineConfig { period: PERIOD, surveys: looker.surveys(), ..EngineConfig::default() });
-    let mut answered: Option<(usize, Box<sonotap::engine::job::LookJob>)> = None;
+pub fn follow(cine: &Cine, predictor: &mut Predictor) -> Result<CineRow> {
+    predictor.forget_view();
+    let mut engine =
+        Engine::new(EngineConfig { period: PERIOD, surveys: predictor.surveys(), ..EngineConfig::default() });
+    let mut answered: Option<(usize, Box<sonotap::engine::job::InferenceJob>)> = None;
     let (mut iou_by_frame, mut drawn, mut lost) = (Vec::new(), Vec::new(), None);
     for (i, frame) in cine.frames.iter().enumerate() {
         let now = frame.captured();
@@ -166,7 +167,7 @@ pub fn follow(cine: &Cine, looker: &mut Looker) -> Result<CineRow> {
         if answered.is_none()
             && let Some(mut job) = engine.ask(now)
         {
-            job.answer(looker);
+            job.answer(predictor);
             answered = Some((i + LOOK_FRAMES, job));
         }
         let overlay = engine.compose(now).and_then(|(_, scene)| scene.objects.first().map(|o| o.overlay));

@@ -34,7 +34,7 @@ use sonotap::frame::Frame;
 use sonotap::geometry::{Image, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
 use sonotap::measure::measure;
-use sonotap::model::look::{LookOptions, LookPrompts, Looker, ObjectLook};
+use sonotap::model::look::{LookOptions, LookPrompts, ObjectLook, Predictor};
 
 /// `noc` goes on to so many clicks when its target is reached before, so that IoU by click is known that far.
 pub const NOC_CLICKS_MIN: usize = 5;
@@ -168,12 +168,12 @@ pub struct Subject<'a> {
 /// All answers of an object.
 ///
 /// # Errors
-/// As [`Looker::look`].
-pub fn examine(looker: &mut Looker, subject: &Subject, questions: &Questions) -> Result<Vec<Answer>> {
+/// As [`Predictor::look`].
+pub fn examine(predictor: &mut Predictor, subject: &Subject, questions: &Questions) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
     for &look in &questions.looks {
-        looker.set_options(look.options());
-        let mut trial = Trial { looker, subject, look, looks: Vec::new(), seed: questions.seed };
+        predictor.set_options(look.options());
+        let mut trial = Trial { predictor, subject, look, looks: Vec::new(), seed: questions.seed };
         for protocol in &questions.protocols {
             match protocol {
                 Protocol::Noc => answers.push(trial.noc(questions.max_clicks)?),
@@ -195,7 +195,7 @@ struct Given {
 }
 
 struct Trial<'a, 'b> {
-    looker: &'a mut Looker,
+    predictor: &'a mut Predictor,
     subject: &'b Subject<'b>,
     look: LookKind,
     looks: Vec<ObjectLook>,
@@ -205,7 +205,7 @@ struct Trial<'a, 'b> {
 impl Trial<'_, '_> {
     fn noc(&mut self, max_clicks: usize) -> Result<Answer> {
         let truth = self.subject.object;
-        self.looker.forget_objects();
+        self.predictor.forget_objects();
         let mut prompts = LookPrompts::default();
         let mut answer = self.answer("noc");
         let mut is_reached = false;
@@ -235,7 +235,7 @@ impl Trial<'_, '_> {
 
         let mut rng = self.random("msa");
         let mut answer = self.answer("msa/point-largest");
-        self.looker.forget_objects();
+        self.predictor.forget_objects();
         let mut prompts = LookPrompts::default();
         let mut next = msa::first_click(largest, &mut rng);
         while let Some(click) = next {
@@ -264,7 +264,7 @@ impl Trial<'_, '_> {
         let truth = self.subject.object;
         let centre = cvt::centre_click(truth).into_iter().collect();
         let mut first = self.answer("clicksam/1");
-        self.looker.forget_objects();
+        self.predictor.forget_objects();
         first.clicks = centre;
         let given = self.ask(&prompts_of(&first.clicks))?;
         first.steps.push(self.step(&given, truth, 1, true, true));
@@ -290,7 +290,7 @@ impl Trial<'_, '_> {
 
     /// Several clicks as one prompt.
     fn all_at_once(&mut self, protocol: &str, truth: &Bitmap, clicks: Vec<PixelClick>) -> Result<Answer> {
-        self.looker.forget_objects();
+        self.predictor.forget_objects();
         let given = self.ask(&prompts_of(&clicks))?;
         let mut answer = self.answer(protocol);
         answer.steps.push(self.step(&given, truth, clicks.len(), true, true));
@@ -302,7 +302,7 @@ impl Trial<'_, '_> {
     fn boxed(&mut self, protocol: &str, truth: &Bitmap, boxes: &[Rect<Image>]) -> Result<Answer> {
         let mut joined: Option<Given> = None;
         for &boxed in boxes {
-            self.looker.forget_objects();
+            self.predictor.forget_objects();
             let given = self.ask(&LookPrompts { boxed: Some(boxed), ..LookPrompts::default() })?;
             joined = Some(match joined {
                 None => given,
@@ -330,7 +330,7 @@ impl Trial<'_, '_> {
 
     fn ask(&mut self, prompts: &LookPrompts) -> Result<Given> {
         let begin = Instant::now();
-        self.looker.look(self.subject.frame, std::slice::from_ref(prompts), &mut self.looks)?;
+        self.predictor.predict(self.subject.frame, std::slice::from_ref(prompts), &mut self.looks)?;
         let ms = begin.elapsed().as_secs_f64() * 1e3;
         let (width, height) = (self.subject.frame.width(), self.subject.frame.height());
         let grid = self.looks[0].mask().cloned();
@@ -341,7 +341,7 @@ impl Trial<'_, '_> {
     fn step(&self, given: &Given, truth: &Bitmap, prompts: usize, with_oracle: bool, is_last: bool) -> Step {
         let iou = given.mask.iou(truth);
         let oracle_iou = with_oracle.then(|| {
-            let masks = self.looker.last_masks();
+            let masks = self.predictor.last_masks();
             masks.map(|m| m.to_bitmap(truth.width(), truth.height()).iou(truth)).fold(iou, f64::max)
         });
         let with_boundary = is_last || BOUNDARY_AT.contains(&prompts);

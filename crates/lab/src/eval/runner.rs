@@ -17,7 +17,7 @@ use super::dataset::{Dataset, DatasetRow, ObjectChoice, Unusable};
 use super::protocol::{Questions, Subject, examine};
 use super::record::Row;
 use sonotap::error::Result;
-use sonotap::model::look::Looker;
+use sonotap::model::look::Predictor;
 use sonotap::units::{FrameId, Nanos};
 
 /// One row of one data set, to be done.
@@ -68,17 +68,17 @@ pub fn items(set: &Dataset, objects: ObjectChoice, limit: Option<usize>, seed: u
     chosen.into_iter().map(|i| item(&set.rows[i])).collect()
 }
 
-/// Does the items that are not in `earlier`, on `jobs` threads, each with a looker of its own; hands each to `keep` as
+/// Does the items that are not in `earlier`, on `jobs` threads, each with a predictor of its own; hands each to `keep` as
 /// soon as it is done, in no order. Ends early, after the items at hand, when `stop` is set or `keep` fails.
 ///
 /// # Errors
-/// Those of `looker`, of `keep`, and of the model; what was kept before stays kept.
+/// Those of `predictor`, of `keep`, and of the model; what was kept before stays kept.
 pub fn run(
     items: &[Item],
     earlier: &BTreeMap<String, Done>,
     questions: &Questions,
     jobs: usize,
-    looker: &(dyn Fn() -> Result<Looker> + Sync),
+    predictor: &(dyn Fn() -> Result<Predictor> + Sync),
     stop: &AtomicBool,
     keep: &mut dyn FnMut(Done) -> Result<()>,
 ) -> Result<()> {
@@ -91,13 +91,13 @@ pub fn run(
         for _ in 0..jobs {
             let (sender, next, open, is_over) = (sender.clone(), &next, &open, &is_over);
             scope.spawn(move || {
-                let mut looker = match looker() {
-                    Ok(looker) => looker,
+                let mut predictor = match predictor() {
+                    Ok(predictor) => predictor,
                     Err(e) => return drop(sender.send(Err(e))),
                 };
                 while !stop.load(Ordering::Acquire) && !is_over.load(Ordering::Acquire) {
                     let Some((number, item)) = open.get(next.fetch_add(1, Ordering::AcqRel)) else { return };
-                    let done = one(&mut looker, *number, item, questions);
+                    let done = one(&mut predictor, *number, item, questions);
                     if sender.send(done).is_err() {
                         return;
                     }
@@ -116,7 +116,7 @@ pub fn run(
     })
 }
 
-fn one(looker: &mut Looker, number: usize, item: &Item, questions: &Questions) -> Result<Done> {
+fn one(predictor: &mut Predictor, number: usize, item: &Item, questions: &Questions) -> Result<Done> {
     let row = &item.row;
     let done = |rows, unusable| Done { key: item.key(), rows, unusable };
     let unusable = |reason| Unusable { data: item.data.clone(), row: row.number, file: row.mask_name.clone(), reason };
@@ -126,7 +126,7 @@ fn one(looker: &mut Looker, number: usize, item: &Item, questions: &Questions) -
     };
     let (mut frame, whole) = (pair.image, pair.truth);
     frame.stamp(FrameId(number as u64 + 1), Nanos(0));
-    looker.forget_view();
+    predictor.forget_view();
     let components = Components::of(&whole);
     let count = match item.objects {
         ObjectChoice::Largest => 1,
@@ -143,7 +143,7 @@ fn one(looker: &mut Looker, number: usize, item: &Item, questions: &Questions) -
             hc_mm: row.hc_mm.filter(|_| component == 0),
             key: format!("{}\n{}\n{}\n{component}", item.data, row.image_name, row.mask_name),
         };
-        let answers = examine(looker, &subject, questions)?;
+        let answers = examine(predictor, &subject, questions)?;
         rows.push(Row {
             data: item.data.clone(),
             row: row.number,

@@ -27,7 +27,7 @@ use ranges::Observed;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::geometry::ModelView;
 use sonotap::model::graph::TypedGraph;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::manifest::{Evaluation, FileSpec, Kind, MANIFEST, Manifest};
 use sonotap::model::preprocess::Resampler;
 use sonotap::model::sam::{self, LoadOptions, LoadTimes};
@@ -242,9 +242,9 @@ fn validate(source: &Path, out: &Path, options: &Options, stop: &AtomicBool) -> 
         let Ok(set) = Dataset::open(folder, &choice) else { continue };
         let items = runner::items(&set, ObjectChoice::Largest, Some(options.validation), options.seed);
         let mean_iou = |model: &Path| -> Result<(usize, Vec<f64>)> {
-            let looker = || Ok(Looker::new(sam::load(model)?, LookOptions::default()));
+            let predictor = || Ok(Predictor::new(sam::load(model)?, LookOptions::default()));
             let mut rows = Vec::new();
-            runner::run(&items, &BTreeMap::new(), &questions, 1, &looker, stop, &mut |done| {
+            runner::run(&items, &BTreeMap::new(), &questions, 1, &predictor, stop, &mut |done| {
                 rows.extend(done.rows);
                 Ok(())
             })?;

@@ -14,7 +14,7 @@ use crate::eval::protocol::{LookKind, Protocol, Questions};
 use crate::eval::record::mean_iou_by_click;
 use crate::eval::runner;
 use sonotap::error::Result;
-use sonotap::model::look::{LookOptions, Looker};
+use sonotap::model::look::{LookOptions, Predictor};
 
 /// Clicks of a validation.
 const CLICKS: usize = 5;
@@ -51,12 +51,12 @@ pub fn validate(
         let options = DatasetOptions { split: Some("val".into()), objects: ObjectChoice::Largest };
         let Ok(dataset) = Dataset::open(&set.folder, &options) else { continue };
         let items = runner::items(&dataset, ObjectChoice::Largest, Some(config.validate_images), config.seed);
-        let looker = || {
+        let predictor = || {
             let segmenter = TrainedSegmenter::new(network.clone(), parameters.clone());
-            Ok(Looker::new(Box::new(segmenter), LookOptions::default()))
+            Ok(Predictor::new(Box::new(segmenter), LookOptions::default()))
         };
         let mut rows = Vec::new();
-        runner::run(&items, &BTreeMap::new(), &questions, 1, &looker, stop, &mut |done| {
+        runner::run(&items, &BTreeMap::new(), &questions, 1, &predictor, stop, &mut |done| {
             rows.extend(done.rows);
             Ok(())
         })?;

@@ -6,7 +6,7 @@ use crate::eval::protocol::LookKind;
 use crate::eval::record::Row;
 use sonotap::contour::{self, Outline};
 use sonotap::error::Result;
-use sonotap::model::look::{LookPrompts, Looker, ObjectLook};
+use sonotap::model::look::{LookPrompts, ObjectLook, Predictor};
 use sonotap::overlay::still::{Caption, still};
 use sonotap::overlay::{Canvas, contact_sheet};
 use sonotap::units::{FrameId, Nanos};
@@ -41,20 +41,20 @@ pub fn chosen<'a>(rows: &'a [Row], data: &str, look: &str) -> Vec<&'a Row> {
 ///
 /// # Errors
 /// The model's.
-pub fn draw(rows: &[(&Row, &DatasetRow)], look: LookKind, looker: &mut Looker) -> Result<Option<Canvas>> {
+pub fn draw(rows: &[(&Row, &DatasetRow)], look: LookKind, predictor: &mut Predictor) -> Result<Option<Canvas>> {
     let mut tiles = Vec::new();
-    looker.set_options(look.options());
+    predictor.set_options(look.options());
     for (number, (row, source)) in rows.iter().enumerate() {
         let Ok(pair) = source.load() else { continue };
         let Some(answer) = row.answer("noc", look.name()) else { continue };
         let mut frame = pair.image;
         frame.stamp(FrameId(number as u64 + 1), Nanos(0));
-        looker.forget_view();
+        predictor.forget_view();
         let mut prompts = LookPrompts::default();
         let mut looks: Vec<ObjectLook> = Vec::new();
         for click in answer.clicks.iter().take(CLICKS) {
             prompts.clicks.push((click.at(), click.polarity()));
-            looker.look(&frame, std::slice::from_ref(&prompts), &mut looks)?;
+            predictor.predict(&frame, std::slice::from_ref(&prompts), &mut looks)?;
             prompts.previous = looks[0].mask().cloned();
         }
         let mut outline = Outline::default();

@@ -1,35 +1,35 @@
 //! The model's thread for a fake clock.
 
-use sonotap::engine::job::LookJob;
-use sonotap::model::look::Looker;
+use sonotap::engine::job::InferenceJob;
+use sonotap::model::look::Predictor;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::worker::Looks;
 use sonotap::units::Nanos;
 
 /// A model's thread without a thread: a look is done when its time has passed.
-pub struct SlowLooker {
-    looker: Looker,
+pub struct SlowPredictor {
+    predictor: Predictor,
     clock: Clock,
     pub look: Nanos,
-    waiting: Option<Box<LookJob>>,
-    working: Option<(Nanos, Box<LookJob>)>,
+    waiting: Option<Box<InferenceJob>>,
+    working: Option<(Nanos, Box<InferenceJob>)>,
 }
 
-impl SlowLooker {
+impl SlowPredictor {
     /// A worker whose looks take `look`, by `clock`.
-    pub fn new(looker: Looker, clock: Clock, look: Nanos) -> Self {
-        Self { looker, clock, look, waiting: None, working: None }
+    pub fn new(predictor: Predictor, clock: Clock, look: Nanos) -> Self {
+        Self { predictor, clock, look, waiting: None, working: None }
     }
 
-    fn start(&mut self, mut job: Box<LookJob>, from: Nanos) {
-        job.answer(&mut self.looker);
+    fn start(&mut self, mut job: Box<InferenceJob>, from: Nanos) {
+        job.answer(&mut self.predictor);
         (job.begun, job.ended) = (from, from + self.look);
         self.working = Some((from + self.look, job));
     }
 }
 
-impl Looks for SlowLooker {
-    fn ask(&mut self, job: Box<LookJob>) -> Option<Box<LookJob>> {
+impl Looks for SlowPredictor {
+    fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>> {
         if self.working.is_none() {
             self.start(job, self.clock.now());
             return None;
@@ -37,7 +37,7 @@ impl Looks for SlowLooker {
         self.waiting.replace(job)
     }
 
-    fn answer(&mut self) -> Option<Box<LookJob>> {
+    fn answer(&mut self) -> Option<Box<InferenceJob>> {
         let done = self.working.as_ref().is_some_and(|(t, _)| *t <= self.clock.now());
         let (ended, job) = self.working.take_if(|_| done)?;
         if let Some(next) = self.waiting.take() {
