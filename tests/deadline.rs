@@ -184,7 +184,7 @@ impl Bench {
     fn flip(&self, missed: u64) -> Nanos {
         let Some(period) = self.setup.glass.refresh else { return self.now() };
         let first = self.now().0.div_ceil(period.0) * period.0;
-        let first = first.max(self.last_flip.0 + period.0 - self.setup.glass.queue * period.0);
+        let first = first.max((self.last_flip.0 + period.0).saturating_sub(self.setup.glass.queue * period.0));
         Nanos(first + (self.setup.glass.queue + missed) * period.0).max(self.last_flip + period)
     }
 }

@@ -335,11 +335,11 @@ impl Predictor {
         Ok(report)
     }
 
-    /// Predicts from the whole region only: the intermediate result of a first [`Self::look`], after half of its time. The next
+    /// Predicts from the whole region only: the intermediate result of a first [`Self::predict`], after half of its time. The next
     /// call takes it as previous mask and uses a closer view. Objects that already have an outline are predicted again as well.
     ///
     /// # Errors
-    /// As [`Self::look`].
+    /// As [`Self::predict`].
     pub fn first_look(
         &mut self,
         frame: &Frame,

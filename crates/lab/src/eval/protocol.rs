@@ -168,7 +168,7 @@ pub struct Subject<'a> {
 /// All answers of an object.
 ///
 /// # Errors
-/// As [`Predictor::look`].
+/// As [`Predictor::predict`].
 pub fn examine(predictor: &mut Predictor, subject: &Subject, questions: &Questions) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
     for &look in &questions.looks {
