@@ -212,6 +212,42 @@ fn mutated_dicom_files_never_panic() {
     });
 }
 
+/// Of whole files one in five gets past the header. Here the file is whole, and its frame is mutated.
+#[test]
+fn mutated_frames_of_every_codec_never_panic() {
+    let reference = |name: &str| {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/dicom"));
+        std::fs::read(folder.join(name)).unwrap()
+    };
+    let mut kinds: Vec<(Fixture, &'static str, Vec<u8>)> = Vec::new();
+    for kind in ["j2k", "jls", "ll"] {
+        let (mut grey, mut rgb) = (Fixture::new(16, 8), Fixture::new(16, 8));
+        grey.word(tags::BITS_ALLOCATED, 16).word(tags::BITS_STORED, 12).word(tags::HIGH_BIT, 11);
+        rgb.colour("RGB", 0);
+        kinds.push((grey, uids::JPEG2000_LOSSLESS, reference(&format!("g12_{kind}.bin"))));
+        kinds.push((rgb, uids::JPEG2000_LOSSLESS, reference(&format!("rgb_{kind}.bin"))));
+    }
+    for jpeg in jpegs() {
+        let mut fixture = Fixture::new(24, 16);
+        fixture.colour("YBR_FULL_422", 0);
+        kinds.push((fixture, uids::JPEG_BASELINE8_BIT, jpeg));
+    }
+    kinds.push((Fixture::new(4, 4), uids::JPEGLS_LOSSLESS, LS.to_vec()));
+    let header = [1u32, 64].into_iter().flat_map(u32::to_le_bytes).chain([0; 56]);
+    kinds.push((Fixture::new(4, 4), uids::RLE_LOSSLESS, header.chain([241, 9]).collect()));
+    // The first byte says whose frame it is.
+    let seeds: Vec<Vec<u8>> = kinds.iter().enumerate().map(|(i, k)| [&[i as u8][..], &k.2].concat()).collect();
+    fuzz("frames", &seeds, |bytes| {
+        let Some((kind, frame)) = bytes.split_first() else { return };
+        let (mut fixture, syntax, _) = kinds[usize::from(*kind) % kinds.len()].clone();
+        let frame = [frame, &[0][..frame.len() % 2]].concat();
+        fixture.encapsulated(syntax, vec![], vec![frame]);
+        if let Ok(mut source) = fixture.open() {
+            play(&mut source);
+        }
+    });
+}
+
 /// A JPEG that says another size in its frame header.
 fn resized(jpeg: &[u8], width: u16, height: u16) -> Vec<u8> {
     let mut jpeg = jpeg.to_vec();

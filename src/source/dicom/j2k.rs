@@ -40,7 +40,7 @@ pub fn decode(coded: &[u8], size: [u32; 2], samples: usize) -> Result<Samples> {
     // Boxes around it say nothing that the file does not, and not all that are written are lawful.
     let begin = coded.windows(4).position(|w| w == CODESTREAM).ok_or_else(|| corrupt("no size"))?;
     let coded = &coded[begin..];
-    let header = Header::read(coded).ok_or_else(|| corrupt("no size"))?;
+    let header = Header::read(coded).ok_or_else(|| corrupt("no size, or a tile-part that ends before it begins"))?;
     if header.size != size || header.components != samples {
         let ([w, h], [gw, gh], n) = (size, header.size, header.components);
         return Err(corrupt(&format!("expected {w}x{h} px of {samples} samples, got {gw}x{gh} px of {n}")));
@@ -90,7 +90,7 @@ struct Style {
 }
 
 impl Header {
-    /// `None` without a whole SIZ segment, or one that cannot be.
+    /// `None` without a whole SIZ segment, with one that cannot be, or with a tile-part that ends before its samples begin.
     fn read(stream: &[u8]) -> Option<Self> {
         let siz = stream.get(4..)?;
         let word = |at: usize| Some(u32::from_be_bytes(siz.get(at..at + 4)?.try_into().ok()?));
@@ -109,19 +109,20 @@ impl Header {
             layers: 1,
             is_transformed: false,
         };
-        header.read_segments(stream);
+        header.read_segments(stream)?;
         Some(header)
     }
 
     /// Walks the marker segments, over the samples of every tile-part; where one is out of place, the rest is none.
-    fn read_segments(&mut self, stream: &[u8]) {
+    fn read_segments(&mut self, stream: &[u8]) -> Option<()> {
         let (mut at, mut tile_part_end) = (2, stream.len());
         while let Some(&[0xFF, marker, ref rest @ ..]) = stream.get(at..) {
             if marker == SOD {
-                at = tile_part_end;
+                // Backwards it would go round for ever.
+                at = Some(tile_part_end).filter(|end| *end > at)?;
                 continue;
             }
-            let Some(&[l0, l1, ref body @ ..]) = Some(rest).filter(|_| marker != EOC) else { return };
+            let Some(&[l0, l1, ref body @ ..]) = Some(rest).filter(|_| marker != EOC) else { return Some(()) };
             let length = usize::from(u16::from_be_bytes([l0, l1]));
             match marker {
                 SOT => {
@@ -144,6 +145,7 @@ impl Header {
             }
             at += 2 + length.max(2);
         }
+        Some(())
     }
 
     /// Holds the number of parts against the bounds; of styles that differ the costliest counts for all.
@@ -212,6 +214,17 @@ mod tests {
 
     fn place(coded: &[u8], marker: u8) -> usize {
         coded.windows(2).position(|w| w == [0xFF, marker]).unwrap()
+    }
+
+    #[test]
+    fn a_tile_part_that_ends_before_its_samples_is_refused_and_does_not_go_round_for_ever() {
+        let mut coded = frame(40, 30);
+        let (sot, sod) = (place(&coded, SOT), place(&coded, SOD));
+        // As long as its header alone, and then samples without a header.
+        coded[sot + 6..sot + 10].copy_from_slice(&((sod + 2 - sot) as u32).to_be_bytes());
+        coded.splice(sod + 2..sod + 2, [0xFF, SOD]);
+        assert!(Header::read(&coded).is_none());
+        assert_eq!(decode(&coded, [40, 30], 1).unwrap_err().kind(), ErrorKind::Format);
     }
 
     #[test]
