@@ -219,7 +219,9 @@ mod tests {
     #[test]
     fn a_tile_part_that_ends_before_its_samples_is_refused_and_does_not_go_round_for_ever() {
         let mut coded = frame(40, 30);
-        let (sot, sod) = (place(&coded, SOT), place(&coded, SOD));
+        let (cod, sot, sod) = (place(&coded, COD), place(&coded, SOT), place(&coded, SOD));
+        // The encoder states one byte more than it writes.
+        coded[cod + 3] = 12;
         // As long as its header alone, and then samples without a header.
         coded[sot + 6..sot + 10].copy_from_slice(&((sod + 2 - sot) as u32).to_be_bytes());
         coded.splice(sod + 2..sod + 2, [0xFF, SOD]);
