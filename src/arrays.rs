@@ -67,9 +67,7 @@ impl FrameInput {
         time: CaptureTime,
         host_number: Option<u64>,
     ) -> Result<Entered> {
-        let Some(mut lease) = self.lease() else { return Ok(Entered::NoBuffer) };
-        lease.copy_array(pixels).inspect_err(|_| self.count_refused())?;
-        lease.enter(time, host_number)
+        self.push_by(|frame| frame.copy_array(pixels), time, host_number)
     }
 }
 

@@ -10,7 +10,7 @@ use common::{DarkRegion, SlowPredictor};
 use sonotap::display::{Display, Key, Presence, Presentation, Presented};
 use sonotap::display_loop::DisplayLoop;
 use sonotap::error::Result;
-use sonotap::frame::{Frame, Picture};
+use sonotap::frame::Frame;
 use sonotap::glass::Light;
 use sonotap::input::{Contact, Phase};
 use sonotap::model::look::{LookOptions, Predictor};
@@ -115,10 +115,7 @@ impl Bench {
     fn push(&mut self) {
         self.phantom.render_at(self.pushed, &mut self.frame);
         self.pushed += 1;
-        let frame = &self.frame;
-        let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
-        let picture = Picture { region: Some(frame.region()), ..picture };
-        self.display_loop.live().input().push(&picture, CaptureTime::Now, None).unwrap();
+        common::push(self.display_loop.live(), &self.frame, CaptureTime::Now);
     }
 
     /// One frame period with a turn each millisecond.

@@ -124,9 +124,7 @@ impl Engine {
         }
         self.put_away(job);
     }
-}
 
-impl Engine {
     fn fill_prompts(&self, object: ObjectId, job: &mut InferenceJob) {
         let at = job.objects.len();
         job.objects.push(object);
@@ -210,8 +208,9 @@ impl Engine {
 
     fn hear(&mut self, job: &InferenceJob, i: usize, object: ObjectId, frame: &Frame) {
         let slot = &mut self.slots[object.index()];
-        let tracked = &mut slot.object;
         let edited = self.session.prompts().object_revision(object);
+        let is_standing = slot.is_standing(edited);
+        let tracked = &mut slot.object;
         if job.revision < edited || matches!(tracked.phase(), Phase::Empty | Phase::Lost(_)) {
             return;
         }
@@ -229,8 +228,7 @@ impl Engine {
             return;
         }
         let seen = Prediction { provenance, step: job.step, logits, score, carried, is_independent };
-        let is_answered = tracked.provenance().is_some_and(|p| p.revision >= edited);
-        if is_answered && !slot.is_rough && self.session.mode() == Mode::Live {
+        if is_standing && !slot.is_rough && self.session.mode() == Mode::Live {
             tracked.hear(&seen, &mut self.motion);
         } else if tracked.adopt(&seen, &mut self.motion) {
             let prompts = &job.prompts[i];

@@ -91,8 +91,18 @@ impl FrameInput {
     /// # Errors
     /// `Argument` when the picture or the time cannot be true; it is counted and nothing comes in.
     pub fn push(&self, picture: &Picture<'_>, time: CaptureTime, host_number: Option<u64>) -> Result<Entered> {
+        self.push_by(|frame| frame.copy_from(picture), time, host_number)
+    }
+
+    /// Takes what `fill` makes of a frame; it is counted when that is refused.
+    pub(crate) fn push_by(
+        &self,
+        fill: impl FnOnce(&mut Frame) -> Result<()>,
+        time: CaptureTime,
+        host_number: Option<u64>,
+    ) -> Result<Entered> {
         let Some(mut lease) = self.lease() else { return Ok(Entered::NoBuffer) };
-        lease.copy_from(picture).inspect_err(|_| self.count_refused())?;
+        fill(&mut lease).inspect_err(|_| self.lock().report.refused += 1)?;
         lease.enter(time, host_number)
     }
 
@@ -125,10 +135,6 @@ impl FrameInput {
     /// The clock that frames are dated by.
     pub fn clock(&self) -> &Clock {
         &self.time
-    }
-
-    pub(crate) fn count_refused(&self) {
-        self.lock().report.refused += 1;
     }
 
     fn bytes_max(&self, state: &State) -> usize {

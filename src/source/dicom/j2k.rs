@@ -18,8 +18,11 @@ const TILES_MAX: u64 = 1 << 12;
 const PARTS_MAX: u64 = 1 << 19;
 
 /// Markers (A.2).
+const SIZ: u8 = 0x51;
 const COD: u8 = 0x52;
 const COC: u8 = 0x53;
+const QCD: u8 = 0x5C;
+const QCC: u8 = 0x5D;
 const SOT: u8 = 0x90;
 const SOD: u8 = 0x93;
 const EOC: u8 = 0xD9;
@@ -40,7 +43,7 @@ pub fn decode(coded: &[u8], size: [u32; 2], samples: usize) -> Result<Samples> {
     // Boxes around it say nothing that the file does not, and not all that are written are lawful.
     let begin = coded.windows(4).position(|w| w == CODESTREAM).ok_or_else(|| corrupt("no size"))?;
     let coded = &coded[begin..];
-    let header = Header::read(coded).ok_or_else(|| corrupt("no size, or a tile-part that ends before it begins"))?;
+    let header = Header::read(coded).ok_or_else(|| corrupt("no size, or headers that are cut short"))?;
     if header.size != size || header.components != samples {
         let ([w, h], [gw, gh], n) = (size, header.size, header.components);
         return Err(corrupt(&format!("expected {w}x{h} px of {samples} samples, got {gw}x{gh} px of {n}")));
@@ -90,7 +93,7 @@ struct Style {
 }
 
 impl Header {
-    /// `None` without a whole SIZ segment, with one that cannot be, or with a tile-part that ends before its samples begin.
+    /// `None` without a whole SIZ segment, with one that cannot be, or where the walk over the headers ends before the stream.
     fn read(stream: &[u8]) -> Option<Self> {
         let siz = stream.get(4..)?;
         let word = |at: usize| Some(u32::from_be_bytes(siz.get(at..at + 4)?.try_into().ok()?));
@@ -113,39 +116,60 @@ impl Header {
         Some(header)
     }
 
-    /// Walks the marker segments, over the samples of every tile-part; where one is out of place, the rest is none.
+    /// Walks the marker segments of the main header and of every tile-part as the decoder does, which takes some segments to be
+    /// as long as their content, whatever they state: another step would lead past a style that it obeys. `None` where it
+    /// gives up.
     fn read_segments(&mut self, stream: &[u8]) -> Option<()> {
-        let (mut at, mut tile_part_end) = (2, stream.len());
-        while let Some(&[0xFF, marker, ref rest @ ..]) = stream.get(at..) {
-            if marker == SOD {
-                // Backwards it would go round for ever.
-                at = Some(tile_part_end).filter(|end| *end > at)?;
-                continue;
-            }
-            let Some(&[l0, l1, ref body @ ..]) = Some(rest).filter(|_| marker != EOC) else { return Some(()) };
-            let length = usize::from(u16::from_be_bytes([l0, l1]));
-            match marker {
-                SOT => {
-                    let stated = body.get(2..6).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
+        let index_len = if self.components < 257 { 1 } else { 2 };
+        // Within the header of a tile-part.
+        let (mut at, mut tile_part_end) = (2, None);
+        loop {
+            let &[0xFF, marker, ref segment @ ..] = stream.get(at..)? else { return None };
+            let word = |from: usize| Some(u16::from_be_bytes(segment.get(from..from + 2)?.try_into().ok()?));
+            let stated = || word(0).map(usize::from).filter(|length| *length >= 2);
+            let length = match (marker, tile_part_end) {
+                (EOC, None) => return Some(()),
+                (EOC, Some(end)) => {
+                    at = Some(end).filter(|end| *end >= at)?;
+                    tile_part_end = None;
+                    continue;
+                }
+                (SOD, end) => {
+                    at = end.filter(|end| *end >= at + 2)?;
+                    tile_part_end = None;
+                    continue;
+                }
+                (SOT, _) => {
+                    let part = u32::from_be_bytes(segment.get(4..8)?.try_into().ok()?) as usize;
                     // 0 is a tile-part up to the end.
-                    tile_part_end = if stated == 0 { stream.len() } else { at.saturating_add(stated.max(14)) };
+                    tile_part_end = Some(if part == 0 { stream.len() } else { at.checked_add(part)? });
+                    10
                 }
-                COD if body.len() >= 10 => {
-                    self.is_transformed |= self.styles.is_empty() && body[4] == 1;
-                    self.layers = self.layers.max(u64::from(u16::from_be_bytes([body[2], body[3]])));
-                    self.styles.extend(Style::read(body[0], &body[5..]));
+                (SIZ, _) => 38 + 3 * self.components,
+                (COD, _) => {
+                    let (style, length) = Style::read(*segment.get(2)?, segment.get(7..)?)?;
+                    self.is_transformed |= self.styles.is_empty() && segment[6] == 1;
+                    self.layers = self.layers.max(u64::from(word(4)?));
+                    self.styles.push(style);
+                    7 + length
                 }
-                COC => {
-                    // The component's number has two bytes where there are more than 256.
-                    let from = if self.components < 257 { 1 } else { 2 };
-                    let style = body.get(from..).and_then(|b| b.split_first());
-                    self.styles.extend(style.and_then(|(flags, rest)| Style::read(*flags, rest)));
+                (COC, _) => {
+                    let from = 2 + index_len;
+                    let (style, length) = Style::read(*segment.get(from)?, segment.get(from + 1..)?)?;
+                    self.styles.push(style);
+                    from + 1 + length
                 }
-                _ => {}
-            }
-            at += 2 + length.max(2);
+                (QCD | QCC, _) => {
+                    let from = if marker == QCD { 2 } else { 2 + index_len };
+                    let steps = stated()?.checked_sub(from + 1)?;
+                    // None, derived from one step, a step of two bytes each (A.6.4).
+                    from + 1 + [steps, 2, steps / 2 * 2].get(usize::from(segment.get(from)? & 0x1F))?
+                }
+                (0x30..=0x3F, _) => 0,
+                _ => stated()?,
+            };
+            at += 2 + length;
         }
-        Some(())
     }
 
     /// Holds the number of parts against the bounds; of styles that differ the costliest counts for all.
@@ -165,11 +189,13 @@ impl Header {
 }
 
 impl Style {
-    fn read(flags: u8, body: &[u8]) -> Option<Self> {
-        let &[levels, w, h, _, _, ref rest @ ..] = body else { return None };
-        let levels = u32::from(levels.min(32));
+    /// A style and its length, bytes; `None` where it is cut short or has more levels than there can be.
+    fn read(flags: u8, body: &[u8]) -> Option<(Self, usize)> {
+        let &[levels @ ..=32, w, h, _, _, ref rest @ ..] = body else { return None };
+        let levels = u32::from(levels);
         let precincts = if flags & 1 == 1 { rest.get(..=levels as usize)?.to_vec() } else { Vec::new() };
-        Some(Self { levels, block: [w, h].map(|e| u32::from(e & 15) + 2), precincts })
+        let length = 5 + precincts.len();
+        Some((Self { levels, block: [w, h].map(|e| u32::from(e & 15) + 2), precincts }, length))
     }
 
     /// Precincts and code-blocks of one tile of one component; those count once a layer.
@@ -219,14 +245,24 @@ mod tests {
     #[test]
     fn a_tile_part_that_ends_before_its_samples_is_refused_and_does_not_go_round_for_ever() {
         let mut coded = frame(40, 30);
-        let (cod, sot, sod) = (place(&coded, COD), place(&coded, SOT), place(&coded, SOD));
-        // The encoder states one byte more than it writes.
-        coded[cod + 3] = 12;
+        let (sot, sod) = (place(&coded, SOT), place(&coded, SOD));
         // As long as its header alone, and then samples without a header.
         coded[sot + 6..sot + 10].copy_from_slice(&((sod + 2 - sot) as u32).to_be_bytes());
         coded.splice(sod + 2..sod + 2, [0xFF, SOD]);
         assert!(Header::read(&coded).is_none());
         assert_eq!(decode(&coded, [40, 30], 1).unwrap_err().kind(), ErrorKind::Format);
+    }
+
+    #[test]
+    fn a_style_that_a_wrong_length_hides_counts_as_the_decoder_obeys_it() {
+        let mut coded = frame(2048, 2048);
+        let cod = place(&coded, COD);
+        let mut second = coded[cod..cod + 14].to_vec();
+        // 32 layers, blocks of 4x4.
+        (second[6], second[7], second[10], second[11]) = (0, 32, 0, 0);
+        coded.splice(cod + 14..cod + 14, second);
+        coded[cod + 3] = 12 + 14;
+        assert_eq!(decode(&coded, [2048, 2048], 1).unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use sonotap::ndarray::ArrayView3;
 use sonotap::{
-    CaptureTime, Command, DisplayLoop, Entered, Error, ErrorKind, Frame, FrameSource, Light, Live, LiveConfig,
-    LiveView, LookOptions, LookPrompts, Predictor, NullDisplay, Overlay, Phantom, PhantomConfig, PhantomPreset,
-    Polarity, Result, Screen, ScreenConfig, Signal, load_model,
+    CaptureTime, Command, Display, DisplayLoop, Entered, Error, ErrorKind, Frame, FrameSource, Light, Live, LiveConfig,
+    LiveView, LookOptions, LookPrompts, NullDisplay, Overlay, Phantom, PhantomConfig, PhantomPreset, Polarity,
+    Predictor, Result, Screen, ScreenConfig, Signal, load_model,
 };
 
 const FRAMES: u64 = 40;
@@ -19,7 +19,9 @@ fn main() -> Result<()> {
     let drawn = own_drawing(&model)?;
     let shown = own_screen(&model)?;
     let area_px = still(Path::new(&model))?;
-    println!("{drawn} frames with an outline drawn by the host, {shown} on our screen, {area_px} px inside on a still frame");
+    println!(
+        "{drawn} frames with an outline drawn by the host, {shown} on our screen, {area_px} px inside on a still frame"
+    );
     if drawn == 0 || shown == 0 || area_px == 0 {
         return Err(Error::new(ErrorKind::Model, "expected outlines of a cyst that was tapped, got none"));
     }
@@ -68,7 +70,9 @@ fn own_drawing(model: &str) -> Result<u32> {
 /// Sonotap draws.
 fn own_screen(model: &str) -> Result<u32> {
     let live = Live::open(model, LiveConfig::default())?;
-    let mut display_loop = DisplayLoop::new(live, Screen::new(ScreenConfig::default())?, NullDisplay::new(800, 480));
+    // As a host does that finds out at run time which display there is.
+    let display: Box<dyn Display> = Box::new(NullDisplay::new(800, 480));
+    let mut display_loop = DisplayLoop::new(live, Screen::new(ScreenConfig::default())?, display);
     let (input, mut probe, mut frame) = (display_loop.live().input(), probe()?, Frame::default());
     let mut shown = 0;
     for number in 0..FRAMES {
