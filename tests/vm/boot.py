@@ -276,7 +276,12 @@ def main():
     control = os.path.join(folder, "qmp")
     began = time.monotonic()
     qemu = subprocess.Popen(command(a, control), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    device, status, pending = Device(Qmp(control), out, read_truth(a.truth)), 98, b""
+    try:
+        qmp = Qmp(control)
+    except (OSError, ValueError) as e:
+        qemu.kill()
+        sys.exit(f"Error: QEMU did not begin: {qemu.communicate()[0].decode('utf-8', 'replace').strip() or e}")
+    device, status, pending = Device(qmp, out, read_truth(a.truth)), 98, b""
     try:
         while True:
             if time.monotonic() - began > a.limit:
