@@ -22,9 +22,9 @@ use sonotap::pipeline::stats::Summary;
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
 use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::Nanos;
+use sonotap::units::Span;
 
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 /// A tap so often, on a fresh start of the object.
 const TAP_EVERY: Duration = Duration::from_millis(3_000);
 /// Frames that count as warm-up for allocations.
@@ -95,7 +95,7 @@ fn play(name: &str, least: Duration, length: Duration) {
             let shown = live.on_screen();
             let now = live.clock().now();
             live.command(Command::Clear, now);
-            if let Some(at) = truth.tap_point(shown.0.saturating_sub(1)) {
+            if let Some(at) = truth.tap_point(shown.map_or(0, |id| id.0 - 1)) {
                 live.command(Command::Click { at, polarity: None, shown }, now);
             }
         }
@@ -106,7 +106,7 @@ fn play(name: &str, least: Duration, length: Duration) {
                 let exact = scene.objects.iter().any(|o| o.overlay == sonotap::scene::Overlay::Exact);
                 screen.draw(frame, scene);
                 let (frame, captured, presented) = (ticket.frame(), ticket.captured(), live.clock().now());
-                let shown = Presented { frame, captured, presented };
+                let shown = Presented { frame: Some(frame), captured, presented };
                 match display.present(screen.canvas(), &shown, &mut || live.hand_over(&ticket)) {
                     Ok(Presentation::Lit(light)) => {
                         live.presented(ticket, light);
@@ -180,7 +180,7 @@ fn resident() -> String {
 
 fn main() {
     let seconds = std::env::args().skip(1).find_map(|a| a.parse::<f64>().ok()).unwrap_or(60.0);
-    let length = Duration::from_secs_f64(seconds);
+    let length = Duration::of_secs(seconds);
     play("model as it is", Duration::ZERO, length);
     play("model slowed to 100 ms", Duration::from_millis(100), length / 3);
     play("model slowed to 1 s", Duration::from_millis(1_000), length / 3);

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sonotap::engine::motion::{Motion, MotionStep};
@@ -42,7 +42,7 @@ use sonotap::scene::Overlay;
 use sonotap::session::Command;
 use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
 use sonotap::track::carry;
-use sonotap::units::{FrameId, Nanos, ObjectId};
+use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
 #[path = "../tests/common/slow_predictor.rs"]
 mod slow_predictor;
@@ -50,9 +50,9 @@ use slow_predictor::SlowPredictor;
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 480;
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 /// The fake display takes this to draw.
-const DRAW: Nanos = Nanos(4_000_000);
+const DRAW: Duration = Duration::from_nanos(4_000_000);
 /// Frames from one look of the model alone to the next.
 const MODEL_ALONE_EVERY: usize = 2;
 /// Side of the view of a true mask, per longer side of the structure.
@@ -142,7 +142,7 @@ impl Take {
         for index in 0..=count as u64 {
             let mut frame = Frame::default();
             phantom.render_at(index, &mut frame);
-            frame.stamp(FrameId(index + 1), Nanos(index * PERIOD.0));
+            frame.stamp(FrameId(index + 1), Timestamp::from_ns(index * PERIOD.as_ns()));
             take.frames.push(Arc::new(frame));
             let mut truth = Bitmap::new(WIDTH, HEIGHT);
             phantom.truth_at(index, &mut truth);
@@ -371,13 +371,13 @@ struct Both {
 fn live(take: &Take, predictor: Predictor, look_ms: u64) -> Vec<Option<(Overlay, f64)>> {
     let hand = Arc::new(AtomicU64::new(0));
     let clock = Clock::set_by(hand.clone());
-    let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(look_ms));
+    let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(look_ms));
     let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
     let mut live = Live::with(worker, Wake::default(), LiveConfig { engine, ..LiveConfig::default() }, clock.clone());
     let input = live.input();
     let mut shown: Vec<Option<(Overlay, f64)>> = vec![None; take.frames.len()];
     let mut next = 0;
-    let end = Nanos(PERIOD.0 * take.frames.len() as u64);
+    let end = Timestamp::from_ns(PERIOD.as_ns() * take.frames.len() as u64);
     while clock.now() < end {
         if let Some(frame) = take.frames.get(next).filter(|f| f.captured() <= clock.now()) {
             let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
@@ -393,10 +393,11 @@ fn live(take: &Take, predictor: Predictor, look_ms: u64) -> Vec<Option<(Overlay,
                 let mask = live.engine().object(ObjectId(0)).and_then(|o| o.carried()).filter(|_| overlay.is_drawn());
                 shown[at] = Some((overlay, mask.map_or(0.0, |m| take.iou(at, m))));
             }
-            hand.fetch_add(DRAW.0, Ordering::AcqRel);
+            hand.fetch_add(DRAW.as_ns(), Ordering::AcqRel);
             live.presented(ticket, Light::Now);
             if is_first_poll {
-                let click = Command::Click { at: take.tap, polarity: Some(Polarity::Positive), shown: FrameId(1) };
+                let click =
+                    Command::Click { at: take.tap, polarity: Some(Polarity::Positive), shown: Some(FrameId(1)) };
                 live.command(click, clock.now());
             }
         }
@@ -439,16 +440,19 @@ fn summary(look_ms: u64, shown: &[Option<(Overlay, f64)>]) -> Both {
 /// What [`Engine::advance`] takes with `objects` outlined objects, ns, one for each frame; the model looks once.
 fn advance_spans(take: &Take, predictor: &mut Predictor, objects: usize) -> Vec<u64> {
     let mut engine = Engine::new(EngineConfig { period: PERIOD, ..EngineConfig::default() });
-    engine.advance(take.frames[0].clone(), Nanos(0)).expect("the first frame");
+    engine.advance(take.frames[0].clone(), Timestamp::START).expect("the first frame");
     for n in 0..objects {
         if n > 0 {
-            engine.command(Command::NewObject, Nanos(0));
+            engine.command(Command::NewObject, Timestamp::START);
         }
         let [dx, dy] = [(n % 2) as f32, (n / 2) as f32].map(|i| (i - 0.5) * APART_PX);
         let at = Point::new(take.tap.x + dx, take.tap.y + dy);
-        engine.command(Command::Click { at, polarity: Some(Polarity::Positive), shown: FrameId(1) }, Nanos(0));
+        engine.command(
+            Command::Click { at, polarity: Some(Polarity::Positive), shown: Some(FrameId(1)) },
+            Timestamp::START,
+        );
     }
-    if let Some(mut job) = engine.ask(Nanos(0)) {
+    if let Some(mut job) = engine.ask(Timestamp::START) {
         job.answer(predictor);
         engine.answered(job);
     }

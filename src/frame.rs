@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Image, Point, Rect};
 use crate::region::{FrameRegion, REGIONS_MAX, Regions};
-use crate::units::{FrameId, Millimetres, Nanos};
+use crate::units::{FrameId, Millimetres, Timestamp};
 
 /// How a pixel is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -181,8 +181,8 @@ impl<'a> Picture<'a> {
 /// Number and time are given where a frame enters the live path ([`FrameInput`](crate::pipeline::entry::FrameInput)).
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    pub(crate) id: FrameId,
-    pub(crate) captured: Nanos,
+    pub(crate) id: Option<FrameId>,
+    pub(crate) captured: Timestamp,
     pub(crate) host_number: Option<u64>,
     pub(crate) width: u32,
     pub(crate) height: u32,
@@ -281,13 +281,13 @@ impl Frame {
         *self = Self { pixels: std::mem::take(&mut self.pixels), ..Self::default() };
     }
 
-    /// Number given on entry, from 1; 0 before.
-    pub fn id(&self) -> FrameId {
+    /// Number given on entry; `None` before.
+    pub fn id(&self) -> Option<FrameId> {
         self.id
     }
 
     /// Time of capture on the live path's clock.
-    pub fn captured(&self) -> Nanos {
+    pub fn captured(&self) -> Timestamp {
         self.captured
     }
 
@@ -298,8 +298,8 @@ impl Frame {
 
     /// Sets number and time, for those who drive an engine themselves. The live path sets its own.
     #[doc(hidden)]
-    pub fn stamp(&mut self, id: FrameId, captured: Nanos) {
-        (self.id, self.captured) = (id, captured);
+    pub fn stamp(&mut self, id: FrameId, captured: Timestamp) {
+        (self.id, self.captured) = (Some(id), captured);
     }
 
     /// image px.

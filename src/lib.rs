@@ -14,7 +14,7 @@
 //! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
 //! live.command(tap, live.clock().now());
 //! if let Some(LiveView { frame, scene, ticket }) = live.poll() {
-//!     println!("{} objects on frame {}", scene.objects.len(), frame.id());
+//!     println!("{} objects on frame {}", scene.objects.len(), ticket.frame());
 //!     // Draw it here. Then, as the picture is handed to the display:
 //!     if live.hand_over(&ticket) {
 //!         live.presented(ticket, Light::Now);
@@ -50,7 +50,7 @@ pub use ndarray;
 // Errors, and values that know their unit and space.
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Display as DisplaySpace, Image as ImageSpace, ModelView, Point, Rect};
-pub use units::{FrameId, Millimetres, Nanos, ObjectId, Score, SquareMillimetres};
+pub use units::{FrameId, Millimetres, ObjectId, Score, SquareMillimetres};
 
 // Frames.
 pub use frame::{Frame, ImageRegion, Picture, PixelFormat, PixelScale, RegionContent, ScaleSource};

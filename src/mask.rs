@@ -1,7 +1,7 @@
 //! Masks: a grid of logits that knows which frame, prompts and view it was computed from, and bitmaps of image size.
 
 use crate::geometry::{Image, Model, ModelView, Point, Rect};
-use crate::units::{FrameId, Nanos, ObjectId, Revision, Score};
+use crate::units::{FrameId, ObjectId, Revision, Score, Timestamp};
 
 /// Logit outside every view: surely background (sigmoid 3e-4).
 pub const BACKGROUND_LOGIT: f32 = -8.0;
@@ -215,7 +215,7 @@ pub struct Provenance {
     /// The frame whose pixels the model saw.
     pub frame: FrameId,
     /// That frame's capture time.
-    pub captured: Nanos,
+    pub captured: Timestamp,
     /// The prompts' revision.
     pub revision: Revision,
     /// Whose outline it is.

@@ -1,6 +1,7 @@
 //! What is on the screen, as plain values: written by the engine once a frame, read by the overlay and by library users.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::contour::Outline;
 use crate::frame::Frame;
@@ -9,7 +10,7 @@ use crate::measure::Measurements;
 use crate::preset::Preset;
 use crate::prompt::{Polarity, PromptId};
 use crate::region::{Misplaced, Unmeasured};
-use crate::units::{FrameId, Nanos, ObjectId, Score};
+use crate::units::{FrameId, ObjectId, Score};
 
 /// Score below which the operator is asked for another point.
 pub const SCORE_LOW: f32 = 0.5;
@@ -22,12 +23,12 @@ pub enum Overlay {
     /// Carried here by motion from the frame that the model last looked at, so long ago.
     Carried {
         /// Time since the capture of the frame that the model looked at.
-        age: Nanos,
+        age: Duration,
     },
     /// Could not be carried to this frame: dimmed, where it last was.
     Stale {
         /// Time since the capture of the frame that the model looked at.
-        age: Nanos,
+        age: Duration,
     },
     /// Not drawn.
     Hidden(HiddenReason),
@@ -234,9 +235,9 @@ pub struct CinePlace {
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
     /// The frame it belongs to.
-    pub frame: FrameId,
+    pub frame: Option<FrameId>,
     /// Age of that frame when the scene was made, from its capture.
-    pub frame_age: Nanos,
+    pub frame_age: Duration,
     /// Live, frozen or review.
     pub mode: Mode,
     /// Whether new pictures come.

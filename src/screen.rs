@@ -10,7 +10,7 @@ use crate::input::{Contact, Gesture, Phase};
 use crate::overlay::{Canvas, Control, Hud, HudView, KeepOut, Layout, LayoutConfig};
 use crate::scene::{SCORE_LOW, Scene, Tool};
 use crate::session::Command;
-use crate::units::{Nanos, Score};
+use crate::units::{Score, Timestamp};
 
 /// What touches the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -161,7 +161,7 @@ impl Screen {
     }
 
     /// Advances time: a resting finger becomes a hold.
-    pub fn tick(&mut self, now: Nanos, out: &mut Vec<Command>) {
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Command>) {
         self.recognizer.tick(now, &mut self.gestures);
         self.translate(out);
     }

@@ -30,27 +30,29 @@
 //! use sonotap::geometry::{Point, Rect};
 //! use sonotap::region::Regions;
 //! use sonotap::session::{Command, Outcome, RingView, Session, SessionConfig, Situation};
-//! use sonotap::units::{FrameId, Nanos, ObjectId};
+//! use sonotap::units::{FrameId, Timestamp, ObjectId};
 //!
 //! let mut session = Session::new(SessionConfig::default());
 //! let image = ImageRegion { rect: Rect::new(0.0, 0.0, 640.0, 480.0), content: RegionContent::BMode };
 //! let situation = Situation {
-//!     now: Nanos::from_ms(500),
+//!     now: Timestamp::from_ms(500),
 //!     ring: RingView { len: 15, shown: 0 },
 //!     regions: Regions::one(image),
 //!     homes: [None; ObjectId::MAX],
 //!     marker_radius_px: 12.0,
 //!     lost: [None; ObjectId::MAX],
 //! };
-//! let tap = Command::Click { at: Point::new(212.0, 140.0), polarity: None, shown: FrameId(14) };
+//! let tap = Command::Click { at: Point::new(212.0, 140.0), polarity: None, shown: Some(FrameId(14)) };
 //! assert_eq!(session.apply(tap, &situation), Outcome::Started(ObjectId(0)));
 //! ```
+
+use std::time::Duration;
 
 use crate::geometry::{Image, Point, Rect};
 use crate::prompt::{Polarity, Prompt, PromptError, PromptId, PromptSet, PromptShape};
 use crate::region::{FrameRegion, Misplaced, Regions};
 use crate::scene::{FillLevel, LostReason, Mode, Notice, Tool};
-use crate::units::{FrameId, Nanos, ObjectId};
+use crate::units::{FrameId, ObjectId, Timestamp};
 
 /// A thinner drag is no box, image px.
 const BOX_SIDE_MIN_PX: f32 = 4.0;
@@ -59,12 +61,12 @@ const BOX_SIDE_MIN_PX: f32 = 4.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
     /// How long a notice is shown.
-    pub notice_for: Nanos,
+    pub notice_for: Duration,
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        Self { notice_for: Nanos::from_ms(3000) }
+        Self { notice_for: Duration::from_millis(3000) }
     }
 }
 
@@ -79,14 +81,14 @@ pub enum Command {
         /// Included or excluded; `None` for the tool's polarity.
         polarity: Option<Polarity>,
         /// Frame on the screen at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A drag on the image.
     BoxPrompt {
         /// The box.
         rect: Rect<Image>,
         /// Frame on the screen at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// Undo the last edit of the prompts.
     Undo,
@@ -136,7 +138,7 @@ pub struct RingView {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Situation {
     /// Monotonic time.
-    pub now: Nanos,
+    pub now: Timestamp,
     /// The frames that can be reviewed.
     pub ring: RingView,
     /// The regions of that frame.
@@ -201,7 +203,7 @@ pub struct Session {
     active: ObjectId,
     is_overlay_hidden: bool,
     rubber_band: Option<Rect<Image>>,
-    notice: Option<(Notice, Nanos)>,
+    notice: Option<(Notice, Timestamp)>,
 }
 
 impl Session {
@@ -279,12 +281,12 @@ impl Session {
     }
 
     /// Shows a notice, replacing the former one.
-    pub fn notify(&mut self, notice: Notice, now: Nanos) {
+    pub fn notify(&mut self, notice: Notice, now: Timestamp) {
         self.notice = Some((notice, now));
     }
 
     /// The notice to show at `now`, if its time is not over.
-    pub fn notice(&self, now: Nanos) -> Option<Notice> {
+    pub fn notice(&self, now: Timestamp) -> Option<Notice> {
         self.notice.filter(|(_, since)| now.since(*since) < self.config.notice_for).map(|(notice, _)| notice)
     }
 

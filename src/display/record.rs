@@ -14,11 +14,11 @@
 //! ```
 //! use sonotap::display::{Presented, Recorder};
 //! use sonotap::overlay::Canvas;
-//! use sonotap::units::{FrameId, Nanos};
+//! use sonotap::units::{FrameId, Timestamp};
 //! let folder = tempfile::tempdir().unwrap();
 //! let path = folder.path().join("exam.gif");
 //! let mut recorder = Recorder::create(&path, 64, 48, &[0x00e5ff]).unwrap();
-//! let shown = Presented { frame: FrameId(1), captured: Nanos(0), presented: Nanos(0) };
+//! let shown = Presented { frame: Some(FrameId(1)), captured: Timestamp::START, presented: Timestamp::START };
 //! recorder.present(&Canvas::new(64, 48), &shown).unwrap();
 //! recorder.finish().unwrap();
 //! assert_eq!(recorder.counts().written, 1);
@@ -206,10 +206,14 @@ fn write_all(
 mod tests {
     use super::*;
     use crate::durable::part_of;
-    use crate::units::{FrameId, Nanos};
+    use crate::units::{FrameId, Timestamp};
 
     fn shown(id: u64) -> Presented {
-        Presented { frame: FrameId(id), captured: Nanos::from_ms(33 * id), presented: Nanos::from_ms(33 * id + 20) }
+        Presented {
+            frame: Some(FrameId(id)),
+            captured: Timestamp::from_ms(33 * id),
+            presented: Timestamp::from_ms(33 * id + 20),
+        }
     }
 
     /// Writes one picture for each message received through `go`; fails from the `room`-th picture on.
@@ -226,7 +230,7 @@ mod tests {
                 return Err(Error::new(ErrorKind::Io, "no space left on device"));
             }
             self.room -= 1;
-            self.seen.send((shown.frame, pixels[0])).unwrap();
+            self.seen.send((shown.frame.unwrap(), pixels[0])).unwrap();
             Ok(Fate::Written)
         }
 

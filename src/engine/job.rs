@@ -6,7 +6,7 @@ use super::motion::StepId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::model::look::{LookPrompts, LookReport, ObjectLook, Predictor};
-use crate::units::{Nanos, ObjectId, Revision};
+use crate::units::{ObjectId, Revision, Timestamp};
 
 /// Outcome of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub struct InferenceJob {
     pub(crate) report: Option<LookReport>,
     pub(crate) outcome: JobOutcome,
     /// When the engine asked.
-    pub asked: Nanos,
+    pub asked: Timestamp,
     /// When the worker began.
-    pub begun: Nanos,
+    pub begun: Timestamp,
     /// When the worker ended.
-    pub ended: Nanos,
+    pub ended: Timestamp,
 }
 
 impl InferenceJob {

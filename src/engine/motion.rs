@@ -29,7 +29,7 @@ pub enum MotionStep {
 
 struct ChainLink {
     id: StepId,
-    frame: FrameId,
+    frame: Option<FrameId>,
     flow: FlowField,
 }
 
@@ -56,7 +56,7 @@ impl Motion {
         let config = FlowConfig::default();
         let small = SmallGrey::new(config.side);
         let empty = FlowField::zero(*small.view());
-        let link = || ChainLink { id: StepId(0), frame: FrameId(0), flow: empty.clone() };
+        let link = || ChainLink { id: StepId(0), frame: None, flow: empty.clone() };
         Self {
             dis: DisFlow::new(config),
             now: small.clone(),
@@ -125,7 +125,7 @@ impl Motion {
 
     /// The newest step that showed this frame, if the chain still reaches it.
     pub fn step_showing(&self, frame: FrameId) -> Option<StepId> {
-        self.chain.iter().filter(|l| l.frame == frame && self.reaches(l.id)).map(|l| l.id).max()
+        self.chain.iter().filter(|l| l.frame == Some(frame) && self.reaches(l.id)).map(|l| l.id).max()
     }
 
     /// Whether the frame of this step can be mapped to the frame shown now.

@@ -3,13 +3,15 @@
 //! The shown outline is the stored mask, sampled once through the motion from the shown frame back to the mask's frame. When a
 //! prediction confirms the outline, the stored mask becomes a blend of the carried mask and the prediction.
 
+use std::time::Duration;
+
 use super::motion::{Motion, StepId};
 use crate::geometry::{Image, Rect};
 use crate::mask::{LogitGrid, Mask, Provenance};
 use crate::scene::{HiddenReason, LostReason, Overlay};
 use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Verdict};
 use crate::track::flow::FlowField;
-use crate::units::{FrameId, Nanos, Revision, Score};
+use crate::units::{FrameId, Revision, Score, Timestamp};
 
 /// Phase of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,17 +33,21 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgeLimits {
     /// Older than this it is dimmed.
-    pub dim: Nanos,
+    pub dim: Duration,
     /// Older than this it is not drawn.
-    pub hide: Nanos,
+    pub hide: Duration,
     /// Without confirmation for longer than this it is dimmed, and its age counts from the last confirmation, although
     /// predictions go on: the model finds a similar outline, but never the same.
-    pub unconfirmed: Nanos,
+    pub unconfirmed: Duration,
 }
 
 impl Default for AgeLimits {
     fn default() -> Self {
-        Self { dim: Nanos::from_ms(1_000), hide: Nanos::from_ms(2_500), unconfirmed: Nanos::from_ms(2_000) }
+        Self {
+            dim: Duration::from_millis(1_000),
+            hide: Duration::from_millis(2_500),
+            unconfirmed: Duration::from_millis(2_000),
+        }
     }
 }
 
@@ -98,8 +104,8 @@ pub struct TrackedObject {
     motion: FlowField,
     carried: LogitGrid,
     blend: LogitGrid,
-    witnessed: Nanos,
-    confirmed: Nanos,
+    witnessed: Timestamp,
+    confirmed: Timestamp,
     drift: DriftTest,
     independent: IndependentCheck,
     limits: DriftLimits,
@@ -120,8 +126,8 @@ impl TrackedObject {
             motion,
             blend: grid.clone(),
             carried: grid,
-            witnessed: Nanos(0),
-            confirmed: Nanos(0),
+            witnessed: Timestamp::START,
+            confirmed: Timestamp::START,
             drift: DriftTest::new(limits),
             independent: IndependentCheck::default(),
             limits,
@@ -328,7 +334,7 @@ impl TrackedObject {
     }
 
     /// How the outline may be drawn on frame `shown` at `now`, while live.
-    pub fn overlay_live(&self, shown: FrameId, now: Nanos, limits: &AgeLimits) -> Overlay {
+    pub fn overlay_live(&self, shown: Option<FrameId>, now: Timestamp, limits: &AgeLimits) -> Overlay {
         match self.phase {
             Phase::Empty | Phase::Awaited => Overlay::Hidden(HiddenReason::Computing),
             Phase::Refused(reason) => Overlay::Hidden(reason),
@@ -350,7 +356,7 @@ impl TrackedObject {
     }
 
     /// How the outline may be drawn on a still frame: exactly or not at all.
-    pub fn overlay_still(&self, shown: FrameId, revision: Revision) -> Overlay {
+    pub fn overlay_still(&self, shown: Option<FrameId>, revision: Revision) -> Overlay {
         match self.phase {
             Phase::Held if self.is_of(shown) && self.provenance().is_some_and(|p| p.revision >= revision) => {
                 Overlay::Exact
@@ -361,8 +367,8 @@ impl TrackedObject {
         }
     }
 
-    fn is_of(&self, shown: FrameId) -> bool {
-        self.provenance().is_some_and(|p| p.frame == shown)
+    fn is_of(&self, shown: Option<FrameId>) -> bool {
+        self.provenance().is_some_and(|p| Some(p.frame) == shown)
     }
 
     fn stand(&mut self, provenance: Provenance, score: Score, logits: &LogitGrid) {

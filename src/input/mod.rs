@@ -5,7 +5,7 @@ pub mod script;
 pub mod touch;
 
 use crate::geometry::{Display, Point};
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 /// The phase of a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub struct Contact {
     /// Longest side of the contact patch, mm; `None` when the device does not report it.
     pub size_mm: Option<f32>,
     /// Monotonic time.
-    pub time: Nanos,
+    pub time: Timestamp,
     /// The frame on the screen at that time.
-    pub shown: FrameId,
+    pub shown: Option<FrameId>,
 }
 
 /// What the operator did, in display px. `shown` is the frame on the screen at touch-down.
@@ -45,7 +45,7 @@ pub enum Gesture {
         /// Where it went down.
         at: Point<Display>,
         /// Frame at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A drag in progress.
     Dragging {
@@ -54,7 +54,7 @@ pub enum Gesture {
         /// Where it is now.
         to: Point<Display>,
         /// Frame at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A completed drag.
     Drag {
@@ -63,7 +63,7 @@ pub enum Gesture {
         /// Where it ended.
         to: Point<Display>,
         /// Frame at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A finger started to rest on a place; `HoldEnd` follows when it goes up.
     HoldBegin {

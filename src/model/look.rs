@@ -30,7 +30,7 @@ use crate::geometry::{Image, ModelView, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
 use crate::preset::ExpectedSize;
 use crate::prompt::Polarity;
-use crate::units::{FrameId, Nanos, ObjectId, Score};
+use crate::units::{FrameId, ObjectId, Score, Timestamp};
 
 /// Most clicks of one object.
 pub const MAX_CLICKS: usize = 40;
@@ -172,8 +172,8 @@ type Feeds = [Feed; ObjectId::MAX];
 /// Identifies a captured frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct FrameKey {
-    id: FrameId,
-    captured: Nanos,
+    id: Option<FrameId>,
+    captured: Timestamp,
     width: u32,
     height: u32,
 }
@@ -365,7 +365,7 @@ impl Predictor {
         let view = ModelView::new(task.bounds, self.spec.side);
         self.found.clear();
         self.prepare(objects.len(), view, out);
-        if frame.id == FrameId(0) {
+        if frame.id.is_none() {
             self.encoded = None;
         }
         Ok((task, LookReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view }))

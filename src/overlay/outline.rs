@@ -32,9 +32,9 @@ pub enum LineStyle {
 /// ```
 /// use sonotap::overlay::outline::{LineStyle, style_of};
 /// use sonotap::scene::{LostReason, Overlay};
-/// use sonotap::units::Nanos;
+/// use std::time::Duration;
 /// assert_eq!(style_of(Overlay::Exact), Some(LineStyle::Fresh));
-/// assert_eq!(style_of(Overlay::Carried { age: Nanos(0) }), Some(LineStyle::Carried));
+/// assert_eq!(style_of(Overlay::Carried { age: Duration::ZERO }), Some(LineStyle::Carried));
 /// assert_eq!(style_of(Overlay::Lost(LostReason::SceneCut)), None);
 /// ```
 pub fn style_of(overlay: Overlay) -> Option<LineStyle> {
@@ -316,7 +316,7 @@ mod tests {
     use crate::overlay::blend::{Clip, KeepOut};
     use crate::overlay::canvas::Canvas;
     use crate::scene::{HiddenReason, LostReason};
-    use crate::units::Nanos;
+    use std::time::Duration;
 
     const COLOURS: LineColours = LineColours { line: 0xFFFFFF, halo: 0x000000 };
 
@@ -353,7 +353,7 @@ mod tests {
 
     fn every_overlay() -> Vec<Overlay> {
         let mut all = vec![Overlay::Exact];
-        for age in [Nanos(0), Nanos::from_ms(40), Nanos(u64::MAX)] {
+        for age in [Duration::ZERO, Duration::from_millis(40), Duration::from_nanos(u64::MAX)] {
             all.extend([Overlay::Carried { age }, Overlay::Stale { age }]);
         }
         for reason in [

@@ -14,7 +14,7 @@
 //! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
 //! live.command(tap, live.clock().now());
 //! if let Some(LiveView { frame, scene, ticket }) = live.poll() {
-//!     println!("{} objects on frame {}", scene.objects.len(), frame.id());
+//!     println!("{} objects on frame {}", scene.objects.len(), ticket.frame());
 //!     // Draw it here. Then, as the picture is handed to the display:
 //!     if live.hand_over(&ticket) {
 //!         live.presented(ticket, Light::Now);
@@ -46,7 +46,7 @@ use crate::model::manifest::Manifest;
 use crate::model::sam;
 use crate::scene::{Mode, Scene, Signal};
 use crate::session::Command;
-use crate::units::{FrameId, Nanos, Revision};
+use crate::units::{FrameId, Revision, Span, Timestamp};
 
 pub use super::figures::{DeadlineReport, FrameTrace, LiveReport};
 pub use crate::glass::Light;
@@ -57,7 +57,7 @@ pub struct LiveConfig {
     /// Of the engine.
     pub engine: EngineConfig,
     /// Greatest age of a live frame when it first is at the glass; one frame period when `None`.
-    pub deadline: Option<Nanos>,
+    pub deadline: Option<Duration>,
     /// How the display brings pictures to the glass.
     pub display: DisplayTiming,
 }
@@ -81,8 +81,8 @@ pub struct LiveView<'a> {
 pub struct Ticket {
     serial: u64,
     frame: FrameId,
-    captured: Nanos,
-    due: Option<Nanos>,
+    captured: Timestamp,
+    due: Option<Timestamp>,
 }
 
 impl Ticket {
@@ -92,20 +92,20 @@ impl Ticket {
     }
 
     /// When it was captured, on the live path's clock.
-    pub fn captured(&self) -> Nanos {
+    pub fn captured(&self) -> Timestamp {
         self.captured
     }
 
     /// When it must be at the glass; `None` for a frame that is not live, or was there before.
-    pub fn due(&self) -> Option<Nanos> {
+    pub fn due(&self) -> Option<Timestamp> {
         self.due
     }
 }
 
 struct Waiting {
-    taken: Nanos,
-    asked: Option<Nanos>,
-    until: Option<Nanos>,
+    taken: Timestamp,
+    asked: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 /// A picture that was given out and is not at the glass yet.
@@ -113,7 +113,7 @@ struct Pending {
     serial: u64,
     frame: FrameId,
     is_new: bool,
-    due: Option<Nanos>,
+    due: Option<Timestamp>,
     /// Its time is over and nobody has said anything; it has been taken for late.
     is_expired: bool,
     times: FrameTimes,
@@ -125,7 +125,7 @@ struct Pending {
 }
 
 struct Tap {
-    at: Nanos,
+    at: Timestamp,
     revision: Revision,
     is_marked: bool,
 }
@@ -148,27 +148,27 @@ pub struct Live<W = Worker> {
     /// Oldest first.
     pending: VecDeque<Pending>,
     serials: u64,
-    last_lit: FrameId,
-    last_dropped: FrameId,
+    last_lit: Option<FrameId>,
+    last_dropped: Option<FrameId>,
     taps: Vec<Tap>,
     figures: Figures,
     is_eased: bool,
     is_model_up: bool,
     /// When the first frame came that was not at the glass, nor any after it.
-    unshown_since: Option<Nanos>,
+    unshown_since: Option<Timestamp>,
     timeliness: Timeliness,
     /// Frames in a row that were at the glass after their deadline.
     late_run: u32,
 }
 
 /// Frame periods beyond the deadline without a frame that could be shown, until the screen says that it is too slow.
-const PERIODS_UNSHOWN: u64 = 3;
+const PERIODS_UNSHOWN: u32 = 3;
 /// Late frames in a row until the screen says that it is too slow.
 const LATE_RUN_MAX: u32 = 3;
 /// Pictures that may be on their way to the glass.
 const PENDING_MAX: usize = 8;
 /// How long after its time a picture may still be reported.
-const REPORT_GRACE: Nanos = Nanos::from_ms(20);
+const REPORT_GRACE: Duration = Duration::from_millis(20);
 
 /// Taps whose first marker or mask is still to be timed.
 const TAPS_TIMED_MAX: usize = 32;
@@ -212,8 +212,8 @@ impl<W: Looks> Live<W> {
             waiting: None,
             pending: VecDeque::with_capacity(PENDING_MAX),
             serials: 0,
-            last_lit: FrameId(0),
-            last_dropped: FrameId(0),
+            last_lit: None,
+            last_dropped: None,
             taps: Vec::with_capacity(TAPS_TIMED_MAX),
             figures: Figures::default(),
             is_eased: false,
@@ -256,13 +256,13 @@ impl<W: Looks> Live<W> {
         self.waiting.is_none() && self.frames.is_empty()
     }
 
-    /// The frame that the operator sees: what a touch-down belongs to. 0 before the first.
-    pub fn on_screen(&self) -> FrameId {
+    /// The frame that the operator sees: what a touch-down belongs to. `None` before the first.
+    pub fn on_screen(&self) -> Option<FrameId> {
         self.last_lit
     }
 
     /// Obeys a command of the operator, given at `at` (the time of touch-down).
-    pub fn command(&mut self, command: Command, at: Nanos) {
+    pub fn command(&mut self, command: Command, at: Timestamp) {
         let before = self.engine.revision();
         self.engine.command(command, self.clock.now());
         if self.engine.revision() != before {
@@ -306,13 +306,13 @@ impl<W: Looks> Live<W> {
         if is_left_out && self.timeliness != Timeliness::TooSlow { None } else { self.give_out(taken) }
     }
 
-    fn give_out(&mut self, taken: Nanos) -> Option<LiveView<'_>> {
+    fn give_out(&mut self, taken: Timestamp) -> Option<LiveView<'_>> {
         let now = self.clock.now();
         let (revision, is_live) = (self.engine.revision(), self.engine.is_live());
         self.serials += 1;
         let (frame, scene) = self.engine.compose(now)?;
-        let (id, captured) = (frame.id(), frame.captured());
-        let is_new = id != self.last_lit && self.pending.iter().all(|p| p.frame != id);
+        let (id, captured) = (frame.id()?, frame.captured());
+        let is_new = Some(id) != self.last_lit && self.pending.iter().all(|p| p.frame != id);
         let due = (is_live && is_new).then(|| captured + self.pacer.deadline());
         let mut shown = Shown::default();
         scene.objects.iter().for_each(|o| shown.count(o.overlay));
@@ -349,7 +349,7 @@ impl<W: Looks> Live<W> {
     /// Says that the picture was not shown; one that had a time counts as dropped past its deadline.
     pub fn withheld(&mut self, ticket: Ticket) {
         if self.take_pending(&ticket).is_some_and(|p| p.due.is_some()) {
-            self.dropped(ticket.frame);
+            self.dropped(Some(ticket.frame));
         }
     }
 
@@ -359,7 +359,7 @@ impl<W: Looks> Live<W> {
         let Some(mut pending) = self.take_pending(&ticket) else { return };
         let lit = match light {
             Light::Now => now,
-            Light::Ago(span) => now.since(span),
+            Light::Ago(span) => now - span,
             Light::At(time) => time.min(now),
         };
         let times = &mut pending.times;
@@ -378,7 +378,7 @@ impl<W: Looks> Live<W> {
 
     /// A frame is at the glass for the first time.
     fn at_glass(&mut self, pending: &Pending) {
-        self.last_lit = pending.frame;
+        self.last_lit = Some(pending.frame);
         self.figures.frames += 1;
         self.figures.shown.add(&pending.shown);
         self.unshown_since = None;
@@ -434,7 +434,7 @@ impl<W: Looks> Live<W> {
     }
 
     /// Pictures of which nobody said in time when they were at the glass count as late.
-    fn expire(&mut self, now: Nanos) {
+    fn expire(&mut self, now: Timestamp) {
         let mut late = 0;
         for pending in &mut self.pending {
             if !pending.is_expired && pending.due.is_some_and(|due| now > due + REPORT_GRACE) {
@@ -450,7 +450,7 @@ impl<W: Looks> Live<W> {
     }
 
     /// A thread that has died is started again; what it was asked is forgotten and asked anew.
-    fn look_after_worker(&mut self, now: Nanos) {
+    fn look_after_worker(&mut self, now: Timestamp) {
         match self.worker.health(now) {
             Health::Up => self.is_model_up = true,
             Health::Down => self.is_model_up = false,
@@ -473,7 +473,7 @@ impl<W: Looks> Live<W> {
         self.figures.report(self.pacer.deadline())
     }
 
-    fn arrived(&mut self, frame: Arc<Frame>, now: Nanos) -> bool {
+    fn arrived(&mut self, frame: Arc<Frame>, now: Timestamp) -> bool {
         let has_displaced = self.waiting.take().is_some();
         if has_displaced {
             self.figures.drops.display_busy += 1;
@@ -502,11 +502,11 @@ impl<W: Looks> Live<W> {
     }
 
     /// Finds out that frames come and none can be shown in time.
-    fn note_late(&mut self, now: Nanos) {
+    fn note_late(&mut self, now: Timestamp) {
         if !self.engine.is_live() {
             (self.unshown_since, self.timeliness, self.late_run) = (None, Timeliness::InTime, 0);
         }
-        let limit = self.pacer.deadline() + Nanos(PERIODS_UNSHOWN * self.pacer.period().0);
+        let limit = self.pacer.deadline().saturating_add(self.pacer.period().saturating_mul(PERIODS_UNSHOWN));
         if self.unshown_since.is_some_and(|t| now.since(t) > limit) {
             self.too_slow();
         }
@@ -539,14 +539,14 @@ impl<W: Looks> Live<W> {
         }
     }
 
-    fn dropped(&mut self, frame: FrameId) {
+    fn dropped(&mut self, frame: Option<FrameId>) {
         if self.last_dropped != frame {
             self.figures.drops.past_deadline += 1;
             self.last_dropped = frame;
         }
     }
 
-    fn ask(&mut self) -> Option<Nanos> {
+    fn ask(&mut self) -> Option<Timestamp> {
         if !self.is_model_up {
             return None;
         }
@@ -562,8 +562,8 @@ impl<W: Looks> Live<W> {
     fn take_answers(&mut self) {
         while let Some(job) = self.worker.answer() {
             if let Some(report) = job.report() {
-                self.figures.encode.record(Nanos(report.encode_ns));
-                self.figures.decode.record(Nanos(report.decode_ns));
+                self.figures.encode.record(Duration::from_nanos(report.encode_ns));
+                self.figures.decode.record(Duration::from_nanos(report.decode_ns));
             }
             self.figures.look.record(job.ended.since(job.begun));
             self.pacer.looked(job.ended.since(job.asked));

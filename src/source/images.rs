@@ -16,6 +16,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
+use std::time::Duration;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
@@ -24,7 +25,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat};
 use crate::source::dicom::store::open_regular;
 use crate::source::{FrameSource, Next, SourceDescription};
-use crate::units::Nanos;
 
 /// Most bytes of a file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -40,7 +40,7 @@ const CACHE_BYTES_MAX: usize = 64 << 20;
 const SCANS_MAX: usize = 64;
 const SCAN_WORK_MAX: u64 = 1 << 27;
 /// Delays of a GIF that differ by less are even.
-const EVEN: Nanos = Nanos::from_ms(1);
+const EVEN: Duration = Duration::from_millis(1);
 
 /// The frames of a folder, a GIF or a single picture.
 ///
@@ -58,7 +58,7 @@ pub struct ImagesSource {
     is_damaged: Vec<bool>,
     damaged: Arc<AtomicUsize>,
     /// Delays behind each frame of a GIF, where they vary.
-    delays: Vec<Nanos>,
+    delays: Vec<Duration>,
     next: usize,
     given: Option<usize>,
 }
@@ -130,9 +130,9 @@ impl ImagesSource {
     fn open_gif(path: &Path) -> Result<Self> {
         let file: Arc<[u8]> = read_file(path)?.into();
         let outline = GifOutline::read(&file)?;
-        let mean = outline.delays.iter().map(|d| d.0).sum::<u64>() / outline.delays.len() as u64;
-        let period = (mean >= Nanos::from_ms(1).0).then_some(Nanos(mean));
-        let is_even = outline.delays.iter().all(|d| d.0.abs_diff(mean) <= EVEN.0);
+        let mean = outline.delays.iter().sum::<Duration>() / outline.delays.len() as u32;
+        let period = (mean >= Duration::from_millis(1)).then_some(mean);
+        let is_even = outline.delays.iter().all(|d| d.abs_diff(mean) <= EVEN);
         let is_damaged = vec![false; outline.delays.len()];
         let pictures = Pictures::Gif { file, player: None };
         let mut source = Self::new("GIF", outline.size, outline.format, period, pictures, is_damaged);
@@ -147,7 +147,7 @@ impl ImagesSource {
         kind: &str,
         (width, height): (u32, u32),
         format: PixelFormat,
-        frame_period: Option<Nanos>,
+        frame_period: Option<Duration>,
         pictures: Pictures,
         is_damaged: Vec<bool>,
     ) -> Self {
@@ -249,7 +249,7 @@ impl FrameSource for ImagesSource {
         Ok(Next::End)
     }
 
-    fn interval(&self) -> Option<Nanos> {
+    fn interval(&self) -> Option<Duration> {
         self.delays.get(self.given?).copied()
     }
 
@@ -285,7 +285,7 @@ struct GifOutline {
     size: (u32, u32),
     /// Grey when no palette has a colour.
     format: PixelFormat,
-    delays: Vec<Nanos>,
+    delays: Vec<Duration>,
 }
 
 impl GifOutline {
@@ -300,7 +300,7 @@ impl GifOutline {
         let (mut delays, mut has_colour) = (Vec::new(), false);
         while let Some(frame) = decoder.next_frame_info().map_err(corrupt_gif)? {
             has_colour |= !frame.palette.as_ref().map_or(global, |p| is_grey(p));
-            delays.push(Nanos::from_ms(10 * u64::from(frame.delay)));
+            delays.push(Duration::from_millis(10 * u64::from(frame.delay)));
             if delays.len() > FRAMES_MAX {
                 let message = format!("expected at most {FRAMES_MAX} frames, got more");
                 return Err(Error::new(ErrorKind::Unsupported, message));

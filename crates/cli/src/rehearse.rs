@@ -1,6 +1,7 @@
 //! What `--check-config` runs: all that the first frame and the first taps run, without opening a device.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sonotap::engine::{Engine, EngineConfig};
@@ -11,13 +12,13 @@ use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::profile::Profile;
 use sonotap::screen::Screen;
 use sonotap::session::Command;
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 use crate::assets;
 
 /// From touch-down to lifting, and from one tap to the next.
-const TOUCH: Nanos = Nanos::from_ms(120);
-const PAUSE: Nanos = Nanos::from_ms(900);
+const TOUCH: Duration = Duration::from_millis(120);
+const PAUSE: Duration = Duration::from_millis(900);
 
 /// Shows a frame as the profile's camera would deliver it, taps its middle and its corners, and has each tap answered.
 ///
@@ -28,7 +29,7 @@ pub fn rehearse(profile: &Profile, mut screen: Screen) -> Result<()> {
     let mut predictor = Predictor::new(Box::new(loaded.segmenter), LookOptions::default());
     let frame = Arc::new(picture(profile)?);
     let mut engine = Engine::new(EngineConfig::default());
-    let mut now = Nanos(0);
+    let mut now = Timestamp::START;
     engine.advance(frame.clone(), now)?;
     draw(&mut engine, &mut screen, now)?;
     for place in places(&frame) {
@@ -62,7 +63,7 @@ fn picture(profile: &Profile) -> Result<Frame> {
         *p = (random >> 25) as u8;
     }
     profile.annotation().apply(&mut frame).context("image.region")?;
-    frame.stamp(FrameId(1), Nanos(0));
+    frame.stamp(FrameId(1), Timestamp::START);
     Ok(frame)
 }
 
@@ -76,17 +77,17 @@ fn places(frame: &Frame) -> [Point<Image>; 5] {
 }
 
 /// The commands of a finger at that place.
-fn tap(screen: &mut Screen, place: Point<Image>, now: Nanos) -> Result<Vec<Command>> {
+fn tap(screen: &mut Screen, place: Point<Image>, now: Timestamp) -> Result<Vec<Command>> {
     let at = screen.to_display().context("display: nothing was drawn")?.apply(place);
     let mut commands = Vec::new();
-    let contact = Contact { finger: 0, phase: Phase::Down, at, size_mm: None, time: now, shown: FrameId(1) };
+    let contact = Contact { finger: 0, phase: Phase::Down, at, size_mm: None, time: now, shown: Some(FrameId(1)) };
     screen.touch(contact, &mut commands);
     screen.touch(Contact { phase: Phase::Up, time: now + TOUCH, ..contact }, &mut commands);
     screen.tick(now + PAUSE, &mut commands);
     Ok(commands)
 }
 
-fn draw(engine: &mut Engine, screen: &mut Screen, now: Nanos) -> Result<()> {
+fn draw(engine: &mut Engine, screen: &mut Screen, now: Timestamp) -> Result<()> {
     let (frame, scene) = engine.compose(now).context("display: there is no scene")?;
     screen.draw(frame, scene);
     Ok(())

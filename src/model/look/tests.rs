@@ -19,7 +19,7 @@ struct Log {
 
 /// One decode, as a fake model sees it.
 struct Asked<'a> {
-    frame: FrameId,
+    frame: Option<FrameId>,
     view: ModelView,
     prompts: &'a ModelPrompts,
 }
@@ -39,7 +39,7 @@ type Shape = Box<dyn Fn(Point<Image>) -> f32>;
 /// Answers with four shapes of image space and their predicted IoUs.
 struct Fake<A> {
     spec: ModelSpec,
-    frame: FrameId,
+    frame: Option<FrameId>,
     log: Arc<Mutex<Log>>,
     answer: A,
 }
@@ -97,7 +97,7 @@ where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
     let log = Arc::new(Mutex::new(Log::default()));
-    (Predictor::new(Box::new(Fake { spec, frame: FrameId(0), log: log.clone(), answer }), options), log)
+    (Predictor::new(Box::new(Fake { spec, frame: None, log: log.clone(), answer }), options), log)
 }
 
 /// A predictor whose scores of several views compare.
@@ -153,7 +153,7 @@ fn a_picture_that_stands_still_is_seen_in_a_mirror_too() {
     let mut out = Vec::new();
     // The disc lies at the same place of the picture, mirrored or not: so does the answer of the mean.
     let mut predictor = surveyor(|asked: &Asked| {
-        let x = if asked.frame == FrameId(0) { 640.0 - 200.0 } else { 200.0 };
+        let x = if asked.frame.is_none() { 640.0 - 200.0 } else { 200.0 };
         surely(|| disc(x, 220.0, 40.0))
     });
     let still = LookPrompts { is_still: true, ..tap(200.0, 220.0) };
@@ -224,7 +224,7 @@ fn an_expected_size_orders_outlines_and_hides_none() {
 
 fn frame(id: u64) -> Frame {
     let mut frame = Frame::from_pixels(640, 480, PixelFormat::Grey8, vec![0; 640 * 480]).unwrap();
-    frame.id = FrameId(id);
+    frame.id = Some(FrameId(id));
     frame
 }
 
@@ -253,7 +253,7 @@ fn is_disc(look: &ObjectLook, radius: f64) -> bool {
 #[test]
 fn first_tap_costs_two_encodes_and_a_later_frame_one() {
     let (mut predictor, log) =
-        predictor(LookOptions::default(), |a| surely(|| disc(299.0 + a.frame.0 as f32, 220.0, 30.0)));
+        predictor(LookOptions::default(), |a| surely(|| disc(299.0 + a.frame.unwrap().0 as f32, 220.0, 30.0)));
     let mut out = Vec::new();
     let first = predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert_eq!((first.encodes, first.decodes), (2, 2));
@@ -300,7 +300,8 @@ fn a_click_on_the_same_frame_costs_no_encode() {
 #[test]
 fn view_moves_a_few_times_while_the_object_crosses_the_frame() {
     let x = |id: u64| 100.0 + 2.0 * id as f32;
-    let (mut predictor, log) = predictor(LookOptions::default(), move |a| surely(|| disc(x(a.frame.0), 240.0, 30.0)));
+    let (mut predictor, log) =
+        predictor(LookOptions::default(), move |a| surely(|| disc(x(a.frame.unwrap().0), 240.0, 30.0)));
     let mut out = Vec::new();
     predictor.predict(&frame(1), &[tap(x(1), 240.0)], &mut out).unwrap();
     for id in 2..200 {

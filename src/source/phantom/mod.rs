@@ -38,13 +38,13 @@ mod speckle;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, ImageRegion, PixelFormat, PixelScale, RegionContent};
 use crate::geometry::{Image, Point};
 use crate::mask::Bitmap;
 use crate::source::{FrameSource, Next, SourceDescription};
-use crate::units::Nanos;
 
 use motion::Pose;
 use probe::{ImagePlane, ScanConverter};
@@ -149,7 +149,7 @@ pub struct PhantomConfig {
     /// Chooses anatomy, speckle and noise.
     pub seed: u64,
     /// Time from frame to frame, not zero.
-    pub frame_period: Nanos,
+    pub frame_period: Duration,
     /// Multiplies every amplitude of motion, 0..=2; 0 holds tissue still.
     pub motion: f32,
     /// Between black and white, 20..=120 dB.
@@ -167,7 +167,7 @@ impl Default for PhantomConfig {
             width: 640,
             height: 480,
             seed: 1,
-            frame_period: Nanos(33_333_333),
+            frame_period: Duration::from_nanos(33_333_333),
             motion: 1.0,
             dynamic_range_db: 60.0,
             noise: 1.0,
@@ -184,7 +184,7 @@ impl PhantomConfig {
                 return fail(format!("expected {name} 1..={SIDE_MAX_PX} px, got {side}"));
             }
         }
-        if self.frame_period.0 == 0 {
+        if self.frame_period.is_zero() {
             return fail("expected a frame period above 0, got 0".into());
         }
         let ranges = [
@@ -272,7 +272,7 @@ impl Phantom {
             },
             renderer: Renderer::new(probe, compression, config.noise, config.seed),
             converter: ScanConverter::new(&probe, &plane, config.width, config.height),
-            loop_frames: ((presets::LOOP_SECS / config.frame_period.as_secs()).round() as u64).max(1),
+            loop_frames: ((presets::LOOP_SECS / config.frame_period.as_secs_f64()).round() as u64).max(1),
             config,
             plane,
             takes,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::motion::{Motion, Pulse, Turn};
 use super::probe::{BEAMS, Field, Probe, SAMPLES};
 use super::scene::{Anatomy, Body, Layer, Shape, Tissue};
@@ -311,8 +313,14 @@ fn tap_point_and_outline_stay_in_view_on_all_frames() {
 fn extreme_configurations_give_finite_echoes() {
     let extremes = [
         PhantomConfig { width: 1, height: 1, ..PhantomConfig::default() },
-        PhantomConfig { width: 2, height: 900, frame_period: Nanos(1), ..PhantomConfig::default() },
-        PhantomConfig { width: 900, height: 2, frame_period: Nanos(u64::MAX), noise: 0.0, ..PhantomConfig::default() },
+        PhantomConfig { width: 2, height: 900, frame_period: Duration::from_nanos(1), ..PhantomConfig::default() },
+        PhantomConfig {
+            width: 900,
+            height: 2,
+            frame_period: Duration::from_nanos(u64::MAX),
+            noise: 0.0,
+            ..PhantomConfig::default()
+        },
         PhantomConfig { noise: 100.0, motion: MOTION_MAX, dynamic_range_db: 20.0, seed: u64::MAX, ..small() },
     ];
     for (preset, config) in [Preset::Chamber, Preset::Vessel, Preset::FetalHead, Preset::Cyst].into_iter().zip(extremes)
@@ -330,7 +338,7 @@ fn impossible_configurations_are_refused_by_name() {
     let cases = [
         (PhantomConfig { width: 0, ..small() }, "width 1..=4096 px, got 0"),
         (PhantomConfig { height: 5000, ..small() }, "height 1..=4096 px, got 5000"),
-        (PhantomConfig { frame_period: Nanos(0), ..small() }, "frame period above 0"),
+        (PhantomConfig { frame_period: Duration::ZERO, ..small() }, "frame period above 0"),
         (PhantomConfig { motion: f32::NAN, ..small() }, "motion 0.0..=2.0, got NaN"),
         (PhantomConfig { dynamic_range_db: 0.0, ..small() }, "dynamic_range_db 20.0..=120.0, got 0"),
         (PhantomConfig { noise: -1.0, ..small() }, "noise 0.0..=100.0, got -1"),
@@ -405,10 +413,10 @@ fn motion_repeats_and_noise_does_not() {
 fn as_a_source_it_starts_at_frame_0_and_goes_on() {
     let mut p = phantom(Preset::Cyst, small());
     let zero = rendered(&mut p, 0).pixels;
-    let mut frame = Frame { id: crate::units::FrameId(9), ..Frame::default() };
+    let mut frame = Frame { id: Some(crate::units::FrameId(9)), ..Frame::default() };
     assert_eq!(p.next_into(&mut frame).unwrap(), Next::Filled);
     assert!(frame.pixels == zero);
-    assert_eq!((frame.id.0, p.frame_index()), (9, 0));
+    assert_eq!((frame.id.map(|id| id.0), p.frame_index()), (Some(9), 0));
     p.next_into(&mut frame).unwrap();
     assert_eq!(p.frame_index(), 1);
     assert!(frame.pixels != zero);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +24,10 @@ use sonotap::prompt::Polarity;
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
 use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos, ObjectId};
+use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
 /// Frames from one to the next, 30 a second.
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 /// A look asked on a frame is answered when so many more were shown.
 pub const LOOK_FRAMES: usize = 2;
 /// Below this IoU a drawn outline is falsely tracked.
@@ -136,7 +137,7 @@ impl Cine {
 
     fn push(&mut self, mut frame: Frame, truth: Bitmap) {
         let index = self.frames.len() as u64;
-        frame.stamp(FrameId(index + 1), Nanos(index * PERIOD.0));
+        frame.stamp(FrameId(index + 1), Timestamp::from_ns(index * PERIOD.as_ns()));
         self.frames.push(Arc::new(frame));
         self.truths.push(truth);
     }

@@ -9,7 +9,7 @@ use sonotap::error::Result;
 use sonotap::model::look::{LookPrompts, ObjectLook, Predictor};
 use sonotap::overlay::still::{Caption, still};
 use sonotap::overlay::{Canvas, contact_sheet};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 /// Tiles of each kind.
 const TILES: usize = 3;
@@ -48,7 +48,7 @@ pub fn draw(rows: &[(&Row, &DatasetRow)], look: LookKind, predictor: &mut Predic
         let Ok(pair) = source.load() else { continue };
         let Some(answer) = row.answer("noc", look.name()) else { continue };
         let mut frame = pair.image;
-        frame.stamp(FrameId(number as u64 + 1), Nanos(0));
+        frame.stamp(FrameId(number as u64 + 1), Timestamp::START);
         predictor.forget_view();
         let mut prompts = LookPrompts::default();
         let mut looks: Vec<ObjectLook> = Vec::new();
