@@ -13,14 +13,15 @@ use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::Span;
 
 fn main() -> sonotap::error::Result<()> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
     let mut live = Live::open(model, LiveConfig::default())?;
     let input = live.input();
-    let mut probe = Phantom::new(Preset::Cyst, PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() })?;
+    let mut probe =
+        Phantom::new(PhantomPreset::Cyst, PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() })?;
     let mut shown_by_scanner = Frame::default();
     for number in 1..=60 {
         probe.next_into(&mut shown_by_scanner)?;

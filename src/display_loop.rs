@@ -19,7 +19,7 @@ use crate::display::{Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
 use crate::input::Contact;
 use crate::pipeline::live::{Live, LiveView};
-use crate::pipeline::worker::{Looks, Worker};
+use crate::pipeline::worker::{InferenceWorker, Worker};
 use crate::scene::Tool;
 use crate::screen::Screen;
 use crate::session::Command;
@@ -68,7 +68,7 @@ pub struct DisplayLoop<D, W = Worker> {
     is_resized: bool,
 }
 
-impl<D: Display, W: Looks> DisplayLoop<D, W> {
+impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     /// Puts the parts together.
     pub fn new(live: Live<W>, screen: Screen, display: D) -> Self {
         Self {

@@ -9,6 +9,7 @@ use crate::units::{Span, Timestamp};
 
 /// When a display shows a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DisplayTiming {
     /// When the call that presents it returns: a framebuffer, a window whose compositor reports nothing, a recording.
     #[default]

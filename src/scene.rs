@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contour::Outline;
 use crate::frame::Frame;
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::measure::Measurements;
 use crate::preset::Preset;
 use crate::prompt::{Polarity, PromptId};
@@ -45,6 +45,7 @@ impl Overlay {
 
 /// Why an outline is not drawn for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HiddenReason {
     /// The model has not answered yet.
     Computing,
@@ -64,6 +65,7 @@ pub enum HiddenReason {
 
 /// Why an object was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LostReason {
     /// The picture changed altogether.
     SceneCut,
@@ -133,6 +135,7 @@ pub enum Mode {
 
 /// What the next tap means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tool {
     /// This belongs to the object.
     #[default]
@@ -155,6 +158,7 @@ pub enum FillLevel {
 
 /// Something to tell the operator, in the order of what matters more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Notice {
     /// Tap the structure to outline it.
     TapToStart,
@@ -190,7 +194,7 @@ pub enum Marker {
         /// For removing it by a tap.
         prompt: PromptId,
         /// Where, on the frame shown.
-        at: Point<Image>,
+        at: Point<ImageSpace>,
         /// In or out.
         polarity: Polarity,
     },
@@ -199,7 +203,7 @@ pub enum Marker {
         /// For removing it by a tap.
         prompt: PromptId,
         /// Where, on the frame shown.
-        rect: Rect<Image>,
+        rect: Rect<ImageSpace>,
     },
 }
 
@@ -257,7 +261,7 @@ pub struct Scene {
     /// Whether there is something to redo.
     pub can_redo: bool,
     /// A drag in progress, image px.
-    pub rubber_band: Option<Rect<Image>>,
+    pub rubber_band: Option<Rect<ImageSpace>>,
     /// Something to tell the operator.
     pub notice: Option<Notice>,
     /// Place in the cine ring, when frozen or reviewing.

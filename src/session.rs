@@ -48,7 +48,7 @@
 
 use std::time::Duration;
 
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::{Polarity, Prompt, PromptError, PromptId, PromptSet, PromptShape};
 use crate::region::{FrameRegion, Misplaced, Regions};
 use crate::scene::{FillLevel, LostReason, Mode, Notice, Tool};
@@ -73,11 +73,12 @@ impl Default for SessionConfig {
 /// A command of the operator. Places are image px of the frame shown now: the engine, which has the motion, first maps
 /// them there from the frame of touch-down, `shown`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Command {
     /// A tap on the image.
     Click {
         /// Where.
-        at: Point<Image>,
+        at: Point<ImageSpace>,
         /// Included or excluded; `None` for the tool's polarity.
         polarity: Option<Polarity>,
         /// Frame on the screen at touch-down.
@@ -86,7 +87,7 @@ pub enum Command {
     /// A drag on the image.
     BoxPrompt {
         /// The box.
-        rect: Rect<Image>,
+        rect: Rect<ImageSpace>,
         /// Frame on the screen at touch-down.
         shown: Option<FrameId>,
     },
@@ -119,7 +120,7 @@ pub enum Command {
     /// Hide the overlay while the operator holds, or show it again.
     HideOverlay(bool),
     /// Show a drag in progress, or no longer.
-    RubberBand(Option<Rect<Image>>),
+    RubberBand(Option<Rect<ImageSpace>>),
     /// Show the next outline of a lone click, cyclically.
     NextCandidate,
 }
@@ -144,7 +145,7 @@ pub struct Situation {
     /// The regions of that frame.
     pub regions: Regions,
     /// The region of each object.
-    pub homes: [Option<Rect<Image>>; ObjectId::MAX],
+    pub homes: [Option<Rect<ImageSpace>>; ObjectId::MAX],
     /// Distance within which a tap hits a marker, image px.
     pub marker_radius_px: f32,
     /// The lost objects, with reasons.
@@ -202,7 +203,7 @@ pub struct Session {
     fill: FillLevel,
     active: ObjectId,
     is_overlay_hidden: bool,
-    rubber_band: Option<Rect<Image>>,
+    rubber_band: Option<Rect<ImageSpace>>,
     notice: Option<(Notice, Timestamp)>,
 }
 
@@ -271,12 +272,12 @@ impl Session {
     }
 
     /// Moves the prompts along with the tissue; see [`PromptSet::carry`].
-    pub fn carry(&mut self, to: impl FnMut(ObjectId, Point<Image>) -> Option<Point<Image>>) -> usize {
+    pub fn carry(&mut self, to: impl FnMut(ObjectId, Point<ImageSpace>) -> Option<Point<ImageSpace>>) -> usize {
         self.prompts.carry(to)
     }
 
     /// Moves the prompts along with the tissue; see [`PromptSet::carry_each`].
-    pub fn carry_each(&mut self, to: impl FnMut(&Prompt) -> Option<Point<Image>>) -> usize {
+    pub fn carry_each(&mut self, to: impl FnMut(&Prompt) -> Option<Point<ImageSpace>>) -> usize {
         self.prompts.carry_each(to)
     }
 
@@ -333,11 +334,11 @@ impl Session {
     }
 
     /// The box of a drag in progress, within the image region.
-    pub fn rubber_band(&self) -> Option<Rect<Image>> {
+    pub fn rubber_band(&self) -> Option<Rect<ImageSpace>> {
         self.rubber_band
     }
 
-    fn tap(&mut self, place: Point<Image>, polarity: Option<Polarity>, at: &Situation) -> Outcome {
+    fn tap(&mut self, place: Point<ImageSpace>, polarity: Option<Polarity>, at: &Situation) -> Outcome {
         let region = match at.regions.of_click(place) {
             Ok(region) => region,
             Err(why) => return Outcome::Refused(refusal(why, at)),
@@ -353,7 +354,7 @@ impl Session {
         }
     }
 
-    fn drag(&mut self, rect: Rect<Image>, at: &Situation) -> Outcome {
+    fn drag(&mut self, rect: Rect<ImageSpace>, at: &Situation) -> Outcome {
         self.rubber_band = None;
         if at.regions.tissue().is_none() {
             return Outcome::Refused(Notice::NotBMode);
@@ -399,7 +400,7 @@ impl Session {
     }
 
     /// The marker that a tap hits: the nearest, and of two equally near ones the active object's.
-    fn marker_at(&self, place: Point<Image>, polarity: Polarity, at: &Situation) -> Option<(ObjectId, PromptId)> {
+    fn marker_at(&self, place: Point<ImageSpace>, polarity: Polarity, at: &Situation) -> Option<(ObjectId, PromptId)> {
         let others = (0..ObjectId::MAX as u8)
             .map(ObjectId)
             .filter(|&object| object != self.active && polarity == Polarity::Positive);
@@ -532,7 +533,7 @@ fn scrubbed(place: f32, last: usize) -> Option<usize> {
 }
 
 /// Distance of a tap from a prompt's marker, if it hits it. The corners of a small box leave its middle free.
-fn met(prompt: &Prompt, place: Point<Image>, radius: f32) -> Option<f32> {
+fn met(prompt: &Prompt, place: Point<ImageSpace>, radius: f32) -> Option<f32> {
     let (distance, radius) = match prompt.shape {
         PromptShape::Click { at, .. } => (at.distance(place), radius),
         PromptShape::Box(r) => {

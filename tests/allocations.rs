@@ -14,7 +14,7 @@ use common::{DarkRegion, SlowPredictor};
 use sonotap::error::Result;
 use sonotap::frame::Frame;
 use sonotap::geometry::{ModelView, Point};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam::{LoadOptions, load_with};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
 use sonotap::pipeline::capture_time::CaptureTime;
@@ -26,7 +26,7 @@ use sonotap::scene::Overlay;
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, Timestamp};
 
 /// The model itself may allocate.
@@ -62,11 +62,11 @@ impl LivePath {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
         let model = Uncounted(DarkRegion::new(Arc::default()));
-        let predictor = Predictor::new(Box::new(model), LookOptions::default());
+        let predictor = Predictor::new(Box::new(model), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(80));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
-        let phantom = Phantom::new(Preset::Cyst, config).unwrap();
+        let phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
         let screen = Screen::new(ScreenConfig::default()).unwrap();
         Self { hand, phantom, live, screen, next: 1, carried: 0 }
     }

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use common::{DarkRegion, SlowPredictor};
 use proptest::prelude::*;
-use sonotap::engine::EngineConfig;
 use sonotap::frame::{Picture, PixelFormat};
 use sonotap::geometry::Point;
 use sonotap::glass::DisplayTiming;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
@@ -79,11 +78,10 @@ impl Bench {
     fn new(setup: Setup) -> Self {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), setup.look);
-        let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
         let display = setup.glass.refresh.map_or(DisplayTiming::OnReturn, |period| DisplayTiming::AtRefresh { period });
-        let config = LiveConfig { engine, deadline: Some(setup.deadline), display };
+        let config = LiveConfig { period: PERIOD, deadline: Some(setup.deadline), display, ..LiveConfig::default() };
         let live = Live::with(worker, Wake::default(), config, clock);
         Self {
             hand,

@@ -14,7 +14,7 @@ use sonotap::error::Result;
 use sonotap::frame::Frame;
 use sonotap::glass::Light;
 use sonotap::input::{Contact, Phase};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::overlay::Canvas;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -22,7 +22,7 @@ use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Live, LiveConfig};
 use sonotap::scene::Mode;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, Span, Timestamp};
 
 const PERIOD_MS: u64 = 33;
@@ -93,7 +93,7 @@ impl Bench {
     fn new() -> Self {
         let hand = Arc::new(AtomicU64::new(Timestamp::from_ms(60_000).as_ns()));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(10));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let screen = Screen::new(ScreenConfig { pointer: Pointer::Mouse, ..ScreenConfig::default() }).unwrap();
@@ -108,7 +108,7 @@ impl Bench {
             again: 0,
         };
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
-        let phantom = Phantom::new(Preset::Cyst, config).unwrap();
+        let phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
         let display_loop = DisplayLoop::new(live, screen, display);
         Self { hand, phantom, frame: Frame::default(), display_loop, pushed: 0 }
     }

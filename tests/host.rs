@@ -13,7 +13,7 @@ use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{ErrorKind, Result};
 use sonotap::frame::{Frame, ImageRegion, Picture, PixelFormat, RegionContent};
 use sonotap::geometry::{ModelView, Point, Rect};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -22,7 +22,7 @@ use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::{HiddenReason, Notice, Overlay, Signal};
 use sonotap::session::Command;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
 const PERIOD: Duration = Duration::from_nanos(33_000_000);
@@ -38,11 +38,11 @@ impl Host {
     fn new(look_ms: u64) -> Self {
         let hand = Arc::new(AtomicU64::new(Timestamp::from_ms(60_000).as_ns()));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(look_ms));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let config = PhantomConfig { width: 160, height: 120, ..PhantomConfig::default() };
-        Self { hand, live, phantom: Phantom::new(Preset::Cyst, config).unwrap() }
+        Self { hand, live, phantom: Phantom::new(PhantomPreset::Cyst, config).unwrap() }
     }
 
     fn now(&self) -> Timestamp {
@@ -251,13 +251,13 @@ fn a_model_that_panics_is_started_again_and_its_outline_comes_back() {
             told.recv().unwrap();
         }
         let model = Fragile { inner: DarkRegion::new(Arc::default()), panics_left: shared.clone() };
-        Ok(Predictor::new(Box::new(model), LookOptions::default()))
+        Ok(Predictor::new(Box::new(model), PredictOptions::default()))
     };
     let mut live =
         Live::start(supply, LiveConfig { deadline: Some(Duration::from_millis(5_000)), ..LiveConfig::default() })
             .unwrap();
     let config = PhantomConfig { width: 160, height: 120, ..PhantomConfig::default() };
-    let mut phantom = Phantom::new(Preset::Cyst, config).unwrap();
+    let mut phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
     let (mut index, mut is_tapped, mut frame) = (0, false, Frame::default());
     let mut until = |what: &str, is_so: &mut dyn FnMut(Option<Overlay>, Option<Notice>) -> bool| {
         let begin = Instant::now();

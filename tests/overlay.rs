@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sonotap::contour::{Outline, trace};
 use sonotap::frame::{Frame, ImageRegion, PixelFormat, PixelScale, RegionContent, ScaleSource};
-use sonotap::geometry::{Converter, Display, Image, ModelView, Point, Rect};
+use sonotap::geometry::{Converter, DisplaySpace, ImageSpace, ModelView, Point, Rect};
 use sonotap::mask::LogitGrid;
 use sonotap::measure::measure;
 use sonotap::overlay::blend::PxRect;
@@ -125,7 +125,7 @@ impl Screen {
         Self { layout, keep_outs: Vec::new(), is_mirrored: false, hud: Hud::new() }
     }
 
-    fn to_display(&self) -> Converter<Image, Display> {
+    fn to_display(&self) -> Converter<ImageSpace, DisplaySpace> {
         Converter::fit(&frame(1).region().rect, &self.layout.image_area(), self.is_mirrored)
     }
 

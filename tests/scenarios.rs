@@ -11,11 +11,11 @@ use std::time::Duration;
 use common::{Behaviour, Shot, World};
 use serde::Deserialize;
 use sonotap::contour::Outline;
-use sonotap::geometry::{Image, Rect};
+use sonotap::geometry::{ImageSpace, Rect};
 use sonotap::mask::Bitmap;
 use sonotap::scene::{Marker, Mode, Overlay, Signal};
 use sonotap::session::Command;
-use sonotap::source::phantom::{Event, Preset};
+use sonotap::source::phantom::{Event, PhantomPreset};
 use sonotap::units::{FrameId, Span, Timestamp};
 
 #[derive(Deserialize)]
@@ -105,7 +105,7 @@ fn iou(outline: &Outline, truth: &Bitmap) -> f64 {
     drawn.iou(truth)
 }
 
-fn bounds(mask: &Bitmap) -> Rect<Image> {
+fn bounds(mask: &Bitmap) -> Rect<ImageSpace> {
     let inside =
         (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y))).filter(|&(x, y)| mask.get(x, y));
     let cells = inside.map(|(x, y)| Rect::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0));
@@ -162,7 +162,7 @@ fn play(path: &Path) {
         };
         (e.frame, what)
     });
-    let preset: Preset = scenario.phantom.parse().unwrap();
+    let preset: PhantomPreset = scenario.phantom.parse().unwrap();
     let deadline = scenario.deadline_ms.map(Duration::from_millis);
     let mut world = World::new(preset, events.collect(), Duration::from_millis(scenario.look_ms), deadline);
     if let Some(ms) = scenario.draw_ms {

@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use slow_predictor::SlowPredictor;
-use sonotap::engine::EngineConfig;
 use sonotap::frame::PixelFormat;
 use sonotap::geometry::Point;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::overlay::Canvas;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -22,7 +21,7 @@ use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::{Mode, Notice, Overlay, Scene, Signal};
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
-use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Event, Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{Span, Timestamp};
 
 const SIZE: (u32, u32) = (640, 480);
@@ -47,16 +46,16 @@ impl Device {
         let model = sonotap::model::sam::load(&root().join("models/student")).unwrap();
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(model, LookOptions::default());
+        let predictor = Predictor::new(model, PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(look_ms));
-        let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
+        let limits = LiveConfig { period: PERIOD, ..LiveConfig::default() };
         let config = PhantomConfig { width: SIZE.0, height: SIZE.1, events, ..PhantomConfig::default() };
         let mut screen = Screen::new(ScreenConfig::default()).unwrap();
         screen.warm_up(SIZE.0, SIZE.1, PixelFormat::Grey8);
         Self {
             hand,
-            live: Live::with(worker, Wake::default(), LiveConfig { engine, ..LiveConfig::default() }, clock),
-            phantom: Phantom::new(Preset::Cyst, config).unwrap(),
+            live: Live::with(worker, Wake::default(), limits, clock),
+            phantom: Phantom::new(PhantomPreset::Cyst, config).unwrap(),
             screen,
             scene: Scene::default(),
             is_source_running: true,

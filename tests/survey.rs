@@ -8,7 +8,7 @@ use sonotap::error::Result;
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{ModelView, Point};
 use sonotap::mask::LogitGrid;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::scene::Notice;
 use sonotap::session::Command;
@@ -75,7 +75,7 @@ struct Stage {
 impl Stage {
     fn new(surveys: bool, score: f32) -> Self {
         let view = ModelView::new(Frame::default().bounds(), 256);
-        let options = LookOptions { survey: surveys, ..LookOptions::default() };
+        let options = PredictOptions { survey: surveys, ..PredictOptions::default() };
         let predictor = Predictor::new(Box::new(Near { view, score, x: AT.0 }), options);
         let engine =
             Engine::new(EngineConfig { period: PERIOD, surveys: predictor.surveys(), ..EngineConfig::default() });

@@ -2,12 +2,12 @@
 
 use super::Engine;
 use super::job::{InferenceJob, JobOutcome};
-use super::object::{Phase, Prediction};
+use super::object::{ModelAnswer, Phase};
 use super::slot::{AnsweredPrompts, PassedOutline};
 use crate::frame::Frame;
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
-use crate::model::look::survey::DISTINCT;
+use crate::model::predictor::survey::DISTINCT;
 use crate::prompt::{Polarity, PromptShape};
 use crate::scene::{HiddenReason, Mode, Notice};
 use crate::track::carry;
@@ -228,7 +228,7 @@ impl Engine {
         if is_independent && self.session.mode() != Mode::Live {
             return;
         }
-        let seen = Prediction { provenance, step: job.step, logits, score, carried, is_independent };
+        let seen = ModelAnswer { provenance, step: job.step, logits, score, carried, is_independent };
         if is_standing && !slot.is_rough && self.session.mode() == Mode::Live {
             tracked.hear(&seen, &mut self.motion);
         } else if tracked.adopt(&seen, &mut self.motion) {
@@ -243,7 +243,7 @@ impl Engine {
 }
 
 /// Moves a carried click that left the bounds slightly back to their edge.
-fn within(bounds: &Rect<Image>, p: Point<Image>) -> Point<Image> {
+fn within(bounds: &Rect<ImageSpace>, p: Point<ImageSpace>) -> Point<ImageSpace> {
     let inside = |v: f32, low: f32, high: f32| v.min(high - 0.5).max(low + 0.5);
     Point::new(inside(p.x, bounds.x0, bounds.x1), inside(p.y, bounds.y0, bounds.y1))
 }

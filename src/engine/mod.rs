@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::mask::LogitGrid;
 use crate::preset::Preset;
 use crate::prompt::{Polarity, Prompt, PromptShape};
@@ -388,7 +388,7 @@ impl Engine {
     }
 
     fn mapped(&self, command: Command) -> Option<Command> {
-        let map = |p: Point<Image>, shown: Option<FrameId>| {
+        let map = |p: Point<ImageSpace>, shown: Option<FrameId>| {
             let now = self.shown.as_ref()?.id;
             if shown == now {
                 return Some(p);
@@ -446,7 +446,7 @@ impl Engine {
 
 /// The position of a prompt's anchor after a step. A click marks tissue and follows the flow at its position. The centre of a
 /// box may be in fluid, where flow is unreliable, so a box follows the outline.
-fn carried(prompt: &Prompt, object: &TrackedObject, flow: &FlowField) -> Option<Point<Image>> {
+fn carried(prompt: &Prompt, object: &TrackedObject, flow: &FlowField) -> Option<Point<ImageSpace>> {
     let at = prompt.shape.anchor();
     match (prompt.shape, object.shift_px()) {
         (PromptShape::Box(_), Some((dx, dy))) => Some(Point::new(at.x + dx, at.y + dy)),

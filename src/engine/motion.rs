@@ -4,7 +4,7 @@
 //! The chain maps a tap or a mask of an earlier frame to the frame shown now.
 
 use crate::frame::Frame;
-use crate::geometry::{Image, Point};
+use crate::geometry::{ImageSpace, Point};
 use crate::mask::LogitGrid;
 use crate::track::carry;
 use crate::track::flow::{DisFlow, FlowConfig, FlowField, FlowQuality, SmallGrey};
@@ -134,7 +134,7 @@ impl Motion {
     }
 
     /// Maps a point of that step's frame to the frame shown now.
-    pub fn forward_since(&self, step: StepId, point: Point<Image>) -> Option<Point<Image>> {
+    pub fn forward_since(&self, step: StepId, point: Point<ImageSpace>) -> Option<Point<ImageSpace>> {
         self.reaches(step)
             .then(|| (step.0 + 1..=self.newest.0).fold(point, |p, s| self.chain[self.slot(StepId(s))].flow.forward(p)))
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::motion::{Motion, StepId};
-use crate::geometry::{Image, Rect};
+use crate::geometry::{ImageSpace, Rect};
 use crate::mask::{LogitGrid, Mask, Provenance};
 use crate::scene::{HiddenReason, LostReason, Overlay};
 use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Verdict};
@@ -52,7 +52,7 @@ impl Default for AgeLimits {
 }
 
 /// The model's answer about an object.
-pub struct Prediction<'a> {
+pub struct ModelAnswer<'a> {
     /// Frame and revision of the prediction.
     pub provenance: Provenance,
     /// The step that led to that frame.
@@ -201,7 +201,7 @@ impl TrackedObject {
     }
 
     /// Carries the outline along the newest step.
-    pub fn follow(&mut self, motion: &mut Motion, region: &Rect<Image>) {
+    pub fn follow(&mut self, motion: &mut Motion, region: &Rect<ImageSpace>) {
         self.shift_px = None;
         if self.phase != Phase::Held {
             return;
@@ -229,7 +229,7 @@ impl TrackedObject {
 
     /// Takes the prediction as the outline: after an edit by the operator, or on a frozen frame. Returns `false` if the motion
     /// since that frame is unknown.
-    pub fn adopt(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) -> bool {
+    pub fn adopt(&mut self, prediction: &ModelAnswer<'_>, motion: &mut Motion) -> bool {
         if !motion.compose_since(prediction.step, &mut self.motion) {
             return false;
         }
@@ -243,7 +243,7 @@ impl TrackedObject {
     }
 
     /// Judges the outline, as it was carried to the prediction's frame, by the prediction.
-    pub fn hear(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) {
+    pub fn hear(&mut self, prediction: &ModelAnswer<'_>, motion: &mut Motion) {
         let Some(carried) = prediction.carried.filter(|_| self.phase == Phase::Held) else { return };
         let agreement = carry::agreement(carried, prediction.logits);
         self.independent.is_next = !prediction.is_independent;
@@ -289,7 +289,7 @@ impl TrackedObject {
     /// agreement.
     fn hear_independent(
         &mut self,
-        prediction: &Prediction<'_>,
+        prediction: &ModelAnswer<'_>,
         carried: &LogitGrid,
         agreement: f32,
         motion: &mut Motion,
@@ -316,7 +316,7 @@ impl TrackedObject {
     /// Stores a blend of the carried mask and the prediction. Returns `false` if the motion since that frame is unknown.
     fn correct(
         &mut self,
-        prediction: &Prediction<'_>,
+        prediction: &ModelAnswer<'_>,
         carried: &LogitGrid,
         weight: f32,
         score: Score,
@@ -387,7 +387,7 @@ impl TrackedObject {
         }
     }
 
-    fn confirm(&mut self, prediction: &Prediction<'_>) {
+    fn confirm(&mut self, prediction: &ModelAnswer<'_>) {
         self.confirmed = prediction.provenance.captured;
         self.confirmed_score = prediction.score;
         self.confirmed_area_px = carry::area_px(prediction.logits);

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use super::{Contact, Gesture, Phase};
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Display, Point};
+use crate::geometry::{DisplaySpace, Point};
 use crate::units::{FrameId, Timestamp};
 
 /// Fingers tracked at a time; more are ignored.
@@ -107,7 +107,7 @@ impl RecognizerConfig {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Touch {
     finger: u8,
-    from: Point<Display>,
+    from: Point<DisplaySpace>,
     began: Timestamp,
     shown: Option<FrameId>,
 }
@@ -132,7 +132,7 @@ enum State {
 struct Finger {
     number: u8,
     is_patch: bool,
-    last_at: Point<Display>,
+    last_at: Point<DisplaySpace>,
     last_sign: Timestamp,
 }
 
@@ -150,7 +150,7 @@ enum End {
 /// The last touch that ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Release {
-    at: Point<Display>,
+    at: Point<DisplaySpace>,
     time: Timestamp,
     was_tap: bool,
 }
@@ -247,7 +247,7 @@ impl Recognizer {
     }
 
     /// Follows the finger of the current touch.
-    fn follow(&mut self, finger: u8, at: Point<Display>, out: &mut Vec<Gesture>) {
+    fn follow(&mut self, finger: u8, at: Point<DisplaySpace>, out: &mut Vec<Gesture>) {
         match self.state {
             State::Open { touch, has_slid, is_echo } if touch.finger == finger => {
                 let mm = self.mm(touch.from, at);
@@ -284,7 +284,7 @@ impl Recognizer {
     }
 
     /// Ends a touch at `to` and emits its gesture.
-    fn commit(&self, state: State, to: Point<Display>, now: Timestamp, out: &mut Vec<Gesture>) -> End {
+    fn commit(&self, state: State, to: Point<DisplaySpace>, now: Timestamp, out: &mut Vec<Gesture>) -> End {
         match state {
             State::Open { has_slid: false, is_echo: true, .. } => return End::Tap,
             State::Open { touch, has_slid: false, .. } => {
@@ -368,7 +368,7 @@ impl Recognizer {
         contact.size_mm.is_some_and(|size| size > self.config.max_contact_mm)
     }
 
-    fn mm(&self, a: Point<Display>, b: Point<Display>) -> f32 {
+    fn mm(&self, a: Point<DisplaySpace>, b: Point<DisplaySpace>) -> f32 {
         a.distance(b) * MM_PER_INCH / self.config.dpi
     }
 }

@@ -44,7 +44,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::Polarity;
 use crate::scene::Tool;
 use crate::session::Command;
@@ -85,12 +85,12 @@ pub enum ScriptAction {
     /// A tap on the image.
     Tap {
         /// Where, image px of the frame shown.
-        at: Point<Image>,
+        at: Point<ImageSpace>,
         /// Included or excluded.
         polarity: Polarity,
     },
     /// A box on the image, image px of the frame shown.
-    Box(Rect<Image>),
+    Box(Rect<ImageSpace>),
     /// A control: a command without a place.
     Press(Command),
 }

@@ -12,7 +12,7 @@
 //! do not jump when the ring moves and its points are renumbered.
 
 use crate::contour::Outline;
-use crate::geometry::{Converter, Display, Image, Point};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point};
 use crate::overlay::blend::{Painter, PxRect, alpha, blend_all, mix, stretch};
 use crate::scene::Overlay;
 
@@ -104,7 +104,7 @@ impl OutlinePainter {
         &mut self,
         painter: &mut Painter,
         outline: &Outline,
-        to_display: &Converter<Image, Display>,
+        to_display: &Converter<ImageSpace, DisplaySpace>,
         style: LineStyle,
         px_per_mm: f32,
         colours: LineColours,
@@ -125,7 +125,7 @@ impl OutlinePainter {
         &mut self,
         painter: &mut Painter,
         outline: &Outline,
-        to_display: &Converter<Image, Display>,
+        to_display: &Converter<ImageSpace, DisplaySpace>,
         colour: u32,
         alpha: u32,
     ) {
@@ -156,7 +156,7 @@ impl OutlinePainter {
     }
 
     /// Loads the ring in display px, without points that are not finite or nearer than half a pixel to the one before.
-    fn load(&mut self, ring: &[Point<Image>], to_display: &Converter<Image, Display>) {
+    fn load(&mut self, ring: &[Point<ImageSpace>], to_display: &Converter<ImageSpace, DisplaySpace>) {
         self.ring.clear();
         for p in ring.iter().map(|&p| to_display.apply(p)).filter(|p| p.is_finite()) {
             let is_near = |&(x, y): &(f32, f32)| (x - p.x).abs() + (y - p.y).abs() < 0.5;
@@ -169,7 +169,7 @@ impl OutlinePainter {
     fn trace_rings(
         &mut self,
         outline: &Outline,
-        to_display: &Converter<Image, Display>,
+        to_display: &Converter<ImageSpace, DisplaySpace>,
         reach: f32,
         dash: Option<(f32, f32)>,
     ) {
@@ -343,7 +343,7 @@ mod tests {
         canvas
     }
 
-    fn twice() -> Converter<Image, Display> {
+    fn twice() -> Converter<ImageSpace, DisplaySpace> {
         Converter::fit(&Rect::new(0.0, 0.0, 100.0, 100.0), &Rect::new(0.0, 0.0, 200.0, 200.0), false)
     }
 

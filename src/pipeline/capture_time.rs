@@ -20,6 +20,7 @@ const WINDOW: Duration = Duration::from_millis(5_000);
 
 /// When a frame was captured.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum CaptureTime {
     /// As it is handed over.
     Now,

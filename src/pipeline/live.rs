@@ -36,30 +36,78 @@ use super::figures::{Figures, FrameTimes};
 use super::latest::{Latest, Wake};
 use super::pace::{Pace, Pacer};
 use super::stats::Shown;
-use super::worker::{Health, Looks, Supply, Worker};
+use super::worker::{Health, InferenceWorker, Supply, Worker};
+use crate::engine::object::AgeLimits;
 use crate::engine::{Engine, EngineConfig, Timeliness};
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::glass::DisplayTiming;
-use crate::model::look::{LookOptions, Predictor};
-use crate::model::manifest::Manifest;
-use crate::model::sam;
+use crate::model::predictor::Predictor;
+use crate::preset::Preset;
 use crate::scene::{Mode, Scene, Signal};
-use crate::session::Command;
+use crate::session::{Command, SessionConfig};
+use crate::track::carry::DriftLimits;
 use crate::units::{FrameId, Revision, Span, Timestamp};
 
 pub use super::figures::{DeadlineReport, FrameTrace, LiveReport};
 pub use crate::glass::Light;
 
 /// Limits of the live path.
-#[derive(Clone, Debug, Default)]
+///
+/// Fields will be added: make one as `LiveConfig { deadline: .., ..LiveConfig::default() }`.
+#[derive(Clone, Debug)]
 pub struct LiveConfig {
-    /// Of the engine.
-    pub engine: EngineConfig,
+    /// Frame period of the source.
+    pub period: Duration,
     /// Greatest age of a live frame when it first is at the glass; one frame period when `None`.
     pub deadline: Option<Duration>,
     /// How the display brings pictures to the glass.
     pub display: DisplayTiming,
+    /// Memory for the cine ring, bytes. The newest two frames are kept whatever they weigh, and never more than 512.
+    pub cine_bytes: usize,
+    /// The structure to be outlined, if it was chosen.
+    pub preset: Option<Arc<Preset>>,
+    /// Age limits of an outline.
+    pub age: AgeLimits,
+    /// Limits of the test that ends an outline which no longer fits the image.
+    pub drift: DriftLimits,
+    /// Time without a new image after which objects are given up.
+    pub signal_lost_after: Duration,
+    /// How long a notice is shown.
+    pub notice_for: Duration,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        Self {
+            period: engine.period,
+            deadline: None,
+            display: DisplayTiming::default(),
+            cine_bytes: engine.cine_bytes,
+            preset: engine.preset,
+            age: engine.age,
+            drift: engine.drift,
+            signal_lost_after: engine.signal_lost_after,
+            notice_for: engine.session.notice_for,
+        }
+    }
+}
+
+impl LiveConfig {
+    fn engine(self, surveys: bool) -> EngineConfig {
+        EngineConfig {
+            period: self.period,
+            cine_bytes: self.cine_bytes,
+            age: self.age,
+            drift: self.drift,
+            signal_lost_after: self.signal_lost_after,
+            session: SessionConfig { notice_for: self.notice_for },
+            surveys,
+            preset: self.preset,
+            ..EngineConfig::default()
+        }
+    }
 }
 
 /// A frame to be drawn now, with its scene.
@@ -177,11 +225,10 @@ impl Live {
     /// Loads the model of a folder, with all its checks, and starts its thread. A model that fails is loaded again.
     ///
     /// # Errors
-    /// Those of [`sam::load`]; `Unavailable` when no thread can be had.
-    pub fn open(model: impl Into<PathBuf>, mut config: LiveConfig) -> Result<Self> {
+    /// Those of [`Predictor::open`]; `Unavailable` when no thread can be had.
+    pub fn open(model: impl Into<PathBuf>, config: LiveConfig) -> Result<Self> {
         let folder: PathBuf = model.into();
-        config.engine.surveys = Manifest::load(&folder)?.view_advantage.is_some();
-        Self::start(move || Ok(Predictor::new(sam::load(&folder)?, LookOptions::default())), config)
+        Self::start(move || Predictor::open(&folder), config)
     }
 
     /// Starts the model's thread. `supply` makes what looks: once here, and again each time that the thread has died.
@@ -195,17 +242,16 @@ impl Live {
     }
 }
 
-impl<W: Looks> Live<W> {
+impl<W: InferenceWorker> Live<W> {
     /// A live path whose questions `worker` answers; it rings `wake` when it has an answer.
     pub fn with(worker: W, wake: Wake, config: LiveConfig, clock: Clock) -> Self {
-        let deadline = config.deadline.unwrap_or(config.engine.period);
-        let mut pacer = Pacer::new(deadline, config.engine.period);
+        let mut pacer = Pacer::new(config.deadline.unwrap_or(config.period), config.period);
         pacer.set_display(config.display);
         let frames = Latest::new(wake);
         Self {
             pacer,
-            input: FrameInput::new(frames.clone(), clock.clone(), config.engine.cine_bytes),
-            engine: Engine::new(config.engine),
+            input: FrameInput::new(frames.clone(), clock.clone(), config.cine_bytes),
+            engine: Engine::new(config.engine(worker.surveys())),
             worker,
             frames,
             clock,

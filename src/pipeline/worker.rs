@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::latest::{Latest, Wake};
 use crate::engine::job::InferenceJob;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::look::Predictor;
+use crate::model::predictor::Predictor;
 use crate::units::Timestamp;
 
 /// How long a stop waits for the look in hand.
@@ -41,12 +41,17 @@ pub enum Health {
 }
 
 /// Who answers jobs: a thread, or a test that says how long a look takes.
-pub trait Looks {
+pub trait InferenceWorker {
     /// Hands over the newest job; returns the one that the model did not come to.
     fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>>;
 
     /// The next answered job.
     fn answer(&mut self) -> Option<Box<InferenceJob>>;
+
+    /// Whether a lone click is predicted at several scales.
+    fn surveys(&self) -> bool {
+        false
+    }
 
     /// Whether there is anybody to answer; sees to it that there will be.
     fn health(&mut self, _now: Timestamp) -> Health {
@@ -61,6 +66,7 @@ pub struct Worker {
     wake: Wake,
     running: Option<Running>,
     begun: Timestamp,
+    surveys: bool,
     is_up: bool,
     stuck: u32,
 }
@@ -89,9 +95,16 @@ impl Worker {
     /// Those of `supply`; `Unavailable` when no thread can be had.
     pub fn start(mut supply: Supply, clock: Clock, wake: Wake) -> Result<Self> {
         let predictor = supply()?;
-        let begun = clock.now();
-        let mut worker =
-            Self { supply: Arc::new(Mutex::new(supply)), clock, wake, running: None, begun, is_up: true, stuck: 0 };
+        let mut worker = Self {
+            begun: clock.now(),
+            surveys: predictor.surveys(),
+            supply: Arc::new(Mutex::new(supply)),
+            clock,
+            wake,
+            running: None,
+            is_up: true,
+            stuck: 0,
+        };
         worker.running = Some(worker.run(Some(predictor))?);
         Ok(worker)
     }
@@ -145,7 +158,7 @@ impl Worker {
     }
 }
 
-impl Looks for Worker {
+impl InferenceWorker for Worker {
     fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>> {
         match &self.running {
             Some(running) => running.jobs.put(Some(job)).flatten(),
@@ -155,6 +168,10 @@ impl Looks for Worker {
 
     fn answer(&mut self) -> Option<Box<InferenceJob>> {
         self.running.as_ref()?.answers.try_recv().ok()
+    }
+
+    fn surveys(&self) -> bool {
+        self.surveys
     }
 
     fn health(&mut self, now: Timestamp) -> Health {

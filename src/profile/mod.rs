@@ -339,6 +339,6 @@ impl Profile {
     }
 }
 
-fn rect_of([x0, y0, x1, y1]: [f32; 4]) -> Rect<crate::geometry::Image> {
+fn rect_of([x0, y0, x1, y1]: [f32; 4]) -> Rect<crate::geometry::ImageSpace> {
     Rect::new(x0, y0, x1, y1)
 }

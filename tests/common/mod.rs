@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sonotap::engine::EngineConfig;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, Picture};
 use sonotap::geometry::{ModelView, Point};
 use sonotap::glass::DisplayTiming;
 use sonotap::mask::Bitmap;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -20,7 +19,7 @@ use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::prompt::Polarity;
 use sonotap::scene::Scene;
-use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Event, Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, Span, Timestamp};
 
 pub use slow_predictor::SlowPredictor;
@@ -153,7 +152,7 @@ pub struct Shot {
 }
 
 /// Hands a frame over as a host does, region and scale beside the pixels.
-pub fn push<W: sonotap::pipeline::worker::Looks>(live: &Live<W>, frame: &Frame, time: CaptureTime) {
+pub fn push<W: sonotap::pipeline::worker::InferenceWorker>(live: &Live<W>, frame: &Frame, time: CaptureTime) {
     let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
     let picture = Picture { scale: frame.scale(), region: Some(frame.region()), ..picture };
     live.input().push(&picture, time, None).expect("a whole frame of now");
@@ -177,22 +176,17 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(preset: Preset, events: Vec<(u64, Event)>, look: Duration, deadline: Option<Duration>) -> Self {
+    pub fn new(preset: PhantomPreset, events: Vec<(u64, Event)>, look: Duration, deadline: Option<Duration>) -> Self {
         let period = Duration::from_nanos(33_333_333);
         let config = PhantomConfig { width: 320, height: 240, events, ..PhantomConfig::default() };
         let phantom = Phantom::new(preset, config).unwrap();
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
         let behaviour = Arc::new(Mutex::new(Behaviour::Good));
-        let predictor = Predictor::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
+        let predictor = Predictor::new(Box::new(DarkRegion::new(behaviour.clone())), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), look);
-        let engine = EngineConfig { period, ..EngineConfig::default() };
-        let live = Live::with(
-            worker,
-            Wake::default(),
-            LiveConfig { engine, deadline, display: DisplayTiming::OnReturn },
-            clock,
-        );
+        let config = LiveConfig { period, deadline, display: DisplayTiming::OnReturn, ..LiveConfig::default() };
+        let live = Live::with(worker, Wake::default(), config, clock);
         Self {
             hand,
             live,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sonotap::engine::job::InferenceJob;
-use sonotap::model::look::Predictor;
+use sonotap::model::predictor::Predictor;
 use sonotap::pipeline::clock::Clock;
-use sonotap::pipeline::worker::Looks;
+use sonotap::pipeline::worker::InferenceWorker;
 use sonotap::units::Timestamp;
 
 /// A model's thread without a thread: a look is done when its time has passed.
@@ -30,7 +30,7 @@ impl SlowPredictor {
     }
 }
 
-impl Looks for SlowPredictor {
+impl InferenceWorker for SlowPredictor {
     fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>> {
         if self.working.is_none() {
             self.start(job, self.clock.now());

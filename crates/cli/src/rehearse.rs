@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::frame::{Frame, PixelFormat};
-use sonotap::geometry::{Image, Point};
+use sonotap::geometry::{ImageSpace, Point};
 use sonotap::input::{Contact, Phase};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::profile::Profile;
 use sonotap::screen::Screen;
 use sonotap::session::Command;
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(900);
 /// What is wrong with the profile, its model, or what they come to together.
 pub fn rehearse(profile: &Profile, mut screen: Screen) -> Result<()> {
     let loaded = assets::load_model(&profile.model)?;
-    let mut predictor = Predictor::new(Box::new(loaded.segmenter), LookOptions::default());
+    let mut predictor = Predictor::new(Box::new(loaded.segmenter), PredictOptions::default());
     let frame = Arc::new(picture(profile)?);
     let mut engine = Engine::new(EngineConfig::default());
     let mut now = Timestamp::START;
@@ -68,7 +68,7 @@ fn picture(profile: &Profile) -> Result<Frame> {
 }
 
 /// Middle and corners of the image region, image px.
-fn places(frame: &Frame) -> [Point<Image>; 5] {
+fn places(frame: &Frame) -> [Point<ImageSpace>; 5] {
     let rect = frame.region().rect;
     let (left, top, right, bottom) = (rect.x0 + 0.5, rect.y0 + 0.5, rect.x1 - 0.5, rect.y1 - 0.5);
     let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
@@ -77,7 +77,7 @@ fn places(frame: &Frame) -> [Point<Image>; 5] {
 }
 
 /// The commands of a finger at that place.
-fn tap(screen: &mut Screen, place: Point<Image>, now: Timestamp) -> Result<Vec<Command>> {
+fn tap(screen: &mut Screen, place: Point<ImageSpace>, now: Timestamp) -> Result<Vec<Command>> {
     let at = screen.to_display().context("display: nothing was drawn")?.apply(place);
     let mut commands = Vec::new();
     let contact = Contact { finger: 0, phase: Phase::Down, at, size_mm: None, time: now, shown: Some(FrameId(1)) };

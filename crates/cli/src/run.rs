@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sonotap::display::{Display as _, Presented};
 use sonotap::display_loop::DisplayLoop;
-use sonotap::engine::EngineConfig;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
 use sonotap::heat::HeatWatch;
 use sonotap::input::script::Script;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam::TractSam;
 use sonotap::overlay::LayoutConfig;
 use sonotap::pipeline::capture::CaptureConfig;
@@ -215,12 +214,9 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     displays.begin_recordings(&plan.wanted, size)?;
 
     let is_still = pictures.frames == Some(1);
-    let period = plan.period.or(pictures.frame_period).unwrap_or(EngineConfig::default().period);
-    let surveys = loaded.manifest.view_advantage.is_some();
-    let preset = plan.preset.clone();
-    let engine = EngineConfig { period, surveys, preset, ..EngineConfig::default() };
-    let display = displays.timing();
-    let config = LiveConfig { engine, deadline: plan.deadline, display };
+    let period = plan.period.or(pictures.frame_period).unwrap_or(LiveConfig::default().period);
+    let (preset, display) = (plan.preset.clone(), displays.timing());
+    let config = LiveConfig { period, deadline: plan.deadline, display, preset, ..LiveConfig::default() };
     let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;
@@ -307,7 +303,7 @@ fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult
                 loaded.map_err(|e| Error::new(ErrorKind::Model, message(&e)))?.segmenter
             }
         };
-        Ok(Predictor::new(Box::new(segmenter), LookOptions::default()))
+        Ok(Predictor::new(Box::new(segmenter), PredictOptions::default()))
     }
 }
 

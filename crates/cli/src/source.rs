@@ -10,7 +10,7 @@ use sonotap::profile::{CameraProfile, Profile};
 use sonotap::source::camera::Camera;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::ImagesSource;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::source::{FrameSource, SourceDescription};
 use sonotap::units::Span;
 
@@ -78,7 +78,7 @@ pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Duration>, see
             Opened { damaged, ..played(Box::new(source), None, false) }
         }
         "phantom" => {
-            let preset: Preset = what.parse()?;
+            let preset: PhantomPreset = what.parse()?;
             let natural = PhantomConfig::default();
             let config = PhantomConfig { seed, frame_period: period.unwrap_or(natural.frame_period), ..natural };
             played(Box::new(Phantom::new(preset, config)?), None, true)

@@ -46,7 +46,7 @@ use self::store::Store;
 use self::timing::Timing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat};
-use crate::geometry::{Image, Rect};
+use crate::geometry::{ImageSpace, Rect};
 use crate::source::{FrameSource, Next, SourceDescription};
 
 /// Ultrasound Image and Ultrasound Multi-frame Image, then the two retired ones that they replaced.
@@ -274,7 +274,7 @@ impl DicomSource {
     }
 
     /// Why the region with these bounds has no scale; `None` when it has one.
-    pub fn scale_refused_in(&self, region: &Rect<Image>) -> Option<&str> {
+    pub fn scale_refused_in(&self, region: &Rect<ImageSpace>) -> Option<&str> {
         self.reading.refused.iter().find(|(rect, _)| rect == region).map(|(_, why)| why.as_str())
     }
 

@@ -17,13 +17,13 @@ use sonotap::engine::object::TrackedObject;
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::Frame;
-use sonotap::geometry::{Image, Point};
+use sonotap::geometry::{ImageSpace, Point};
 use sonotap::mask::Bitmap;
-use sonotap::model::look::Predictor;
+use sonotap::model::predictor::Predictor;
 use sonotap::prompt::Polarity;
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
 /// Frames from one to the next, 30 a second.
@@ -43,7 +43,7 @@ pub struct Cine {
     pub name: String,
     frames: Vec<Arc<Frame>>,
     truths: Vec<Bitmap>,
-    tap: Point<Image>,
+    tap: Point<ImageSpace>,
 }
 
 /// What was drawn on a cine.
@@ -72,7 +72,7 @@ impl Cine {
     ///
     /// # Errors
     /// `Argument` when the phantom cannot be made.
-    pub fn phantom(preset: Preset, seed: u64, frames: usize) -> Result<Self> {
+    pub fn phantom(preset: PhantomPreset, seed: u64, frames: usize) -> Result<Self> {
         let (width, height) = (640, 480);
         let config = PhantomConfig { width, height, seed, frame_period: PERIOD, ..PhantomConfig::default() };
         let mut phantom = Phantom::new(preset, config)?;

@@ -17,7 +17,7 @@ use super::dataset::{Dataset, DatasetRow, ObjectChoice, Unusable};
 use super::protocol::{Questions, Subject, examine};
 use super::record::Row;
 use sonotap::error::Result;
-use sonotap::model::look::Predictor;
+use sonotap::model::predictor::Predictor;
 use sonotap::units::{FrameId, Timestamp};
 
 /// One row of one data set, to be done.
