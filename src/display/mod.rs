@@ -30,9 +30,11 @@ mod console;
 mod flip;
 #[cfg(feature = "kms")]
 pub mod framebuffer;
+#[cfg(feature = "gif")]
 mod gif_file;
 #[cfg(feature = "kms")]
 pub mod kms;
+#[cfg(feature = "gif")]
 mod palette;
 mod png_folder;
 pub mod record;
@@ -90,6 +92,7 @@ pub enum Presence {
 
 /// A key pressed on a display with a keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Key {
     /// Space bar.
     Space,

@@ -2,7 +2,7 @@
 //!
 //! | path | what | time |
 //! |---|---|---|
-//! | `*.gif` | 256 fixed colours, greys within one level | real delays in 1/100 s; of pictures less than 2/100 s apart
+//! | `*.gif` (feature `gif`) | 256 fixed colours, greys within one level | real delays in 1/100 s; of pictures less than 2/100 s apart
 //! the last is kept |
 //! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures per second, repeated or left out to
 //! follow real time; the last of each 1/30 s is kept |
@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+#[cfg(feature = "gif")]
 use super::gif_file::GifFile;
 use super::png_folder::PngFolder;
 use super::sink::{Fate, Sink};
@@ -74,7 +75,7 @@ impl Recorder {
     /// a GIF keeps exactly, at most 20; the first 4 also tint tissue.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a size that the format cannot hold, [`ErrorKind::Io`] when the path cannot be
+    /// [`ErrorKind::Unsupported`] for a GIF without the feature `gif`, [`ErrorKind::Argument`] for a size that the format cannot hold, [`ErrorKind::Io`] when the path cannot be
     /// written or is a folder that is not empty.
     pub fn create(path: &Path, width: u32, height: u32, theme: &[u32]) -> Result<Self> {
         let ending = path.extension().map(|e| e.to_ascii_lowercase());
@@ -82,8 +83,17 @@ impl Recorder {
         if width == 0 || height == 0 {
             return Err(Error::new(ErrorKind::Argument, format!("{place}: expected a size, got {width} x {height}")));
         }
+        // Only a GIF has a palette.
+        #[cfg(not(feature = "gif"))]
+        let _ = theme;
         let sink: Result<Box<dyn Sink>> = match ending.as_ref().and_then(|e| e.to_str()) {
+            #[cfg(feature = "gif")]
             Some("gif") => GifFile::create(path, width, height, theme).map(|s| Box::new(s) as _),
+            #[cfg(not(feature = "gif"))]
+            Some("gif") => Err(Error::new(
+                ErrorKind::Unsupported,
+                "expected .y4m or a folder, got a GIF: this build has no feature `gif`",
+            )),
             Some("y4m") => Y4mFile::create(path, width, height).map(|s| Box::new(s) as _),
             _ => PngFolder::create(path, width, height).map(|s| Box::new(s) as _),
         };
