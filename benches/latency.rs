@@ -13,7 +13,7 @@ use sonotap::display::{Display, NullDisplay, Presentation, Presented};
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::ModelView;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam;
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::live::{Live, LiveConfig, LiveView};
@@ -21,10 +21,10 @@ use sonotap::pipeline::player::{PlayConfig, Player};
 use sonotap::pipeline::stats::Summary;
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::Nanos;
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::Span;
 
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 /// A tap so often, on a fresh start of the object.
 const TAP_EVERY: Duration = Duration::from_millis(3_000);
 /// Frames that count as warm-up for allocations.
@@ -75,15 +75,15 @@ fn play(name: &str, least: Duration, length: Duration) {
     let inner = sam::load(Path::new("models/student")).expect("run in the package's folder");
     let loaded = began.elapsed();
     let model = Slowed { inner, least, counts: counts.clone() };
-    let predictor = Predictor::new(Box::new(model), LookOptions::default());
+    let predictor = Predictor::new(Box::new(model), PredictOptions::default());
     let mut predictor = Some(predictor);
     let supply = move || predictor.take().ok_or_else(|| Error::new(ErrorKind::Model, "the model's thread died"));
     let mut live = Live::start(supply, LiveConfig::default()).unwrap();
     let mut screen = Screen::new(ScreenConfig::default()).unwrap();
     screen.warm_up(640, 480, PixelFormat::Grey8);
     let mut display = NullDisplay::new(800, 480);
-    let phantom = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();
-    let truth = Phantom::new(Preset::Cyst, PhantomConfig::default()).unwrap();
+    let phantom = Phantom::new(PhantomPreset::Cyst, PhantomConfig::default()).unwrap();
+    let truth = Phantom::new(PhantomPreset::Cyst, PhantomConfig::default()).unwrap();
     let play = PlayConfig { period: PERIOD, is_looped: true };
     let player = Player::start(Box::new(phantom), play, live.input()).unwrap();
     let start = Instant::now();
@@ -95,7 +95,7 @@ fn play(name: &str, least: Duration, length: Duration) {
             let shown = live.on_screen();
             let now = live.clock().now();
             live.command(Command::Clear, now);
-            if let Some(at) = truth.tap_point(shown.0.saturating_sub(1)) {
+            if let Some(at) = truth.tap_point(shown.map_or(0, |id| id.0 - 1)) {
                 live.command(Command::Click { at, polarity: None, shown }, now);
             }
         }
@@ -106,7 +106,7 @@ fn play(name: &str, least: Duration, length: Duration) {
                 let exact = scene.objects.iter().any(|o| o.overlay == sonotap::scene::Overlay::Exact);
                 screen.draw(frame, scene);
                 let (frame, captured, presented) = (ticket.frame(), ticket.captured(), live.clock().now());
-                let shown = Presented { frame, captured, presented };
+                let shown = Presented { frame: Some(frame), captured, presented };
                 match display.present(screen.canvas(), &shown, &mut || live.hand_over(&ticket)) {
                     Ok(Presentation::Lit(light)) => {
                         live.presented(ticket, light);
@@ -180,7 +180,7 @@ fn resident() -> String {
 
 fn main() {
     let seconds = std::env::args().skip(1).find_map(|a| a.parse::<f64>().ok()).unwrap_or(60.0);
-    let length = Duration::from_secs_f64(seconds);
+    let length = Duration::of_secs(seconds);
     play("model as it is", Duration::ZERO, length);
     play("model slowed to 100 ms", Duration::from_millis(100), length / 3);
     play("model slowed to 1 s", Duration::from_millis(1_000), length / 3);

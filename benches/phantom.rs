@@ -4,11 +4,11 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sonotap::frame::Frame;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 
 fn render(c: &mut Criterion) {
     let mut group = c.benchmark_group("phantom 640x480");
-    for preset in Preset::ALL {
+    for preset in PhantomPreset::ALL {
         let mut phantom = Phantom::new(preset, PhantomConfig::default()).expect("the default configuration is valid");
         let mut frame = Frame::default();
         let mut index = 0;

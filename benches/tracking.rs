@@ -22,16 +22,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sonotap::engine::motion::{Motion, MotionStep};
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, Picture};
-use sonotap::geometry::{Image, ModelView, Point, Rect};
+use sonotap::geometry::{ImageSpace, ModelView, Point, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
-use sonotap::model::look::{LookOptions, LookPrompts, ObjectLook, Predictor};
+use sonotap::model::predictor::{PredictOptions, Prediction, Predictor, Prompts};
 use sonotap::model::sam;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -40,9 +40,9 @@ use sonotap::pipeline::live::{Light, Live, LiveConfig};
 use sonotap::prompt::Polarity;
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
-use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Event, Phantom, PhantomConfig, PhantomPreset};
 use sonotap::track::carry;
-use sonotap::units::{FrameId, Nanos, ObjectId};
+use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
 #[path = "../tests/common/slow_predictor.rs"]
 mod slow_predictor;
@@ -50,9 +50,9 @@ use slow_predictor::SlowPredictor;
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 480;
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 /// The fake display takes this to draw.
-const DRAW: Nanos = Nanos(4_000_000);
+const DRAW: Duration = Duration::from_nanos(4_000_000);
 /// Frames from one look of the model alone to the next.
 const MODEL_ALONE_EVERY: usize = 2;
 /// Side of the view of a true mask, per longer side of the structure.
@@ -75,7 +75,7 @@ const OTHER_SEED: u64 = 1_000;
 struct Options {
     frames: usize,
     seeds: Vec<u64>,
-    presets: Vec<Preset>,
+    presets: Vec<PhantomPreset>,
     look_ms: Vec<u64>,
     model: PathBuf,
     is_json: bool,
@@ -88,7 +88,7 @@ impl Options {
         let mut options = Self {
             frames: 150,
             seeds: vec![11, 12, 13],
-            presets: Preset::ALL.to_vec(),
+            presets: PhantomPreset::ALL.to_vec(),
             look_ms: vec![50, 300],
             model: concat!(env!("CARGO_MANIFEST_DIR"), "/models/student").into(),
             is_json: false,
@@ -128,12 +128,12 @@ fn number(text: &str) -> Result<u64> {
 struct Take {
     frames: Vec<Arc<Frame>>,
     truths: Vec<Bitmap>,
-    tap: Point<Image>,
+    tap: Point<ImageSpace>,
 }
 
 impl Take {
     /// The first frame and `count` more; frame `i` has the id `i + 1`.
-    fn new(preset: Preset, seed: u64, count: usize, events: Vec<(u64, Event)>) -> Result<Self> {
+    fn new(preset: PhantomPreset, seed: u64, count: usize, events: Vec<(u64, Event)>) -> Result<Self> {
         let config =
             PhantomConfig { width: WIDTH, height: HEIGHT, seed, frame_period: PERIOD, events, ..Default::default() };
         let mut phantom = Phantom::new(preset, config)?;
@@ -142,7 +142,7 @@ impl Take {
         for index in 0..=count as u64 {
             let mut frame = Frame::default();
             phantom.render_at(index, &mut frame);
-            frame.stamp(FrameId(index + 1), Nanos(index * PERIOD.0));
+            frame.stamp(FrameId(index + 1), Timestamp::from_ns(index * PERIOD.as_ns()));
             take.frames.push(Arc::new(frame));
             let mut truth = Bitmap::new(WIDTH, HEIGHT);
             phantom.truth_at(index, &mut truth);
@@ -203,7 +203,7 @@ impl Trouble {
     const ALL: [Self; 4] = [Self::Cut, Self::Lift, Self::Fade, Self::Jump];
 
     /// The take with it; after it, truth is that of what is then in the picture.
-    fn befall(self, preset: Preset, seed: u64) -> Result<Take> {
+    fn befall(self, preset: PhantomPreset, seed: u64) -> Result<Take> {
         let other = Event::Cut { seed: seed + OTHER_SEED };
         let with = |event| Take::new(preset, seed, TROUBLE_FRAMES, vec![(TROUBLE_AT as u64, event)]);
         match self {
@@ -257,9 +257,9 @@ struct Aftermath {
     drawn_iou: f64,
 }
 
-fn aftermath(options: &Options, preset: Preset, seed: u64, trouble: Trouble) -> Result<Aftermath> {
+fn aftermath(options: &Options, preset: PhantomPreset, seed: u64, trouble: Trouble) -> Result<Aftermath> {
     let take = trouble.befall(preset, seed)?;
-    let shown = live(&take, Predictor::new(sam::load(&options.model)?, LookOptions::default()), TROUBLE_LOOK_MS);
+    let shown = live(&take, Predictor::new(sam::load(&options.model)?, PredictOptions::default()), TROUBLE_LOOK_MS);
     let after = &shown[TROUBLE_AT..];
     let lost = after.iter().enumerate().find_map(|(n, shot)| match shot {
         Some((Overlay::Lost(reason), _)) => Some((format!("{reason:?}"), n)),
@@ -290,8 +290,8 @@ fn print_aftermath(all: &[Aftermath]) {
     }
 }
 
-fn lone_click(at: Point<Image>) -> LookPrompts {
-    LookPrompts { clicks: vec![(at, Polarity::Positive)], ..LookPrompts::default() }
+fn lone_click(at: Point<ImageSpace>) -> Prompts {
+    Prompts { clicks: vec![(at, Polarity::Positive)], ..Prompts::default() }
 }
 
 /// The mask of the tap on the first frame; `None` when the model gives none.
@@ -324,7 +324,7 @@ fn carried(take: &Take, first: &LogitGrid, spans_ns: &mut Vec<u64>) -> f64 {
 fn model_alone(take: &Take, predictor: &mut Predictor, first: &LogitGrid) -> Result<f64> {
     let start = centroid(first);
     let mut mask = first.clone();
-    let mut looks: Vec<ObjectLook> = Vec::new();
+    let mut looks: Vec<Prediction> = Vec::new();
     let mut sum = 0.0;
     for i in 1..take.frames.len() {
         if (i - 1) % MODEL_ALONE_EVERY == 0 {
@@ -343,7 +343,7 @@ fn model_alone(take: &Take, predictor: &mut Predictor, first: &LogitGrid) -> Res
     Ok(sum / (take.frames.len() - 1) as f64)
 }
 
-fn centroid(mask: &LogitGrid) -> Point<Image> {
+fn centroid(mask: &LogitGrid) -> Point<ImageSpace> {
     let cells = mask.cells();
     let (mut x, mut y, mut count) = (0.0, 0.0, 0.0f32);
     for n in (0..cells * cells).filter(|&n| mask.values()[n] > 0.0) {
@@ -371,13 +371,13 @@ struct Both {
 fn live(take: &Take, predictor: Predictor, look_ms: u64) -> Vec<Option<(Overlay, f64)>> {
     let hand = Arc::new(AtomicU64::new(0));
     let clock = Clock::set_by(hand.clone());
-    let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(look_ms));
-    let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
-    let mut live = Live::with(worker, Wake::default(), LiveConfig { engine, ..LiveConfig::default() }, clock.clone());
+    let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(look_ms));
+    let config = LiveConfig { period: PERIOD, ..LiveConfig::default() };
+    let mut live = Live::with(worker, Wake::default(), config, clock.clone());
     let input = live.input();
     let mut shown: Vec<Option<(Overlay, f64)>> = vec![None; take.frames.len()];
     let mut next = 0;
-    let end = Nanos(PERIOD.0 * take.frames.len() as u64);
+    let end = Timestamp::from_ns(PERIOD.as_ns() * take.frames.len() as u64);
     while clock.now() < end {
         if let Some(frame) = take.frames.get(next).filter(|f| f.captured() <= clock.now()) {
             let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
@@ -393,10 +393,11 @@ fn live(take: &Take, predictor: Predictor, look_ms: u64) -> Vec<Option<(Overlay,
                 let mask = live.engine().object(ObjectId(0)).and_then(|o| o.carried()).filter(|_| overlay.is_drawn());
                 shown[at] = Some((overlay, mask.map_or(0.0, |m| take.iou(at, m))));
             }
-            hand.fetch_add(DRAW.0, Ordering::AcqRel);
+            hand.fetch_add(DRAW.as_ns(), Ordering::AcqRel);
             live.presented(ticket, Light::Now);
             if is_first_poll {
-                let click = Command::Click { at: take.tap, polarity: Some(Polarity::Positive), shown: FrameId(1) };
+                let click =
+                    Command::Click { at: take.tap, polarity: Some(Polarity::Positive), shown: Some(FrameId(1)) };
                 live.command(click, clock.now());
             }
         }
@@ -439,16 +440,19 @@ fn summary(look_ms: u64, shown: &[Option<(Overlay, f64)>]) -> Both {
 /// What [`Engine::advance`] takes with `objects` outlined objects, ns, one for each frame; the model looks once.
 fn advance_spans(take: &Take, predictor: &mut Predictor, objects: usize) -> Vec<u64> {
     let mut engine = Engine::new(EngineConfig { period: PERIOD, ..EngineConfig::default() });
-    engine.advance(take.frames[0].clone(), Nanos(0)).expect("the first frame");
+    engine.advance(take.frames[0].clone(), Timestamp::START).expect("the first frame");
     for n in 0..objects {
         if n > 0 {
-            engine.command(Command::NewObject, Nanos(0));
+            engine.command(Command::NewObject, Timestamp::START);
         }
         let [dx, dy] = [(n % 2) as f32, (n / 2) as f32].map(|i| (i - 0.5) * APART_PX);
         let at = Point::new(take.tap.x + dx, take.tap.y + dy);
-        engine.command(Command::Click { at, polarity: Some(Polarity::Positive), shown: FrameId(1) }, Nanos(0));
+        engine.command(
+            Command::Click { at, polarity: Some(Polarity::Positive), shown: Some(FrameId(1)) },
+            Timestamp::START,
+        );
     }
-    if let Some(mut job) = engine.ask(Nanos(0)) {
+    if let Some(mut job) = engine.ask(Timestamp::START) {
         job.answer(predictor);
         engine.answered(job);
     }
@@ -483,9 +487,9 @@ fn median_ms(spans: &mut [u64]) -> f64 {
     spans.get(spans.len() / 2).map_or(0.0, |&ns| ns as f64 / 1e6)
 }
 
-fn measure(options: &Options, preset: Preset, seed: u64) -> Result<Option<Row>> {
+fn measure(options: &Options, preset: PhantomPreset, seed: u64) -> Result<Option<Row>> {
     let take = Take::new(preset, seed, options.frames, Vec::new())?;
-    let mut predictor = Predictor::new(sam::load(&options.model)?, LookOptions::default());
+    let mut predictor = Predictor::new(sam::load(&options.model)?, PredictOptions::default());
     let Some(first) = first_mask(&take, &mut predictor)? else {
         log::warn!("{preset} {seed}: the model gives no mask");
         return Ok(None);
@@ -501,7 +505,7 @@ fn measure(options: &Options, preset: Preset, seed: u64) -> Result<Option<Row>> 
     });
     let mut both = Vec::new();
     for &look_ms in &options.look_ms {
-        let predictor = Predictor::new(sam::load(&options.model)?, LookOptions::default());
+        let predictor = Predictor::new(sam::load(&options.model)?, PredictOptions::default());
         both.push(summary(look_ms, &live(&take, predictor, look_ms)[1..]));
     }
     let still = |mask: &LogitGrid| {

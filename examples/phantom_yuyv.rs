@@ -12,7 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use sonotap::frame::Frame;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 
 const OUTLINE_POINTS: usize = 72;
 
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         bail!("expected PRESET WIDTH HEIGHT FRAMES FILE, got {} arguments", arguments.len());
     };
     let (width, height): (u32, u32) = (width.parse()?, height.parse()?);
-    let preset: Preset = preset.parse()?;
+    let preset: PhantomPreset = preset.parse()?;
     let mut phantom = Phantom::new(preset, PhantomConfig { width, height, ..PhantomConfig::default() })?;
     let mut out = std::io::BufWriter::new(std::fs::File::create(path).with_context(|| path.clone())?);
     let mut truth = std::io::BufWriter::new(std::fs::File::create(Path::new(path).with_extension("truth"))?);

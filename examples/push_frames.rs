@@ -13,14 +13,15 @@ use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::Nanos;
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::Span;
 
 fn main() -> sonotap::error::Result<()> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
     let mut live = Live::open(model, LiveConfig::default())?;
     let input = live.input();
-    let mut probe = Phantom::new(Preset::Cyst, PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() })?;
+    let mut probe =
+        Phantom::new(PhantomPreset::Cyst, PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() })?;
     let mut shown_by_scanner = Frame::default();
     for number in 1..=60 {
         probe.next_into(&mut shown_by_scanner)?;
@@ -28,17 +29,17 @@ fn main() -> sonotap::error::Result<()> {
         let picture = Picture::dense(width, height, shown_by_scanner.format(), shown_by_scanner.pixels());
         // A number of your own is carried beside ours. A time of your own clock is `CaptureTime::Host`.
         input.push(&picture, CaptureTime::Now, Some(number))?;
-        let next = live.clock().now() + Nanos::from_ms(33);
+        let next = live.clock().now() + Duration::from_millis(33);
         if let (10, Some(at)) = (number, probe.tap_point(number)) {
             // The tap belongs to the frame that the operator saw at touch-down.
             let tap = Command::Click { at, polarity: None, shown: live.on_screen() };
             live.command(tap, live.clock().now());
         }
         while live.clock().now() < next {
-            if let Some(LiveView { frame, scene, ticket }) = live.poll() {
+            if let Some(LiveView { scene, ticket, .. }) = live.poll() {
                 for object in &scene.objects {
                     let area_px = object.measurements.map_or(0.0, |m| m.area_px);
-                    println!("frame {}: {}, {area_px:.0} px² inside", frame.id(), state(object.overlay));
+                    println!("frame {}: {}, {area_px:.0} px² inside", ticket.frame(), state(object.overlay));
                 }
                 // Here the frame and its outlines would be drawn.
                 if live.hand_over(&ticket) {

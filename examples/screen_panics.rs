@@ -14,7 +14,7 @@ use sonotap::display::kms::Kms;
 use sonotap::display::{Display, Presented};
 use sonotap::input::touch::Turn;
 use sonotap::overlay::Canvas;
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 /// That of LIVE, which the test looks for.
 const COLOUR: u32 = 0x74_E08C;
@@ -28,7 +28,8 @@ fn main() -> Result<()> {
     let (width, height) = display.size();
     let mut canvas = Canvas::new(width, height);
     canvas.pixels_mut().fill(COLOUR);
-    let shown = Presented { frame: FrameId(1), captured: Nanos::from_ms(0), presented: Nanos::from_ms(0) };
+    let shown =
+        Presented { frame: Some(FrameId(1)), captured: Timestamp::from_ms(0), presented: Timestamp::from_ms(0) };
     display.present(&canvas, &shown, &mut || true)?;
     println!("drawn");
     std::io::stdin().read_line(&mut String::new())?;

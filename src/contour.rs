@@ -29,13 +29,13 @@
 
 use std::cell::RefCell;
 
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::mask::{Bitmap, LogitGrid};
 
 /// The closed rings of an object, image px, in two flat buffers that are reused for every frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outline {
-    points: Vec<Point<Image>>,
+    points: Vec<Point<ImageSpace>>,
     ends: Vec<usize>,
 }
 
@@ -73,7 +73,7 @@ impl Outline {
     /// assert!(!outline.push_ring([Point::new(0.0, 0.0), Point::new(1.0, 0.0)]));
     /// assert!(outline.is_empty());
     /// ```
-    pub fn push_ring(&mut self, ring: impl IntoIterator<Item = Point<Image>>) -> bool {
+    pub fn push_ring(&mut self, ring: impl IntoIterator<Item = Point<ImageSpace>>) -> bool {
         let start = self.points.len();
         self.points.extend(ring);
         let is_ring = self.points.len() >= start + 3;
@@ -94,7 +94,7 @@ impl Outline {
     /// outline.push_ring([(0.0, 0.0), (4.0, 0.0), (4.0, 3.0)].map(|(x, y)| Point::new(x, y)));
     /// assert_eq!(outline.rings().map(|ring| ring.len()).collect::<Vec<_>>(), [3]);
     /// ```
-    pub fn rings(&self) -> impl Iterator<Item = &[Point<Image>]> {
+    pub fn rings(&self) -> impl Iterator<Item = &[Point<ImageSpace>]> {
         let mut start = 0;
         self.ends.iter().map(move |&end| {
             let ring = &self.points[start..end];
@@ -108,7 +108,7 @@ impl Outline {
     /// ```
     /// assert!(sonotap::contour::Outline::default().points().is_empty());
     /// ```
-    pub fn points(&self) -> &[Point<Image>] {
+    pub fn points(&self) -> &[Point<ImageSpace>] {
         &self.points
     }
 
@@ -151,7 +151,7 @@ impl Outline {
     /// outline.push_ring([(1.0, 0.0), (4.0, 0.0), (4.0, 3.0)].map(|(x, y)| Point::new(x, y)));
     /// assert_eq!(outline.bounds(), Some(Rect::new(1.0, 0.0, 4.0, 3.0)));
     /// ```
-    pub fn bounds(&self) -> Option<Rect<Image>> {
+    pub fn bounds(&self) -> Option<Rect<ImageSpace>> {
         let (first, rest) = self.points.split_first()?;
         Some(rest.iter().fold(Rect::between(*first, *first), |r, &p| r.union(&Rect::between(p, p))))
     }
@@ -170,7 +170,7 @@ impl Outline {
     /// assert!(outline.contains(Point::new(1.0, 4.0)));
     /// assert!(!outline.contains(Point::new(4.0, 4.0)));
     /// ```
-    pub fn contains(&self, p: Point<Image>) -> bool {
+    pub fn contains(&self, p: Point<ImageSpace>) -> bool {
         let mut inside = false;
         for (a, b) in self.rings().flat_map(edges) {
             if (a.y > p.y) != (b.y > p.y) {
@@ -192,7 +192,7 @@ impl Outline {
     /// outline.transform(|p| Point::new(p.x + 10.0, p.y));
     /// assert_eq!(outline.points()[2], Point::new(14.0, 3.0));
     /// ```
-    pub fn transform(&mut self, mut map: impl FnMut(Point<Image>) -> Point<Image>) {
+    pub fn transform(&mut self, mut map: impl FnMut(Point<ImageSpace>) -> Point<ImageSpace>) {
         self.points.iter_mut().for_each(|p| *p = map(*p));
     }
 
@@ -220,9 +220,9 @@ impl Outline {
 /// let clockwise = [(0.0, 0.0), (4.0, 0.0), (4.0, 3.0)].map(|(x, y)| Point::new(x, y));
 /// assert_eq!(ring_area(&clockwise), 6.0);
 /// ```
-pub fn ring_area(ring: &[Point<Image>]) -> f64 {
+pub fn ring_area(ring: &[Point<ImageSpace>]) -> f64 {
     let Some(origin) = ring.first() else { return 0.0 };
-    let local = |p: &Point<Image>| (f64::from(p.x) - f64::from(origin.x), f64::from(p.y) - f64::from(origin.y));
+    let local = |p: &Point<ImageSpace>| (f64::from(p.x) - f64::from(origin.x), f64::from(p.y) - f64::from(origin.y));
     let twice: f64 = edges(ring)
         .map(|(a, b)| {
             let ((ax, ay), (bx, by)) = (local(a), local(b));
@@ -233,7 +233,7 @@ pub fn ring_area(ring: &[Point<Image>]) -> f64 {
 }
 
 /// The edges of a ring, the closing one last.
-pub(crate) fn edges(ring: &[Point<Image>]) -> impl Iterator<Item = (&Point<Image>, &Point<Image>)> {
+pub(crate) fn edges(ring: &[Point<ImageSpace>]) -> impl Iterator<Item = (&Point<ImageSpace>, &Point<ImageSpace>)> {
     ring.iter().zip(ring.iter().cycle().skip(1))
 }
 
@@ -444,7 +444,7 @@ impl Tracer {
     }
 
     /// Follows the segments from edge to edge until each ring closes.
-    fn walk(&mut self, out: &mut Outline, place: impl Fn(f32, f32) -> Point<Image>) {
+    fn walk(&mut self, out: &mut Outline, place: impl Fn(f32, f32) -> Point<ImageSpace>) {
         let w = self.columns.len();
         for &start in &self.starts {
             let mut edge = start as usize;
@@ -532,7 +532,7 @@ mod tests {
     use proptest::prelude::*;
     use std::f64::consts::PI;
 
-    fn grid(cells: usize, crop: Rect<Image>, side: u32, f: impl Fn(Point<Image>) -> f32) -> LogitGrid {
+    fn grid(cells: usize, crop: Rect<ImageSpace>, side: u32, f: impl Fn(Point<ImageSpace>) -> f32) -> LogitGrid {
         let mut g = LogitGrid::background(cells, ModelView::new(crop, side));
         for at in 0..cells * cells {
             let v = f(g.centre(at % cells, at / cells));
@@ -547,8 +547,8 @@ mod tests {
         out
     }
 
-    fn distance_to_line(o: &Outline, p: Point<Image>) -> f32 {
-        let to_edge = |(a, b): (&Point<Image>, &Point<Image>)| {
+    fn distance_to_line(o: &Outline, p: Point<ImageSpace>) -> f32 {
+        let to_edge = |(a, b): (&Point<ImageSpace>, &Point<ImageSpace>)| {
             let (dx, dy) = (b.x - a.x, b.y - a.y);
             let t = (((p.x - a.x) * dx + (p.y - a.y) * dy) / (dx * dx + dy * dy).max(1e-12)).clamp(0.0, 1.0);
             p.distance(Point::new(a.x + t * dx, a.y + t * dy))
@@ -556,15 +556,15 @@ mod tests {
         o.rings().flat_map(edges).map(to_edge).fold(f32::INFINITY, f32::min)
     }
 
-    fn disc(c: (f32, f32), r: f32) -> impl Fn(Point<Image>) -> f32 {
+    fn disc(c: (f32, f32), r: f32) -> impl Fn(Point<ImageSpace>) -> f32 {
         move |p| r - (p.x - c.0).hypot(p.y - c.1)
     }
 
     #[test]
     fn disc_ellipse_and_ring_have_their_area_and_that_of_their_bitmap() {
-        type Shape = Box<dyn Fn(Point<Image>) -> f32>;
-        let ellipse = |p: Point<Image>| 1.0 - ((p.x - 300.0) / 180.0).hypot((p.y - 200.0) / 90.0);
-        let ring = |p: Point<Image>| 40.0 - (p.distance(Point::new(320.0, 240.0)) - 120.0).abs();
+        type Shape = Box<dyn Fn(Point<ImageSpace>) -> f32>;
+        let ellipse = |p: Point<ImageSpace>| 1.0 - ((p.x - 300.0) / 180.0).hypot((p.y - 200.0) / 90.0);
+        let ring = |p: Point<ImageSpace>| 40.0 - (p.distance(Point::new(320.0, 240.0)) - 120.0).abs();
         let cases: [(&str, Shape, usize, f64); 3] = [
             ("disc", Box::new(disc((310.0, 230.0), 150.0)), 1, PI * 150.0 * 150.0),
             ("ellipse", Box::new(ellipse), 1, PI * 180.0 * 90.0),

@@ -19,16 +19,16 @@ use crate::display::{Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
 use crate::input::Contact;
 use crate::pipeline::live::{Live, LiveView};
-use crate::pipeline::worker::{Looks, Worker};
+use crate::pipeline::worker::{InferenceWorker, Worker};
 use crate::scene::Tool;
 use crate::screen::Screen;
 use crate::session::Command;
-use crate::units::{FrameId, Nanos};
+use crate::units::Timestamp;
 
 /// Longest sleep between two turns: how late a contact may be noticed.
 const POLL_INTERVAL: Duration = Duration::from_millis(4);
 /// A display may lose its picture, as a covered window does. After this time without a new one it gets the old one again.
-const PRESENT_AGAIN: Nanos = Nanos::from_ms(250);
+const PRESENT_AGAIN: Duration = Duration::from_millis(250);
 
 /// What happened in one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +63,12 @@ pub struct DisplayLoop<D, W = Worker> {
     contacts: Vec<Contact>,
     keys: Vec<Key>,
     commands: Vec<Command>,
-    presented: Nanos,
+    presented: Timestamp,
     /// The screen has another size than its last picture.
     is_resized: bool,
 }
 
-impl<D: Display, W: Looks> DisplayLoop<D, W> {
+impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     /// Puts the parts together.
     pub fn new(live: Live<W>, screen: Screen, display: D) -> Self {
         Self {
@@ -153,10 +153,10 @@ impl<D: Display, W: Looks> DisplayLoop<D, W> {
         let has_outline = scene.objects.iter().any(|o| o.overlay.is_drawn());
         let canvas = self.screen.draw(frame, scene);
         let presented = self.live.clock().now();
-        let shown = Presented { frame: ticket.frame(), captured: ticket.captured(), presented };
+        let shown = Presented { frame: Some(ticket.frame()), captured: ticket.captured(), presented };
         let live = &mut self.live;
         let presentation = self.display.present(canvas, &shown, &mut || live.hand_over(&ticket))?;
-        let is_new_frame = ticket.frame() != self.live.on_screen();
+        let is_new_frame = Some(ticket.frame()) != self.live.on_screen();
         match presentation {
             Presentation::Lit(light) => self.live.presented(ticket, light),
             Presentation::Withheld | Presentation::Away => {
@@ -188,7 +188,7 @@ impl<D: Display, W: Looks> DisplayLoop<D, W> {
             _ => return Ok(None),
         }
         self.presented = now;
-        let (frame, captured) = on_screen.map_or((FrameId(0), now), |f| (f.id(), f.captured()));
+        let (frame, captured) = on_screen.map_or((None, now), |f| (f.id(), f.captured()));
         let shown = Presented { frame, captured, presented: now };
         self.display.present_again(self.screen.canvas(), &shown)?;
         Ok(Some(TurnPresented { is_new_frame: false, is_drawn: false, has_outline: false }))

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::region::{FrameRegion, REGIONS_MAX, Regions};
-use crate::units::{FrameId, Millimetres, Nanos};
+use crate::units::{FrameId, Millimetres, Timestamp};
 
 /// How a pixel is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,7 @@ impl PixelFormat {
 
 /// Who says how large a pixel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ScaleSource {
     /// Sequence of Ultrasound Regions (0018,6011) of a DICOM file.
     DicomRegion,
@@ -80,6 +81,7 @@ impl PixelScale {
 
 /// What kind of picture the image region holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RegionContent {
     /// Greyscale tissue image.
     BMode,
@@ -125,7 +127,7 @@ impl RegionContent {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ImageRegion {
     /// Where, image px.
-    pub rect: Rect<Image>,
+    pub rect: Rect<ImageSpace>,
     /// What.
     pub content: RegionContent,
 }
@@ -181,8 +183,8 @@ impl<'a> Picture<'a> {
 /// Number and time are given where a frame enters the live path ([`FrameInput`](crate::pipeline::entry::FrameInput)).
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    pub(crate) id: FrameId,
-    pub(crate) captured: Nanos,
+    pub(crate) id: Option<FrameId>,
+    pub(crate) captured: Timestamp,
     pub(crate) host_number: Option<u64>,
     pub(crate) width: u32,
     pub(crate) height: u32,
@@ -281,13 +283,13 @@ impl Frame {
         *self = Self { pixels: std::mem::take(&mut self.pixels), ..Self::default() };
     }
 
-    /// Number given on entry, from 1; 0 before.
-    pub fn id(&self) -> FrameId {
+    /// Number given on entry; `None` before.
+    pub fn id(&self) -> Option<FrameId> {
         self.id
     }
 
     /// Time of capture on the live path's clock.
-    pub fn captured(&self) -> Nanos {
+    pub fn captured(&self) -> Timestamp {
         self.captured
     }
 
@@ -298,8 +300,8 @@ impl Frame {
 
     /// Sets number and time, for those who drive an engine themselves. The live path sets its own.
     #[doc(hidden)]
-    pub fn stamp(&mut self, id: FrameId, captured: Nanos) {
-        (self.id, self.captured) = (id, captured);
+    pub fn stamp(&mut self, id: FrameId, captured: Timestamp) {
+        (self.id, self.captured) = (Some(id), captured);
     }
 
     /// image px.
@@ -366,12 +368,12 @@ impl Frame {
     }
 
     /// The whole frame as a rectangle.
-    pub fn bounds(&self) -> Rect<Image> {
+    pub fn bounds(&self) -> Rect<ImageSpace> {
         Rect::new(0.0, 0.0, self.width as f32, self.height as f32)
     }
 
     /// Whether the point lies on the frame (false for NaN).
-    pub fn contains(&self, p: Point<Image>) -> bool {
+    pub fn contains(&self, p: Point<ImageSpace>) -> bool {
         self.bounds().contains(p)
     }
 
@@ -419,7 +421,7 @@ pub fn frame_bytes(width: u32, height: u32, format: PixelFormat) -> Result<usize
 ///
 /// # Errors
 /// `Argument`, with what was expected.
-pub fn check_region(region: &ImageRegion, bounds: &Rect<Image>) -> Result<()> {
+pub fn check_region(region: &ImageRegion, bounds: &Rect<ImageSpace>) -> Result<()> {
     let Rect { x0, y0, x1, y1, .. } = region.rect;
     let is_inside = x0 >= bounds.x0 && y0 >= bounds.y0 && x1 <= bounds.x1 && y1 <= bounds.y1;
     // What cannot be outlined may be a strip of a few pixels.
@@ -435,7 +437,7 @@ pub fn check_region(region: &ImageRegion, bounds: &Rect<Image>) -> Result<()> {
 }
 
 /// A host's regions in order, each checked; `None` when there are none.
-fn listed(regions: &[FrameRegion], bounds: &Rect<Image>) -> Result<Option<Regions>> {
+fn listed(regions: &[FrameRegion], bounds: &Rect<ImageSpace>) -> Result<Option<Regions>> {
     for region in regions {
         check_region(&ImageRegion { rect: region.rect, content: region.content }, bounds)?;
     }

@@ -2,9 +2,9 @@
 //!
 //! | space | unit | what |
 //! |---|---|---|
-//! | [`Image`] | image px | the frame as captured |
-//! | [`Model`] | model px, 0..side | what the encoder sees: a crop of the image, longest side scaled to `side`, padded right and bottom |
-//! | [`Display`] | display px | the screen: the image region scaled to fit, centred, mirrored where the profile says so |
+//! | [`ImageSpace`] | image px | the frame as captured |
+//! | [`ModelSpace`] | model px, 0..side | what the encoder sees: a crop of the image, longest side scaled to `side`, padded right and bottom |
+//! | [`DisplaySpace`] | display px | the screen: the image region scaled to fit, centred, mirrored where the profile says so |
 //!
 //! In all of them x points right, y down, and coordinates are continuous: pixel (i, j) covers [i, i+1) x [j, j+1) and
 //! its centre is at (i + 0.5, j + 0.5). So every conversion is a scale and a shift, with no half-pixel terms.
@@ -21,13 +21,13 @@ use std::marker::PhantomData;
 
 /// The space of the captured frame, in image px.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Image {}
+pub enum ImageSpace {}
 /// The space of the encoder's input, in model px.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {}
+pub enum ModelSpace {}
 /// The space of the screen, in display px.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Display {}
+pub enum DisplaySpace {}
 
 /// A point of space `S`.
 pub struct Point<S> {
@@ -252,9 +252,9 @@ impl<A, B> Converter<A, B> {
     }
 }
 
-impl Converter<Image, Display> {
+impl Converter<ImageSpace, DisplaySpace> {
     /// Fits `region` of the image into `area` of the screen: largest size that fits, centred; `mirrored` swaps left and right.
-    pub fn fit(region: &Rect<Image>, area: &Rect<Display>, mirrored: bool) -> Self {
+    pub fn fit(region: &Rect<ImageSpace>, area: &Rect<DisplaySpace>, mirrored: bool) -> Self {
         let k = (area.width() / region.width().max(1.0)).min(area.height() / region.height().max(1.0)).max(1e-6);
         let (c, d) = (region.centre(), area.centre());
         let sx = if mirrored { -k } else { k };
@@ -282,21 +282,21 @@ impl<A, B> fmt::Debug for Converter<A, B> {
 /// What the model sees of an image: a crop, its longest side scaled to `side` model px, at the top left; the rest is 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ModelView {
-    crop: Rect<Image>,
+    crop: Rect<ImageSpace>,
     side: u32,
-    converter: Converter<Image, Model>,
+    converter: Converter<ImageSpace, ModelSpace>,
 }
 
 impl ModelView {
     /// A view of `crop` in a square of `side` model px. Edges of less than one pixel count as one.
-    pub fn new(crop: Rect<Image>, side: u32) -> Self {
+    pub fn new(crop: Rect<ImageSpace>, side: u32) -> Self {
         let k = side as f32 / crop.width().max(crop.height()).max(1.0);
         let converter = Converter { sx: k, sy: k, tx: -crop.x0 * k, ty: -crop.y0 * k, spaces: PhantomData };
         Self { crop, side, converter }
     }
 
     /// The part of the image that is seen.
-    pub fn crop(&self) -> &Rect<Image> {
+    pub fn crop(&self) -> &Rect<ImageSpace> {
         &self.crop
     }
 
@@ -306,22 +306,22 @@ impl ModelView {
     }
 
     /// The part of model space that holds image, the rest being padding.
-    pub fn filled(&self) -> Rect<Model> {
+    pub fn filled(&self) -> Rect<ModelSpace> {
         self.converter.apply_rect(&self.crop)
     }
 
     /// Image to model.
-    pub fn to_model(&self, p: Point<Image>) -> Point<Model> {
+    pub fn to_model(&self, p: Point<ImageSpace>) -> Point<ModelSpace> {
         self.converter.apply(p)
     }
 
     /// Model to image.
-    pub fn to_image(&self, p: Point<Model>) -> Point<Image> {
+    pub fn to_image(&self, p: Point<ModelSpace>) -> Point<ImageSpace> {
         self.converter.invert(p)
     }
 
     /// The converter itself.
-    pub fn converter(&self) -> &Converter<Image, Model> {
+    pub fn converter(&self) -> &Converter<ImageSpace, ModelSpace> {
         &self.converter
     }
 }

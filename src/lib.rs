@@ -14,7 +14,7 @@
 //! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
 //! live.command(tap, live.clock().now());
 //! if let Some(LiveView { frame, scene, ticket }) = live.poll() {
-//!     println!("{} objects on frame {}", scene.objects.len(), frame.id());
+//!     println!("{} objects on frame {}", scene.objects.len(), ticket.frame());
 //!     // Draw it here. Then, as the picture is handed to the display:
 //!     if live.hand_over(&ticket) {
 //!         live.presented(ticket, Light::Now);
@@ -29,10 +29,11 @@
 //! |---|---|
 //! | outline on a live stream, drawn by the host | [`Live`], [`FrameInput`], [`Scene`] |
 //! | the same on sonotap's own screen | [`DisplayLoop`], [`Screen`], [`Display`] |
-//! | outline a still image | [`Predictor`], [`load_model`], [`load_still`] |
+//! | outline a still image | [`Predictor::open`], [`load_still`] |
 //! | play a file or a simulation | [`DicomSource`], [`Phantom`] |
 //!
-//! The list below is the whole interface. What belongs to it is named here or is the type of a public field of what is named.
+//! The list below is the whole interface. What belongs to it is named here, or is the type of a public field or the result of a
+//! method of what is named.
 //! The modules behind it change without notice; the feature `internals` opens them to sonotap's own packages.
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports, reason = "sonotap's other packages use it"))]
@@ -49,13 +50,13 @@ pub use ndarray;
 
 // Errors, and values that know their unit and space.
 pub use error::{Error, ErrorKind, Result};
-pub use geometry::{Display as DisplaySpace, Image as ImageSpace, ModelView, Point, Rect};
-pub use units::{FrameId, Millimetres, Nanos, ObjectId, Score, SquareMillimetres};
+pub use geometry::{DisplaySpace, ImageSpace, Point, Rect};
+pub use units::{FrameId, Millimetres, ObjectId, Timestamp};
 
 // Frames.
 pub use frame::{Frame, ImageRegion, Picture, PixelFormat, PixelScale, RegionContent, ScaleSource};
 pub use pipeline::capture_time::CaptureTime;
-pub use pipeline::entry::{Entered, FrameInput, Lease};
+pub use pipeline::entry::{Entered, FrameInput};
 
 // The live path.
 pub use glass::{DisplayTiming, Light};
@@ -67,17 +68,16 @@ pub use session::Command;
 // What is on the screen.
 pub use contour::Outline;
 pub use mask::{Bitmap, LogitGrid};
-pub use measure::{Measurements, MetricMeasurements};
-pub use scene::{FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool};
+pub use measure::Measurements;
+pub use scene::{HiddenReason, LostReason, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool};
 
 // Still images, and models.
-pub use model::look::{LookOptions, LookOutcome, LookPrompts, ObjectLook, Predictor};
-pub use model::sam::load as load_model;
+pub use model::predictor::{PredictOptions, Prediction, Predictor, Prompts};
 pub use source::images::load_still;
 
 // The screen and its display.
 pub use display::{Display, Key, NullDisplay, Presence, Presentation, Presented};
-pub use display_loop::{DisplayLoop, Turn};
+pub use display_loop::DisplayLoop;
 pub use input::{Contact, Phase};
 pub use overlay::Canvas;
 pub use screen::{Screen, ScreenConfig};
@@ -85,5 +85,5 @@ pub use screen::{Screen, ScreenConfig};
 // Sources, and device profiles.
 pub use profile::Profile;
 pub use source::dicom::DicomSource;
-pub use source::phantom::{Phantom, PhantomConfig, Preset as PhantomPreset};
+pub use source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 pub use source::{FrameSource, SourceDescription};

@@ -1,7 +1,7 @@
 //! Masks: a grid of logits that knows which frame, prompts and view it was computed from, and bitmaps of image size.
 
-use crate::geometry::{Image, Model, ModelView, Point, Rect};
-use crate::units::{FrameId, Nanos, ObjectId, Revision, Score};
+use crate::geometry::{ImageSpace, ModelSpace, ModelView, Point, Rect};
+use crate::units::{FrameId, ObjectId, Revision, Score, Timestamp};
 
 /// Logit outside every view: surely background (sigmoid 3e-4).
 pub const BACKGROUND_LOGIT: f32 = -8.0;
@@ -67,13 +67,13 @@ impl LogitGrid {
     }
 
     /// Centre of a cell in the image.
-    pub fn centre(&self, column: usize, row: usize) -> Point<Image> {
+    pub fn centre(&self, column: usize, row: usize) -> Point<ImageSpace> {
         let k = self.cell();
         self.view.to_image(Point::new((column as f32 + 0.5) * k, (row as f32 + 0.5) * k))
     }
 
     /// Bilinear value at a point of model space; edge cells extend to the border, beyond it is background.
-    pub fn sample_model(&self, p: Point<Model>) -> f32 {
+    pub fn sample_model(&self, p: Point<ModelSpace>) -> f32 {
         let side = self.view.side() as f32;
         if !(p.x >= 0.0 && p.y >= 0.0 && p.x <= side && p.y <= side) {
             return BACKGROUND_LOGIT;
@@ -91,7 +91,7 @@ impl LogitGrid {
     }
 
     /// Bilinear value at a point of the image; background outside the view's crop.
-    pub fn sample(&self, p: Point<Image>) -> f32 {
+    pub fn sample(&self, p: Point<ImageSpace>) -> f32 {
         if !self.view.crop().contains(p) {
             return BACKGROUND_LOGIT;
         }
@@ -99,7 +99,7 @@ impl LogitGrid {
     }
 
     /// The rectangle of image space that holds all cells above 0; `None` when there are none.
-    pub fn inside_bounds(&self) -> Option<Rect<Image>> {
+    pub fn inside_bounds(&self) -> Option<Rect<ImageSpace>> {
         let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);
         for (row, line) in self.values.chunks_exact(self.cells).enumerate() {
             for (column, &v) in line.iter().enumerate() {
@@ -215,7 +215,7 @@ pub struct Provenance {
     /// The frame whose pixels the model saw.
     pub frame: FrameId,
     /// That frame's capture time.
-    pub captured: Nanos,
+    pub captured: Timestamp,
     /// The prompts' revision.
     pub revision: Revision,
     /// Whose outline it is.

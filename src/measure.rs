@@ -281,7 +281,7 @@ fn edges(ring: &[(f64, f64)]) -> impl Iterator<Item = (&(f64, f64), &(f64, f64))
 mod tests {
     use super::*;
     use crate::contour::trace;
-    use crate::geometry::{Image, ModelView, Point, Rect};
+    use crate::geometry::{ImageSpace, ModelView, Point, Rect};
     use crate::mask::LogitGrid;
     use proptest::prelude::*;
     use std::f64::consts::{PI, TAU};
@@ -392,7 +392,9 @@ mod tests {
     fn a_hole_lowers_the_area_and_not_the_perimeter() {
         let mut o = outline([(0.0, 0.0), (30.0, 0.0), (30.0, 30.0), (0.0, 30.0)]);
         let full = measure(&o, None).unwrap();
-        o.push_ring([(10.0, 10.0), (10.0, 20.0), (20.0, 20.0), (20.0, 10.0)].map(|(x, y)| Point::<Image>::new(x, y)));
+        o.push_ring(
+            [(10.0, 10.0), (10.0, 20.0), (20.0, 20.0), (20.0, 10.0)].map(|(x, y)| Point::<ImageSpace>::new(x, y)),
+        );
         let holed = measure(&o, None).unwrap();
         assert_eq!((holed.area_px, holed.perimeter_px), (full.area_px - 100.0, full.perimeter_px));
         // (30⁴ - 10⁴) / 12 over 800 px².

@@ -30,7 +30,7 @@
 
 use std::collections::VecDeque;
 
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::units::{ObjectId, Revision};
 
 /// Whether a click includes or excludes.
@@ -53,17 +53,17 @@ pub enum PromptShape {
     /// A click.
     Click {
         /// Where.
-        at: Point<Image>,
+        at: Point<ImageSpace>,
         /// Included or excluded.
         polarity: Polarity,
     },
     /// A box around the object.
-    Box(Rect<Image>),
+    Box(Rect<ImageSpace>),
 }
 
 impl PromptShape {
     /// The click's place or the box's centre.
-    pub fn anchor(&self) -> Point<Image> {
+    pub fn anchor(&self) -> Point<ImageSpace> {
         match self {
             Self::Click { at, .. } => *at,
             Self::Box(rect) => rect.centre(),
@@ -82,7 +82,7 @@ impl PromptShape {
         }
     }
 
-    fn with_anchor(self, anchor: Point<Image>) -> Self {
+    fn with_anchor(self, anchor: Point<ImageSpace>) -> Self {
         match self {
             Self::Click { polarity, .. } => Self::Click { at: anchor, polarity },
             Self::Box(r) => {
@@ -296,12 +296,12 @@ impl PromptSet {
     /// Moves prompts along with the tissue: `to` maps a point of an object to its present place. A box moves by its
     /// centre and keeps its size. A prompt for which `to` returns `None` or a point that is not finite stays. Returns
     /// the number of active ones that stayed.
-    pub fn carry(&mut self, mut to: impl FnMut(ObjectId, Point<Image>) -> Option<Point<Image>>) -> usize {
+    pub fn carry(&mut self, mut to: impl FnMut(ObjectId, Point<ImageSpace>) -> Option<Point<ImageSpace>>) -> usize {
         self.carry_each(|prompt| to(prompt.object, prompt.shape.anchor()))
     }
 
     /// The same where the kind of prompt matters: `to` returns the present place of its [`PromptShape::anchor`].
-    pub fn carry_each(&mut self, mut to: impl FnMut(&Prompt) -> Option<Point<Image>>) -> usize {
+    pub fn carry_each(&mut self, mut to: impl FnMut(&Prompt) -> Option<Point<ImageSpace>>) -> usize {
         let is_held = self.held();
         let mut stayed = 0;
         for slot in (0..self.slab.len()).filter(|&slot| is_held[slot]) {

@@ -24,7 +24,7 @@ use std::ops::Deref;
 
 use crate::contour::Outline;
 use crate::frame::{Frame, ImageRegion, PixelFormat, PixelScale, RegionContent};
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::mask::LogitGrid;
 
 /// Most regions of a frame.
@@ -38,7 +38,7 @@ const COLOURED_SHARE_MAX: f32 = 0.01;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FrameRegion {
     /// Where, image px.
-    pub rect: Rect<Image>,
+    pub rect: Rect<ImageSpace>,
     /// What it shows.
     pub content: RegionContent,
     /// Size of its pixels, when somebody says.
@@ -143,7 +143,7 @@ impl Regions {
     }
 
     /// The topmost region at a place.
-    pub fn at(&self, p: Point<Image>) -> Option<&FrameRegion> {
+    pub fn at(&self, p: Point<ImageSpace>) -> Option<&FrameRegion> {
         self.iter().find(|r| r.rect.contains(p))
     }
 
@@ -151,7 +151,7 @@ impl Regions {
     ///
     /// # Errors
     /// [`Misplaced`] on the rim and on what is not tissue.
-    pub fn of_click(&self, p: Point<Image>) -> Result<FrameRegion, Misplaced> {
+    pub fn of_click(&self, p: Point<ImageSpace>) -> Result<FrameRegion, Misplaced> {
         let region = self.at(p).ok_or(Misplaced::Outside)?;
         if region.content.is_segmentable() { Ok(*region) } else { Err(Misplaced::NotTissue(region.content)) }
     }
@@ -161,7 +161,7 @@ impl Regions {
     ///
     /// # Errors
     /// [`Misplaced`] when it meets no region, one that is not tissue, or a visible part of another one.
-    pub fn of_box(&self, rect: &Rect<Image>) -> Result<FrameRegion, Misplaced> {
+    pub fn of_box(&self, rect: &Rect<ImageSpace>) -> Result<FrameRegion, Misplaced> {
         let met = || self.iter().filter(|r| r.rect.intersect(rect).is_some());
         let home = self.at(rect.centre()).or_else(|| met().next()).ok_or(Misplaced::Outside)?;
         let is_above = |r: &FrameRegion| self.iter().take_while(|h| *h != home).any(|a| a == r);
@@ -180,8 +180,8 @@ impl Regions {
     /// [`Misplaced`] of the first that belongs to none, [`Misplaced::Across`] when they belong to different ones.
     pub fn of_prompts(
         &self,
-        clicks: impl IntoIterator<Item = Point<Image>>,
-        boxed: Option<&Rect<Image>>,
+        clicks: impl IntoIterator<Item = Point<ImageSpace>>,
+        boxed: Option<&Rect<ImageSpace>>,
     ) -> Result<Option<FrameRegion>, Misplaced> {
         let boxed = boxed.map(|b| self.of_box(b));
         let mut home = None;
@@ -195,14 +195,14 @@ impl Regions {
     }
 
     /// Where prompts may be put, taken together: what motion is followed in. `None` when there is no such place.
-    pub fn tissue(&self) -> Option<Rect<Image>> {
+    pub fn tissue(&self) -> Option<Rect<ImageSpace>> {
         self.iter().filter(|r| r.content.is_segmentable()).map(|r| r.rect).reduce(|a, b| a.union(&b))
     }
 
     /// Whether an outline in `home` reaches beneath a region above it.
     fn covers_part_of(&self, outline: &Outline, home: &FrameRegion) -> bool {
         self.iter().take_while(|r| *r != home).any(|above| {
-            let is_within = |p: &Point<Image>| above.rect.contains(*p);
+            let is_within = |p: &Point<ImageSpace>| above.rect.contains(*p);
             outline.points().iter().any(is_within) || outline.contains(above.rect.centre())
         })
     }
@@ -241,8 +241,8 @@ impl Frame {
     /// Why they belong to none: outside all regions, on a trace, a spectrum or graphics, in two regions, or on colour.
     pub fn region_of(
         &self,
-        clicks: impl IntoIterator<Item = Point<Image>, IntoIter: Clone>,
-        boxed: Option<&Rect<Image>>,
+        clicks: impl IntoIterator<Item = Point<ImageSpace>, IntoIter: Clone>,
+        boxed: Option<&Rect<ImageSpace>>,
     ) -> Result<Option<FrameRegion>, Misplaced> {
         let clicks = clicks.into_iter();
         let home = self.parts().of_prompts(clicks.clone(), boxed)?;
@@ -254,7 +254,7 @@ impl Frame {
     }
 
     /// Whether the pixel at a place has a colour; false outside the frame.
-    pub fn is_coloured(&self, p: Point<Image>) -> bool {
+    pub fn is_coloured(&self, p: Point<ImageSpace>) -> bool {
         if self.format != PixelFormat::Rgb8 || !self.contains(p) {
             return false;
         }
@@ -321,7 +321,7 @@ mod tests {
         ]
     }
 
-    fn place(x: f32, y: f32) -> Point<Image> {
+    fn place(x: f32, y: f32) -> Point<ImageSpace> {
         Point::new(x, y)
     }
 

@@ -1,15 +1,16 @@
 //! What is on the screen, as plain values: written by the engine once a frame, read by the overlay and by library users.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::contour::Outline;
 use crate::frame::Frame;
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::measure::Measurements;
 use crate::preset::Preset;
 use crate::prompt::{Polarity, PromptId};
 use crate::region::{Misplaced, Unmeasured};
-use crate::units::{FrameId, Nanos, ObjectId, Score};
+use crate::units::{FrameId, ObjectId, Score};
 
 /// Score below which the operator is asked for another point.
 pub const SCORE_LOW: f32 = 0.5;
@@ -22,12 +23,12 @@ pub enum Overlay {
     /// Carried here by motion from the frame that the model last looked at, so long ago.
     Carried {
         /// Time since the capture of the frame that the model looked at.
-        age: Nanos,
+        age: Duration,
     },
     /// Could not be carried to this frame: dimmed, where it last was.
     Stale {
         /// Time since the capture of the frame that the model looked at.
-        age: Nanos,
+        age: Duration,
     },
     /// Not drawn.
     Hidden(HiddenReason),
@@ -44,6 +45,7 @@ impl Overlay {
 
 /// Why an outline is not drawn for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HiddenReason {
     /// The model has not answered yet.
     Computing,
@@ -63,6 +65,7 @@ pub enum HiddenReason {
 
 /// Why an object was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LostReason {
     /// The picture changed altogether.
     SceneCut,
@@ -132,6 +135,7 @@ pub enum Mode {
 
 /// What the next tap means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tool {
     /// This belongs to the object.
     #[default]
@@ -154,6 +158,7 @@ pub enum FillLevel {
 
 /// Something to tell the operator, in the order of what matters more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Notice {
     /// Tap the structure to outline it.
     TapToStart,
@@ -189,7 +194,7 @@ pub enum Marker {
         /// For removing it by a tap.
         prompt: PromptId,
         /// Where, on the frame shown.
-        at: Point<Image>,
+        at: Point<ImageSpace>,
         /// In or out.
         polarity: Polarity,
     },
@@ -198,7 +203,7 @@ pub enum Marker {
         /// For removing it by a tap.
         prompt: PromptId,
         /// Where, on the frame shown.
-        rect: Rect<Image>,
+        rect: Rect<ImageSpace>,
     },
 }
 
@@ -234,9 +239,9 @@ pub struct CinePlace {
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
     /// The frame it belongs to.
-    pub frame: FrameId,
+    pub frame: Option<FrameId>,
     /// Age of that frame when the scene was made, from its capture.
-    pub frame_age: Nanos,
+    pub frame_age: Duration,
     /// Live, frozen or review.
     pub mode: Mode,
     /// Whether new pictures come.
@@ -256,7 +261,7 @@ pub struct Scene {
     /// Whether there is something to redo.
     pub can_redo: bool,
     /// A drag in progress, image px.
-    pub rubber_band: Option<Rect<Image>>,
+    pub rubber_band: Option<Rect<ImageSpace>>,
     /// Something to tell the operator.
     pub notice: Option<Notice>,
     /// Place in the cine ring, when frozen or reviewing.

@@ -4,13 +4,13 @@
 
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
-use crate::geometry::{Converter, Display, Image, Point, Rect};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point, Rect};
 use crate::input::recognizer::{Recognizer, RecognizerConfig};
 use crate::input::{Contact, Gesture, Phase};
 use crate::overlay::{Canvas, Control, Hud, HudView, KeepOut, Layout, LayoutConfig};
 use crate::scene::{SCORE_LOW, Scene, Tool};
 use crate::session::Command;
-use crate::units::{Nanos, Score};
+use crate::units::{Score, Timestamp};
 
 /// What touches the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,7 +62,7 @@ pub struct Screen {
     hud: Hud,
     recognizer: Recognizer,
     gestures: Vec<Gesture>,
-    to_display: Option<Converter<Image, Display>>,
+    to_display: Option<Converter<ImageSpace, DisplaySpace>>,
     pressed: Option<Control>,
 }
 
@@ -120,7 +120,7 @@ impl Screen {
     }
 
     /// From image px to display px, once a frame has been drawn.
-    pub fn to_display(&self) -> Option<&Converter<Image, Display>> {
+    pub fn to_display(&self) -> Option<&Converter<ImageSpace, DisplaySpace>> {
         self.to_display.as_ref()
     }
 
@@ -161,7 +161,7 @@ impl Screen {
     }
 
     /// Advances time: a resting finger becomes a hold.
-    pub fn tick(&mut self, now: Nanos, out: &mut Vec<Command>) {
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Command>) {
         self.recognizer.tick(now, &mut self.gestures);
         self.translate(out);
     }
@@ -169,8 +169,9 @@ impl Screen {
     fn translate(&mut self, out: &mut Vec<Command>) {
         let Some(to_display) = self.to_display else { return self.gestures.clear() };
         let mut gestures = std::mem::take(&mut self.gestures);
-        let on_image = |p: Point<Display>| self.layout.image_area().contains(p);
-        let rect = |a: Point<Display>, b: Point<Display>| Rect::between(to_display.invert(a), to_display.invert(b));
+        let on_image = |p: Point<DisplaySpace>| self.layout.image_area().contains(p);
+        let rect =
+            |a: Point<DisplaySpace>, b: Point<DisplaySpace>| Rect::between(to_display.invert(a), to_display.invert(b));
         for gesture in gestures.drain(..) {
             match gesture {
                 Gesture::Tap { at, shown } if on_image(at) => {
@@ -195,7 +196,7 @@ impl Screen {
     }
 
     /// The control along which a finger slid.
-    fn slid(&self, from: Point<Display>, to: Point<Display>) -> Option<Control> {
+    fn slid(&self, from: Point<DisplaySpace>, to: Point<DisplaySpace>) -> Option<Control> {
         let (began, ended) = (self.layout.hit(from)?, self.layout.hit(to)?);
         began.is_same(ended).then_some(ended)
     }

@@ -30,27 +30,29 @@
 //! use sonotap::geometry::{Point, Rect};
 //! use sonotap::region::Regions;
 //! use sonotap::session::{Command, Outcome, RingView, Session, SessionConfig, Situation};
-//! use sonotap::units::{FrameId, Nanos, ObjectId};
+//! use sonotap::units::{FrameId, Timestamp, ObjectId};
 //!
 //! let mut session = Session::new(SessionConfig::default());
 //! let image = ImageRegion { rect: Rect::new(0.0, 0.0, 640.0, 480.0), content: RegionContent::BMode };
 //! let situation = Situation {
-//!     now: Nanos::from_ms(500),
+//!     now: Timestamp::from_ms(500),
 //!     ring: RingView { len: 15, shown: 0 },
 //!     regions: Regions::one(image),
 //!     homes: [None; ObjectId::MAX],
 //!     marker_radius_px: 12.0,
 //!     lost: [None; ObjectId::MAX],
 //! };
-//! let tap = Command::Click { at: Point::new(212.0, 140.0), polarity: None, shown: FrameId(14) };
+//! let tap = Command::Click { at: Point::new(212.0, 140.0), polarity: None, shown: Some(FrameId(14)) };
 //! assert_eq!(session.apply(tap, &situation), Outcome::Started(ObjectId(0)));
 //! ```
 
-use crate::geometry::{Image, Point, Rect};
+use std::time::Duration;
+
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::{Polarity, Prompt, PromptError, PromptId, PromptSet, PromptShape};
 use crate::region::{FrameRegion, Misplaced, Regions};
 use crate::scene::{FillLevel, LostReason, Mode, Notice, Tool};
-use crate::units::{FrameId, Nanos, ObjectId};
+use crate::units::{FrameId, ObjectId, Timestamp};
 
 /// A thinner drag is no box, image px.
 const BOX_SIDE_MIN_PX: f32 = 4.0;
@@ -59,34 +61,35 @@ const BOX_SIDE_MIN_PX: f32 = 4.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
     /// How long a notice is shown.
-    pub notice_for: Nanos,
+    pub notice_for: Duration,
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        Self { notice_for: Nanos::from_ms(3000) }
+        Self { notice_for: Duration::from_millis(3000) }
     }
 }
 
 /// A command of the operator. Places are image px of the frame shown now: the engine, which has the motion, first maps
 /// them there from the frame of touch-down, `shown`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Command {
     /// A tap on the image.
     Click {
         /// Where.
-        at: Point<Image>,
+        at: Point<ImageSpace>,
         /// Included or excluded; `None` for the tool's polarity.
         polarity: Option<Polarity>,
         /// Frame on the screen at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A drag on the image.
     BoxPrompt {
         /// The box.
-        rect: Rect<Image>,
+        rect: Rect<ImageSpace>,
         /// Frame on the screen at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// Undo the last edit of the prompts.
     Undo,
@@ -117,7 +120,7 @@ pub enum Command {
     /// Hide the overlay while the operator holds, or show it again.
     HideOverlay(bool),
     /// Show a drag in progress, or no longer.
-    RubberBand(Option<Rect<Image>>),
+    RubberBand(Option<Rect<ImageSpace>>),
     /// Show the next outline of a lone click, cyclically.
     NextCandidate,
 }
@@ -136,13 +139,13 @@ pub struct RingView {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Situation {
     /// Monotonic time.
-    pub now: Nanos,
+    pub now: Timestamp,
     /// The frames that can be reviewed.
     pub ring: RingView,
     /// The regions of that frame.
     pub regions: Regions,
     /// The region of each object.
-    pub homes: [Option<Rect<Image>>; ObjectId::MAX],
+    pub homes: [Option<Rect<ImageSpace>>; ObjectId::MAX],
     /// Distance within which a tap hits a marker, image px.
     pub marker_radius_px: f32,
     /// The lost objects, with reasons.
@@ -200,8 +203,8 @@ pub struct Session {
     fill: FillLevel,
     active: ObjectId,
     is_overlay_hidden: bool,
-    rubber_band: Option<Rect<Image>>,
-    notice: Option<(Notice, Nanos)>,
+    rubber_band: Option<Rect<ImageSpace>>,
+    notice: Option<(Notice, Timestamp)>,
 }
 
 impl Session {
@@ -269,22 +272,22 @@ impl Session {
     }
 
     /// Moves the prompts along with the tissue; see [`PromptSet::carry`].
-    pub fn carry(&mut self, to: impl FnMut(ObjectId, Point<Image>) -> Option<Point<Image>>) -> usize {
+    pub fn carry(&mut self, to: impl FnMut(ObjectId, Point<ImageSpace>) -> Option<Point<ImageSpace>>) -> usize {
         self.prompts.carry(to)
     }
 
     /// Moves the prompts along with the tissue; see [`PromptSet::carry_each`].
-    pub fn carry_each(&mut self, to: impl FnMut(&Prompt) -> Option<Point<Image>>) -> usize {
+    pub fn carry_each(&mut self, to: impl FnMut(&Prompt) -> Option<Point<ImageSpace>>) -> usize {
         self.prompts.carry_each(to)
     }
 
     /// Shows a notice, replacing the former one.
-    pub fn notify(&mut self, notice: Notice, now: Nanos) {
+    pub fn notify(&mut self, notice: Notice, now: Timestamp) {
         self.notice = Some((notice, now));
     }
 
     /// The notice to show at `now`, if its time is not over.
-    pub fn notice(&self, now: Nanos) -> Option<Notice> {
+    pub fn notice(&self, now: Timestamp) -> Option<Notice> {
         self.notice.filter(|(_, since)| now.since(*since) < self.config.notice_for).map(|(notice, _)| notice)
     }
 
@@ -331,11 +334,11 @@ impl Session {
     }
 
     /// The box of a drag in progress, within the image region.
-    pub fn rubber_band(&self) -> Option<Rect<Image>> {
+    pub fn rubber_band(&self) -> Option<Rect<ImageSpace>> {
         self.rubber_band
     }
 
-    fn tap(&mut self, place: Point<Image>, polarity: Option<Polarity>, at: &Situation) -> Outcome {
+    fn tap(&mut self, place: Point<ImageSpace>, polarity: Option<Polarity>, at: &Situation) -> Outcome {
         let region = match at.regions.of_click(place) {
             Ok(region) => region,
             Err(why) => return Outcome::Refused(refusal(why, at)),
@@ -351,7 +354,7 @@ impl Session {
         }
     }
 
-    fn drag(&mut self, rect: Rect<Image>, at: &Situation) -> Outcome {
+    fn drag(&mut self, rect: Rect<ImageSpace>, at: &Situation) -> Outcome {
         self.rubber_band = None;
         if at.regions.tissue().is_none() {
             return Outcome::Refused(Notice::NotBMode);
@@ -397,7 +400,7 @@ impl Session {
     }
 
     /// The marker that a tap hits: the nearest, and of two equally near ones the active object's.
-    fn marker_at(&self, place: Point<Image>, polarity: Polarity, at: &Situation) -> Option<(ObjectId, PromptId)> {
+    fn marker_at(&self, place: Point<ImageSpace>, polarity: Polarity, at: &Situation) -> Option<(ObjectId, PromptId)> {
         let others = (0..ObjectId::MAX as u8)
             .map(ObjectId)
             .filter(|&object| object != self.active && polarity == Polarity::Positive);
@@ -530,7 +533,7 @@ fn scrubbed(place: f32, last: usize) -> Option<usize> {
 }
 
 /// Distance of a tap from a prompt's marker, if it hits it. The corners of a small box leave its middle free.
-fn met(prompt: &Prompt, place: Point<Image>, radius: f32) -> Option<f32> {
+fn met(prompt: &Prompt, place: Point<ImageSpace>, radius: f32) -> Option<f32> {
     let (distance, radius) = match prompt.shape {
         PromptShape::Click { at, .. } => (at.distance(place), radius),
         PromptShape::Box(r) => {

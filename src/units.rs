@@ -1,61 +1,92 @@
-//! Units as types: a time is not a frame number, a length in millimetres is not a length in pixels.
+//! Units as types: a point in time is not a span of it, a frame number not a count, a length in millimetres not one in pixels.
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::time::Duration;
 
-/// A point in monotonic time, or a span of it, in nanoseconds. Differences saturate at zero.
+/// A point in time on the live path's clock, in nanoseconds since the clock's start.
+///
+/// Arithmetic saturates: nothing is before the start, and no sum wraps.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sonotap::units::Timestamp;
+/// let captured = Timestamp::from_ms(100);
+/// let lit = captured + Duration::from_millis(33);
+/// assert_eq!(lit.since(captured), Duration::from_millis(33));
+/// assert_eq!(captured.since(lit), Duration::ZERO);
+/// assert_eq!(captured - Duration::from_secs(1), Timestamp::START);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nanos(pub u64);
+pub struct Timestamp(u64);
 
-impl Nanos {
-    /// Whole milliseconds.
+impl Timestamp {
+    /// The clock's start.
+    pub const START: Self = Self(0);
+
+    /// Nanoseconds after the clock's start.
+    pub const fn from_ns(ns: u64) -> Self {
+        Self(ns)
+    }
+
+    /// Whole milliseconds after the clock's start.
     pub const fn from_ms(ms: u64) -> Self {
-        Self(ms * 1_000_000)
+        Self(ms.saturating_mul(1_000_000))
     }
 
-    /// Seconds; negative and non-finite input gives zero.
-    pub fn from_secs_f64(s: f64) -> Self {
-        Self((s * 1e9).max(0.0) as u64)
-    }
-
-    /// As milliseconds.
-    pub fn as_ms(self) -> f64 {
-        self.0 as f64 / 1e6
-    }
-
-    /// As seconds.
-    pub fn as_secs(self) -> f64 {
-        self.0 as f64 / 1e9
+    /// Nanoseconds since the clock's start.
+    pub const fn as_ns(self) -> u64 {
+        self.0
     }
 
     /// The time from `earlier` to `self`, zero if `earlier` is later.
-    pub fn since(self, earlier: Self) -> Self {
-        Self(self.0.saturating_sub(earlier.0))
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-impl Add for Nanos {
+impl Add<Duration> for Timestamp {
     type Output = Self;
-    fn add(self, o: Self) -> Self {
-        Self(self.0.saturating_add(o.0))
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.as_ns()))
     }
 }
 
-impl Sub for Nanos {
+impl Sub<Duration> for Timestamp {
     type Output = Self;
-    fn sub(self, o: Self) -> Self {
-        self.since(o)
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span.as_ns()))
     }
 }
 
-impl From<Nanos> for std::time::Duration {
-    fn from(n: Nanos) -> Self {
-        Self::from_nanos(n.0)
+/// A span of time as a raw number.
+pub trait Span {
+    /// Seconds; negative and non-finite input gives zero, what is too long the longest that nanoseconds can say.
+    fn of_secs(s: f64) -> Self;
+
+    /// Whole nanoseconds; `u64::MAX` for spans beyond 584 years.
+    fn as_ns(self) -> u64;
+
+    /// Milliseconds.
+    fn as_ms(self) -> f64;
+}
+
+impl Span for Duration {
+    fn of_secs(s: f64) -> Self {
+        Self::from_nanos((s * 1e9).max(0.0) as u64)
+    }
+
+    fn as_ns(self) -> u64 {
+        u64::try_from(self.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn as_ms(self) -> f64 {
+        self.as_ns() as f64 / 1e6
     }
 }
 
-/// Number of a captured frame, counted from 1 by the capture side; never reused within a run. 0 is no frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Number of a captured frame, counted from 1 by the capture side; never reused within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameId(pub u64);
 
 impl fmt::Display for FrameId {

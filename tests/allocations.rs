@@ -7,13 +7,14 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use allocation_counter::{measure, opt_out};
 use common::{DarkRegion, SlowPredictor};
 use sonotap::error::Result;
 use sonotap::frame::Frame;
 use sonotap::geometry::{ModelView, Point};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam::{LoadOptions, load_with};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
 use sonotap::pipeline::capture_time::CaptureTime;
@@ -25,8 +26,8 @@ use sonotap::scene::Overlay;
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::{FrameId, Timestamp};
 
 /// The model itself may allocate.
 struct Uncounted(DarkRegion);
@@ -61,24 +62,24 @@ impl LivePath {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
         let model = Uncounted(DarkRegion::new(Arc::default()));
-        let predictor = Predictor::new(Box::new(model), LookOptions::default());
-        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(80));
+        let predictor = Predictor::new(Box::new(model), PredictOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(80));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
-        let phantom = Phantom::new(Preset::Cyst, config).unwrap();
+        let phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
         let screen = Screen::new(ScreenConfig::default()).unwrap();
         Self { hand, phantom, live, screen, next: 1, carried: 0 }
     }
 
     fn frame(&mut self) {
-        let now = Nanos(self.next * 33_333_333);
-        self.hand.store(now.0, Ordering::Release);
+        let now = Timestamp::from_ns(self.next * 33_333_333);
+        self.hand.store(now.as_ns(), Ordering::Release);
         let mut frame = self.live.input().lease().expect("there is memory for frames");
         self.phantom.next_into(&mut frame).unwrap();
         frame.enter(CaptureTime::Live(now), None).unwrap();
         self.next += 1;
         for step in 0..8 {
-            self.hand.store(now.0 + step * 4_000_000, Ordering::Release);
+            self.hand.store(now.as_ns() + step * 4_000_000, Ordering::Release);
             let Some(LiveView { frame, scene, ticket }) = self.live.poll() else { continue };
             self.carried += u64::from(scene.objects.iter().any(|o| matches!(o.overlay, Overlay::Carried { .. })));
             self.screen.draw(frame, scene);
@@ -93,7 +94,7 @@ fn the_live_path_allocates_nothing_per_frame_after_warm_up() {
     let mut path = LivePath::new();
     path.frame();
     let at = path.phantom.tap_point(0).unwrap();
-    path.live.command(Command::Click { at, polarity: None, shown: FrameId(1) }, Nanos(33_333_333));
+    path.live.command(Command::Click { at, polarity: None, shown: Some(FrameId(1)) }, Timestamp::from_ns(33_333_333));
     // Until the ring is full and every frame of the pool has its pixels.
     (0..540).for_each(|_| path.frame());
     path.carried = 0;

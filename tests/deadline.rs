@@ -7,30 +7,30 @@ mod common;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use common::{DarkRegion, SlowPredictor};
 use proptest::prelude::*;
-use sonotap::engine::EngineConfig;
 use sonotap::frame::{Picture, PixelFormat};
 use sonotap::geometry::Point;
 use sonotap::glass::DisplayTiming;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveReport, LiveView, Ticket};
 use sonotap::scene::{Mode, Signal};
 use sonotap::session::Command;
-use sonotap::units::Nanos;
+use sonotap::units::{Span, Timestamp};
 
 const US: u64 = 1_000;
 const SIZE: (u32, u32) = (64, 48);
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 
 /// A screen: `None` shows when the call returns.
 #[derive(Clone, Copy, Debug)]
 struct Glass {
-    refresh: Option<Nanos>,
+    refresh: Option<Duration>,
     /// Refreshes that a picture waits beyond the first possible one.
     queue: u64,
     /// The call that presents returns at the flip, not at once.
@@ -40,8 +40,8 @@ struct Glass {
 #[derive(Clone, Debug)]
 struct Setup {
     glass: Glass,
-    deadline: Nanos,
-    look: Nanos,
+    deadline: Duration,
+    look: Duration,
     /// Of each frame in turn: drawing, lateness of its capture, refreshes missed.
     draws_us: Vec<u64>,
     jitter_us: Vec<u64>,
@@ -51,9 +51,9 @@ struct Setup {
 /// One picture at the glass.
 #[derive(Clone, Copy, Debug)]
 struct Lit {
-    composed: Nanos,
-    due: Option<Nanos>,
-    at: Nanos,
+    composed: Timestamp,
+    due: Option<Timestamp>,
+    at: Timestamp,
     /// The scene said LIVE.
     is_live_said: bool,
     has_outline: bool,
@@ -67,10 +67,10 @@ struct Bench {
     pixels: Vec<u8>,
     captured: u64,
     drawn: usize,
-    next_due: Nanos,
+    next_due: Timestamp,
     /// Pictures whose flip is still to come.
     flipping: VecDeque<(Ticket, Lit)>,
-    last_flip: Nanos,
+    last_flip: Timestamp,
     lit: Vec<Lit>,
 }
 
@@ -78,11 +78,10 @@ impl Bench {
     fn new(setup: Setup) -> Self {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), setup.look);
-        let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
         let display = setup.glass.refresh.map_or(DisplayTiming::OnReturn, |period| DisplayTiming::AtRefresh { period });
-        let config = LiveConfig { engine, deadline: Some(setup.deadline), display };
+        let config = LiveConfig { period: PERIOD, deadline: Some(setup.deadline), display, ..LiveConfig::default() };
         let live = Live::with(worker, Wake::default(), config, clock);
         Self {
             hand,
@@ -91,19 +90,19 @@ impl Bench {
             pixels: vec![0; (SIZE.0 * SIZE.1) as usize],
             captured: 0,
             drawn: 0,
-            next_due: Nanos(0),
+            next_due: Timestamp::START,
             flipping: VecDeque::new(),
-            last_flip: Nanos(0),
+            last_flip: Timestamp::START,
             lit: Vec::new(),
         }
     }
 
-    fn now(&self) -> Nanos {
-        Nanos(self.hand.load(Ordering::Acquire))
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ns(self.hand.load(Ordering::Acquire))
     }
 
-    fn set(&self, time: Nanos) {
-        self.hand.store(time.0.max(self.now().0), Ordering::Release);
+    fn set(&self, time: Timestamp) {
+        self.hand.store(time.as_ns().max(self.now().as_ns()), Ordering::Release);
     }
 
     fn run(&mut self, frames: u64) -> LiveReport {
@@ -111,7 +110,7 @@ impl Bench {
             self.capture();
             self.lights();
             self.show();
-            self.set(self.now() + Nanos(500 * US));
+            self.set(self.now() + Duration::from_nanos(500 * US));
         }
         self.live.report()
     }
@@ -129,8 +128,8 @@ impl Bench {
             self.live.input().push(&picture, CaptureTime::Live(self.next_due), None).unwrap();
             let at = self.captured as usize;
             self.captured += 1;
-            let jitter = Nanos(self.setup.jitter_us[at % self.setup.jitter_us.len()] * US);
-            self.next_due = Nanos(self.captured * PERIOD.0) + jitter;
+            let jitter = Duration::from_nanos(self.setup.jitter_us[at % self.setup.jitter_us.len()] * US);
+            self.next_due = Timestamp::from_ns(self.captured * PERIOD.as_ns()) + jitter;
         }
         if self.captured == 5 && self.live.engine().session().prompts().is_empty(sonotap::units::ObjectId(0)) {
             let tap = Command::Click { at: Point::new(32.0, 24.0), polarity: None, shown: self.live.on_screen() };
@@ -167,7 +166,7 @@ impl Bench {
         let (draws, missed) = (&self.setup.draws_us, &self.setup.missed);
         let (draw, missed) = (draws[self.drawn % draws.len()], missed[self.drawn % missed.len()]);
         self.drawn += 1;
-        self.set(composed + Nanos(draw * US));
+        self.set(composed + Duration::from_nanos(draw * US));
         if !self.live.hand_over(&ticket) {
             return self.live.withheld(ticket);
         }
@@ -181,11 +180,12 @@ impl Bench {
     }
 
     /// When a picture that is handed over now is at the glass.
-    fn flip(&self, missed: u64) -> Nanos {
+    fn flip(&self, missed: u64) -> Timestamp {
         let Some(period) = self.setup.glass.refresh else { return self.now() };
-        let first = self.now().0.div_ceil(period.0) * period.0;
-        let first = first.max((self.last_flip.0 + period.0).saturating_sub(self.setup.glass.queue * period.0));
-        Nanos(first + (self.setup.glass.queue + missed) * period.0).max(self.last_flip + period)
+        let first = self.now().as_ns().div_ceil(period.as_ns()) * period.as_ns();
+        let first = first
+            .max((self.last_flip.as_ns() + period.as_ns()).saturating_sub(self.setup.glass.queue * period.as_ns()));
+        Timestamp::from_ns(first + (self.setup.glass.queue + missed) * period.as_ns()).max(self.last_flip + period)
     }
 }
 
@@ -230,7 +230,7 @@ fn steady(glass: Glass, draw_us: u64) -> Setup {
     Setup {
         glass,
         deadline: PERIOD,
-        look: Nanos(3_000 * US),
+        look: Duration::from_nanos(3_000 * US),
         draws_us: vec![draw_us],
         jitter_us: vec![0],
         missed: vec![0],
@@ -238,7 +238,7 @@ fn steady(glass: Glass, draw_us: u64) -> Setup {
 }
 
 fn refreshing(hz: f64, queue: u64, is_waited_for: bool) -> Glass {
-    Glass { refresh: Some(Nanos::from_secs_f64(1.0 / hz)), queue, is_waited_for }
+    Glass { refresh: Some(Duration::of_secs(1.0 / hz)), queue, is_waited_for }
 }
 
 #[test]
@@ -258,7 +258,8 @@ fn a_screen_that_waits_for_its_refresh_shows_no_late_frame_under_live() {
 
 #[test]
 fn a_screen_slower_than_the_source_shows_what_it_can_and_nothing_late_under_live() {
-    let mut bench = Bench::new(Setup { deadline: Nanos(50_000 * US), ..steady(refreshing(25.0, 0, true), 4_000) });
+    let mut bench =
+        Bench::new(Setup { deadline: Duration::from_nanos(50_000 * US), ..steady(refreshing(25.0, 0, true), 4_000) });
     let report = bench.run(150);
     check(&bench, &report);
     assert_eq!(report.deadline.late_under_live, 0, "{:?}", report.deadline);
@@ -267,7 +268,7 @@ fn a_screen_slower_than_the_source_shows_what_it_can_and_nothing_late_under_live
 
 #[test]
 fn a_screen_that_queues_pictures_is_known_by_its_queue() {
-    let setup = Setup { deadline: Nanos(60_000 * US), ..steady(refreshing(60.0, 2, false), 4_000) };
+    let setup = Setup { deadline: Duration::from_nanos(60_000 * US), ..steady(refreshing(60.0, 2, false), 4_000) };
     let mut bench = Bench::new(setup);
     let report = bench.run(150);
     check(&bench, &report);
@@ -313,7 +314,7 @@ fn a_host_that_never_says_when_a_picture_was_shown_is_not_told_live() {
             signals.push((scene.signal, scene.objects.iter().any(|o| o.overlay.is_drawn())));
             drop(ticket);
         }
-        bench.set(bench.now() + Nanos(1_000 * US));
+        bench.set(bench.now() + Duration::from_nanos(1_000 * US));
     }
     let said_live = signals.iter().filter(|(s, _)| *s == Signal::Good).count();
     assert!(said_live <= 3, "LIVE was said {said_live} times to a host that confirms nothing");
@@ -349,7 +350,7 @@ proptest! {
             true => refreshing(hz, queue, is_waited_for),
             false => Glass { refresh: None, queue: 0, is_waited_for: true },
         };
-        let (deadline, look) = (Nanos::from_ms(deadline_ms), Nanos::from_ms(look_ms));
+        let (deadline, look) = (Duration::from_millis(deadline_ms), Duration::from_millis(look_ms));
         let mut bench = Bench::new(Setup { glass, deadline, look, draws_us, jitter_us, missed });
         let report = bench.run(90);
         check(&bench, &report);

@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use common::{DarkRegion, SlowPredictor};
 use sonotap::display::{Display, Key, Presence, Presentation, Presented};
@@ -13,7 +14,7 @@ use sonotap::error::Result;
 use sonotap::frame::Frame;
 use sonotap::glass::Light;
 use sonotap::input::{Contact, Phase};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::overlay::Canvas;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -21,8 +22,8 @@ use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Live, LiveConfig};
 use sonotap::scene::Mode;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::{FrameId, Span, Timestamp};
 
 const PERIOD_MS: u64 = 33;
 
@@ -30,7 +31,7 @@ const PERIOD_MS: u64 = 33;
 struct Fake {
     hand: Arc<AtomicU64>,
     size: (u32, u32),
-    takes: Nanos,
+    takes: Duration,
     contacts: Vec<Contact>,
     keys: Vec<Key>,
     is_closed: bool,
@@ -55,9 +56,9 @@ impl Display for Fake {
         is_in_time: &mut dyn FnMut() -> bool,
     ) -> Result<Presentation> {
         assert_eq!((canvas.width(), canvas.height()), self.size, "a canvas of another size than the display's");
-        self.hand.fetch_add(self.takes.0, Ordering::AcqRel);
+        self.hand.fetch_add(self.takes.as_ns(), Ordering::AcqRel);
         let is_shown = is_in_time();
-        self.shown.push((shown.frame, is_shown));
+        self.shown.push((shown.frame.unwrap(), is_shown));
         Ok(if is_shown { Presentation::Lit(Light::Now) } else { Presentation::Withheld })
     }
 
@@ -66,7 +67,7 @@ impl Display for Fake {
         Ok(())
     }
 
-    fn contacts(&mut self, _now: Nanos, _shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, _now: Timestamp, _shown: Option<FrameId>, out: &mut Vec<Contact>) -> Result<Presence> {
         out.append(&mut self.contacts);
         Ok(if self.is_closed { Presence::Closed } else { Presence::Open })
     }
@@ -90,16 +91,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let hand = Arc::new(AtomicU64::new(Nanos::from_ms(60_000).0));
+        let hand = Arc::new(AtomicU64::new(Timestamp::from_ms(60_000).as_ns()));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
-        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(10));
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), PredictOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(10));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let screen = Screen::new(ScreenConfig { pointer: Pointer::Mouse, ..ScreenConfig::default() }).unwrap();
         let display = Fake {
             hand: hand.clone(),
             size: (800, 480),
-            takes: Nanos::from_ms(2),
+            takes: Duration::from_millis(2),
             contacts: Vec::new(),
             keys: Vec::new(),
             is_closed: false,
@@ -107,7 +108,7 @@ impl Bench {
             again: 0,
         };
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
-        let phantom = Phantom::new(Preset::Cyst, config).unwrap();
+        let phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
         let display_loop = DisplayLoop::new(live, screen, display);
         Self { hand, phantom, frame: Frame::default(), display_loop, pushed: 0 }
     }
@@ -143,9 +144,9 @@ fn a_click_on_the_display_becomes_an_outline_of_the_place_that_was_touched() {
     (0..5).for_each(|_| bench.period());
     let at = bench.phantom.tap_point(bench.pushed).unwrap();
     let place = bench.display_loop.screen().to_display().unwrap().apply(at);
-    let (now, shown) = (Nanos(bench.now()), bench.display_loop.live().on_screen());
+    let (now, shown) = (Timestamp::from_ns(bench.now()), bench.display_loop.live().on_screen());
     let contact = |phase, at_time| Contact { finger: 0, phase, at: place, size_mm: None, time: at_time, shown };
-    bench.fake().contacts = vec![contact(Phase::Down, now), contact(Phase::Up, now + Nanos::from_ms(60))];
+    bench.fake().contacts = vec![contact(Phase::Down, now), contact(Phase::Up, now + Duration::from_millis(60))];
     (0..10).for_each(|_| bench.period());
     let engine = bench.display_loop.live().engine();
     let object = engine.scene().objects.first().expect("an object");
@@ -157,7 +158,7 @@ fn a_click_on_the_display_becomes_an_outline_of_the_place_that_was_touched() {
 fn a_frame_that_a_slow_display_cannot_show_in_time_is_withheld_and_counted() {
     let mut bench = Bench::new();
     (0..5).for_each(|_| bench.period());
-    bench.fake().takes = Nanos::from_ms(60);
+    bench.fake().takes = Duration::from_millis(60);
     bench.period();
     assert!(!bench.fake().shown.last().unwrap().1, "a frame that is too old was shown");
     let report = bench.display_loop.live().report();

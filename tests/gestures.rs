@@ -2,11 +2,13 @@
 //!
 //! At 254 dpi a display px is 0.1 mm.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use sonotap::geometry::Point;
 use sonotap::input::recognizer::{Recognizer, RecognizerConfig, SILENCE_MAX};
 use sonotap::input::{Contact, Gesture, Phase};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 const DPI: f32 = 254.0;
 
@@ -26,7 +28,7 @@ enum Step {
 use Step::*;
 
 fn contact(ms: u64, finger: u8, phase: Phase, x: f32, y: f32, size_mm: Option<f32>) -> Contact {
-    Contact { finger, phase, at: Point::new(x, y), size_mm, time: Nanos::from_ms(ms), shown: FrameId(ms) }
+    Contact { finger, phase, at: Point::new(x, y), size_mm, time: Timestamp::from_ms(ms), shown: Some(FrameId(ms)) }
 }
 
 /// Frame numbers are the milliseconds, so that a gesture shows when its touch-down was.
@@ -42,7 +44,7 @@ fn play(config: RecognizerConfig, story: &[Step]) -> Vec<String> {
             Patch(ms, f, x, y, size) => contact(ms, f, Phase::Down, x, y, Some(size)),
             Spread(ms, f, x, y, size) => contact(ms, f, Phase::Move, x, y, Some(size)),
             Tick(ms) => {
-                recognizer.tick(Nanos::from_ms(ms), &mut out);
+                recognizer.tick(Timestamp::from_ms(ms), &mut out);
                 continue;
             }
         };
@@ -53,9 +55,9 @@ fn play(config: RecognizerConfig, story: &[Step]) -> Vec<String> {
 
 fn word(gesture: &Gesture) -> String {
     match gesture {
-        Gesture::Tap { at, shown } => format!("tap {},{} {shown}", at.x, at.y),
+        Gesture::Tap { at, shown } => format!("tap {},{} {}", at.x, at.y, shown.unwrap()),
         Gesture::Dragging { to, .. } => format!("to {},{}", to.x, to.y),
-        Gesture::Drag { from, to, shown } => format!("drag {},{} {},{} {shown}", from.x, from.y, to.x, to.y),
+        Gesture::Drag { from, to, shown } => format!("drag {},{} {},{} {}", from.x, from.y, to.x, to.y, shown.unwrap()),
         Gesture::HoldBegin { at } => format!("hold {},{}", at.x, at.y),
         Gesture::HoldEnd => "end".into(),
         Gesture::Cancelled => "cancelled".into(),
@@ -352,7 +354,7 @@ fn a_device_that_goes_away_takes_back_what_was_going_on() {
     out.clear();
     recognizer.push(contact(200, 1, Phase::Down, 50.0, 60.0, None), &mut out);
     recognizer.push(contact(260, 1, Phase::Up, 50.0, 60.0, None), &mut out);
-    assert_eq!(out, [Gesture::Tap { at: Point::new(50.0, 60.0), shown: FrameId(200) }]);
+    assert_eq!(out, [Gesture::Tap { at: Point::new(50.0, 60.0), shown: Some(FrameId(200)) }]);
 }
 
 #[test]
@@ -391,7 +393,7 @@ proptest! {
         for (n, (wait, contact)) in steps.into_iter().enumerate() {
             now += wait;
             let before = out.len();
-            recognizer.push(Contact { time: Nanos::from_ms(now), shown: FrameId(n as u64 + 1), ..contact }, &mut out);
+            recognizer.push(Contact { time: Timestamp::from_ms(now), shown: Some(FrameId(n as u64 + 1)), ..contact }, &mut out);
             prop_assert!(out.len() - before <= 3);
         }
         recognizer.reset(&mut out);
@@ -412,17 +414,17 @@ proptest! {
     #[test]
     fn no_contacts_lock_the_screen_for_ever(steps in prop::collection::vec(any_contact(), 1..100)) {
         let mut recognizer = Recognizer::new(RecognizerConfig::gloves(DPI)).unwrap();
-        let (mut out, mut now) = (Vec::new(), Nanos(0));
+        let (mut out, mut now) = (Vec::new(), Timestamp::START);
         for (wait, contact) in steps {
-            now = now + Nanos::from_ms(wait);
+            now = now + Duration::from_millis(wait);
             recognizer.push(Contact { time: now, ..contact }, &mut out);
         }
         now = now + SILENCE_MAX;
         let at = Point::new(10.0, 10.0);
-        let down = Contact { finger: 77, phase: Phase::Down, at, size_mm: None, time: now, shown: FrameId(9) };
+        let down = Contact { finger: 77, phase: Phase::Down, at, size_mm: None, time: now, shown: Some(FrameId(9)) };
         recognizer.push(down, &mut out);
         out.clear();
-        recognizer.push(Contact { phase: Phase::Up, time: now + Nanos::from_ms(50), ..down }, &mut out);
-        prop_assert_eq!(out, vec![Gesture::Tap { at, shown: FrameId(9) }]);
+        recognizer.push(Contact { phase: Phase::Up, time: now + Duration::from_millis(50), ..down }, &mut out);
+        prop_assert_eq!(out, vec![Gesture::Tap { at, shown: Some(FrameId(9)) }]);
     }
 }

@@ -13,7 +13,7 @@ use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{ErrorKind, Result};
 use sonotap::frame::{Frame, ImageRegion, Picture, PixelFormat, RegionContent};
 use sonotap::geometry::{ModelView, Point, Rect};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -22,10 +22,10 @@ use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::{HiddenReason, Notice, Overlay, Signal};
 use sonotap::session::Command;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos, ObjectId};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
-const PERIOD: Nanos = Nanos(33_000_000);
+const PERIOD: Duration = Duration::from_nanos(33_000_000);
 
 /// A host on a fake clock.
 struct Host {
@@ -36,21 +36,21 @@ struct Host {
 
 impl Host {
     fn new(look_ms: u64) -> Self {
-        let hand = Arc::new(AtomicU64::new(Nanos::from_ms(60_000).0));
+        let hand = Arc::new(AtomicU64::new(Timestamp::from_ms(60_000).as_ns()));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), LookOptions::default());
-        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(look_ms));
+        let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), PredictOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(look_ms));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let config = PhantomConfig { width: 160, height: 120, ..PhantomConfig::default() };
-        Self { hand, live, phantom: Phantom::new(Preset::Cyst, config).unwrap() }
+        Self { hand, live, phantom: Phantom::new(PhantomPreset::Cyst, config).unwrap() }
     }
 
-    fn now(&self) -> Nanos {
-        Nanos(self.hand.load(Ordering::Acquire))
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ns(self.hand.load(Ordering::Acquire))
     }
 
-    fn pass(&self, span: Nanos) {
-        self.hand.fetch_add(span.0, Ordering::AcqRel);
+    fn pass(&self, span: Duration) {
+        self.hand.fetch_add(span.as_ns(), Ordering::AcqRel);
     }
 
     fn push(&mut self, index: u64, time: CaptureTime, number: u64) -> Result<()> {
@@ -76,7 +76,7 @@ impl Host {
                 assert!(self.live.hand_over(&ticket));
                 self.live.presented(ticket, Light::Now);
             }
-            self.pass(Nanos(PERIOD.0 / 11));
+            self.pass(PERIOD / 11);
         }
     }
 }
@@ -94,7 +94,7 @@ fn numbers_that_a_host_uses_again_never_make_an_outline_exact_on_another_frame()
             host.show(|host, _, overlay, number| {
                 assert!(numbers.contains(&number), "the host's number was lost");
                 let of = host.live.engine().object(ObjectId(0)).and_then(|o| o.provenance()).map(|p| p.frame);
-                let shown = host.live.engine().shown().map(|f| f.id());
+                let shown = host.live.engine().shown().and_then(|f| f.id());
                 assert!(overlay != Some(Overlay::Exact) || of == shown, "an outline of {of:?} is exact on {shown:?}");
                 exact += u32::from(overlay == Some(Overlay::Exact));
             });
@@ -105,19 +105,19 @@ fn numbers_that_a_host_uses_again_never_make_an_outline_exact_on_another_frame()
 
 #[test]
 fn a_source_that_stops_is_no_signal_whatever_clock_its_stamps_are_of() {
-    type Stamp = fn(Nanos, Nanos) -> CaptureTime;
+    type Stamp = fn(Timestamp, Duration) -> CaptureTime;
     let clocks: [(&str, Stamp); 5] = [
         ("handed over", |_, _| CaptureTime::Now),
         ("live", |now, _| CaptureTime::Live(now)),
-        ("since boot", |_, t| CaptureTime::Host(t + Nanos::from_ms(987_654_321))),
-        ("since 1970", |_, t| CaptureTime::Host(t + Nanos::from_ms(1_790_000_000_000))),
+        ("since boot", |_, t| CaptureTime::Host(t + Duration::from_millis(987_654_321))),
+        ("since 1970", |_, t| CaptureTime::Host(t + Duration::from_millis(1_790_000_000_000))),
         ("since its start", |_, t| CaptureTime::Host(t)),
     ];
     for (name, stamp) in clocks {
         let mut host = Host::new(20);
         let begin = host.now();
         for index in 0..40 {
-            let time = stamp(host.now(), host.now() - begin);
+            let time = stamp(host.now(), host.now().since(begin));
             host.push(index, time, index).unwrap();
             if index == 3 {
                 host.tap();
@@ -136,7 +136,7 @@ fn a_source_that_stops_is_no_signal_whatever_clock_its_stamps_are_of() {
 #[test]
 fn stamps_of_another_clock_given_as_ours_are_refused_with_the_way_out() {
     let mut host = Host::new(20);
-    for stamp in [Nanos::from_ms(1_790_000_000_000), Nanos::from_ms(70_000), Nanos(5)] {
+    for stamp in [Timestamp::from_ms(1_790_000_000_000), Timestamp::from_ms(70_000), Timestamp::from_ns(5)] {
         let e = host.push(0, CaptureTime::Live(stamp), 0).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Argument);
         assert!(e.to_string().contains("CaptureTime::Host"), "{e}");
@@ -178,15 +178,15 @@ fn impossible_pictures_are_refused_and_the_next_good_one_is_shown() {
 fn an_engine_of_ones_own_refuses_old_numbers_and_empty_frames() {
     let mut engine = Engine::new(EngineConfig::default());
     let mut frame = Frame::from_pixels(64, 48, PixelFormat::Grey8, vec![9; 64 * 48]).unwrap();
-    frame.stamp(FrameId(7), Nanos(0));
-    engine.advance(Arc::new(frame.clone()), Nanos(0)).unwrap();
+    frame.stamp(FrameId(7), Timestamp::START);
+    engine.advance(Arc::new(frame.clone()), Timestamp::START).unwrap();
     for id in [7, 6, 0] {
-        frame.stamp(FrameId(id), Nanos(0));
-        let e = engine.advance(Arc::new(frame.clone()), Nanos(0)).unwrap_err();
+        frame.stamp(FrameId(id), Timestamp::START);
+        let e = engine.advance(Arc::new(frame.clone()), Timestamp::START).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Argument, "number {id}");
     }
-    assert!(engine.advance(Arc::default(), Nanos(0)).is_err());
-    assert_eq!(engine.shown().map(|f| f.id()), Some(FrameId(7)));
+    assert!(engine.advance(Arc::default(), Timestamp::START).is_err());
+    assert_eq!(engine.shown().and_then(|f| f.id()), Some(FrameId(7)));
     assert!(engine.object(ObjectId(9)).is_none());
 }
 
@@ -251,12 +251,13 @@ fn a_model_that_panics_is_started_again_and_its_outline_comes_back() {
             told.recv().unwrap();
         }
         let model = Fragile { inner: DarkRegion::new(Arc::default()), panics_left: shared.clone() };
-        Ok(Predictor::new(Box::new(model), LookOptions::default()))
+        Ok(Predictor::new(Box::new(model), PredictOptions::default()))
     };
     let mut live =
-        Live::start(supply, LiveConfig { deadline: Some(Nanos::from_ms(5_000)), ..LiveConfig::default() }).unwrap();
+        Live::start(supply, LiveConfig { deadline: Some(Duration::from_millis(5_000)), ..LiveConfig::default() })
+            .unwrap();
     let config = PhantomConfig { width: 160, height: 120, ..PhantomConfig::default() };
-    let mut phantom = Phantom::new(Preset::Cyst, config).unwrap();
+    let mut phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
     let (mut index, mut is_tapped, mut frame) = (0, false, Frame::default());
     let mut until = |what: &str, is_so: &mut dyn FnMut(Option<Overlay>, Option<Notice>) -> bool| {
         let begin = Instant::now();
@@ -271,7 +272,7 @@ fn a_model_that_panics_is_started_again_and_its_outline_comes_back() {
                 is_done |= is_so(scene.objects.first().map(|o| o.overlay), scene.notice);
                 live.presented(ticket, Light::Now);
             }
-            if !is_tapped && live.on_screen().0 > 0 {
+            if !is_tapped && live.on_screen().is_some() {
                 let tap = Command::Click { at: phantom.tap_point(0).unwrap(), polarity: None, shown: live.on_screen() };
                 live.command(tap, live.clock().now());
                 is_tapped = true;

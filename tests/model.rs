@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sonotap::error::{Error, ErrorKind};
 use sonotap::frame::{Frame, PixelFormat};
-use sonotap::geometry::{Model, ModelView, Point, Rect};
+use sonotap::geometry::{ModelSpace, ModelView, Point, Rect};
 use sonotap::model::manifest::{Dim, Manifest, hex_digest};
 use sonotap::model::sam::{self, LoadOptions};
 use sonotap::model::{Decoded, ModelPrompts, Segmenter, self_test};
@@ -50,7 +50,7 @@ fn refusal(folder: &Path) -> Error {
     }
 }
 
-fn click(x: f32, y: f32, polarity: Polarity) -> (Point<Model>, Polarity) {
+fn click(x: f32, y: f32, polarity: Polarity) -> (Point<ModelSpace>, Polarity) {
     (Point::new(x, y), polarity)
 }
 

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg32;
 use sonotap::frame::{Frame, PixelFormat};
-use sonotap::geometry::{Model, ModelView, Point};
+use sonotap::geometry::{ModelSpace, ModelView, Point};
 use sonotap::mask::LogitGrid;
 use sonotap::track::carry::{is_repeat, is_scene_cut, round_trip_error, warp};
 use sonotap::track::flow::{DisFlow, FlowConfig, FlowField, FlowQuality, SmallGrey};
@@ -103,7 +103,7 @@ fn flow(earlier: &SmallGrey, later: &SmallGrey) -> (FlowField, FlowQuality) {
 }
 
 /// Mean end-point error over the cells that `counts` and that come from within the earlier picture, small px.
-fn error(field: &FlowField, truth: impl Fn(f32, f32) -> (f32, f32), counts: impl Fn(Point<Model>) -> bool) -> f32 {
+fn error(field: &FlowField, truth: impl Fn(f32, f32) -> (f32, f32), counts: impl Fn(Point<ModelSpace>) -> bool) -> f32 {
     let (mut sum, mut count) = (0.0, 0);
     for n in 0..field.cols() * field.rows() {
         let p = field.centre(n % field.cols(), n / field.cols());

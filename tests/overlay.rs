@@ -4,11 +4,12 @@
 //! `NAME.diff.png` beside it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use sonotap::contour::{Outline, trace};
 use sonotap::frame::{Frame, ImageRegion, PixelFormat, PixelScale, RegionContent, ScaleSource};
-use sonotap::geometry::{Converter, Display, Image, ModelView, Point, Rect};
+use sonotap::geometry::{Converter, DisplaySpace, ImageSpace, ModelView, Point, Rect};
 use sonotap::mask::LogitGrid;
 use sonotap::measure::measure;
 use sonotap::overlay::blend::PxRect;
@@ -19,7 +20,7 @@ use sonotap::region::{FrameRegion, Regions};
 use sonotap::scene::{
     CinePlace, FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool,
 };
-use sonotap::units::{FrameId, Millimetres, Nanos, ObjectId, Score};
+use sonotap::units::{FrameId, Millimetres, ObjectId, Score, Timestamp};
 
 const SIZE: (u32, u32) = (160, 120);
 
@@ -34,7 +35,7 @@ fn frame(id: u64) -> Frame {
     };
     let pixels = (0..w * h).map(|i| shade(i % w, i / w)).collect();
     let mut frame = Frame::from_pixels(w, h, PixelFormat::Grey8, pixels).unwrap();
-    frame.stamp(FrameId(id), Nanos(0));
+    frame.stamp(FrameId(id), Timestamp::START);
     frame.set_scale(PixelScale::new(Millimetres(0.25), Millimetres(0.25), ScaleSource::Phantom));
     frame
 }
@@ -74,8 +75,8 @@ fn lesion(overlay: Overlay) -> ObjectScene {
 
 fn scene(objects: Vec<ObjectScene>) -> Scene {
     Scene {
-        frame: FrameId(1),
-        frame_age: Nanos::from_ms(20),
+        frame: Some(FrameId(1)),
+        frame_age: Duration::from_millis(20),
         mode: Mode::Live,
         signal: Signal::Good,
         live_tick: 2,
@@ -124,7 +125,7 @@ impl Screen {
         Self { layout, keep_outs: Vec::new(), is_mirrored: false, hud: Hud::new() }
     }
 
-    fn to_display(&self) -> Converter<Image, Display> {
+    fn to_display(&self) -> Converter<ImageSpace, DisplaySpace> {
         Converter::fit(&frame(1).region().rect, &self.layout.image_area(), self.is_mirrored)
     }
 
@@ -170,7 +171,7 @@ fn without_controls(canvas: &Canvas, layout: &Layout) -> Canvas {
 
 /// Every state that has a picture.
 fn states() -> Vec<(&'static str, Scene)> {
-    let age = Nanos::from_ms;
+    let age = Duration::from_millis;
     let mut low = lesion(Overlay::Carried { age: age(80) });
     low.score = Score::new(0.4);
     let mut lost = lesion(Overlay::Lost(LostReason::SceneCut));
@@ -283,7 +284,7 @@ fn keep_out_pixels_are_unchanged() {
 #[test]
 fn an_outline_is_not_drawn_on_another_frame_than_its_own() {
     let mut screen = Screen::new(Handedness::Right);
-    for overlay in [Overlay::Exact, Overlay::Carried { age: Nanos(0) }, Overlay::Stale { age: Nanos(0) }] {
+    for overlay in [Overlay::Exact, Overlay::Carried { age: Duration::ZERO }, Overlay::Stale { age: Duration::ZERO }] {
         let scene = scene(vec![lesion(overlay)]);
         let (own, other) = (frame(1), frame(2));
         let drawn = screen.draw(&own, &scene);
@@ -334,7 +335,7 @@ fn only_a_new_picture_moves_the_live_tick() {
     let base = scene(vec![]);
     let drawn = |screen: &mut Screen, id: u64, scene: &Scene| screen.draw(&frame(id), scene);
     let first = drawn(&mut screen, 1, &base);
-    let later = Scene { frame: FrameId(9), frame_age: Nanos::from_ms(900), ..base.clone() };
+    let later = Scene { frame: Some(FrameId(9)), frame_age: Duration::from_millis(900), ..base.clone() };
     assert_eq!(drawn(&mut screen, 9, &later), first, "time or the frame number alone moved something");
     for tick in 3..10 {
         let moved = drawn(&mut screen, 1, &Scene { live_tick: tick, ..base.clone() });
@@ -402,7 +403,7 @@ fn a_pressed_control_looks_pressed() {
 #[test]
 fn before_the_first_frame_the_screen_says_no_signal() {
     let mut screen = Screen::new(Handedness::Right);
-    let nothing = Scene { frame: FrameId(0), signal: Signal::Missing, cine: None, ..scene(vec![]) };
+    let nothing = Scene { frame: None, signal: Signal::Missing, cine: None, ..scene(vec![]) };
     let canvas = screen.draw(&Frame::default(), &nothing);
     let black = Canvas::new(canvas.width(), canvas.height());
     assert!(screen.changed(&canvas, &black) > 1000);
@@ -432,7 +433,7 @@ proptest! {
         age in any::<u64>(), k in prop_oneof![Just(1e-4f32), Just(1.0), Just(1e5)],
     ) {
         let Ok(layout) = Layout::new((w, h), dpi, LayoutConfig::default()) else { return Ok(()) };
-        let mut object = object(0, Overlay::Carried { age: Nanos(age) }, (60.0, 50.0, r), None);
+        let mut object = object(0, Overlay::Carried { age: Duration::from_nanos(age) }, (60.0, 50.0, r), None);
         object.markers.push(Marker::Click { prompt: PromptId(9), at: Point::new(x, y), polarity: Polarity::Positive });
         object.markers.push(Marker::Box { prompt: PromptId(8), rect: Rect::new(x, y, y, x) });
         let mut outside = object.clone();

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use sonotap::frame::Frame;
-use sonotap::geometry::{Image, Point, Rect};
+use sonotap::geometry::{ImageSpace, Point, Rect};
 use sonotap::mask::Bitmap;
-use sonotap::model::look::{LookOptions, LookPrompts, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor, Prompts};
 use sonotap::model::sam;
 use sonotap::prompt::Polarity;
 use sonotap::source::images::load_still;
@@ -50,7 +50,7 @@ fn pair(folder: &Path, image: &str, mask: &str) -> Pair {
 }
 
 /// A pixel of `region` that is as far from its outside as any, by repeated shrinking.
-fn deepest(region: &Bitmap) -> Option<Point<Image>> {
+fn deepest(region: &Bitmap) -> Option<Point<ImageSpace>> {
     let mut now = region.clone();
     let mut last = None;
     while let Some(at) = now.pixels().iter().position(|&p| p != 0) {
@@ -74,7 +74,7 @@ fn deepest(region: &Bitmap) -> Option<Point<Image>> {
     last.map(|at| Point::new((at % w) as f32 + 0.5, (at / w) as f32 + 0.5))
 }
 
-fn bounds(truth: &Bitmap) -> Rect<Image> {
+fn bounds(truth: &Bitmap) -> Rect<ImageSpace> {
     let (mut x0, mut y0, mut x1, mut y1) = (u32::MAX, u32::MAX, 0, 0);
     for y in 0..truth.height() {
         for x in 0..truth.width() {
@@ -88,7 +88,7 @@ fn bounds(truth: &Bitmap) -> Rect<Image> {
 
 fn predictor() -> Predictor {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student");
-    Predictor::new(sam::load(&folder).unwrap(), LookOptions::default())
+    Predictor::new(sam::load(&folder).unwrap(), PredictOptions::default())
 }
 
 /// Part of `a` that is not in `b`.
@@ -106,9 +106,7 @@ fn one_tap_outlines_a_fetal_head() {
         let tap = (deepest(&pair.truth).unwrap(), Polarity::Positive);
         let mut out = Vec::new();
         predictor.forget_view();
-        predictor
-            .predict(&pair.image, &[LookPrompts { clicks: vec![tap], ..LookPrompts::default() }], &mut out)
-            .unwrap();
+        predictor.predict(&pair.image, &[Prompts { clicks: vec![tap], ..Prompts::default() }], &mut out).unwrap();
         let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width(), pair.image.height());
         sum += mask.iou(&pair.truth);
     }
@@ -124,7 +122,7 @@ fn a_box_outlines_a_breast_lesion() {
     let pairs = pairs("busi", "val");
     for pair in &pairs {
         let mut out = Vec::new();
-        let prompts = LookPrompts { boxed: Some(bounds(&pair.truth)), ..LookPrompts::default() };
+        let prompts = Prompts { boxed: Some(bounds(&pair.truth)), ..Prompts::default() };
         predictor.forget_view();
         predictor.predict(&pair.image, &[prompts], &mut out).unwrap();
         let mask = out[0].mask().expect("an outline").to_bitmap(pair.image.width(), pair.image.height());
@@ -142,7 +140,7 @@ fn every_click_holds_and_clicks_improve_the_outline() {
     let (mut first, mut last) = (0.0, 0.0);
     let pairs = pairs("busbra", "val");
     for pair in &pairs {
-        let mut prompts = LookPrompts::default();
+        let mut prompts = Prompts::default();
         prompts.clicks.push((deepest(&pair.truth).unwrap(), Polarity::Positive));
         predictor.forget_view();
         let mut out = Vec::new();

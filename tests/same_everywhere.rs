@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{ModelView, Point, Rect};
 use sonotap::mask::Bitmap;
-use sonotap::model::look::{LookOptions, LookPrompts, Predictor};
 use sonotap::model::manifest::{Manifest, hex_digest};
+use sonotap::model::predictor::{PredictOptions, Predictor, Prompts};
 use sonotap::model::preprocess::Resampler;
 use sonotap::model::sam::{self, LoadOptions};
 use sonotap::model::{Decoded, Kernels, ModelPrompts, Segmenter, self_test};
@@ -146,8 +146,8 @@ fn decoded() -> (Vec<f32>, Vec<f32>) {
 /// The mask of one tap, and its score, with all rules of a look.
 fn looked() -> (Bitmap, f32) {
     let frame = self_test::picture(7);
-    let mut predictor = Predictor::new(sam::load(&bundled()).unwrap(), LookOptions::default());
-    let asked = LookPrompts { clicks: vec![(Point::new(120.0, 100.0), Positive)], ..LookPrompts::default() };
+    let mut predictor = Predictor::new(sam::load(&bundled()).unwrap(), PredictOptions::default());
+    let asked = Prompts { clicks: vec![(Point::new(120.0, 100.0), Positive)], ..Prompts::default() };
     let mut looks = Vec::new();
     predictor.predict(&frame, &[asked], &mut looks).unwrap();
     let mask = looks[0].mask().expect("a mask").to_bitmap(frame.width(), frame.height());

@@ -6,16 +6,17 @@
 mod common;
 
 use std::path::Path;
+use std::time::Duration;
 
 use common::{Behaviour, Shot, World};
 use serde::Deserialize;
 use sonotap::contour::Outline;
-use sonotap::geometry::{Image, Rect};
+use sonotap::geometry::{ImageSpace, Rect};
 use sonotap::mask::Bitmap;
 use sonotap::scene::{Marker, Mode, Overlay, Signal};
 use sonotap::session::Command;
-use sonotap::source::phantom::{Event, Preset};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::source::phantom::{Event, PhantomPreset};
+use sonotap::units::{FrameId, Span, Timestamp};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,7 +105,7 @@ fn iou(outline: &Outline, truth: &Bitmap) -> f64 {
     drawn.iou(truth)
 }
 
-fn bounds(mask: &Bitmap) -> Rect<Image> {
+fn bounds(mask: &Bitmap) -> Rect<ImageSpace> {
     let inside =
         (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y))).filter(|&(x, y)| mask.get(x, y));
     let cells = inside.map(|(x, y)| Rect::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0));
@@ -114,11 +115,11 @@ fn bounds(mask: &Bitmap) -> Rect<Image> {
 fn happen(world: &mut World, event: &Happening) {
     let now = world.now();
     match event.what.as_str() {
-        "draw:fast" => world.draw = Nanos::from_ms(4),
-        "draw:slow" => world.draw = Nanos::from_ms(50),
+        "draw:fast" => world.draw = Duration::from_millis(4),
+        "draw:slow" => world.draw = Duration::from_millis(50),
         "tap" => {
-            let touched = Nanos(now.0 - event.ago_ms * 1_000_000);
-            let shown = world.shots.iter().rev().find(|s| s.at <= touched).map_or(FrameId(1), |s| s.scene.frame);
+            let touched = Timestamp::from_ns(now.as_ns() - event.ago_ms * 1_000_000);
+            let shown = world.shots.iter().rev().find(|s| s.at <= touched).map_or(Some(FrameId(1)), |s| s.scene.frame);
             let at = world.phantom.tap_point(world.picture_of(shown)).expect("the phantom shows its structure");
             world.live.command(Command::Click { at, polarity: None, shown }, touched);
         }
@@ -161,30 +162,30 @@ fn play(path: &Path) {
         };
         (e.frame, what)
     });
-    let preset: Preset = scenario.phantom.parse().unwrap();
-    let deadline = scenario.deadline_ms.map(Nanos::from_ms);
-    let mut world = World::new(preset, events.collect(), Nanos::from_ms(scenario.look_ms), deadline);
+    let preset: PhantomPreset = scenario.phantom.parse().unwrap();
+    let deadline = scenario.deadline_ms.map(Duration::from_millis);
+    let mut world = World::new(preset, events.collect(), Duration::from_millis(scenario.look_ms), deadline);
     if let Some(ms) = scenario.draw_ms {
-        world.draw = Nanos::from_ms(ms);
+        world.draw = Duration::from_millis(ms);
     }
     if let Some(ms) = scenario.camera_period_ms {
-        world.period = Nanos::from_ms(ms);
+        world.period = Duration::from_millis(ms);
     }
     for event in &scenario.events {
-        world.run_until(Nanos::from_ms(event.at_ms));
+        world.run_until(Timestamp::from_ms(event.at_ms));
         happen(&mut world, event);
     }
-    world.run_until(Nanos::from_secs_f64(scenario.seconds));
+    world.run_until(Timestamp::START + Duration::of_secs(scenario.seconds));
     for shot in &world.shots {
-        check_always(&name, shot, &world, deadline.unwrap_or(Nanos(33_333_333)));
+        check_always(&name, shot, &world, deadline.unwrap_or(Duration::from_nanos(33_333_333)));
     }
     for expectation in &scenario.expectations {
         check(&name, expectation, &world);
     }
 }
 
-fn check_always(name: &str, shot: &Shot, world: &World, limit: Nanos) {
-    let at = shot.at.as_ms();
+fn check_always(name: &str, shot: &Shot, world: &World, limit: Duration) {
+    let at = shot.at.since(Timestamp::START).as_ms();
     let is_first_showing =
         world.shots.iter().find(|s| s.scene.frame == shot.scene.frame).is_some_and(|s| s.at == shot.at);
     if shot.scene.mode == Mode::Live && is_first_showing && shot.scene.signal == Signal::Good {
@@ -198,8 +199,7 @@ fn check_always(name: &str, shot: &Shot, world: &World, limit: Nanos) {
         match object.overlay {
             Overlay::Exact => {
                 assert_eq!(
-                    shot.mask_frame,
-                    Some(shot.scene.frame),
+                    shot.mask_frame, shot.scene.frame,
                     "{name}: at {at} ms an exact outline is of another frame"
                 );
             }
@@ -213,17 +213,17 @@ fn check_always(name: &str, shot: &Shot, world: &World, limit: Nanos) {
 
 fn check(name: &str, e: &Expectation, world: &World) {
     let span = format!("{name}: {}..{} ms", e.from_ms, e.to_ms);
-    let within = |s: &&Shot| s.at >= Nanos::from_ms(e.from_ms) && s.at < Nanos::from_ms(e.to_ms);
+    let within = |s: &&Shot| s.at >= Timestamp::from_ms(e.from_ms) && s.at < Timestamp::from_ms(e.to_ms);
     let shots: Vec<&Shot> = world.shots.iter().filter(within).collect();
     assert_eq!(shots.is_empty(), e.is_silent, "{span}: {} presentations", shots.len());
     if let Some(min) = e.frames_min {
-        let mut frames: Vec<FrameId> = shots.iter().map(|s| s.scene.frame).collect();
+        let mut frames: Vec<Option<FrameId>> = shots.iter().map(|s| s.scene.frame).collect();
         frames.dedup();
         assert!(frames.len() >= min, "{span}: {} frames shown, expected at least {min}", frames.len());
     }
     let mut met = Vec::new();
     for shot in &shots {
-        let at = shot.at.as_ms();
+        let at = shot.at.since(Timestamp::START).as_ms();
         let first = shot.scene.objects.iter().find(|o| o.object.0 == 0);
         if !e.overlay.is_empty() {
             let got = first.map_or("none", |o| name_of(o.overlay)).to_owned();

@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 use sonotap::frame::{Frame, PixelFormat};
-use sonotap::geometry::{Display, Image, Point, Rect};
+use sonotap::geometry::{DisplaySpace, ImageSpace, Point, Rect};
 use sonotap::input::{Contact, Phase};
 use sonotap::overlay::Control;
 use sonotap::scene::Scene;
 use sonotap::screen::{Pointer, Screen, ScreenConfig, pressed};
 use sonotap::session::Command;
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 /// Sizes and resolutions of usual screens.
 const SCREENS: [((u32, u32), f32); 5] =
@@ -25,13 +25,13 @@ fn frame_with_spot(at: (u32, u32)) -> Frame {
         }
     }
     let mut frame = Frame::from_pixels(SIZE.0, SIZE.1, PixelFormat::Grey8, pixels).unwrap();
-    frame.stamp(FrameId(1), Nanos(0));
+    frame.stamp(FrameId(1), Timestamp::START);
     frame
 }
 
 /// A scene that draws nothing over the frame: it has a picture and no objects.
 fn scene() -> Scene {
-    Scene { frame: FrameId(1), signal: sonotap::scene::Signal::Good, ..Scene::default() }
+    Scene { frame: Some(FrameId(1)), signal: sonotap::scene::Signal::Good, ..Scene::default() }
 }
 
 fn screen(size: (u32, u32), dpi: f32, is_mirrored: bool) -> Screen {
@@ -45,12 +45,12 @@ fn drawn(size: (u32, u32), dpi: f32, is_mirrored: bool) -> Screen {
     screen
 }
 
-fn contact(phase: Phase, at: Point<Display>, ms: u64) -> Contact {
-    Contact { finger: 0, phase, at, size_mm: None, time: Nanos::from_ms(ms), shown: FrameId(1) }
+fn contact(phase: Phase, at: Point<DisplaySpace>, ms: u64) -> Contact {
+    Contact { finger: 0, phase, at, size_mm: None, time: Timestamp::from_ms(ms), shown: Some(FrameId(1)) }
 }
 
 /// Down, and up again 50 ms later, from one place to another.
-fn touch(screen: &mut Screen, from: Point<Display>, to: Point<Display>) -> Vec<Command> {
+fn touch(screen: &mut Screen, from: Point<DisplaySpace>, to: Point<DisplaySpace>) -> Vec<Command> {
     let mut out = Vec::new();
     screen.touch(contact(Phase::Down, from, 1000), &mut out);
     if from != to {
@@ -60,12 +60,12 @@ fn touch(screen: &mut Screen, from: Point<Display>, to: Point<Display>) -> Vec<C
     out
 }
 
-fn tap(screen: &mut Screen, at: Point<Display>) -> Vec<Command> {
+fn tap(screen: &mut Screen, at: Point<DisplaySpace>) -> Vec<Command> {
     touch(screen, at, at)
 }
 
 /// The middle of the brightest px within the picture.
-fn brightest(screen: &Screen) -> Point<Display> {
+fn brightest(screen: &Screen) -> Point<DisplaySpace> {
     let (area, canvas) = (screen.layout().image_area(), screen.canvas());
     let (mut sum, mut count) = ((0.0, 0.0), 0.0);
     for (i, pixel) in canvas.pixels().iter().enumerate() {
@@ -87,7 +87,8 @@ fn a_tap_on_the_picture_is_where_the_pixel_is_drawn() {
                 let mut screen = screen(size, dpi, is_mirrored);
                 screen.draw(&frame_with_spot(spot), &scene());
                 let seen = brightest(&screen);
-                let [Command::Click { at, polarity: None, shown: FrameId(1) }] = tap(&mut screen, seen)[..] else {
+                let [Command::Click { at, polarity: None, shown: Some(FrameId(1)) }] = tap(&mut screen, seen)[..]
+                else {
                     panic!("{size:?} {spot:?}: no click")
                 };
                 let centre = Point::new(spot.0 as f32 + 0.5, spot.1 as f32 + 0.5);
@@ -125,7 +126,7 @@ fn a_tap_on_a_control_gives_its_command_and_shows_it_pressed() {
 }
 
 /// What is drawn otherwise while a control is pressed lies on that control.
-fn check_changes(screen: &Screen, before: &[u32], control: Control, place: Rect<Display>) {
+fn check_changes(screen: &Screen, before: &[u32], control: Control, place: Rect<DisplaySpace>) {
     let width = screen.canvas().width();
     for (i, _) in screen.canvas().pixels().iter().zip(before).enumerate().filter(|(_, (a, b))| a != b) {
         let at = Point::new((i as u32 % width) as f32 + 0.5, (i as u32 / width) as f32 + 0.5);
@@ -148,10 +149,11 @@ fn a_drag_is_a_box_between_its_ends_in_either_direction() {
     for is_mirrored in [false, true] {
         let mut screen = drawn((800, 480), 133.0, is_mirrored);
         let view = *screen.to_display().unwrap();
-        let (a, b) = (Point::<Image>::new(60.0, 50.0), Point::<Image>::new(200.0, 150.0));
+        let (a, b) = (Point::<ImageSpace>::new(60.0, 50.0), Point::<ImageSpace>::new(200.0, 150.0));
         for (from, to) in [(a, b), (b, a)] {
             let out = touch(&mut screen, view.apply(from), view.apply(to));
-            let [Command::RubberBand(Some(band)), .., Command::BoxPrompt { rect, shown: FrameId(1) }] = out[..] else {
+            let [Command::RubberBand(Some(band)), .., Command::BoxPrompt { rect, shown: Some(FrameId(1)) }] = out[..]
+            else {
                 panic!("{out:?}")
             };
             for r in [band, rect] {
@@ -184,9 +186,9 @@ fn a_finger_that_rests_hides_the_outline_until_it_goes() {
     let at = screen.layout().image_area().centre();
     let mut out = Vec::new();
     screen.touch(contact(Phase::Down, at, 0), &mut out);
-    screen.tick(Nanos::from_ms(599), &mut out);
+    screen.tick(Timestamp::from_ms(599), &mut out);
     assert_eq!(out, []);
-    screen.tick(Nanos::from_ms(600), &mut out);
+    screen.tick(Timestamp::from_ms(600), &mut out);
     screen.touch(contact(Phase::Up, at, 900), &mut out);
     assert_eq!(out, [Command::HideOverlay(true), Command::HideOverlay(false)]);
 }
@@ -197,7 +199,7 @@ fn a_long_press_on_freeze_freezes_once() {
     let at = screen.layout().place(Control::Freeze).unwrap().centre();
     let mut out = Vec::new();
     screen.touch(contact(Phase::Down, at, 0), &mut out);
-    screen.tick(Nanos::from_ms(700), &mut out);
+    screen.tick(Timestamp::from_ms(700), &mut out);
     screen.touch(contact(Phase::Up, at, 900), &mut out);
     out.retain(|c| *c != Command::HideOverlay(false));
     assert_eq!(out, [Command::ToggleFreeze]);

@@ -7,12 +7,12 @@ mod slow_predictor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use slow_predictor::SlowPredictor;
-use sonotap::engine::EngineConfig;
 use sonotap::frame::PixelFormat;
 use sonotap::geometry::Point;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::overlay::Canvas;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -21,11 +21,11 @@ use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::scene::{Mode, Notice, Overlay, Scene, Signal};
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
-use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
-use sonotap::units::Nanos;
+use sonotap::source::phantom::{Event, Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::{Span, Timestamp};
 
 const SIZE: (u32, u32) = (640, 480);
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 
 /// A device on a fake clock: a phantom for a probe, the bundled model at a given speed, a screen.
 struct Device {
@@ -35,10 +35,10 @@ struct Device {
     screen: Screen,
     scene: Scene,
     is_source_running: bool,
-    next_due: Nanos,
+    next_due: Timestamp,
     next_id: u64,
     /// What a picture needs to the glass, beyond all expectation.
-    draw: Nanos,
+    draw: Duration,
 }
 
 impl Device {
@@ -46,31 +46,31 @@ impl Device {
         let model = sonotap::model::sam::load(&root().join("models/student")).unwrap();
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
-        let predictor = Predictor::new(model, LookOptions::default());
-        let worker = SlowPredictor::new(predictor, clock.clone(), Nanos::from_ms(look_ms));
-        let engine = EngineConfig { period: PERIOD, ..EngineConfig::default() };
+        let predictor = Predictor::new(model, PredictOptions::default());
+        let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(look_ms));
+        let limits = LiveConfig { period: PERIOD, ..LiveConfig::default() };
         let config = PhantomConfig { width: SIZE.0, height: SIZE.1, events, ..PhantomConfig::default() };
         let mut screen = Screen::new(ScreenConfig::default()).unwrap();
         screen.warm_up(SIZE.0, SIZE.1, PixelFormat::Grey8);
         Self {
             hand,
-            live: Live::with(worker, Wake::default(), LiveConfig { engine, ..LiveConfig::default() }, clock),
-            phantom: Phantom::new(Preset::Cyst, config).unwrap(),
+            live: Live::with(worker, Wake::default(), limits, clock),
+            phantom: Phantom::new(PhantomPreset::Cyst, config).unwrap(),
             screen,
             scene: Scene::default(),
             is_source_running: true,
-            next_due: Nanos(0),
+            next_due: Timestamp::START,
             next_id: 1,
-            draw: Nanos(0),
+            draw: Duration::ZERO,
         }
     }
 
-    fn now(&self) -> Nanos {
-        Nanos(self.hand.load(Ordering::Acquire))
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ns(self.hand.load(Ordering::Acquire))
     }
 
     fn run(&mut self, ms: u64) {
-        let end = self.now() + Nanos::from_ms(ms);
+        let end = self.now() + Duration::from_millis(ms);
         while self.now() < end {
             if self.now() >= self.next_due {
                 self.next_due = self.next_due + PERIOD;
@@ -79,7 +79,7 @@ impl Device {
             if let Some(LiveView { frame, scene, ticket }) = self.live.poll() {
                 self.screen.draw(frame, scene);
                 self.scene = scene.clone();
-                self.hand.fetch_add(self.draw.0, Ordering::AcqRel);
+                self.hand.fetch_add(self.draw.as_ns(), Ordering::AcqRel);
                 self.live.presented(ticket, Light::Now);
             }
             self.hand.fetch_add(1_000_000, Ordering::AcqRel);
@@ -105,7 +105,7 @@ impl Device {
     }
 
     fn tap_structure(&mut self) {
-        let at = self.phantom.tap_point(self.live.on_screen().0).unwrap();
+        let at = self.phantom.tap_point(self.live.on_screen().map_or(0, |f| f.0)).unwrap();
         self.tap(at.x, at.y);
     }
 
@@ -177,10 +177,10 @@ fn a_late_picture_is_said_with_the_next() {
     device.run(300);
     device.tap_structure();
     device.run(700);
-    device.draw = Nanos::from_ms(40);
+    device.draw = Duration::from_millis(40);
     device.run(34);
-    device.draw = Nanos(0);
-    while device.scene.signal == Signal::Good && device.now() < Nanos::from_ms(1_500) {
+    device.draw = Duration::ZERO;
+    while device.scene.signal == Signal::Good && device.now() < Timestamp::from_ms(1_500) {
         device.run(1);
     }
     assert_eq!(device.scene.signal, Signal::Delayed);
@@ -201,7 +201,7 @@ fn an_outline_of_a_slow_model_is_stale() {
     device.run(300);
     device.tap_structure();
     device.run(1_450);
-    while !matches!(device.overlay(), Some(Overlay::Stale { .. })) && device.now() < Nanos::from_ms(4_000) {
+    while !matches!(device.overlay(), Some(Overlay::Stale { .. })) && device.now() < Timestamp::from_ms(4_000) {
         device.run(20);
     }
     assert!(matches!(device.overlay(), Some(Overlay::Stale { .. })), "{:?}", device.overlay());

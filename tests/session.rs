@@ -1,5 +1,7 @@
 //! What the session does with taps, drags and controls, seen from outside: case tables, and random commands within bounds.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use sonotap::frame::{ImageRegion, RegionContent};
 use sonotap::geometry::{Point, Rect};
@@ -7,7 +9,7 @@ use sonotap::prompt::{Polarity, PromptShape};
 use sonotap::region::{FrameRegion, Misplaced, Regions};
 use sonotap::scene::{FillLevel, LostReason, Mode, Notice, Tool};
 use sonotap::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
-use sonotap::units::{FrameId, Nanos, ObjectId};
+use sonotap::units::{FrameId, ObjectId, Timestamp};
 
 const A: ObjectId = ObjectId(0);
 const B: ObjectId = ObjectId(1);
@@ -15,7 +17,7 @@ const RADIUS: f32 = 10.0;
 
 fn situation() -> Situation {
     Situation {
-        now: Nanos::from_ms(1000),
+        now: Timestamp::from_ms(1000),
         ring: RingView { len: 20, shown: 0 },
         regions: image(RegionContent::BMode),
         homes: [None; ObjectId::MAX],
@@ -33,15 +35,15 @@ fn session() -> Session {
 }
 
 fn tap(x: f32, y: f32) -> Command {
-    Command::Click { at: Point::new(x, y), polarity: None, shown: FrameId(49) }
+    Command::Click { at: Point::new(x, y), polarity: None, shown: Some(FrameId(49)) }
 }
 
 fn exclude(x: f32, y: f32) -> Command {
-    Command::Click { at: Point::new(x, y), polarity: Some(Polarity::Negative), shown: FrameId(49) }
+    Command::Click { at: Point::new(x, y), polarity: Some(Polarity::Negative), shown: Some(FrameId(49)) }
 }
 
 fn drag(x0: f32, y0: f32, x1: f32, y1: f32) -> Command {
-    Command::BoxPrompt { rect: Rect::new(x0, y0, x1, y1), shown: FrameId(48) }
+    Command::BoxPrompt { rect: Rect::new(x0, y0, x1, y1), shown: Some(FrameId(48)) }
 }
 
 /// `+x,y` `-x,y` `[x0,y0 x1,y1` for each active prompt, then `?n` for another than the first candidate.
@@ -303,8 +305,8 @@ fn notices_go_by_themselves_or_with_the_next_edit() {
     let mut s = session();
     let at = situation();
     s.apply(tap(0.0, 0.0), &at);
-    assert_eq!(s.notice(at.now + Nanos::from_ms(2999)), Some(Notice::OutsideImage));
-    assert_eq!(s.notice(at.now + Nanos::from_ms(3000)), None);
+    assert_eq!(s.notice(at.now + Duration::from_millis(2999)), Some(Notice::OutsideImage));
+    assert_eq!(s.notice(at.now + Duration::from_millis(3000)), None);
     s.apply(Command::CycleFill, &at);
     assert!(s.notice(at.now).is_some(), "a change of the fill answers no notice");
     s.apply(tap(200.0, 200.0), &at);
@@ -363,7 +365,7 @@ fn command() -> impl Strategy<Value = Command> {
     let polarity = prop_oneof![Just(None), Just(Some(Polarity::Positive)), Just(Some(Polarity::Negative))];
     prop_oneof![
         20 => (coordinate(), coordinate(), polarity).prop_map(|(x, y, polarity)| Command::Click {
-            at: Point::new(x, y), polarity, shown: FrameId(1)
+            at: Point::new(x, y), polarity, shown: Some(FrameId(1))
         }),
         4 => (coordinate(), coordinate(), coordinate(), coordinate()).prop_map(|(a, b, c, d)| drag(a, b, c, d)),
         2 => (coordinate(), coordinate(), coordinate(), coordinate())

@@ -3,6 +3,8 @@
 #[path = "common/dicom.rs"]
 mod fixture;
 
+use std::time::Duration;
+
 use dicom_core::smallvec::SmallVec;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -13,7 +15,7 @@ use sonotap::frame::{Frame, PixelFormat, RegionContent, ScaleSource};
 use sonotap::geometry::Rect;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::{FrameSource, Next};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 const HEART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/cine/heart-4ch.dcm");
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -42,7 +44,7 @@ fn bundled_cine_decodes_to_the_pixels_that_pydicom_sees() {
     let description = cine.description().clone();
     assert_eq!(description.name, "DICOM cine 320x240, 30 frames");
     assert_eq!((description.width, description.height, description.frames), (320, 240, Some(30)));
-    assert_eq!(description.frame_period, Some(Nanos(33_333_000)));
+    assert_eq!(description.frame_period, Some(Duration::from_nanos(33_333_000)));
     let mut frames = Vec::new();
     let mut frame = Frame::default();
     while cine.next_into(&mut frame).unwrap() == Next::Filled {
@@ -559,7 +561,11 @@ fn frame_period_comes_from_the_first_tag_that_makes_sense() {
         for (tag, vr, value) in *elements {
             fixture.text(*tag, *vr, value);
         }
-        assert_eq!(fixture.open().unwrap().description().frame_period, expected.map(Nanos), "{elements:?}");
+        assert_eq!(
+            fixture.open().unwrap().description().frame_period,
+            expected.map(Duration::from_nanos),
+            "{elements:?}"
+        );
     }
 }
 
@@ -569,7 +575,7 @@ fn a_cine_ends_rewinds_and_reuses_the_frame() {
     fixture.frames("2").bytes(&(0..24).collect::<Vec<u8>>());
     let mut source = fixture.open().unwrap();
     let mut frame = Frame::default();
-    frame.stamp(FrameId(7), Nanos(9));
+    frame.stamp(FrameId(7), Timestamp::from_ns(9));
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::Filled);
     let buffer = frame.pixels().as_ptr();
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::Filled);
@@ -580,5 +586,9 @@ fn a_cine_ends_rewinds_and_reuses_the_frame() {
     assert_eq!(source.next_into(&mut frame).unwrap(), Next::Filled);
     assert_eq!(frame.pixels(), (0..12).collect::<Vec<u8>>());
     assert_eq!(frame.pixels().as_ptr(), buffer, "the pixel buffer was allocated again");
-    assert_eq!((frame.id(), frame.captured()), (FrameId(7), Nanos(9)), "id and time are the capture side's");
+    assert_eq!(
+        (frame.id(), frame.captured()),
+        (Some(FrameId(7)), Timestamp::from_ns(9)),
+        "id and time are the capture side's"
+    );
 }

@@ -4,6 +4,7 @@
 mod fixture;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -16,7 +17,6 @@ use sonotap::region::Misplaced;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::{ImagesSource, load_still};
 use sonotap::source::{FrameSource, Next};
-use sonotap::units::Nanos;
 
 fn frames(source: &mut dyn FrameSource) -> Vec<Frame> {
     let mut all = Vec::new();
@@ -207,7 +207,11 @@ fn a_damaged_frame_costs_that_frame_alone_and_its_time_is_kept() {
         source.next_into(&mut frame).unwrap();
         source.next_into(&mut frame).unwrap();
         if which == 2 {
-            assert_eq!(source.interval(), Some(Nanos::from_ms(100)), "the time of the frame that is passed over");
+            assert_eq!(
+                source.interval(),
+                Some(Duration::from_millis(100)),
+                "the time of the frame that is passed over"
+            );
         }
         let e = source.seek(which).unwrap_err();
         assert!(e.to_string().starts_with(&format!("frame {} of 4", which + 1)), "{e}");
@@ -271,9 +275,9 @@ fn frames_follow_each_other_as_the_increment_pointer_says() {
     fixture.frames("4").bytes(&[0; 48]);
     fixture.text(tags::FRAME_TIME, VR::DS, "33").text(tags::FRAME_TIME_VECTOR, VR::DS, "0\\100\\100\\100");
     pointer(&mut fixture, tags::FRAME_TIME_VECTOR);
-    assert_eq!(fixture.open().unwrap().description().frame_period, Some(Nanos::from_ms(100)));
+    assert_eq!(fixture.open().unwrap().description().frame_period, Some(Duration::from_millis(100)));
     pointer(&mut fixture, tags::FRAME_TIME);
-    assert_eq!(fixture.open().unwrap().description().frame_period, Some(Nanos::from_ms(33)));
+    assert_eq!(fixture.open().unwrap().description().frame_period, Some(Duration::from_millis(33)));
 
     fixture.text(tags::FRAME_TIME_VECTOR, VR::DS, "0\\40\\400\\40");
     pointer(&mut fixture, tags::FRAME_TIME_VECTOR);
@@ -281,7 +285,7 @@ fn frames_follow_each_other_as_the_increment_pointer_says() {
     let mut frame = Frame::default();
     for ms in [40, 400, 40] {
         source.next_into(&mut frame).unwrap();
-        assert_eq!(source.interval(), Some(Nanos::from_ms(ms)));
+        assert_eq!(source.interval(), Some(Duration::from_millis(ms)));
     }
     source.ignore_intervals();
     assert_eq!(source.interval(), None, "played at a chosen rate");
@@ -297,7 +301,7 @@ fn times_that_cannot_be_are_refused_with_what_was_read() {
     assert!(why.contains("(0018,1063)") && why.contains("got 40000"), "{why}");
     fixture.text(tags::CINE_RATE, VR::IS, "25");
     let source = fixture.open().unwrap();
-    assert_eq!((source.description().frame_period, source.timing_refused()), (Some(Nanos::from_ms(40)), None));
+    assert_eq!((source.description().frame_period, source.timing_refused()), (Some(Duration::from_millis(40)), None));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
 use sonotap::error::{Error, ErrorKind};
 use sonotap::frame::{Frame, PixelFormat, RegionContent};
 use sonotap::source::images::{ImagesSource, load_still};
 use sonotap::source::{FrameSource, Next};
-use sonotap::units::Nanos;
 
 fn grey(path: &Path, width: u32, height: u32, value: u8) {
     GrayImage::from_pixel(width, height, Luma([value])).save(path).unwrap();
@@ -146,7 +146,7 @@ fn gif_frames_are_composited_and_its_delays_are_its_period() {
     let mut source = ImagesSource::open(&path).unwrap();
     let description = source.description();
     assert_eq!(description.name, "GIF 4x2, 2 frames");
-    assert_eq!((description.format, description.frame_period), (PixelFormat::Rgb8, Some(Nanos::from_ms(40))));
+    assert_eq!((description.format, description.frame_period), (PixelFormat::Rgb8, Some(Duration::from_millis(40))));
     let played = frames(&mut source);
     assert_eq!(played[0].pixels(), [80; 24]);
     assert_eq!(played[1].pixels(), [&[80; 21][..], &[255, 0, 0]].concat());

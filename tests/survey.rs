@@ -1,20 +1,21 @@
 //! A lone tap at several scales, on the engine as it runs, with a model that sees a small structure only from near.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::Result;
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{ModelView, Point};
 use sonotap::mask::LogitGrid;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::scene::Notice;
 use sonotap::session::Command;
-use sonotap::units::{FrameId, Nanos, ObjectId};
+use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
 const CELLS: usize = 64;
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 const AT: (f32, f32) = (300.0, 220.0);
 
 /// Sees a disc of 100 px with a score of .5, and in views of at most 250 px one of 20 px with this score.
@@ -39,7 +40,7 @@ impl Segmenter for Near {
 
     fn encode(&mut self, frame: &Frame, view: &ModelView) -> Result<()> {
         self.view = *view;
-        self.x = if frame.id() == FrameId(0) { 640.0 - AT.0 } else { AT.0 };
+        self.x = if frame.id().is_none() { 640.0 - AT.0 } else { AT.0 };
         Ok(())
     }
 
@@ -74,15 +75,15 @@ struct Stage {
 impl Stage {
     fn new(surveys: bool, score: f32) -> Self {
         let view = ModelView::new(Frame::default().bounds(), 256);
-        let options = LookOptions { survey: surveys, ..LookOptions::default() };
+        let options = PredictOptions { survey: surveys, ..PredictOptions::default() };
         let predictor = Predictor::new(Box::new(Near { view, score, x: AT.0 }), options);
         let engine =
             Engine::new(EngineConfig { period: PERIOD, surveys: predictor.surveys(), ..EngineConfig::default() });
         Self { engine, predictor, frames: 0 }
     }
 
-    fn now(&self) -> Nanos {
-        Nanos(self.frames * PERIOD.0)
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ns(self.frames * PERIOD.as_ns())
     }
 
     /// The next frame, whose look is answered before the one after it. Runs of the encoder for it.
@@ -106,7 +107,7 @@ impl Stage {
 
     fn tap(&mut self) {
         let at = Point::new(AT.0, AT.1);
-        self.engine.command(Command::Click { at, polarity: None, shown: FrameId(self.frames) }, self.now());
+        self.engine.command(Command::Click { at, polarity: None, shown: Some(FrameId(self.frames)) }, self.now());
     }
 
     /// Radius of the outline that stands, px.

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::glass::{DisplayTiming, Light};
 use crate::input::Contact;
 use crate::overlay::Canvas;
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Span, Timestamp};
 
 /// Refreshes per second.
 const HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
@@ -32,7 +32,7 @@ impl FlipDisplay {
             let context = format!("expected {} to {} refreshes a second, got {hz}", HZ.start(), HZ.end());
             return Err(Error::new(ErrorKind::Argument, context));
         }
-        Ok(Self { null, began: Instant::now(), period: Duration::from_secs_f64(1.0 / hz) })
+        Ok(Self { null, began: Instant::now(), period: Duration::of_secs(1.0 / hz) })
     }
 
     /// The refresh at which a picture handed over at `handed` is at the glass.
@@ -53,7 +53,7 @@ impl Display for FlipDisplay {
     }
 
     fn timing(&self) -> DisplayTiming {
-        DisplayTiming::AtRefresh { period: Nanos(self.period.as_nanos() as u64) }
+        DisplayTiming::AtRefresh { period: self.period }
     }
 
     fn present(
@@ -69,10 +69,10 @@ impl Display for FlipDisplay {
         self.null.present(canvas, shown, &mut || true)?;
         std::thread::sleep(refresh.saturating_duration_since(Instant::now()));
         let ago = Instant::now().saturating_duration_since(refresh);
-        Ok(Presentation::Lit(Light::Ago(Nanos(ago.as_nanos() as u64))))
+        Ok(Presentation::Lit(Light::Ago(ago)))
     }
 
-    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, out: &mut Vec<Contact>) -> Result<Presence> {
         self.null.contacts(now, shown, out)
     }
 

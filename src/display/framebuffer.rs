@@ -17,7 +17,7 @@ use crate::glass::Light;
 use crate::input::Contact;
 use crate::input::touch::Turn;
 use crate::overlay::Canvas;
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 const FBIOGET_VSCREENINFO: libc::c_ulong = 0x4600;
 const FBIOGET_FSCREENINFO: libc::c_ulong = 0x4602;
@@ -179,7 +179,7 @@ impl Display for Framebuffer {
         Ok(Presentation::Lit(Light::Now))
     }
 
-    fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, _now: Timestamp, _shown: Option<FrameId>, _out: &mut Vec<Contact>) -> Result<Presence> {
         Ok(Presence::Open)
     }
 

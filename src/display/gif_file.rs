@@ -10,7 +10,7 @@ use super::palette::{Palette, UNCHANGED};
 use super::sink::{Fate, Sink};
 use crate::durable::{PartFile, cannot_write};
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::Nanos;
+use crate::units::{Span, Timestamp};
 
 /// Shortest delay, 1/100 s; viewers replace shorter ones by a long delay.
 const DELAY_MIN_CS: u64 = 2;
@@ -28,7 +28,8 @@ pub(super) struct GifFile {
     /// The changed part of the waiting picture.
     changed: Vec<u8>,
     waiting: Option<Waiting>,
-    begun: Nanos,
+    /// When the first picture was shown; `None` before it.
+    begun: Option<Timestamp>,
     delay_before: u16,
 }
 
@@ -59,7 +60,7 @@ impl GifFile {
             before: Vec::with_capacity(pixels),
             changed: Vec::with_capacity(pixels),
             waiting: None,
-            begun: Nanos(0),
+            begun: None,
             delay_before: DELAY_ALONE_CS,
         })
     }
@@ -123,11 +124,9 @@ impl GifFile {
 
 impl Sink for GifFile {
     fn write(&mut self, pixels: &[u32], shown: &Presented) -> Result<Fate> {
-        if self.on_view.is_empty() {
-            self.begun = shown.presented;
-        }
+        let begun = *self.begun.get_or_insert(shown.presented);
         // Rounded from the start each time, so that rounding errors do not add up.
-        let at_cs = (shown.presented.since(self.begun).0 + 5_000_000) / 10_000_000;
+        let at_cs = (shown.presented.since(begun).as_ns() + 5_000_000) / 10_000_000;
         if let Some(waiting) = &self.waiting {
             let delay = at_cs.saturating_sub(waiting.at_cs);
             if delay < DELAY_MIN_CS {
@@ -170,13 +169,16 @@ mod tests {
         (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| pixel(x, y))).collect()
     }
 
-    fn record(times: &[Nanos], picture: impl Fn(u32) -> Vec<u32>) -> (Vec<Fate>, Vec<image::Frame>, u64) {
+    fn record(times: &[Timestamp], picture: impl Fn(u32) -> Vec<u32>) -> (Vec<Fate>, Vec<image::Frame>, u64) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gif");
         let mut gif = Box::new(GifFile::create(&path, WIDTH, HEIGHT, &THEME).unwrap());
-        let write = |(n, &presented): (usize, &Nanos)| {
-            gif.write(&picture(n as u32), &Presented { frame: FrameId(n as u64), captured: Nanos(0), presented })
-                .unwrap()
+        let write = |(n, &presented): (usize, &Timestamp)| {
+            gif.write(
+                &picture(n as u32),
+                &Presented { frame: Some(FrameId(n as u64)), captured: Timestamp::START, presented },
+            )
+            .unwrap()
         };
         let fates = times.iter().enumerate().map(write).collect();
         gif.finish().unwrap();
@@ -191,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_recording_reads_back_as_it_was_shown() {
-        let times: Vec<Nanos> = (0..8).map(|i| Nanos(1_000_000_007 + i * 33_333_333)).collect();
+        let times: Vec<Timestamp> = (0..8).map(|i| Timestamp::from_ns(1_000_000_007 + i * 33_333_333)).collect();
         let (_, frames, _) = record(&times, picture);
         assert_eq!(frames.len(), 8);
         for (n, frame) in frames.iter().enumerate() {
@@ -217,17 +219,17 @@ mod tests {
 
     #[test]
     fn delays_follow_the_real_times_without_drift() {
-        let times: Vec<Nanos> = (0..31).map(|i| Nanos(i * 33_333_333)).collect();
+        let times: Vec<Timestamp> = (0..31).map(|i| Timestamp::from_ns(i * 33_333_333)).collect();
         let delays = delays_ms(&record(&times, picture).1);
         assert_eq!(delays[..6], [30, 40, 30, 30, 40, 30]);
         assert_eq!(delays[..30].iter().sum::<u32>(), 1000);
-        let uneven = [0, 100, 140, 640].map(Nanos::from_ms);
+        let uneven = [0, 100, 140, 640].map(Timestamp::from_ms);
         assert_eq!(delays_ms(&record(&uneven, picture).1), [100, 40, 500, 500]);
     }
 
     #[test]
     fn of_pictures_nearer_than_a_viewer_can_show_the_last_is_kept() {
-        let times: Vec<Nanos> = (0..5).map(|i| Nanos::from_ms(8 * i)).collect();
+        let times: Vec<Timestamp> = (0..5).map(|i| Timestamp::from_ms(8 * i)).collect();
         let (fates, frames, _) = record(&times, picture);
         use Fate::{Replaced, Written};
         assert_eq!(fates, [Written, Replaced, Written, Replaced, Replaced]);
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_still_picture_costs_next_to_nothing_and_keeps_its_time() {
-        let times: Vec<Nanos> = (0..100).map(|i| Nanos::from_ms(40 * i)).collect();
+        let times: Vec<Timestamp> = (0..100).map(|i| Timestamp::from_ms(40 * i)).collect();
         let (_, frames, bytes) = record(&times, |_| picture(0));
         let (_, _, one) = record(&times[..1], picture);
         assert_eq!(delays_ms(&frames), [40; 100]);

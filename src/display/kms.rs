@@ -24,7 +24,7 @@ use crate::glass::{DisplayTiming, Light};
 use crate::input::Contact;
 use crate::input::touch::Turn;
 use crate::overlay::Canvas;
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 /// Dots per inch of a screen that does not report its size.
 const DPI: f32 = 133.0;
@@ -161,7 +161,7 @@ impl Kms {
     }
 
     /// Flips to the back buffer and waits until it is scanned out. Returns the time since then.
-    fn show(&mut self) -> io::Result<Nanos> {
+    fn show(&mut self) -> io::Result<Duration> {
         let next = self.scanouts[self.back].handle;
         match self.card.page_flip(self.crtc, next, PageFlipFlags::EVENT, None) {
             Ok(()) => self.is_flipping = true,
@@ -177,9 +177,9 @@ impl Kms {
     }
 
     /// Time since the flip, by the kernel's stamp where it is credible.
-    fn await_flip(&mut self) -> Nanos {
+    fn await_flip(&mut self) -> Duration {
         let begin = Instant::now();
-        let mut lit_ago = Nanos(0);
+        let mut lit_ago = Duration::ZERO;
         while self.is_flipping && begin.elapsed() < FLIP_MAX {
             match self.card.receive_events() {
                 Ok(events) => {
@@ -224,25 +224,24 @@ fn screen_of(card: &Card) -> Result<(connector::Info, crtc::Handle)> {
 
 /// Age of an event by the kernel's monotonic stamp. A stamp ahead of now, or from before this flip was requested
 /// `waited` ago, is of a different clock or flip; then the age is that of the event's arrival, 0.
-fn age_of(stamp: Duration, waited: Duration) -> Nanos {
+fn age_of(stamp: Duration, waited: Duration) -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
     credible(now, stamp, waited)
 }
 
-fn credible(now: Duration, stamp: Duration, waited: Duration) -> Nanos {
-    let age = now.checked_sub(stamp).filter(|age| *age <= waited + STAMP_SLACK).unwrap_or_default();
-    Nanos(age.as_nanos() as u64)
+fn credible(now: Duration, stamp: Duration, waited: Duration) -> Duration {
+    now.checked_sub(stamp).filter(|age| *age <= waited + STAMP_SLACK).unwrap_or_default()
 }
 
 /// Refresh period: the pixels of one scan, blanking included, divided by the pixel clock (kHz).
-fn refresh_of(mode: &Mode) -> Option<Nanos> {
+fn refresh_of(mode: &Mode) -> Option<Duration> {
     let (clock_khz, total) = (u64::from(mode.clock()), mode.hsync().2 as u64 * mode.vsync().2 as u64);
     match (clock_khz * 1_000, mode.vrefresh()) {
         (0, 0) => None,
-        (hz, _) if hz > 0 && total > 0 => Some(Nanos(total * 1_000_000_000 / hz)),
+        (hz, _) if hz > 0 && total > 0 => Some(Duration::from_nanos(total * 1_000_000_000 / hz)),
         (_, 0) => None,
-        (_, refresh) => Some(Nanos(1_000_000_000 / u64::from(refresh))),
+        (_, refresh) => Some(Duration::from_nanos(1_000_000_000 / u64::from(refresh))),
     }
 }
 
@@ -290,7 +289,7 @@ impl Display for Kms {
         }
     }
 
-    fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, _now: Timestamp, _shown: Option<FrameId>, _out: &mut Vec<Contact>) -> Result<Presence> {
         Ok(Presence::Open)
     }
 
@@ -325,7 +324,7 @@ mod tests {
         let ms = Duration::from_millis;
         for (stamp, waited, expected_ms) in [(995, 20, 5), (1_001, 20, 0), (500, 20, 0), (980, 20, 20), (0, 20, 0)] {
             let age = credible(ms(1_000), ms(stamp), ms(waited));
-            assert_eq!(age, Nanos::from_ms(expected_ms), "stamped at {stamp} ms");
+            assert_eq!(age, Duration::from_millis(expected_ms), "stamped at {stamp} ms");
         }
     }
 

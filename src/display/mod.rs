@@ -18,9 +18,9 @@
 //! ```
 //! use sonotap::display::{Display, NullDisplay, Presented};
 //! use sonotap::overlay::Canvas;
-//! use sonotap::units::{FrameId, Nanos};
+//! use sonotap::units::{FrameId, Timestamp};
 //! let mut display = NullDisplay::new(320, 240);
-//! let shown = Presented { frame: FrameId(1), captured: Nanos::from_ms(0), presented: Nanos::from_ms(33) };
+//! let shown = Presented { frame: Some(FrameId(1)), captured: Timestamp::from_ms(0), presented: Timestamp::from_ms(33) };
 //! display.present(&Canvas::new(320, 240), &shown, &mut || true).unwrap();
 //! assert_eq!(display.last(), Some(shown));
 //! ```
@@ -30,9 +30,11 @@ mod console;
 mod flip;
 #[cfg(feature = "kms")]
 pub mod framebuffer;
+#[cfg(feature = "gif")]
 mod gif_file;
 #[cfg(feature = "kms")]
 pub mod kms;
+#[cfg(feature = "gif")]
 mod palette;
 mod png_folder;
 pub mod record;
@@ -55,17 +57,17 @@ use crate::error::Result;
 use crate::glass::{DisplayTiming, Light};
 use crate::input::Contact;
 use crate::overlay::Canvas;
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 /// The frame of a picture, and its times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presented {
     /// The frame.
-    pub frame: FrameId,
+    pub frame: Option<FrameId>,
     /// When the frame was captured, monotonic.
-    pub captured: Nanos,
+    pub captured: Timestamp,
     /// When the picture is presented, monotonic.
-    pub presented: Nanos,
+    pub presented: Timestamp,
 }
 
 /// The outcome of a presentation.
@@ -90,6 +92,7 @@ pub enum Presence {
 
 /// A key pressed on a display with a keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Key {
     /// Space bar.
     Space,
@@ -136,7 +139,7 @@ pub trait Display {
     }
 
     /// Appends the contacts since the last call to `out`; `now` is their time and `shown` the frame on the screen.
-    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence>;
+    fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, out: &mut Vec<Contact>) -> Result<Presence>;
 
     /// Appends the keys pressed up to the last call of [`Self::contacts`] to `out`.
     fn keys(&mut self, _out: &mut Vec<Key>) {}
@@ -171,7 +174,7 @@ impl<D: Display + ?Sized> Display for Box<D> {
         (**self).present_again(canvas, shown)
     }
 
-    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, out: &mut Vec<Contact>) -> Result<Presence> {
         (**self).contacts(now, shown, out)
     }
 
@@ -238,7 +241,7 @@ impl Display for NullDisplay {
         Ok(Presentation::Lit(Light::Now))
     }
 
-    fn contacts(&mut self, _now: Nanos, _shown: FrameId, _out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, _now: Timestamp, _shown: Option<FrameId>, _out: &mut Vec<Contact>) -> Result<Presence> {
         Ok(Presence::Open)
     }
 
@@ -287,9 +290,13 @@ mod tests {
         let mut display = NullDisplay::new(8, 8);
         let canvas = Canvas::new(8, 8);
         for id in 1..=3 {
-            let shown = Presented { frame: FrameId(id), captured: Nanos(id), presented: Nanos(id + 5) };
+            let shown = Presented {
+                frame: Some(FrameId(id)),
+                captured: Timestamp::from_ns(id),
+                presented: Timestamp::from_ns(id + 5),
+            };
             display.present(&canvas, &shown, &mut || true).unwrap();
         }
-        assert_eq!((display.presented(), display.last().map(|l| l.frame)), (3, Some(FrameId(3))));
+        assert_eq!((display.presented(), display.last().and_then(|l| l.frame)), (3, Some(FrameId(3))));
     }
 }

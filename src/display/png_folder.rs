@@ -57,8 +57,9 @@ impl Sink for PngFolder {
             .write_image(&self.rgb, self.size.0, self.size.1, ExtendedColorType::Rgb8)
             .map_err(cannot_write)?;
         file.flush().map_err(cannot_write)?;
-        writeln!(self.table, "{name},{},{},{}", shown.frame.0, shown.captured.0, shown.presented.0)
-            .map_err(cannot_write)?;
+        let frame = shown.frame.map_or(0, |id| id.0);
+        let (captured_ns, presented_ns) = (shown.captured.as_ns(), shown.presented.as_ns());
+        writeln!(self.table, "{name},{frame},{captured_ns},{presented_ns}").map_err(cannot_write)?;
         Ok(Fate::Written)
     }
 
@@ -77,7 +78,7 @@ impl Sink for PngFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::{FrameId, Nanos};
+    use crate::units::{FrameId, Timestamp};
 
     #[test]
     fn every_picture_is_kept_exactly_with_its_times() {
@@ -86,7 +87,11 @@ mod tests {
         let mut pngs = Box::new(PngFolder::create(&path, 3, 2).unwrap());
         let picture = |n: u32| -> Vec<u32> { (0..6).map(|i| (n * 0x31_0507 + i * 0x01_0203) & 0xff_ffff).collect() };
         for n in 1..=3 {
-            let shown = Presented { frame: FrameId(n.into()), captured: Nanos(5), presented: Nanos(n.into()) };
+            let shown = Presented {
+                frame: Some(FrameId(n.into())),
+                captured: Timestamp::from_ns(5),
+                presented: Timestamp::from_ns(n.into()),
+            };
             assert_eq!(pngs.write(&picture(n), &shown).unwrap(), Fate::Written);
         }
         pngs.finish().unwrap();

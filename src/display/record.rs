@@ -2,7 +2,7 @@
 //!
 //! | path | what | time |
 //! |---|---|---|
-//! | `*.gif` | 256 fixed colours, greys within one level | real delays in 1/100 s; of pictures less than 2/100 s apart
+//! | `*.gif` (feature `gif`) | 256 fixed colours, greys within one level | real delays in 1/100 s; of pictures less than 2/100 s apart
 //! the last is kept |
 //! | `*.y4m` | YUV 4:4:4, ITU-R BT.601 studio range, uncompressed | 30 pictures per second, repeated or left out to
 //! follow real time; the last of each 1/30 s is kept |
@@ -14,11 +14,11 @@
 //! ```
 //! use sonotap::display::{Presented, Recorder};
 //! use sonotap::overlay::Canvas;
-//! use sonotap::units::{FrameId, Nanos};
+//! use sonotap::units::{FrameId, Timestamp};
 //! let folder = tempfile::tempdir().unwrap();
 //! let path = folder.path().join("exam.gif");
 //! let mut recorder = Recorder::create(&path, 64, 48, &[0x00e5ff]).unwrap();
-//! let shown = Presented { frame: FrameId(1), captured: Nanos(0), presented: Nanos(0) };
+//! let shown = Presented { frame: Some(FrameId(1)), captured: Timestamp::START, presented: Timestamp::START };
 //! recorder.present(&Canvas::new(64, 48), &shown).unwrap();
 //! recorder.finish().unwrap();
 //! assert_eq!(recorder.counts().written, 1);
@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+#[cfg(feature = "gif")]
 use super::gif_file::GifFile;
 use super::png_folder::PngFolder;
 use super::sink::{Fate, Sink};
@@ -74,7 +75,7 @@ impl Recorder {
     /// a GIF keeps exactly, at most 20; the first 4 also tint tissue.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a size that the format cannot hold, [`ErrorKind::Io`] when the path cannot be
+    /// [`ErrorKind::Unsupported`] for a GIF without the feature `gif`, [`ErrorKind::Argument`] for a size that the format cannot hold, [`ErrorKind::Io`] when the path cannot be
     /// written or is a folder that is not empty.
     pub fn create(path: &Path, width: u32, height: u32, theme: &[u32]) -> Result<Self> {
         let ending = path.extension().map(|e| e.to_ascii_lowercase());
@@ -82,8 +83,17 @@ impl Recorder {
         if width == 0 || height == 0 {
             return Err(Error::new(ErrorKind::Argument, format!("{place}: expected a size, got {width} x {height}")));
         }
+        // Only a GIF has a palette.
+        #[cfg(not(feature = "gif"))]
+        let _ = theme;
         let sink: Result<Box<dyn Sink>> = match ending.as_ref().and_then(|e| e.to_str()) {
+            #[cfg(feature = "gif")]
             Some("gif") => GifFile::create(path, width, height, theme).map(|s| Box::new(s) as _),
+            #[cfg(not(feature = "gif"))]
+            Some("gif") => Err(Error::new(
+                ErrorKind::Unsupported,
+                "expected .y4m or a folder, got a GIF: this build has no feature `gif`",
+            )),
             Some("y4m") => Y4mFile::create(path, width, height).map(|s| Box::new(s) as _),
             _ => PngFolder::create(path, width, height).map(|s| Box::new(s) as _),
         };
@@ -206,10 +216,14 @@ fn write_all(
 mod tests {
     use super::*;
     use crate::durable::part_of;
-    use crate::units::{FrameId, Nanos};
+    use crate::units::{FrameId, Timestamp};
 
     fn shown(id: u64) -> Presented {
-        Presented { frame: FrameId(id), captured: Nanos::from_ms(33 * id), presented: Nanos::from_ms(33 * id + 20) }
+        Presented {
+            frame: Some(FrameId(id)),
+            captured: Timestamp::from_ms(33 * id),
+            presented: Timestamp::from_ms(33 * id + 20),
+        }
     }
 
     /// Writes one picture for each message received through `go`; fails from the `room`-th picture on.
@@ -226,7 +240,7 @@ mod tests {
                 return Err(Error::new(ErrorKind::Io, "no space left on device"));
             }
             self.room -= 1;
-            self.seen.send((shown.frame, pixels[0])).unwrap();
+            self.seen.send((shown.frame.unwrap(), pixels[0])).unwrap();
             Ok(Fate::Written)
         }
 

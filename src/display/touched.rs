@@ -6,7 +6,7 @@ use crate::glass::DisplayTiming;
 use crate::input::Contact;
 use crate::input::touch::evdev::TouchPanel;
 use crate::overlay::Canvas;
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 /// A display whose contacts come from a touch panel, which may be absent or return at any time.
 pub struct Touched {
@@ -43,7 +43,7 @@ impl Display for Touched {
         self.screen.present(canvas, shown, is_in_time)
     }
 
-    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, out: &mut Vec<Contact>) -> Result<Presence> {
         self.panel.contacts(now, shown, self.screen.size(), out);
         self.screen.contacts(now, shown, out)
     }

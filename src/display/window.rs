@@ -6,10 +6,10 @@
 //!
 //! ```no_run
 //! use sonotap::display::{Display, Presence, Window};
-//! use sonotap::units::{FrameId, Nanos};
+//! use sonotap::units::{FrameId, Timestamp};
 //! let mut window = Window::open("sonotap", 800, 480)?;
 //! let mut contacts = Vec::new();
-//! while window.contacts(Nanos(0), FrameId(1), &mut contacts)? == Presence::Open {
+//! while window.contacts(Timestamp::START, Some(FrameId(1)), &mut contacts)? == Presence::Open {
 //!     contacts.clear();
 //! }
 //! # Ok::<(), sonotap::error::Error>(())
@@ -34,7 +34,7 @@ use crate::geometry::Point;
 use crate::glass::Light;
 use crate::input::{Contact, Phase};
 use crate::overlay::Canvas;
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 /// Fingers tracked at a time; more are ignored.
 const FINGERS: usize = 10;
@@ -112,7 +112,7 @@ impl Display for Window {
         shown.paint(canvas, self.app.size, is_in_time)
     }
 
-    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> Result<Presence> {
+    fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, out: &mut Vec<Contact>) -> Result<Presence> {
         if let PumpStatus::Exit(_) = self.events.pump_app_events(Some(Duration::ZERO), &mut self.app) {
             self.app.presence = Presence::Closed;
         }

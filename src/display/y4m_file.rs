@@ -7,7 +7,7 @@ use super::Presented;
 use super::sink::{Fate, Sink};
 use crate::durable::{PartFile, cannot_write};
 use crate::error::Result;
-use crate::units::Nanos;
+use crate::units::Timestamp;
 
 /// Pictures per second.
 const RATE: u64 = 30;
@@ -18,8 +18,8 @@ pub(super) struct Y4mFile {
     file: PartFile,
     /// Planes Y, Cb, Cr of the picture whose duration is not known yet.
     held: Vec<u8>,
-    is_holding: bool,
-    begun: Nanos,
+    /// When the first picture was shown; `None` before it.
+    begun: Option<Timestamp>,
     /// Ticks of 1/[`RATE`] s that were written or skipped.
     ticks: u64,
 }
@@ -29,7 +29,7 @@ impl Y4mFile {
         let mut file = PartFile::create(path)?;
         writeln!(file, "YUV4MPEG2 W{width} H{height} F{RATE}:1 Ip A1:1 C444").map_err(cannot_write)?;
         let held = vec![0; 3 * width as usize * height as usize];
-        Ok(Self { file, held, is_holding: false, begun: Nanos(0), ticks: 0 })
+        Ok(Self { file, held, begun: None, ticks: 0 })
     }
 
     fn write_held(&mut self, times: u64) -> Result<()> {
@@ -43,16 +43,14 @@ impl Y4mFile {
 impl Sink for Y4mFile {
     fn write(&mut self, pixels: &[u32], shown: &Presented) -> Result<Fate> {
         let mut fate = Fate::Written;
-        if !self.is_holding {
-            self.begun = shown.presented;
-            self.is_holding = true;
-        } else {
-            let tick =
-                (u128::from(shown.presented.since(self.begun).0) * u128::from(RATE) + 500_000_000) / 1_000_000_000;
+        if let Some(begun) = self.begun {
+            let tick = (shown.presented.since(begun).as_nanos() * u128::from(RATE) + 500_000_000) / 1_000_000_000;
             let due = (tick as u64).saturating_sub(self.ticks);
             self.write_held(due.min(REPEATS_MAX))?;
             self.ticks += due;
             fate = if due == 0 { Fate::Replaced } else { Fate::Written };
+        } else {
+            self.begun = Some(shown.presented);
         }
         let (y, chroma) = self.held.split_at_mut(pixels.len());
         let (cb, cr) = chroma.split_at_mut(pixels.len());
@@ -63,7 +61,7 @@ impl Sink for Y4mFile {
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
-        self.write_held(u64::from(self.is_holding))?;
+        self.write_held(u64::from(self.begun.is_some()))?;
         self.file.publish()
     }
 }
@@ -98,7 +96,11 @@ mod tests {
         let mut video = Box::new(Y4mFile::create(&path, 2, 1).unwrap());
         let whites = [(0, 0), (33, 1), (40, 2), (100, 3), (60_000, 4), (60_034, 5)];
         let fates = whites.map(|(ms, level)| {
-            let shown = Presented { frame: FrameId(level), captured: Nanos(0), presented: Nanos::from_ms(500 + ms) };
+            let shown = Presented {
+                frame: Some(FrameId(level)),
+                captured: Timestamp::START,
+                presented: Timestamp::from_ms(500 + ms),
+            };
             video.write(&[level as u32 * 0x14_1414; 2], &shown).unwrap()
         });
         video.finish().unwrap();

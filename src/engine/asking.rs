@@ -2,22 +2,22 @@
 
 use super::Engine;
 use super::job::{InferenceJob, JobOutcome};
-use super::object::{Phase, Prediction};
+use super::object::{ModelAnswer, Phase};
 use super::slot::{AnsweredPrompts, PassedOutline};
 use crate::frame::Frame;
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::mask::{LogitGrid, Provenance};
-use crate::model::look::survey::DISTINCT;
+use crate::model::predictor::survey::DISTINCT;
 use crate::prompt::{Polarity, PromptShape};
 use crate::scene::{HiddenReason, Mode, Notice};
 use crate::track::carry;
-use crate::units::{FrameId, Nanos, ObjectId, Revision};
+use crate::units::{FrameId, ObjectId, Revision, Timestamp};
 
 /// A question about a still frame. The same question is not asked twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct StillQuestion {
     /// The shown frame.
-    frame: FrameId,
+    frame: Option<FrameId>,
     /// The operator's last edit.
     revision: Revision,
     /// Which objects have a rough outline.
@@ -29,7 +29,7 @@ impl Engine {
     ///
     /// Objects without an outline come first, for a quick answer from the whole region. The next job has that answer as
     /// previous mask and uses a closer view. While live, a first outline is requested only once.
-    pub fn ask(&mut self, now: Nanos) -> Option<Box<InferenceJob>> {
+    pub fn ask(&mut self, now: Timestamp) -> Option<Box<InferenceJob>> {
         let frame = self.shown.clone()?;
         if !frame.region.content.is_segmentable() {
             return None;
@@ -81,7 +81,7 @@ impl Engine {
         self.session.mode() != Mode::Live && self.last_asked != asked && is_wanting
     }
 
-    fn still_question(&self, frame: FrameId) -> StillQuestion {
+    fn still_question(&self, frame: Option<FrameId>) -> StillQuestion {
         let is_rough = std::array::from_fn(|i| self.slots[i].is_rough);
         StillQuestion { frame, revision: self.revision(), is_rough }
     }
@@ -221,13 +221,14 @@ impl Engine {
         let (Some(logits), Some(score)) = (look.mask(), look.score()) else {
             return tracked.refused(HiddenReason::ImplausibleMask);
         };
-        let provenance = Provenance { frame: frame.id, captured: frame.captured, revision: job.revision, object };
+        let Some(id) = frame.id else { return };
+        let provenance = Provenance { frame: id, captured: frame.captured, revision: job.revision, object };
         let carried = job.prompts[i].previous.as_ref();
         let is_independent = job.prompts[i].is_independent;
         if is_independent && self.session.mode() != Mode::Live {
             return;
         }
-        let seen = Prediction { provenance, step: job.step, logits, score, carried, is_independent };
+        let seen = ModelAnswer { provenance, step: job.step, logits, score, carried, is_independent };
         if is_standing && !slot.is_rough && self.session.mode() == Mode::Live {
             tracked.hear(&seen, &mut self.motion);
         } else if tracked.adopt(&seen, &mut self.motion) {
@@ -242,7 +243,7 @@ impl Engine {
 }
 
 /// Moves a carried click that left the bounds slightly back to their edge.
-fn within(bounds: &Rect<Image>, p: Point<Image>) -> Point<Image> {
+fn within(bounds: &Rect<ImageSpace>, p: Point<ImageSpace>) -> Point<ImageSpace> {
     let inside = |v: f32, low: f32, high: f32| v.min(high - 0.5).max(low + 0.5);
     Point::new(inside(p.x, bounds.x0, bounds.x1), inside(p.y, bounds.y0, bounds.y1))
 }

@@ -64,7 +64,7 @@ impl CineRing {
 
     /// Where a frame is.
     pub fn index_of(&self, id: FrameId) -> Option<usize> {
-        self.frames.binary_search_by_key(&id, |f| f.id()).ok()
+        self.frames.binary_search_by_key(&Some(id), |f| f.id()).ok()
     }
 }
 
@@ -72,12 +72,12 @@ impl CineRing {
 mod tests {
     use super::*;
     use crate::frame::PixelFormat;
-    use crate::units::Nanos;
+    use crate::units::Timestamp;
 
     fn frame(id: u64, edge: u32) -> Arc<Frame> {
         let mut frame = Frame::default();
         frame.reshape(edge, edge, PixelFormat::Grey8).unwrap();
-        frame.stamp(FrameId(id), Nanos(id));
+        frame.stamp(FrameId(id), Timestamp::from_ns(id));
         Arc::new(frame)
     }
 
@@ -91,10 +91,10 @@ mod tests {
                 Arc::downgrade(&f)
             })
             .collect();
-        let ids: Vec<u64> = (0..ring.len()).map(|i| ring.get(i).unwrap().id().0).collect();
+        let ids: Vec<u64> = (0..ring.len()).map(|i| ring.get(i).unwrap().id().unwrap().0).collect();
         assert_eq!(ids, [3, 4, 5]);
         assert!(weak[0].upgrade().is_none() && weak[1].upgrade().is_none(), "a frame outlived the ring");
-        assert_eq!(ring.nth_newest(0).unwrap().id(), FrameId(5));
+        assert_eq!(ring.nth_newest(0).unwrap().id(), Some(FrameId(5)));
         assert!(ring.nth_newest(3).is_none());
         assert_eq!(ring.index_of(FrameId(4)), Some(1));
         assert_eq!(ring.index_of(FrameId(2)), None);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::motion::StepId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::model::look::{LookPrompts, LookReport, ObjectLook, Predictor};
-use crate::units::{Nanos, ObjectId, Revision};
+use crate::model::predictor::{Prediction, PredictionReport, Predictor, Prompts};
+use crate::units::{ObjectId, Revision, Timestamp};
 
 /// Outcome of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,16 +28,16 @@ pub struct InferenceJob {
     pub(crate) revision: Revision,
     pub(crate) is_first: bool,
     pub(crate) objects: Vec<ObjectId>,
-    pub(crate) prompts: Vec<LookPrompts>,
-    pub(crate) looks: Vec<ObjectLook>,
-    pub(crate) report: Option<LookReport>,
+    pub(crate) prompts: Vec<Prompts>,
+    pub(crate) looks: Vec<Prediction>,
+    pub(crate) report: Option<PredictionReport>,
     pub(crate) outcome: JobOutcome,
     /// When the engine asked.
-    pub asked: Nanos,
+    pub asked: Timestamp,
     /// When the worker began.
-    pub begun: Nanos,
+    pub begun: Timestamp,
     /// When the worker ended.
-    pub ended: Nanos,
+    pub ended: Timestamp,
 }
 
 impl InferenceJob {
@@ -59,7 +59,7 @@ impl InferenceJob {
         let frame = self.frame.as_ref().ok_or_else(|| Error::new(ErrorKind::Argument, "a look needs a frame"))?;
         let prompts = &self.prompts[..self.objects.len()];
         self.report = Some(if self.is_first {
-            predictor.first_look(frame, prompts, &mut self.looks)?
+            predictor.predict_roughly(frame, prompts, &mut self.looks)?
         } else {
             predictor.predict(frame, prompts, &mut self.looks)?
         });
@@ -67,7 +67,7 @@ impl InferenceJob {
     }
 
     /// Cost of the prediction; `None` before the answer.
-    pub fn report(&self) -> Option<&LookReport> {
+    pub fn report(&self) -> Option<&PredictionReport> {
         self.report.as_ref()
     }
 

@@ -20,10 +20,11 @@ pub mod signal;
 mod slot;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::mask::LogitGrid;
 use crate::preset::Preset;
 use crate::prompt::{Polarity, Prompt, PromptShape};
@@ -32,7 +33,7 @@ use crate::scene::{CinePlace, LostReason, Mode, Notice, Overlay, Scene, Signal};
 use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
 use crate::track::carry::DriftLimits;
 use crate::track::flow::FlowField;
-use crate::units::{FrameId, Nanos, ObjectId, Revision};
+use crate::units::{FrameId, ObjectId, Revision, Timestamp};
 
 use asking::StillQuestion;
 use cine::CineRing;
@@ -48,7 +49,7 @@ use slot::Slot;
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Frame period of the source.
-    pub period: Nanos,
+    pub period: Duration,
     /// Memory for the cine ring, bytes.
     pub cine_bytes: usize,
     /// Age limits of an outline.
@@ -56,7 +57,7 @@ pub struct EngineConfig {
     /// Limits of the drift test.
     pub drift: DriftLimits,
     /// Time without a new image after which objects are given up.
-    pub signal_lost_after: Nanos,
+    pub signal_lost_after: Duration,
     /// Largest distance from a marker at which a tap hits it, image px.
     pub marker_radius_px: f32,
     /// Configuration of the session.
@@ -73,11 +74,11 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
-            period: Nanos(33_333_333),
+            period: Duration::from_nanos(33_333_333),
             cine_bytes: 32 << 20,
             age: AgeLimits::default(),
             drift: DriftLimits::default(),
-            signal_lost_after: Nanos::from_ms(1_000),
+            signal_lost_after: Duration::from_millis(1_000),
             marker_radius_px: 12.0,
             session: SessionConfig::default(),
             surveys: false,
@@ -101,7 +102,7 @@ pub struct Engine {
     is_model_up: bool,
     is_hot: bool,
     timeliness: Timeliness,
-    last_advanced: FrameId,
+    last_advanced: Option<FrameId>,
     #[allow(clippy::vec_box, reason = "the boxes go round between threads and are never unpacked")]
     spare: Vec<Box<InferenceJob>>,
     scenery: Scenery,
@@ -126,7 +127,7 @@ impl Engine {
             is_model_up: true,
             is_hot: false,
             timeliness: Timeliness::InTime,
-            last_advanced: FrameId(0),
+            last_advanced: None,
             spare: (0..InferenceJob::IN_ROUND).map(|_| Box::default()).collect(),
             scenery: Scenery::new(),
             is_changed: true,
@@ -181,11 +182,12 @@ impl Engine {
     /// # Errors
     /// `Argument` for a frame without pixels, or whose number is not above that of the frame before: their outlines could be
     /// confused. Nothing changes then.
-    pub fn advance(&mut self, frame: Arc<Frame>, now: Nanos) -> Result<bool> {
+    pub fn advance(&mut self, frame: Arc<Frame>, now: Timestamp) -> Result<bool> {
         if frame.id() <= self.last_advanced || frame.pixels().is_empty() {
-            let (got, last, bytes) = (frame.id(), self.last_advanced, frame.pixels().len());
-            let expected = format!("frame: expected a number above {last} and pixels");
-            return Err(Error::new(ErrorKind::Argument, format!("{expected}, got {got} with {bytes} bytes")));
+            let number = |id: Option<FrameId>| id.map_or(0, |id| id.0);
+            let (got, last, bytes) = (number(frame.id()), number(self.last_advanced), frame.pixels().len());
+            let expected = format!("frame: expected a number above #{last} and pixels");
+            return Err(Error::new(ErrorKind::Argument, format!("{expected}, got #{got} with {bytes} bytes")));
         }
         self.last_advanced = frame.id();
         // A capture time in the future would delay the detection of a missing signal.
@@ -203,13 +205,13 @@ impl Engine {
     }
 
     /// Notes a live frame that is too late to be shown. It counts as signal.
-    pub fn skipped(&mut self, frame: &Frame, now: Nanos) {
+    pub fn skipped(&mut self, frame: &Frame, now: Timestamp) {
         self.last_advanced = self.last_advanced.max(frame.id());
         self.signal.arrived_unseen(frame.captured().min(now));
     }
 
     /// Executes a command. Its points are on the frame that it names as shown, and are mapped to the frame shown now.
-    pub fn command(&mut self, command: Command, now: Nanos) {
+    pub fn command(&mut self, command: Command, now: Timestamp) {
         let Some(command) = self.mapped(command) else {
             self.session.notify(Notice::FrameGone, now);
             self.is_changed = true;
@@ -248,7 +250,7 @@ impl Engine {
     }
 
     /// Notes the time, and whether the model's thread is running.
-    pub fn tick(&mut self, now: Nanos, is_model_up: bool) {
+    pub fn tick(&mut self, now: Timestamp, is_model_up: bool) {
         self.is_changed |= self.is_model_up != is_model_up;
         self.is_model_up = is_model_up;
         self.note_signal(now);
@@ -265,19 +267,19 @@ impl Engine {
 
     /// Whether every outlined object has its mask from the shown frame.
     pub fn is_exact(&self) -> bool {
-        let Some(shown) = self.shown.as_ref().map(|f| f.id) else { return false };
+        let Some(shown) = self.shown.as_ref().and_then(|f| f.id) else { return false };
         let objects = self.slots.iter().map(|slot| &slot.object);
         let mut wanted = objects.filter(|o| !matches!(o.phase(), Phase::Empty | Phase::Lost(_))).peekable();
         wanted.peek().is_some() && wanted.all(|o| o.provenance().is_some_and(|p| p.frame == shown))
     }
 
     /// Composes the scene of the shown frame; `None` before the first frame.
-    pub fn compose(&mut self, now: Nanos) -> Option<(&Arc<Frame>, &Scene)> {
+    pub fn compose(&mut self, now: Timestamp) -> Option<(&Arc<Frame>, &Scene)> {
         let frame = self.shown.as_ref()?;
         let cine = self
             .ring
             .as_ref()
-            .and_then(|ring| ring.index_of(frame.id).map(|index| CinePlace { index, len: ring.len() }));
+            .and_then(|ring| ring.index_of(frame.id?).map(|index| CinePlace { index, len: ring.len() }));
         let input = SceneInput {
             frame,
             cine,
@@ -386,12 +388,12 @@ impl Engine {
     }
 
     fn mapped(&self, command: Command) -> Option<Command> {
-        let map = |p: Point<Image>, shown: FrameId| {
+        let map = |p: Point<ImageSpace>, shown: Option<FrameId>| {
             let now = self.shown.as_ref()?.id;
             if shown == now {
                 return Some(p);
             }
-            self.motion.step_showing(shown).and_then(|step: StepId| self.motion.forward_since(step, p))
+            self.motion.step_showing(shown?).and_then(|step: StepId| self.motion.forward_since(step, p))
         };
         Some(match command {
             Command::Click { at, polarity, shown } => Command::Click { at: map(at, shown)?, polarity, shown },
@@ -405,10 +407,10 @@ impl Engine {
         })
     }
 
-    fn situation(&self, now: Nanos) -> Option<Situation> {
+    fn situation(&self, now: Timestamp) -> Option<Situation> {
         let frame = self.shown.as_ref()?;
         let ring = self.ring.as_ref()?;
-        let index = ring.index_of(frame.id).unwrap_or(ring.len().saturating_sub(1));
+        let index = frame.id.and_then(|id| ring.index_of(id)).unwrap_or(ring.len().saturating_sub(1));
         Some(Situation {
             now,
             ring: RingView { len: ring.len(), shown: ring.len().saturating_sub(1 + index) },
@@ -422,7 +424,7 @@ impl Engine {
         })
     }
 
-    fn note_signal(&mut self, now: Nanos) {
+    fn note_signal(&mut self, now: Timestamp) {
         let state = match self.signal.state(now) {
             Signal::Good => self.timeliness.signal(),
             state => state,
@@ -444,7 +446,7 @@ impl Engine {
 
 /// The position of a prompt's anchor after a step. A click marks tissue and follows the flow at its position. The centre of a
 /// box may be in fluid, where flow is unreliable, so a box follows the outline.
-fn carried(prompt: &Prompt, object: &TrackedObject, flow: &FlowField) -> Option<Point<Image>> {
+fn carried(prompt: &Prompt, object: &TrackedObject, flow: &FlowField) -> Option<Point<ImageSpace>> {
     let at = prompt.shape.anchor();
     match (prompt.shape, object.shift_px()) {
         (PromptShape::Box(_), Some((dx, dy))) => Some(Point::new(at.x + dx, at.y + dy)),

@@ -4,7 +4,7 @@
 //! The chain maps a tap or a mask of an earlier frame to the frame shown now.
 
 use crate::frame::Frame;
-use crate::geometry::{Image, Point};
+use crate::geometry::{ImageSpace, Point};
 use crate::mask::LogitGrid;
 use crate::track::carry;
 use crate::track::flow::{DisFlow, FlowConfig, FlowField, FlowQuality, SmallGrey};
@@ -29,7 +29,7 @@ pub enum MotionStep {
 
 struct ChainLink {
     id: StepId,
-    frame: FrameId,
+    frame: Option<FrameId>,
     flow: FlowField,
 }
 
@@ -56,7 +56,7 @@ impl Motion {
         let config = FlowConfig::default();
         let small = SmallGrey::new(config.side);
         let empty = FlowField::zero(*small.view());
-        let link = || ChainLink { id: StepId(0), frame: FrameId(0), flow: empty.clone() };
+        let link = || ChainLink { id: StepId(0), frame: None, flow: empty.clone() };
         Self {
             dis: DisFlow::new(config),
             now: small.clone(),
@@ -125,7 +125,7 @@ impl Motion {
 
     /// The newest step that showed this frame, if the chain still reaches it.
     pub fn step_showing(&self, frame: FrameId) -> Option<StepId> {
-        self.chain.iter().filter(|l| l.frame == frame && self.reaches(l.id)).map(|l| l.id).max()
+        self.chain.iter().filter(|l| l.frame == Some(frame) && self.reaches(l.id)).map(|l| l.id).max()
     }
 
     /// Whether the frame of this step can be mapped to the frame shown now.
@@ -134,7 +134,7 @@ impl Motion {
     }
 
     /// Maps a point of that step's frame to the frame shown now.
-    pub fn forward_since(&self, step: StepId, point: Point<Image>) -> Option<Point<Image>> {
+    pub fn forward_since(&self, step: StepId, point: Point<ImageSpace>) -> Option<Point<ImageSpace>> {
         self.reaches(step)
             .then(|| (step.0 + 1..=self.newest.0).fold(point, |p, s| self.chain[self.slot(StepId(s))].flow.forward(p)))
     }

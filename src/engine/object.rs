@@ -3,13 +3,15 @@
 //! The shown outline is the stored mask, sampled once through the motion from the shown frame back to the mask's frame. When a
 //! prediction confirms the outline, the stored mask becomes a blend of the carried mask and the prediction.
 
+use std::time::Duration;
+
 use super::motion::{Motion, StepId};
-use crate::geometry::{Image, Rect};
+use crate::geometry::{ImageSpace, Rect};
 use crate::mask::{LogitGrid, Mask, Provenance};
 use crate::scene::{HiddenReason, LostReason, Overlay};
 use crate::track::carry::{self, DriftLimits, DriftTest, Evidence, Verdict};
 use crate::track::flow::FlowField;
-use crate::units::{FrameId, Nanos, Revision, Score};
+use crate::units::{FrameId, Revision, Score, Timestamp};
 
 /// Phase of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,22 +33,26 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgeLimits {
     /// Older than this it is dimmed.
-    pub dim: Nanos,
+    pub dim: Duration,
     /// Older than this it is not drawn.
-    pub hide: Nanos,
+    pub hide: Duration,
     /// Without confirmation for longer than this it is dimmed, and its age counts from the last confirmation, although
     /// predictions go on: the model finds a similar outline, but never the same.
-    pub unconfirmed: Nanos,
+    pub unconfirmed: Duration,
 }
 
 impl Default for AgeLimits {
     fn default() -> Self {
-        Self { dim: Nanos::from_ms(1_000), hide: Nanos::from_ms(2_500), unconfirmed: Nanos::from_ms(2_000) }
+        Self {
+            dim: Duration::from_millis(1_000),
+            hide: Duration::from_millis(2_500),
+            unconfirmed: Duration::from_millis(2_000),
+        }
     }
 }
 
 /// The model's answer about an object.
-pub struct Prediction<'a> {
+pub struct ModelAnswer<'a> {
     /// Frame and revision of the prediction.
     pub provenance: Provenance,
     /// The step that led to that frame.
@@ -98,8 +104,8 @@ pub struct TrackedObject {
     motion: FlowField,
     carried: LogitGrid,
     blend: LogitGrid,
-    witnessed: Nanos,
-    confirmed: Nanos,
+    witnessed: Timestamp,
+    confirmed: Timestamp,
     drift: DriftTest,
     independent: IndependentCheck,
     limits: DriftLimits,
@@ -120,8 +126,8 @@ impl TrackedObject {
             motion,
             blend: grid.clone(),
             carried: grid,
-            witnessed: Nanos(0),
-            confirmed: Nanos(0),
+            witnessed: Timestamp::START,
+            confirmed: Timestamp::START,
             drift: DriftTest::new(limits),
             independent: IndependentCheck::default(),
             limits,
@@ -195,7 +201,7 @@ impl TrackedObject {
     }
 
     /// Carries the outline along the newest step.
-    pub fn follow(&mut self, motion: &mut Motion, region: &Rect<Image>) {
+    pub fn follow(&mut self, motion: &mut Motion, region: &Rect<ImageSpace>) {
         self.shift_px = None;
         if self.phase != Phase::Held {
             return;
@@ -223,7 +229,7 @@ impl TrackedObject {
 
     /// Takes the prediction as the outline: after an edit by the operator, or on a frozen frame. Returns `false` if the motion
     /// since that frame is unknown.
-    pub fn adopt(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) -> bool {
+    pub fn adopt(&mut self, prediction: &ModelAnswer<'_>, motion: &mut Motion) -> bool {
         if !motion.compose_since(prediction.step, &mut self.motion) {
             return false;
         }
@@ -237,7 +243,7 @@ impl TrackedObject {
     }
 
     /// Judges the outline, as it was carried to the prediction's frame, by the prediction.
-    pub fn hear(&mut self, prediction: &Prediction<'_>, motion: &mut Motion) {
+    pub fn hear(&mut self, prediction: &ModelAnswer<'_>, motion: &mut Motion) {
         let Some(carried) = prediction.carried.filter(|_| self.phase == Phase::Held) else { return };
         let agreement = carry::agreement(carried, prediction.logits);
         self.independent.is_next = !prediction.is_independent;
@@ -283,7 +289,7 @@ impl TrackedObject {
     /// agreement.
     fn hear_independent(
         &mut self,
-        prediction: &Prediction<'_>,
+        prediction: &ModelAnswer<'_>,
         carried: &LogitGrid,
         agreement: f32,
         motion: &mut Motion,
@@ -310,7 +316,7 @@ impl TrackedObject {
     /// Stores a blend of the carried mask and the prediction. Returns `false` if the motion since that frame is unknown.
     fn correct(
         &mut self,
-        prediction: &Prediction<'_>,
+        prediction: &ModelAnswer<'_>,
         carried: &LogitGrid,
         weight: f32,
         score: Score,
@@ -328,7 +334,7 @@ impl TrackedObject {
     }
 
     /// How the outline may be drawn on frame `shown` at `now`, while live.
-    pub fn overlay_live(&self, shown: FrameId, now: Nanos, limits: &AgeLimits) -> Overlay {
+    pub fn overlay_live(&self, shown: Option<FrameId>, now: Timestamp, limits: &AgeLimits) -> Overlay {
         match self.phase {
             Phase::Empty | Phase::Awaited => Overlay::Hidden(HiddenReason::Computing),
             Phase::Refused(reason) => Overlay::Hidden(reason),
@@ -350,7 +356,7 @@ impl TrackedObject {
     }
 
     /// How the outline may be drawn on a still frame: exactly or not at all.
-    pub fn overlay_still(&self, shown: FrameId, revision: Revision) -> Overlay {
+    pub fn overlay_still(&self, shown: Option<FrameId>, revision: Revision) -> Overlay {
         match self.phase {
             Phase::Held if self.is_of(shown) && self.provenance().is_some_and(|p| p.revision >= revision) => {
                 Overlay::Exact
@@ -361,8 +367,8 @@ impl TrackedObject {
         }
     }
 
-    fn is_of(&self, shown: FrameId) -> bool {
-        self.provenance().is_some_and(|p| p.frame == shown)
+    fn is_of(&self, shown: Option<FrameId>) -> bool {
+        self.provenance().is_some_and(|p| Some(p.frame) == shown)
     }
 
     fn stand(&mut self, provenance: Provenance, score: Score, logits: &LogitGrid) {
@@ -381,7 +387,7 @@ impl TrackedObject {
         }
     }
 
-    fn confirm(&mut self, prediction: &Prediction<'_>) {
+    fn confirm(&mut self, prediction: &ModelAnswer<'_>) {
         self.confirmed = prediction.provenance.captured;
         self.confirmed_score = prediction.score;
         self.confirmed_area_px = carry::area_px(prediction.logits);

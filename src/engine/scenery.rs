@@ -1,6 +1,7 @@
 //! Composes the scene of the shown frame; buffers are reused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::object::{AgeLimits, Phase};
 use super::slot::Slot;
@@ -14,7 +15,7 @@ use crate::scene::{
     CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal, Tool,
 };
 use crate::session::Session;
-use crate::units::{FrameId, Nanos, ObjectId, Score};
+use crate::units::{ObjectId, Score, Timestamp};
 
 /// Islands smaller than this, image px², are not drawn.
 const ISLAND_PX2_MIN: f64 = 4.0;
@@ -47,8 +48,8 @@ impl Scenery {
     pub(super) fn new() -> Self {
         Self {
             scene: Scene {
-                frame: FrameId(0),
-                frame_age: Nanos(0),
+                frame: None,
+                frame_age: Duration::ZERO,
                 mode: Mode::Live,
                 signal: Signal::Missing,
                 live_tick: 0,
@@ -74,7 +75,7 @@ impl Scenery {
         &self.scene
     }
 
-    pub(super) fn fill(&mut self, input: &SceneInput<'_>, now: Nanos) {
+    pub(super) fn fill(&mut self, input: &SceneInput<'_>, now: Timestamp) {
         let (session, frame) = (input.session, input.frame);
         let scene = &mut self.scene;
         scene.frame = frame.id;
@@ -103,7 +104,7 @@ impl Scenery {
         self.scene.notice = notice(input, &self.scene, &self.unmeasured, now);
     }
 
-    fn fill_object(&mut self, input: &SceneInput<'_>, object: ObjectId, now: Nanos, out: &mut ObjectScene) {
+    fn fill_object(&mut self, input: &SceneInput<'_>, object: ObjectId, now: Timestamp, out: &mut ObjectScene) {
         let tracked = &input.slots[object.index()].object;
         out.object = object;
         out.is_active = object == input.session.active_object();
@@ -143,7 +144,7 @@ fn blank() -> ObjectScene {
     }
 }
 
-fn overlay(input: &SceneInput<'_>, object: ObjectId, now: Nanos) -> Overlay {
+fn overlay(input: &SceneInput<'_>, object: ObjectId, now: Timestamp) -> Overlay {
     let (tracked, frame) = (&input.slots[object.index()].object, input.frame);
     let overlay = if input.session.mode() == Mode::Live {
         tracked.overlay_live(frame.id, now, input.age)
@@ -165,7 +166,7 @@ fn notice(
     input: &SceneInput<'_>,
     scene: &Scene,
     unmeasured: &[Option<Unmeasured>; ObjectId::MAX],
-    now: Nanos,
+    now: Timestamp,
 ) -> Option<Notice> {
     let lost = |o: &ObjectScene| match o.overlay {
         Overlay::Lost(reason) => Some(Notice::TapAgain(o.object, reason)),

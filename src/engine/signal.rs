@@ -1,10 +1,12 @@
 //! Detects a missing or frozen video signal.
 
+use std::time::Duration;
+
 use crate::scene::Signal;
-use crate::units::Nanos;
+use crate::units::Timestamp;
 
 /// Frame periods without a new image until the signal counts as missing.
-const PERIODS: u64 = 3;
+const PERIODS: u32 = 3;
 
 /// Whether live frames reach the display within their deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,20 +34,20 @@ impl Timeliness {
 /// Watches arriving frames. A repeated image is an arrival, but not a new image.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalWatch {
-    period: Nanos,
-    last_arrival: Option<Nanos>,
-    last_new: Option<Nanos>,
+    period: Duration,
+    last_arrival: Option<Timestamp>,
+    last_new: Option<Timestamp>,
     tick: u64,
 }
 
 impl SignalWatch {
     /// A watch for a source of this frame period.
-    pub fn new(period: Nanos) -> Self {
+    pub fn new(period: Duration) -> Self {
         Self { period, last_arrival: None, last_new: None, tick: 0 }
     }
 
     /// Notes an arriving frame; `is_new` if its image differs from the one before.
-    pub fn arrived(&mut self, captured: Nanos, is_new: bool) {
+    pub fn arrived(&mut self, captured: Timestamp, is_new: bool) {
         self.last_arrival = Some(captured);
         if is_new {
             self.last_new = Some(captured);
@@ -54,7 +56,7 @@ impl SignalWatch {
     }
 
     /// Notes a frame that arrives while a different one stays on the screen. It counts as signal, but not as a shown image.
-    pub fn arrived_unseen(&mut self, captured: Nanos) {
+    pub fn arrived_unseen(&mut self, captured: Timestamp) {
         self.last_arrival = Some(captured);
         self.last_new = Some(captured);
     }
@@ -65,9 +67,9 @@ impl SignalWatch {
     }
 
     /// The state at `now`.
-    pub fn state(&self, now: Nanos) -> Signal {
-        let limit = Nanos(self.period.0 * PERIODS);
-        let is_within = |t: Option<Nanos>| t.is_some_and(|t| now.since(t) <= limit);
+    pub fn state(&self, now: Timestamp) -> Signal {
+        let limit = self.period.saturating_mul(PERIODS);
+        let is_within = |t: Option<Timestamp>| t.is_some_and(|t| now.since(t) <= limit);
         match (is_within(self.last_arrival), is_within(self.last_new)) {
             (false, _) => Signal::Missing,
             (true, false) => Signal::Repeating,
@@ -75,8 +77,8 @@ impl SignalWatch {
         }
     }
 
-    /// Time since the last new image; since time 0 if there was none.
-    pub fn without_picture(&self, now: Nanos) -> Nanos {
+    /// Time since the last new image; since the clock's start if there was none.
+    pub fn without_picture(&self, now: Timestamp) -> Duration {
         now.since(self.last_new.unwrap_or_default())
     }
 }
@@ -87,8 +89,8 @@ mod tests {
 
     #[test]
     fn stall_and_repeat_are_told_apart_after_three_periods() {
-        let ms = Nanos::from_ms;
-        let mut w = SignalWatch::new(ms(33));
+        let ms = Timestamp::from_ms;
+        let mut w = SignalWatch::new(Duration::from_millis(33));
         assert_eq!(w.state(ms(0)), Signal::Missing);
         w.arrived(ms(10), true);
         assert_eq!(w.state(ms(109)), Signal::Good);

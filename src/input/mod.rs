@@ -4,8 +4,8 @@ pub mod recognizer;
 pub mod script;
 pub mod touch;
 
-use crate::geometry::{Display, Point};
-use crate::units::{FrameId, Nanos};
+use crate::geometry::{DisplaySpace, Point};
+use crate::units::{FrameId, Timestamp};
 
 /// The phase of a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,13 @@ pub struct Contact {
     /// Its phase.
     pub phase: Phase,
     /// Its place.
-    pub at: Point<Display>,
+    pub at: Point<DisplaySpace>,
     /// Longest side of the contact patch, mm; `None` when the device does not report it.
     pub size_mm: Option<f32>,
     /// Monotonic time.
-    pub time: Nanos,
+    pub time: Timestamp,
     /// The frame on the screen at that time.
-    pub shown: FrameId,
+    pub shown: Option<FrameId>,
 }
 
 /// What the operator did, in display px. `shown` is the frame on the screen at touch-down.
@@ -43,32 +43,32 @@ pub enum Gesture {
     /// Down and up at about the same place.
     Tap {
         /// Where it went down.
-        at: Point<Display>,
+        at: Point<DisplaySpace>,
         /// Frame at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A drag in progress.
     Dragging {
         /// Where it started.
-        from: Point<Display>,
+        from: Point<DisplaySpace>,
         /// Where it is now.
-        to: Point<Display>,
+        to: Point<DisplaySpace>,
         /// Frame at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A completed drag.
     Drag {
         /// Where it began.
-        from: Point<Display>,
+        from: Point<DisplaySpace>,
         /// Where it ended.
-        to: Point<Display>,
+        to: Point<DisplaySpace>,
         /// Frame at touch-down.
-        shown: FrameId,
+        shown: Option<FrameId>,
     },
     /// A finger started to rest on a place; `HoldEnd` follows when it goes up.
     HoldBegin {
         /// Where.
-        at: Point<Display>,
+        at: Point<DisplaySpace>,
     },
     /// The resting finger went up.
     HoldEnd,

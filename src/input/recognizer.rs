@@ -18,17 +18,19 @@
 //! each run of `Dragging` by one `Drag` or `Cancelled`, before anything else begins. A finger whose up event was lost
 //! is forgotten when another one goes down at least [`SILENCE_MAX`] after its last event.
 
+use std::time::Duration;
+
 use super::{Contact, Gesture, Phase};
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Display, Point};
-use crate::units::{FrameId, Nanos};
+use crate::geometry::{DisplaySpace, Point};
+use crate::units::{FrameId, Timestamp};
 
 /// Fingers tracked at a time; more are ignored.
 const FINGERS_MAX: usize = 10;
 const MM_PER_INCH: f32 = 25.4;
 
 /// A finger down without an event for this long does not count as a second finger.
-pub const SILENCE_MAX: Nanos = Nanos::from_ms(5000);
+pub const SILENCE_MAX: Duration = Duration::from_millis(5000);
 
 /// Thresholds of gestures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,13 +42,13 @@ pub struct RecognizerConfig {
     /// A finger at least this far from touch-down drags, mm; at least `tap_slop_mm`.
     pub min_drag_mm: f32,
     /// Shorter contacts are ignored.
-    pub min_contact: Nanos,
+    pub min_contact: Duration,
     /// Contacts with a longer side are ignored, mm. Devices that report no size are trusted.
     pub max_contact_mm: f32,
     /// A finger that rests this long holds.
-    pub hold: Nanos,
+    pub hold: Duration,
     /// A touch-down within this time and `bounce_mm` of an up is a bounce of the same touch.
-    pub bounce: Nanos,
+    pub bounce: Duration,
     /// Distance of a bounce, mm.
     pub bounce_mm: f32,
 }
@@ -58,10 +60,10 @@ impl RecognizerConfig {
             dpi,
             tap_slop_mm: 3.0,
             min_drag_mm: 5.0,
-            min_contact: Nanos::from_ms(20),
+            min_contact: Duration::from_millis(20),
             max_contact_mm: 22.0,
-            hold: Nanos::from_ms(600),
-            bounce: Nanos::from_ms(60),
+            hold: Duration::from_millis(600),
+            bounce: Duration::from_millis(60),
             bounce_mm: 3.0,
         }
     }
@@ -71,8 +73,8 @@ impl RecognizerConfig {
         Self {
             tap_slop_mm: 1.0,
             min_drag_mm: 2.0,
-            min_contact: Nanos(0),
-            bounce: Nanos(0),
+            min_contact: Duration::ZERO,
+            bounce: Duration::ZERO,
             bounce_mm: 0.0,
             ..Self::gloves(dpi)
         }
@@ -105,9 +107,9 @@ impl RecognizerConfig {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Touch {
     finger: u8,
-    from: Point<Display>,
-    began: Nanos,
-    shown: FrameId,
+    from: Point<DisplaySpace>,
+    began: Timestamp,
+    shown: Option<FrameId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -130,8 +132,8 @@ enum State {
 struct Finger {
     number: u8,
     is_patch: bool,
-    last_at: Point<Display>,
-    last_sign: Nanos,
+    last_at: Point<DisplaySpace>,
+    last_sign: Timestamp,
 }
 
 /// How the last touch ended, which decides about a bounce.
@@ -148,8 +150,8 @@ enum End {
 /// The last touch that ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Release {
-    at: Point<Display>,
-    time: Nanos,
+    at: Point<DisplaySpace>,
+    time: Timestamp,
     was_tap: bool,
 }
 
@@ -184,7 +186,7 @@ impl Recognizer {
     }
 
     /// Advances time, so that a resting finger becomes a hold. Call it once per frame.
-    pub fn tick(&mut self, now: Nanos, out: &mut Vec<Gesture>) {
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Gesture>) {
         if let State::Open { touch, has_slid: false, .. } = self.state
             && now.since(touch.began) >= self.config.hold
         {
@@ -245,7 +247,7 @@ impl Recognizer {
     }
 
     /// Follows the finger of the current touch.
-    fn follow(&mut self, finger: u8, at: Point<Display>, out: &mut Vec<Gesture>) {
+    fn follow(&mut self, finger: u8, at: Point<DisplaySpace>, out: &mut Vec<Gesture>) {
         match self.state {
             State::Open { touch, has_slid, is_echo } if touch.finger == finger => {
                 let mm = self.mm(touch.from, at);
@@ -282,7 +284,7 @@ impl Recognizer {
     }
 
     /// Ends a touch at `to` and emits its gesture.
-    fn commit(&self, state: State, to: Point<Display>, now: Nanos, out: &mut Vec<Gesture>) -> End {
+    fn commit(&self, state: State, to: Point<DisplaySpace>, now: Timestamp, out: &mut Vec<Gesture>) -> End {
         match state {
             State::Open { has_slid: false, is_echo: true, .. } => return End::Tap,
             State::Open { touch, has_slid: false, .. } => {
@@ -366,7 +368,7 @@ impl Recognizer {
         contact.size_mm.is_some_and(|size| size > self.config.max_contact_mm)
     }
 
-    fn mm(&self, a: Point<Display>, b: Point<Display>) -> f32 {
+    fn mm(&self, a: Point<DisplaySpace>, b: Point<DisplaySpace>) -> f32 {
         a.distance(b) * MM_PER_INCH / self.config.dpi
     }
 }

@@ -25,30 +25,31 @@
 //!
 //! ```
 //! use sonotap::input::script::{Script, ScriptAction};
-//! use sonotap::units::Nanos;
+//! use std::time::Duration;
 //!
 //! let mut script = Script::parse("[[step]]\nat_ms = 500\npress = \"freeze\"\n", "taps.toml")?;
 //! let mut due = Vec::new();
-//! script.due(Nanos::from_ms(499), 15, &mut due);
+//! script.due(Duration::from_millis(499), 15, &mut due);
 //! assert!(due.is_empty());
-//! script.due(Nanos::from_ms(500), 16, &mut due);
+//! script.due(Duration::from_millis(500), 16, &mut due);
 //! assert!(matches!(due[..], [ScriptAction::Press(_)]) && script.is_finished());
 //! # Ok::<(), sonotap::error::Error>(())
 //! ```
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Image, Point, Rect};
+use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::Polarity;
 use crate::scene::Tool;
 use crate::session::Command;
 use crate::text_file;
-use crate::units::{FrameId, Nanos, ObjectId};
+use crate::units::{FrameId, ObjectId};
 
 /// Name of the format, for errors.
 const WHAT: &str = "a taps file";
@@ -84,19 +85,19 @@ pub enum ScriptAction {
     /// A tap on the image.
     Tap {
         /// Where, image px of the frame shown.
-        at: Point<Image>,
+        at: Point<ImageSpace>,
         /// Included or excluded.
         polarity: Polarity,
     },
     /// A box on the image, image px of the frame shown.
-    Box(Rect<Image>),
+    Box(Rect<ImageSpace>),
     /// A control: a command without a place.
     Press(Command),
 }
 
 impl ScriptAction {
     /// The command for the session; `shown` is the frame on the screen when the step was due.
-    pub fn command(self, shown: FrameId) -> Command {
+    pub fn command(self, shown: Option<FrameId>) -> Command {
         match self {
             Self::Tap { at, polarity } => Command::Click { at, polarity: Some(polarity), shown },
             Self::Box(rect) => Command::BoxPrompt { rect, shown },
@@ -107,7 +108,7 @@ impl ScriptAction {
 
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 enum When {
-    At(Nanos),
+    At(Duration),
     Frame(u64),
 }
 
@@ -176,7 +177,7 @@ impl Script {
 
     /// Appends the due actions, each once, in the order of the file: `elapsed` is the time since the start, `frame_no`
     /// the number of the source's frame on the screen, from 1.
-    pub fn due(&mut self, elapsed: Nanos, frame_no: u64, out: &mut Vec<ScriptAction>) {
+    pub fn due(&mut self, elapsed: Duration, frame_no: u64, out: &mut Vec<ScriptAction>) {
         while let Some(step) = self.steps.get(self.done) {
             let is_due = match step.when {
                 When::At(time) => time <= elapsed,
@@ -250,7 +251,7 @@ impl Reader<'_> {
         };
         unknown_key(table, &STEP_KEYS).map_or(Ok(()), |(at, key)| Err((at, unknown("key", key, &STEP_KEYS))))?;
         let when = match one_of(table, &WHEN_KEYS, start)? {
-            ("at_ms", value) => When::At(Nanos((number(value, "at_ms", 0.0, AT_MS_MAX)? * 1e6) as u64)),
+            ("at_ms", value) => When::At(Duration::from_nanos((number(value, "at_ms", 0.0, AT_MS_MAX)? * 1e6) as u64)),
             (_, value) => When::Frame(whole(value, "frame", FRAME_MAX)?),
         };
         let action = one_of(table, &ACTION_KEYS, start)?;
@@ -447,7 +448,7 @@ mod tests {
 
     fn due(script: &mut Script, ms: u64, frame: u64) -> Vec<ScriptAction> {
         let mut out = Vec::new();
-        script.due(Nanos::from_ms(ms), frame, &mut out);
+        script.due(Duration::from_millis(ms), frame, &mut out);
         out
     }
 
@@ -479,7 +480,7 @@ mod tests {
 
     #[test]
     fn actions_become_commands_about_the_frame_shown() {
-        let (at, rect, shown) = (Point::new(1.0, 2.0), Rect::new(1.0, 2.0, 3.0, 4.0), FrameId(7));
+        let (at, rect, shown) = (Point::new(1.0, 2.0), Rect::new(1.0, 2.0, 3.0, 4.0), Some(FrameId(7)));
         let polarity = Polarity::Negative;
         for (action, command) in [
             (ScriptAction::Tap { at, polarity }, Command::Click { at, polarity: Some(polarity), shown }),

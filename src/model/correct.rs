@@ -24,7 +24,7 @@
 //! assert!(logits[7 * 16 + 4] > 0.0);
 //! ```
 
-use crate::geometry::{Image, ModelView, Point};
+use crate::geometry::{ImageSpace, ModelView, Point};
 use crate::prompt::Polarity;
 
 /// The logit that a click is brought to, on its side of 0.
@@ -61,7 +61,7 @@ pub struct CellClick {
 
 impl CellClick {
     /// Maps a click on the image to the grid of `cells` x `cells` over the model space of `view`.
-    pub fn seen(at: Point<Image>, polarity: Polarity, view: &ModelView, cells: usize) -> Self {
+    pub fn seen(at: Point<ImageSpace>, polarity: Polarity, view: &ModelView, cells: usize) -> Self {
         let p = view.to_model(at);
         let k = cells as f32 / view.side() as f32;
         Self { x: p.x * k, y: p.y * k, polarity }

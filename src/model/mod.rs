@@ -9,17 +9,17 @@
 //! | `add.rs` | a model folder from the two files of a SAM export |
 //! | `postprocess.rs` | prompt maps, choice of mask |
 //! | `correct.rs` | Gaussian-process correction of a mask by its clicks |
-//! | `look.rs` | a prediction on a frame: views, decodes, choice and correction of masks |
+//! | `predictor.rs` | a prediction on a frame: views, decodes, choice and correction of masks |
 //! | `self_test.rs` | compares a model's outputs with its manifest |
 
 pub mod add;
 pub mod correct;
 pub mod graph;
 pub mod inspect;
-pub mod look;
 pub mod manifest;
 pub mod pin;
 pub mod postprocess;
+pub mod predictor;
 pub mod preprocess;
 pub mod sam;
 pub mod self_test;
@@ -31,7 +31,7 @@ pub use values::Values;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::geometry::{Model, ModelView, Point, Rect};
+use crate::geometry::{ModelSpace, ModelView, Point, Rect};
 use crate::mask::LogitGrid;
 use crate::prompt::Polarity;
 
@@ -85,9 +85,9 @@ pub struct ModelSpec {
 #[derive(Clone, Debug, Default)]
 pub struct ModelPrompts {
     /// Clicks.
-    pub clicks: Vec<(Point<Model>, Polarity)>,
+    pub clicks: Vec<(Point<ModelSpace>, Polarity)>,
     /// A box.
-    pub boxed: Option<Rect<Model>>,
+    pub boxed: Option<Rect<ModelSpace>>,
     /// Logits of the previous mask, row-major, `mask_cells * mask_cells`; empty when there is none.
     pub previous: Vec<f32>,
 }

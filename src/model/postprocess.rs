@@ -11,7 +11,7 @@ use tract_fused::fast_math::exp;
 use tract_fused::wide::wide;
 
 use super::ModelPrompts;
-use crate::geometry::{Model, Point};
+use crate::geometry::{ModelSpace, Point};
 use crate::prompt::Polarity;
 
 /// Planes of the prompt maps.
@@ -108,7 +108,7 @@ fn among(iou: &[f32], first_candidate: usize) -> Range<usize> {
     if iou.len() > first_candidate { first_candidate..iou.len() } else { 0..1 }
 }
 
-fn draw_disk(map: &mut [f32], cells: usize, cell: f32, at: Point<Model>) {
+fn draw_disk(map: &mut [f32], cells: usize, cell: f32, at: Point<ModelSpace>) {
     let reach = DISK_RADIUS_CELLS * cell;
     let first = |v: f32| (((v - reach) / cell).floor().max(0.0) as usize).min(cells);
     let end = |v: f32| (((v + reach) / cell).ceil().max(0.0) as usize).min(cells);
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::geometry::Rect;
 
-    fn click(x: f32, y: f32, polarity: Polarity) -> (Point<Model>, Polarity) {
+    fn click(x: f32, y: f32, polarity: Polarity) -> (Point<ModelSpace>, Polarity) {
         (Point::new(x, y), polarity)
     }
 

@@ -8,7 +8,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::geometry::{Image, Model, ModelView, Point, Rect};
+use crate::geometry::{ImageSpace, ModelSpace, ModelView, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
 
 /// Side of the crop per longer side of the target.
@@ -23,7 +23,7 @@ const NEAR_EDGE: f32 = 0.06;
 const KEPT_SIZES: RangeInclusive<f32> = 0.7..=1.4;
 
 /// The crop for `target`.
-pub fn crop_around(target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {
+pub fn crop_around(target: &Rect<ImageSpace>, bounds: &Rect<ImageSpace>) -> Rect<ImageSpace> {
     let longest = longest_side(bounds);
     let side = wanted_side(target, bounds).min(longest);
     if side >= WHOLE * longest {
@@ -36,7 +36,7 @@ pub fn crop_around(target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {
 }
 
 /// A square of this side around a point, moved into the bounds; clipped where the bounds are narrower.
-pub fn square_around(at: Point<Image>, side: f32, bounds: &Rect<Image>) -> Rect<Image> {
+pub fn square_around(at: Point<ImageSpace>, side: f32, bounds: &Rect<ImageSpace>) -> Rect<ImageSpace> {
     let (x0, x1) = placed(at.x, side, bounds.x0, bounds.x1);
     let (y0, y1) = placed(at.y, side, bounds.y0, bounds.y1);
     Rect::new(x0, y0, x1, y1)
@@ -44,7 +44,11 @@ pub fn square_around(at: Point<Image>, side: f32, bounds: &Rect<Image>) -> Rect<
 
 /// The last crop, as long as the target stays away from its edges and has about the size that it was chosen for; else the crop
 /// for the target. So the view is constant while an object is at rest.
-pub fn follow(last: Option<&Rect<Image>>, target: &Rect<Image>, bounds: &Rect<Image>) -> Rect<Image> {
+pub fn follow(
+    last: Option<&Rect<ImageSpace>>,
+    target: &Rect<ImageSpace>,
+    bounds: &Rect<ImageSpace>,
+) -> Rect<ImageSpace> {
     match last {
         Some(last) if keeps(last, target, bounds) => *last,
         _ => crop_around(target, bounds),
@@ -52,7 +56,12 @@ pub fn follow(last: Option<&Rect<Image>>, target: &Rect<Image>, bounds: &Rect<Im
 }
 
 /// Whether the target is within `distance` px of an edge of the crop that is not an edge of the bounds.
-pub fn is_near_edge(crop: &Rect<Image>, target: &Rect<Image>, bounds: &Rect<Image>, distance: f32) -> bool {
+pub fn is_near_edge(
+    crop: &Rect<ImageSpace>,
+    target: &Rect<ImageSpace>,
+    bounds: &Rect<ImageSpace>,
+    distance: f32,
+) -> bool {
     (target.x0 < crop.x0 + distance && crop.x0 > bounds.x0)
         || (target.y0 < crop.y0 + distance && crop.y0 > bounds.y0)
         || (target.x1 > crop.x1 - distance && crop.x1 < bounds.x1)
@@ -80,13 +89,13 @@ pub fn resample(from: &LogitGrid, cells: usize, view: &ModelView, out: &mut Vec<
 
 /// Number of columns and rows of cells whose centres are on the image; the others are padding.
 pub fn filled_cells(view: &ModelView, cells: usize) -> (usize, usize) {
-    let filled: Rect<Model> = view.filled();
+    let filled: Rect<ModelSpace> = view.filled();
     let k = cells as f32 / view.side() as f32;
     let count = |edge: f32| ((edge * k - 0.5).ceil().max(1.0) as usize).min(cells);
     (count(filled.x1), count(filled.y1))
 }
 
-fn keeps(last: &Rect<Image>, target: &Rect<Image>, bounds: &Rect<Image>) -> bool {
+fn keeps(last: &Rect<ImageSpace>, target: &Rect<ImageSpace>, bounds: &Rect<ImageSpace>) -> bool {
     let is_inside = last.x0 >= bounds.x0 && last.y0 >= bounds.y0 && last.x1 <= bounds.x1 && last.y1 <= bounds.y1;
     let side = longest_side(last);
     is_inside
@@ -94,11 +103,11 @@ fn keeps(last: &Rect<Image>, target: &Rect<Image>, bounds: &Rect<Image>) -> bool
         && !is_near_edge(last, target, bounds, NEAR_EDGE * side)
 }
 
-fn longest_side(r: &Rect<Image>) -> f32 {
+fn longest_side(r: &Rect<ImageSpace>) -> f32 {
     r.width().max(r.height())
 }
 
-fn wanted_side(target: &Rect<Image>, bounds: &Rect<Image>) -> f32 {
+fn wanted_side(target: &Rect<ImageSpace>, bounds: &Rect<ImageSpace>) -> f32 {
     (CONTEXT * longest_side(target)).max(LEAST * longest_side(bounds))
 }
 
@@ -114,11 +123,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn bounds() -> Rect<Image> {
+    fn bounds() -> Rect<ImageSpace> {
         Rect::new(0.0, 0.0, 640.0, 480.0)
     }
 
-    fn holds(outer: &Rect<Image>, inner: &Rect<Image>) -> bool {
+    fn holds(outer: &Rect<ImageSpace>, inner: &Rect<ImageSpace>) -> bool {
         outer.union(inner) == *outer
     }
 

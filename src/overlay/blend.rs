@@ -1,13 +1,13 @@
 //! Painting within a clip: every pixel of the overlay goes through a [`Clip`].
 
-use crate::geometry::{Converter, Display, Image, Rect};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace, Rect};
 use crate::overlay::canvas::Canvas;
 
 /// A part of the frame that is never painted over: the host's MI/TI, depth scale, patient line, orientation marker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeepOut {
     /// Its bounds, image px.
-    pub rect: Rect<Image>,
+    pub rect: Rect<ImageSpace>,
 }
 
 /// A rectangle of whole display pixels, half-open.
@@ -30,7 +30,7 @@ impl PxRect {
     }
 
     /// All pixels that `r` touches.
-    pub fn around(r: &Rect<Display>) -> Self {
+    pub fn around(r: &Rect<DisplaySpace>) -> Self {
         Self::new(r.x0.floor() as i32, r.y0.floor() as i32, r.x1.ceil() as i32, r.y1.ceil() as i32)
     }
 
@@ -94,7 +94,7 @@ impl Clip {
     }
 
     /// Becomes `area` minus every pixel that a keep-out touches. Reuses the buffer.
-    pub fn set(&mut self, area: PxRect, keep_outs: &[KeepOut], to_display: &Converter<Image, Display>) {
+    pub fn set(&mut self, area: PxRect, keep_outs: &[KeepOut], to_display: &Converter<ImageSpace, DisplaySpace>) {
         self.area = area;
         self.holes.clear();
         let touched = |k: &KeepOut| PxRect::around(&to_display.apply_rect(&k.rect)).intersect(area);

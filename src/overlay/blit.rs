@@ -1,7 +1,7 @@
 //! The frame, scaled to the image area of the screen.
 
 use crate::frame::{Frame, PixelFormat};
-use crate::geometry::{Converter, Display, Image, Point};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point};
 use crate::overlay::blend::PxRect;
 use crate::overlay::canvas::Canvas;
 
@@ -19,7 +19,7 @@ struct Plan {
     width: u32,
     height: u32,
     format: PixelFormat,
-    to_display: Converter<Image, Display>,
+    to_display: Converter<ImageSpace, DisplaySpace>,
     area: PxRect,
     canvas: (u32, u32),
 }
@@ -63,7 +63,7 @@ impl Blitter {
     pub fn blit(
         &mut self,
         frame: &Frame,
-        to_display: &Converter<Image, Display>,
+        to_display: &Converter<ImageSpace, DisplaySpace>,
         area: PxRect,
         canvas: &mut Canvas,
     ) -> PxRect {
@@ -186,7 +186,7 @@ mod tests {
     use crate::geometry::Rect;
     use proptest::prelude::*;
 
-    fn bilinear(frame: &Frame, p: Point<Image>) -> f32 {
+    fn bilinear(frame: &Frame, p: Point<ImageSpace>) -> f32 {
         let g = |v: f32, n: u32| (v - 0.5).clamp(0.0, (n - 1) as f32);
         let (x, y) = (g(p.x, frame.width), g(p.y, frame.height));
         let (x0, y0) = (x as u32, y as u32);
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    fn frame_place(w: u32, h: u32) -> Rect<Display> {
+    fn frame_place(w: u32, h: u32) -> Rect<DisplaySpace> {
         Rect::new(0.0, 0.0, w as f32, h as f32)
     }
 }

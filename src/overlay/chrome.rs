@@ -1,7 +1,7 @@
 //! The controls and the border around the frame. They change seldom, so they are painted once and copied for each
 //! frame.
 
-use crate::geometry::{Display, Rect};
+use crate::geometry::{DisplaySpace, Rect};
 use crate::overlay::blend::{Clip, Painter, PxRect, stretch};
 use crate::overlay::canvas::Canvas;
 use crate::overlay::layout::{Control, Layout};
@@ -137,7 +137,7 @@ fn paint_control(
     look: Look,
     face: &Typeface,
     control: Control,
-    place: &Rect<Display>,
+    place: &Rect<DisplaySpace>,
 ) {
     let theme = &Theme::DARK;
     let (is_enabled, is_on) = (look.is_enabled(control), look.is_on(control));

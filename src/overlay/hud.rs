@@ -1,7 +1,7 @@
 //! Composes a screen: the frame, outlines and marks on it, text and controls around it.
 
 use crate::frame::Frame;
-use crate::geometry::{Converter, Display, Image};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace};
 use crate::overlay::blend::{Clip, KeepOut, Painter, PxRect, alpha};
 use crate::overlay::blit::Blitter;
 use crate::overlay::canvas::Canvas;
@@ -22,7 +22,7 @@ const LOW_SCORE: f32 = 0.7;
 #[derive(Clone, Copy, Debug)]
 pub struct HudView<'a> {
     /// From frame to screen; usually the image region fitted into the layout's image area.
-    pub to_display: Converter<Image, Display>,
+    pub to_display: Converter<ImageSpace, DisplaySpace>,
     /// The layout of the screen.
     pub layout: &'a Layout,
     /// Parts of the frame that are never painted over.

@@ -6,7 +6,7 @@
 //! left out when the image area would lose half of the screen's height.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Display, Point, Rect};
+use crate::geometry::{DisplaySpace, Point, Rect};
 use crate::overlay::text::Typeface;
 
 /// Something that a finger can press. Hiding the overlay is not a control but a press-and-hold on the image area.
@@ -149,11 +149,11 @@ impl Default for LayoutConfig {
 pub struct Layout {
     size: (u32, u32),
     dpi: f32,
-    places: Vec<(Control, Rect<Display>)>,
-    status: Rect<Display>,
-    image: Rect<Display>,
-    panel: Rect<Display>,
-    track: Option<Rect<Display>>,
+    places: Vec<(Control, Rect<DisplaySpace>)>,
+    status: Rect<DisplaySpace>,
+    image: Rect<DisplaySpace>,
+    panel: Rect<DisplaySpace>,
+    track: Option<Rect<DisplaySpace>>,
     is_label_split: bool,
 }
 
@@ -208,7 +208,7 @@ impl Layout {
     }
 
     /// The area of the frame.
-    pub fn image_area(&self) -> Rect<Display> {
+    pub fn image_area(&self) -> Rect<DisplaySpace> {
         self.image
     }
 
@@ -218,7 +218,7 @@ impl Layout {
     }
 
     /// Mode, objects and the labels that are always visible, above the image area.
-    pub fn status_bar(&self) -> Rect<Display> {
+    pub fn status_bar(&self) -> Rect<DisplaySpace> {
         self.status
     }
 
@@ -228,17 +228,17 @@ impl Layout {
     }
 
     /// Measurements and notices, below the image area and above the scrub track; empty when there is no room.
-    pub fn panel(&self) -> Rect<Display> {
+    pub fn panel(&self) -> Rect<DisplaySpace> {
         self.panel
     }
 
     /// The part of the scrub control that shows the position in the cine ring.
-    pub fn track(&self) -> Option<Rect<Display>> {
+    pub fn track(&self) -> Option<Rect<DisplaySpace>> {
         self.track
     }
 
     /// The controls that fit, with their places.
-    pub fn controls(&self) -> impl Iterator<Item = (Control, Rect<Display>)> + '_ {
+    pub fn controls(&self) -> impl Iterator<Item = (Control, Rect<DisplaySpace>)> + '_ {
         self.places.iter().copied()
     }
 
@@ -248,12 +248,12 @@ impl Layout {
     }
 
     /// The place of a control; `None` when it does not fit.
-    pub fn place(&self, control: Control) -> Option<Rect<Display>> {
+    pub fn place(&self, control: Control) -> Option<Rect<DisplaySpace>> {
         self.places.iter().find(|(c, _)| c.is_same(control)).map(|(_, r)| *r)
     }
 
     /// The control at a point. Up to half a gap beside a control counts, but never the image area.
-    pub fn hit(&self, p: Point<Display>) -> Option<Control> {
+    pub fn hit(&self, p: Point<DisplaySpace>) -> Option<Control> {
         let slack = self.mm(GAP_MM / 2.0);
         if self.image.contains(p) {
             return None;
@@ -394,7 +394,7 @@ impl Plan {
         layout
     }
 
-    fn place_columns(&self) -> Vec<(Control, Rect<Display>)> {
+    fn place_columns(&self) -> Vec<(Control, Rect<DisplaySpace>)> {
         let (edge, gap, room) = (self.px(EDGE_MM), self.px(GAP_MM), self.column_room());
         let mut places = Vec::new();
         let mut x1 = self.size.0 as f32 - edge;
@@ -423,7 +423,7 @@ impl Plan {
     }
 
     /// The status bar: its lower edge, whether its label has lines of its own, and the bar.
-    fn place_status(&self, left: f32, right: f32) -> (f32, bool, Rect<Display>) {
+    fn place_status(&self, left: f32, right: f32) -> (f32, bool, Rect<DisplaySpace>) {
         let width = (right - left) as i32;
         let row = self.px(TEXT_MM * 2.2);
         let is_split = width < self.advance * 52;
@@ -437,7 +437,7 @@ impl Plan {
         (bottom, is_split, Rect::new(left, top, right, bottom))
     }
 
-    fn place_strip(&self, top: f32, left: f32, right: f32, places: &mut Vec<(Control, Rect<Display>)>) -> Strip {
+    fn place_strip(&self, top: f32, left: f32, right: f32, places: &mut Vec<(Control, Rect<DisplaySpace>)>) -> Strip {
         let (edge, gap, side) = (self.px(EDGE_MM), self.px(GAP_MM), self.px(15.0));
         let y1 = self.size.1 as f32 - edge;
         let height_min = self.size.1 as f32 * PICTURE_HEIGHT_MIN;
@@ -462,8 +462,8 @@ impl Plan {
 /// The strip below the image area.
 struct Strip {
     top: f32,
-    panel: Rect<Display>,
-    track: Option<Rect<Display>>,
+    panel: Rect<DisplaySpace>,
+    track: Option<Rect<DisplaySpace>>,
     is_cine: bool,
 }
 
@@ -472,7 +472,7 @@ impl Layout {
     fn shift_for_the_left_hand(&mut self, right: f32, edge: f32) {
         let width = self.size.0 as f32;
         let shift = width - edge - right;
-        let moved = |r: &mut Rect<Display>| *r = Rect::new(r.x0 + shift, r.y0, r.x1 + shift, r.y1);
+        let moved = |r: &mut Rect<DisplaySpace>| *r = Rect::new(r.x0 + shift, r.y0, r.x1 + shift, r.y1);
         for (_, place) in &mut self.places {
             if place.x0 >= right {
                 *place = Rect::new(width - place.x1, place.y0, width - place.x0, place.y1);
@@ -492,7 +492,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn gap_between(a: &Rect<Display>, b: &Rect<Display>) -> f32 {
+    fn gap_between(a: &Rect<DisplaySpace>, b: &Rect<DisplaySpace>) -> f32 {
         let along = |a0: f32, a1: f32, b0: f32, b1: f32| (b0 - a1).max(a0 - b1);
         along(a.x0, a.x1, b.x0, b.x1).max(along(a.y0, a.y1, b.y0, b.y1))
     }

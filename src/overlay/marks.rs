@@ -2,7 +2,7 @@
 //! clip.
 
 use crate::frame::Frame;
-use crate::geometry::{Converter, Display, Image, Rect};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace, Rect};
 use crate::overlay::blend::{Painter, PxRect, alpha, stretch};
 use crate::overlay::layout::Layout;
 use crate::overlay::text::Typeface;
@@ -35,7 +35,7 @@ pub(super) fn glyph(painter: &mut Painter, object: ObjectId, cx: f32, cy: f32, r
 pub(super) fn marker(
     painter: &mut Painter,
     px_per_mm: f32,
-    to_display: &Converter<Image, Display>,
+    to_display: &Converter<ImageSpace, DisplaySpace>,
     marker: &Marker,
     colour: u32,
 ) {
@@ -66,7 +66,7 @@ fn click(painter: &mut Painter, px_per_mm: f32, cx: f32, cy: f32, polarity: Pola
 }
 
 /// The corners of a placed box, with faint sides.
-fn corners(painter: &mut Painter, px_per_mm: f32, rect: &Rect<Display>, colour: u32) {
+fn corners(painter: &mut Painter, px_per_mm: f32, rect: &Rect<DisplaySpace>, colour: u32) {
     let arm = (px_per_mm * CORNER_MM).min(rect.width() / 3.0).min(rect.height() / 3.0);
     sides(painter, rect, 0.6, Theme::DARK.halo, alpha(0.5), |_, _| true);
     sides(painter, rect, 0.5, colour, alpha(0.55), |_, _| true);
@@ -77,7 +77,7 @@ fn corners(painter: &mut Painter, px_per_mm: f32, rect: &Rect<Display>, colour: 
 }
 
 /// A box that is being dragged.
-pub(super) fn rubber_band(painter: &mut Painter, layout: &Layout, rect: &Rect<Display>, colour: u32) {
+pub(super) fn rubber_band(painter: &mut Painter, layout: &Layout, rect: &Rect<DisplaySpace>, colour: u32) {
     let half = layout.mm(0.17).clamp(1.0, 2.0);
     sides(painter, rect, half + 1.2, Theme::DARK.halo, alpha(0.6), |_, _| true);
     sides(painter, rect, half, colour, 256, |_, _| true);
@@ -88,7 +88,7 @@ pub(super) fn rubber_band(painter: &mut Painter, layout: &Layout, rect: &Rect<Di
 /// length)`.
 fn sides(
     painter: &mut Painter,
-    rect: &Rect<Display>,
+    rect: &Rect<DisplaySpace>,
     half: f32,
     colour: u32,
     alpha: u32,
@@ -121,10 +121,15 @@ fn sides(
 
 /// Where the regions of a frame end: corners of those that take prompts, dashes around all others. Nothing for a frame that
 /// is one region and no more.
-pub(super) fn regions(painter: &mut Painter, layout: &Layout, to_display: &Converter<Image, Display>, frame: &Frame) {
+pub(super) fn regions(
+    painter: &mut Painter,
+    layout: &Layout,
+    to_display: &Converter<ImageSpace, DisplaySpace>,
+    frame: &Frame,
+) {
     let parts = frame.parts();
     let picture = whole_px(&to_display.apply_rect(&frame.bounds())).intersect(painter.bounds());
-    let place = |rect: &Rect<Image>| whole_px(&to_display.apply_rect(rect)).intersect(picture);
+    let place = |rect: &Rect<ImageSpace>| whole_px(&to_display.apply_rect(rect)).intersect(picture);
     if parts.len() < 2 && parts.iter().all(|r| place(&r.rect) == picture) {
         return;
     }
@@ -165,7 +170,7 @@ fn side_pieces(painter: &mut Painter, r: PxRect, is_level: bool, line: i32, from
 }
 
 /// The pixels that most of is within a rectangle.
-fn whole_px(r: &Rect<Display>) -> PxRect {
+fn whole_px(r: &Rect<DisplaySpace>) -> PxRect {
     let [x0, y0, x1, y1] = [r.x0, r.y0, r.x1, r.y1].map(|v| v.round() as i32);
     PxRect::new(x0, y0, x1, y1)
 }
@@ -184,7 +189,7 @@ pub(super) struct Chip<'a> {
 /// What chips must not cover.
 pub(super) struct ChipPlaces<'a> {
     objects: &'a [ObjectScene],
-    to_display: &'a Converter<Image, Display>,
+    to_display: &'a Converter<ImageSpace, DisplaySpace>,
     /// Half the size of a marker, display px.
     reach: f32,
     /// The areas that outlines cover, by object.
@@ -196,7 +201,7 @@ pub(super) struct ChipPlaces<'a> {
 impl<'a> ChipPlaces<'a> {
     pub(super) fn new(
         objects: &'a [ObjectScene],
-        to_display: &'a Converter<Image, Display>,
+        to_display: &'a Converter<ImageSpace, DisplaySpace>,
         layout: &Layout,
         outlines: [PxRect; ObjectId::MAX],
     ) -> Self {

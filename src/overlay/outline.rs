@@ -12,7 +12,7 @@
 //! do not jump when the ring moves and its points are renumbered.
 
 use crate::contour::Outline;
-use crate::geometry::{Converter, Display, Image, Point};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point};
 use crate::overlay::blend::{Painter, PxRect, alpha, blend_all, mix, stretch};
 use crate::scene::Overlay;
 
@@ -32,9 +32,9 @@ pub enum LineStyle {
 /// ```
 /// use sonotap::overlay::outline::{LineStyle, style_of};
 /// use sonotap::scene::{LostReason, Overlay};
-/// use sonotap::units::Nanos;
+/// use std::time::Duration;
 /// assert_eq!(style_of(Overlay::Exact), Some(LineStyle::Fresh));
-/// assert_eq!(style_of(Overlay::Carried { age: Nanos(0) }), Some(LineStyle::Carried));
+/// assert_eq!(style_of(Overlay::Carried { age: Duration::ZERO }), Some(LineStyle::Carried));
 /// assert_eq!(style_of(Overlay::Lost(LostReason::SceneCut)), None);
 /// ```
 pub fn style_of(overlay: Overlay) -> Option<LineStyle> {
@@ -104,7 +104,7 @@ impl OutlinePainter {
         &mut self,
         painter: &mut Painter,
         outline: &Outline,
-        to_display: &Converter<Image, Display>,
+        to_display: &Converter<ImageSpace, DisplaySpace>,
         style: LineStyle,
         px_per_mm: f32,
         colours: LineColours,
@@ -125,7 +125,7 @@ impl OutlinePainter {
         &mut self,
         painter: &mut Painter,
         outline: &Outline,
-        to_display: &Converter<Image, Display>,
+        to_display: &Converter<ImageSpace, DisplaySpace>,
         colour: u32,
         alpha: u32,
     ) {
@@ -156,7 +156,7 @@ impl OutlinePainter {
     }
 
     /// Loads the ring in display px, without points that are not finite or nearer than half a pixel to the one before.
-    fn load(&mut self, ring: &[Point<Image>], to_display: &Converter<Image, Display>) {
+    fn load(&mut self, ring: &[Point<ImageSpace>], to_display: &Converter<ImageSpace, DisplaySpace>) {
         self.ring.clear();
         for p in ring.iter().map(|&p| to_display.apply(p)).filter(|p| p.is_finite()) {
             let is_near = |&(x, y): &(f32, f32)| (x - p.x).abs() + (y - p.y).abs() < 0.5;
@@ -169,7 +169,7 @@ impl OutlinePainter {
     fn trace_rings(
         &mut self,
         outline: &Outline,
-        to_display: &Converter<Image, Display>,
+        to_display: &Converter<ImageSpace, DisplaySpace>,
         reach: f32,
         dash: Option<(f32, f32)>,
     ) {
@@ -316,7 +316,7 @@ mod tests {
     use crate::overlay::blend::{Clip, KeepOut};
     use crate::overlay::canvas::Canvas;
     use crate::scene::{HiddenReason, LostReason};
-    use crate::units::Nanos;
+    use std::time::Duration;
 
     const COLOURS: LineColours = LineColours { line: 0xFFFFFF, halo: 0x000000 };
 
@@ -343,7 +343,7 @@ mod tests {
         canvas
     }
 
-    fn twice() -> Converter<Image, Display> {
+    fn twice() -> Converter<ImageSpace, DisplaySpace> {
         Converter::fit(&Rect::new(0.0, 0.0, 100.0, 100.0), &Rect::new(0.0, 0.0, 200.0, 200.0), false)
     }
 
@@ -353,7 +353,7 @@ mod tests {
 
     fn every_overlay() -> Vec<Overlay> {
         let mut all = vec![Overlay::Exact];
-        for age in [Nanos(0), Nanos::from_ms(40), Nanos(u64::MAX)] {
+        for age in [Duration::ZERO, Duration::from_millis(40), Duration::from_nanos(u64::MAX)] {
             all.extend([Overlay::Carried { age }, Overlay::Stale { age }]);
         }
         for reason in [

@@ -1,6 +1,7 @@
 //! Text around the frame: the status bar above, measurements and notices below.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::measure::Measurements;
 use crate::overlay::blend::{Painter, PxRect, alpha};
@@ -11,13 +12,13 @@ use crate::overlay::theme::{Theme, colour_of};
 use crate::preset::{Item, Preset};
 use crate::region::Misplaced;
 use crate::scene::{HiddenReason, Mode, Notice, ObjectScene, Overlay, Scene, Signal};
-use crate::units::{Millimetres, Nanos, ObjectId};
+use crate::units::{Millimetres, ObjectId, Span};
 
 const LABEL: &str = "Not for diagnostic use";
 const LABEL_LINES: [&str; 2] = ["Not for", "diagnostic use"];
 
 /// An age as text: "120 ms", "1.4 s", "over 99 s".
-pub(super) fn write_age(age: Nanos, out: &mut String) {
+pub(super) fn write_age(age: Duration, out: &mut String) {
     let ms = age.as_ms();
     // Writing to a String cannot fail.
     let _ = match ms {
@@ -435,7 +436,7 @@ mod tests {
             (u64::MAX, "over 99 s"),
         ] {
             let mut out = String::new();
-            write_age(Nanos(ns), &mut out);
+            write_age(Duration::from_nanos(ns), &mut out);
             assert_eq!(out, words);
         }
     }

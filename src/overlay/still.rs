@@ -10,7 +10,7 @@ use super::theme::Theme;
 use crate::contour::Outline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::geometry::{Converter, Display, Image, Point, Rect};
+use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point, Rect};
 use crate::measure::Measurements;
 use crate::prompt::{Polarity, PromptId};
 use crate::scene::{Marker, Overlay};
@@ -39,8 +39,8 @@ pub struct Caption {
 pub fn still(
     frame: &Frame,
     outline: &Outline,
-    clicks: &[(Point<Image>, Polarity)],
-    boxed: Option<Rect<Image>>,
+    clicks: &[(Point<ImageSpace>, Polarity)],
+    boxed: Option<Rect<ImageSpace>>,
     caption: &Caption,
 ) -> Result<Canvas> {
     let longest = frame.width.max(frame.height);
@@ -56,7 +56,7 @@ pub fn still(
     let widest = lines.iter().map(|l| face.width(l)).max().unwrap_or(0) + face.advance() * 2;
     let mut canvas = Canvas::new(width.max(widest as u32), height + foot as u32);
     canvas.pixels_mut().fill(Theme::DARK.background);
-    let area: Rect<Display> = Rect::new(0.0, 0.0, width as f32, height as f32);
+    let area: Rect<DisplaySpace> = Rect::new(0.0, 0.0, width as f32, height as f32);
     let to_display = Converter::fit(&frame.bounds(), &area, false);
     Blitter::default().blit(frame, &to_display, PxRect::around(&area), &mut canvas);
     let clip = Clip::whole(PxRect::around(&area));

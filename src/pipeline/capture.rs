@@ -15,10 +15,10 @@ use super::entry::{Entered, FrameInput};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::source::camera::{Annotation, Camera, Fault, Grabbed, Patience, Recovery, Step};
-use crate::units::Nanos;
+use crate::units::{Span, Timestamp};
 
 /// Longest wait in the driver: how late a request to stop may be heard.
-const READ_MAX: Nanos = Nanos::from_ms(50);
+const READ_MAX: Duration = Duration::from_millis(50);
 
 /// How to capture.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,8 +112,8 @@ impl Capture {
             stalled: count(&c.stalled),
             failed: count(&c.failed),
             gone: count(&c.gone),
-            outage_last_ms: Nanos(count(&c.outage_last_ns)).as_ms(),
-            outage_max_ms: Nanos(count(&c.outage_max_ns)).as_ms(),
+            outage_last_ms: count(&c.outage_last_ns) as f64 / 1e6,
+            outage_max_ms: count(&c.outage_max_ns) as f64 / 1e6,
             is_streaming: c.is_streaming.load(Ordering::Relaxed),
         }
     }
@@ -194,11 +194,11 @@ impl<'a> Capturing<'a> {
             let pause = match self.recovery.step(self.clock.now()) {
                 Step::Open => {
                     self.open();
-                    Nanos(0)
+                    Duration::ZERO
                 }
                 Step::Read(patience) => {
-                    self.read(Nanos(patience.0.min(READ_MAX.0)));
-                    Nanos(0)
+                    self.read(patience.min(READ_MAX));
+                    Duration::ZERO
                 }
                 Step::Wait(span) => span,
             };
@@ -226,8 +226,7 @@ impl<'a> Capturing<'a> {
         }
     }
 
-    fn read(&mut self, patience: Nanos) {
-        let patience = Duration::from(patience);
+    fn read(&mut self, patience: Duration) {
         let grabbed = match self.input.lease() {
             None => self.camera.newest(&mut self.spill, patience),
             Some(mut frame) => {
@@ -265,8 +264,8 @@ impl<'a> Capturing<'a> {
             Grabbed::Picture { skipped, .. } => {
                 add(&counters.skipped, skipped.into());
                 if let Some(outage) = self.recovery.delivered(now) {
-                    counters.outage_last_ns.store(outage.0, Ordering::Relaxed);
-                    counters.outage_max_ns.fetch_max(outage.0, Ordering::Relaxed);
+                    counters.outage_last_ns.store(outage.as_ns(), Ordering::Relaxed);
+                    counters.outage_max_ns.fetch_max(outage.as_ns(), Ordering::Relaxed);
                     log::info!("camera: pictures come, after {:.0} ms without", outage.as_ms());
                 }
             }
@@ -291,7 +290,7 @@ impl<'a> Capturing<'a> {
         }
     }
 
-    fn give_up_when_silent(&mut self, now: Nanos) {
+    fn give_up_when_silent(&mut self, now: Timestamp) {
         if let Some(fault) = self.recovery.nothing(now) {
             self.close_for(fault);
         }
@@ -324,7 +323,7 @@ mod tests {
     enum Act {
         Picture {
             size: (u32, u32),
-            age: Nanos,
+            age: Duration,
             skipped: u32,
         },
         Nothing,
@@ -334,7 +333,7 @@ mod tests {
         Later(u64),
     }
 
-    const PICTURE: Act = Act::Picture { size: (8, 4), age: Nanos::from_ms(5), skipped: 0 };
+    const PICTURE: Act = Act::Picture { size: (8, 4), age: Duration::from_millis(5), skipped: 0 };
 
     struct Scripted {
         acts: std::vec::IntoIter<Act>,
@@ -359,7 +358,7 @@ mod tests {
             loop {
                 return match self.acts.next() {
                     Some(Act::Later(ms)) => {
-                        self.hand.fetch_add(Nanos::from_ms(ms).0, Ordering::AcqRel);
+                        self.hand.fetch_add(ms * 1_000_000, Ordering::AcqRel);
                         continue;
                     }
                     Some(Act::Picture { size, age, skipped }) => {
@@ -389,7 +388,7 @@ mod tests {
     }
 
     fn play(acts: &[Act], annotation: Annotation) -> Played {
-        let hand = Arc::new(AtomicU64::new(Nanos::from_ms(1_000).0));
+        let hand = Arc::new(AtomicU64::new(1_000_000_000));
         play_on(Clock::set_by(hand.clone()), hand, acts, 0, CaptureConfig { annotation, ..CaptureConfig::default() })
     }
 
@@ -411,19 +410,19 @@ mod tests {
 
     #[test]
     fn frames_have_numbers_and_the_drivers_capture_time() {
-        let acts = [PICTURE, Act::Later(33), Act::Picture { size: (8, 4), age: Nanos::from_ms(7), skipped: 2 }];
+        let acts = [PICTURE, Act::Later(33), Act::Picture { size: (8, 4), age: Duration::from_millis(7), skipped: 2 }];
         let played = play(&acts, Annotation::default());
         let last = played.last.unwrap();
-        assert_eq!((last.id, last.captured), (FrameId(2), Nanos::from_ms(1_026)));
+        assert_eq!((last.id, last.captured), (Some(FrameId(2)), Timestamp::from_ms(1_026)));
         assert_eq!((played.report.delivered, played.report.skipped, played.report.displaced), (2, 2, 1));
         assert_eq!(played.log, ["open", "close"]);
     }
 
     #[test]
     fn a_driver_whose_time_runs_backwards_makes_no_older_frame() {
-        let old = Act::Picture { size: (8, 4), age: Nanos::from_ms(400), skipped: 0 };
+        let old = Act::Picture { size: (8, 4), age: Duration::from_millis(400), skipped: 0 };
         let played = play(&[PICTURE, Act::Later(10), old], Annotation::default());
-        assert_eq!(played.last.unwrap().captured, Nanos::from_ms(995), "older than the frame before it");
+        assert_eq!(played.last.unwrap().captured, Timestamp::from_ms(995), "older than the frame before it");
     }
 
     #[test]
@@ -454,7 +453,7 @@ mod tests {
 
     #[test]
     fn an_absent_camera_is_waited_for() {
-        let patience = Patience { retry: Nanos(1), ..Patience::default() };
+        let patience = Patience { retry: Duration::from_nanos(1), ..Patience::default() };
         let config = CaptureConfig { patience, ..CaptureConfig::default() };
         let played = play_on(Clock::monotonic(), Arc::default(), &[PICTURE], 5, config);
         assert_eq!(played.report.delivered, 1);
@@ -466,17 +465,17 @@ mod tests {
         let region = ImageRegion { rect: Rect::new(4.0, 0.0, 20.0, 16.0), content: RegionContent::BMode };
         let scale = PixelScale::new(Millimetres(0.1), Millimetres(0.1), ScaleSource::Profile);
         let annotation = Annotation { size: (24, 16), region: Some(region), scale };
-        let picture = Act::Picture { size: (24, 16), age: Nanos(0), skipped: 0 };
+        let picture = Act::Picture { size: (24, 16), age: Duration::ZERO, skipped: 0 };
         let right = play(&[picture], annotation).last.unwrap();
         assert_eq!((right.region, right.scale), (region, scale));
-        let other = Act::Picture { size: (8, 6), age: Nanos(0), skipped: 0 };
+        let other = Act::Picture { size: (8, 6), age: Duration::ZERO, skipped: 0 };
         let wrong = play(&[PICTURE, other], annotation).last.unwrap();
         assert_eq!((wrong.region.rect, wrong.scale), (wrong.bounds(), None));
     }
 
     #[test]
     fn when_all_frames_are_held_the_driver_is_still_drained() {
-        let hand = Arc::new(AtomicU64::new(Nanos::from_ms(1_000).0));
+        let hand = Arc::new(AtomicU64::new(1_000_000_000));
         let counters = Counters::default();
         let (over, _heard) = bounded(1);
         let log = Arc::<Mutex<Vec<_>>>::default();
@@ -490,7 +489,7 @@ mod tests {
         capturing.open();
         let held: Vec<_> = (0..40)
             .filter_map(|_| {
-                capturing.read(Nanos(0));
+                capturing.read(Duration::ZERO);
                 slot.take()
             })
             .collect();

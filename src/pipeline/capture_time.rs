@@ -7,37 +7,38 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::Nanos;
+use crate::units::{Span, Timestamp};
 
 /// A stamp of our own clock may be ahead of now by so much: two threads read it.
-const AHEAD_MAX: Nanos = Nanos::from_ms(2);
+const AHEAD_MAX: Duration = Duration::from_millis(2);
 /// An older frame than this was not captured by a live source.
-pub const AGE_MAX: Nanos = Nanos::from_ms(10_000);
+pub const AGE_MAX: Duration = Duration::from_millis(10_000);
 /// A delay that differs by more from the smallest seen means that the host's clock was set.
-const JUMP: Nanos = Nanos::from_ms(1_000);
+const JUMP: Duration = Duration::from_millis(1_000);
 /// The smallest delay is that of the last one to two windows, so that two clocks may run at different rates.
-const WINDOW: Nanos = Nanos::from_ms(5_000);
+const WINDOW: Duration = Duration::from_millis(5_000);
 
 /// When a frame was captured.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum CaptureTime {
     /// As it is handed over.
     Now,
     /// So long before it is handed over: what a driver says that knows its own delay.
-    Ago(Nanos),
+    Ago(Duration),
     /// On the live path's clock ([`Live::clock`](super::live::Live::clock)).
-    Live(Nanos),
+    Live(Timestamp),
     /// By the standard library's monotonic clock.
     Instant(Instant),
-    /// On a clock of the host's own, from any origin, in nanoseconds that only grow. The delay of the fastest frame of
+    /// On a clock of the host's own, the time since any origin, which only grows. The delay of the fastest frame of
     /// the last seconds counts as none, so an age is the true one less that delay.
-    Host(Nanos),
+    Host(Duration),
 }
 
 /// Turns capture times into those of the live path's clock. They never run backwards.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CaptureClock {
-    last: Option<Nanos>,
+    last: Option<Timestamp>,
     host: Option<HostClock>,
     jumps: u64,
 }
@@ -47,20 +48,20 @@ impl CaptureClock {
     ///
     /// # Errors
     /// `Argument` for a time ahead of now, or more than [`AGE_MAX`] before it: it is of another clock.
-    pub fn resolve(&mut self, time: CaptureTime, now: Nanos) -> Result<Nanos> {
+    pub fn resolve(&mut self, time: CaptureTime, now: Timestamp) -> Result<Timestamp> {
         let captured = match time {
             CaptureTime::Now => now,
             CaptureTime::Ago(age) if age > AGE_MAX => return Err(refused("ago", age, "before")),
-            CaptureTime::Ago(age) => now.since(age),
+            CaptureTime::Ago(age) => now - age,
             CaptureTime::Live(at) => within(at, now, "of the live clock")?,
             CaptureTime::Instant(at) => {
                 let read = Instant::now();
-                let ahead = nanos(at.saturating_duration_since(read));
-                let age = nanos(read.saturating_duration_since(at));
+                let ahead = at.saturating_duration_since(read);
+                let age = read.saturating_duration_since(at);
                 match (ahead > AHEAD_MAX, age > AGE_MAX) {
                     (true, _) => return Err(refused("of the monotonic clock", ahead, "ahead of")),
                     (_, true) => return Err(refused("of the monotonic clock", age, "before")),
-                    (false, false) => now.since(age),
+                    (false, false) => now - age,
                 }
             }
             CaptureTime::Host(stamp) => self.rebased(stamp, now),
@@ -75,8 +76,8 @@ impl CaptureClock {
         self.jumps
     }
 
-    fn rebased(&mut self, stamp: Nanos, now: Nanos) -> Nanos {
-        let delay = i128::from(now.0) - i128::from(stamp.0);
+    fn rebased(&mut self, stamp: Duration, now: Timestamp) -> Timestamp {
+        let delay = i128::from(now.as_ns()) - i128::from(stamp.as_ns());
         let is_known = self.host.is_some_and(|host| host.knows(delay));
         if !is_known {
             if self.host.is_some() {
@@ -93,36 +94,32 @@ impl CaptureClock {
 #[derive(Clone, Copy, Debug)]
 struct HostClock {
     smallest: [i128; 2],
-    began: Nanos,
+    began: Timestamp,
 }
 
 impl HostClock {
     fn knows(&self, delay: i128) -> bool {
-        (delay - self.offset()).unsigned_abs() <= u128::from(JUMP.0)
+        (delay - self.offset()).unsigned_abs() <= JUMP.as_nanos()
     }
 
     fn offset(&self) -> i128 {
         self.smallest[0].min(self.smallest[1])
     }
 
-    fn captured(&mut self, stamp: Nanos, delay: i128, now: Nanos) -> Nanos {
+    fn captured(&mut self, stamp: Duration, delay: i128, now: Timestamp) -> Timestamp {
         if now.since(self.began) > WINDOW {
             self.smallest = [self.smallest[1], delay];
             self.began = now;
         }
         self.smallest[1] = self.smallest[1].min(delay);
-        let at = (i128::from(stamp.0) + self.offset()).clamp(0, i128::from(now.0));
-        Nanos(u64::try_from(at).unwrap_or(now.0))
+        let at = (i128::from(stamp.as_ns()) + self.offset()).clamp(0, i128::from(now.as_ns()));
+        Timestamp::from_ns(u64::try_from(at).unwrap_or(now.as_ns()))
     }
 }
 
-fn nanos(span: Duration) -> Nanos {
-    Nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn within(at: Nanos, now: Nanos, clock: &str) -> Result<Nanos> {
+fn within(at: Timestamp, now: Timestamp, clock: &str) -> Result<Timestamp> {
     if at > now + AHEAD_MAX {
-        return Err(refused(clock, at - now, "ahead of"));
+        return Err(refused(clock, at.since(now), "ahead of"));
     }
     if now.since(at) > AGE_MAX {
         return Err(refused(clock, now.since(at), "before"));
@@ -130,14 +127,14 @@ fn within(at: Nanos, now: Nanos, clock: &str) -> Result<Nanos> {
     Ok(at.min(now))
 }
 
-fn refused(clock: &str, off: Nanos, side: &str) -> Error {
+fn refused(clock: &str, off: Duration, side: &str) -> Error {
     let age_max_s = AGE_MAX.as_secs();
     Error::new(
         ErrorKind::Argument,
         format!(
             "capture time {clock}: expected at most {age_max_s} s before now and not ahead of it, got {:.3} s {side} now; \
              a stamp of another clock is CaptureTime::Host",
-            off.as_secs()
+            off.as_secs_f64()
         ),
     )
 }
@@ -147,13 +144,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ms(v: u64) -> Nanos {
-        Nanos::from_ms(v)
+    fn ms(v: u64) -> Timestamp {
+        Timestamp::from_ms(v)
+    }
+
+    fn span(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     #[test]
     fn a_stamp_ahead_of_now_or_far_behind_is_refused() {
-        for time in [CaptureTime::Live(ms(60_003)), CaptureTime::Live(ms(49_999)), CaptureTime::Ago(ms(10_001))] {
+        for time in [CaptureTime::Live(ms(60_003)), CaptureTime::Live(ms(49_999)), CaptureTime::Ago(span(10_001))] {
             let e = CaptureClock::default().resolve(time, ms(60_000)).unwrap_err();
             assert!(e.to_string().starts_with("capture time ") && e.to_string().contains("CaptureTime::Host"), "{e}");
         }
@@ -169,8 +170,8 @@ mod tests {
     #[test]
     fn capture_times_never_run_backwards() {
         let mut clock = CaptureClock::default();
-        assert_eq!(clock.resolve(CaptureTime::Ago(ms(5)), ms(1_000)).unwrap(), ms(995));
-        assert_eq!(clock.resolve(CaptureTime::Ago(ms(60)), ms(1_010)).unwrap(), ms(995));
+        assert_eq!(clock.resolve(CaptureTime::Ago(span(5)), ms(1_000)).unwrap(), ms(995));
+        assert_eq!(clock.resolve(CaptureTime::Ago(span(60)), ms(1_010)).unwrap(), ms(995));
     }
 
     #[test]
@@ -185,10 +186,10 @@ mod tests {
         let mut clock = CaptureClock::default();
         for t in 0..100 {
             let now = ms(10_000 + 33 * t);
-            let got = clock.resolve(CaptureTime::Host(ms(1_700_000_000_000 + 33 * t)), now).unwrap();
+            let got = clock.resolve(CaptureTime::Host(span(1_700_000_000_000 + 33 * t)), now).unwrap();
             assert_eq!(got, now);
         }
-        let got = clock.resolve(CaptureTime::Host(ms(5)), ms(13_300)).unwrap();
+        let got = clock.resolve(CaptureTime::Host(span(5)), ms(13_300)).unwrap();
         assert_eq!((got, clock.jumps()), (ms(13_300), 1));
     }
 
@@ -198,9 +199,9 @@ mod tests {
         for t in 0..60_000_u64 {
             let now = ms(1_000 + 33 * t);
             // 200 parts in a million slow: 400 ms after the 33 minutes.
-            let stamp = Nanos(now.0 - now.0 / 5_000);
+            let stamp = Duration::from_nanos(now.as_ns() - now.as_ns() / 5_000);
             let age = now.since(clock.resolve(CaptureTime::Host(stamp), now).unwrap());
-            assert!(age <= ms(3), "{age:?} old after {:.0} s", now.as_secs());
+            assert!(age <= span(3), "{age:?} old after {:.0} s", now.since(Timestamp::START).as_secs_f64());
         }
         assert_eq!(clock.jumps(), 0);
     }
@@ -213,12 +214,12 @@ mod tests {
         ) {
             let mut clock = CaptureClock::default();
             let mut smallest = u64::MAX;
-            let (mut last, mut now) = (Nanos(0), Nanos(0));
+            let (mut last, mut now) = (Timestamp::START, Timestamp::START);
             for (t, &delay) in delays.iter().enumerate() {
                 let captured = 1_000 + 33 * t as u64;
                 now = now.max(ms(captured + delay));
-                smallest = smallest.min(now.since(ms(captured)).0 / 1_000_000);
-                let got = clock.resolve(CaptureTime::Host(ms(u64::from(origin) + captured)), now).unwrap();
+                smallest = smallest.min(now.since(ms(captured)).as_ns() / 1_000_000);
+                let got = clock.resolve(CaptureTime::Host(span(u64::from(origin) + captured)), now).unwrap();
                 prop_assert!(got <= now && got >= last, "{:?} at {:?} after {:?}", got, now, last);
                 let expected = ms(captured + smallest).max(last);
                 prop_assert_eq!(got, expected);

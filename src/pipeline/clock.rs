@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::units::Nanos;
+use crate::units::Timestamp;
 
 /// Monotonic time since the clock was made. Clones share their beginning.
 #[derive(Clone, Debug)]
@@ -28,10 +28,10 @@ impl Clock {
     }
 
     /// The time.
-    pub fn now(&self) -> Nanos {
+    pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Time::Real(start) => Nanos(start.elapsed().as_nanos() as u64),
-            Time::Set(hand) => Nanos(hand.load(Ordering::Acquire)),
+            Time::Real(start) => Timestamp::from_ns(start.elapsed().as_nanos() as u64),
+            Time::Set(hand) => Timestamp::from_ns(hand.load(Ordering::Acquire)),
         }
     }
 }

@@ -61,7 +61,8 @@ pub struct EntryReport {
 struct State {
     pool: FramePool,
     clock: CaptureClock,
-    last: FrameId,
+    /// Number of the frame that came in last.
+    last_number: u64,
     /// Bytes of the largest of the frames that are on their way.
     frame_bytes: usize,
     report: EntryReport,
@@ -189,11 +190,11 @@ impl Lease {
                 return Err(e);
             }
         };
-        let id = FrameId(state.last.0 + 1);
+        let id = FrameId(state.last_number + 1);
         self.stamp(id, captured);
         self.trim();
         self.host_number = host_number;
-        state.last = id;
+        state.last_number = id.0;
         state.frame_bytes = self.pixels().len();
         let frame = self.frame.take().expect(HELD);
         let bytes_max = input.bytes_max(&state);
@@ -220,11 +221,11 @@ mod tests {
     use super::*;
     use crate::frame::{POOL_FRAMES_MIN, PixelFormat};
     use crate::pipeline::latest::Wake;
-    use crate::units::Nanos;
+    use crate::units::Timestamp;
     use std::sync::atomic::AtomicU64;
 
     fn door(cine_bytes: usize) -> (FrameInput, Latest<Arc<Frame>>, Arc<AtomicU64>) {
-        let hand = Arc::new(AtomicU64::new(Nanos::from_ms(60_000).0));
+        let hand = Arc::new(AtomicU64::new(60_000_000_000));
         let slot = Latest::new(Wake::default());
         (FrameInput::new(slot.clone(), Clock::set_by(hand.clone()), cine_bytes), slot, hand)
     }
@@ -238,8 +239,8 @@ mod tests {
             let entered = input.push(&picture, CaptureTime::Now, Some(host)).unwrap();
             assert_eq!(entered, Entered::Taken { id: FrameId(ours) });
             let frame = slot.take().unwrap();
-            assert_eq!((frame.id(), frame.host_number()), (FrameId(ours), Some(host)));
-            assert_eq!(frame.captured(), Nanos::from_ms(60_000));
+            assert_eq!((frame.id(), frame.host_number()), (Some(FrameId(ours)), Some(host)));
+            assert_eq!(frame.captured(), Timestamp::from_ms(60_000));
         }
     }
 
@@ -249,7 +250,7 @@ mod tests {
         let pixels = [9; 64];
         let good = Picture::dense(8, 8, PixelFormat::Grey8, &pixels);
         assert!(input.push(&Picture { height: 9, ..good }, CaptureTime::Now, None).is_err());
-        assert!(input.push(&good, CaptureTime::Live(Nanos::from_ms(99_000)), None).is_err());
+        assert!(input.push(&good, CaptureTime::Live(Timestamp::from_ms(99_000)), None).is_err());
         assert!(input.lease().unwrap().enter(CaptureTime::Now, None).is_err(), "an empty frame came in");
         assert!(slot.is_empty());
         assert_eq!(input.push(&good, CaptureTime::Now, None).unwrap(), Entered::Taken { id: FrameId(1) });

@@ -1,28 +1,30 @@
 //! What a run comes to: every frame followed from capture to the glass, the outlines on it, and the worst case.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::stats::{Drops, Histogram, Shown, Summary};
-use crate::units::Nanos;
+use crate::units::{Span, Timestamp};
 
 /// The way of one frame, as times on the live path's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameTimes {
     /// At the source.
-    pub captured: Nanos,
+    pub captured: Timestamp,
     /// Taken by the display thread.
-    pub taken: Nanos,
+    pub taken: Timestamp,
     /// Its motion was known, its mask come or not awaited: the scene was made.
-    pub composed: Nanos,
+    pub composed: Timestamp,
     /// Drawn, and handed to the display.
-    pub handed: Nanos,
+    pub handed: Timestamp,
     /// At the glass.
-    pub lit: Nanos,
+    pub lit: Timestamp,
 }
 
 impl FrameTimes {
     /// Age at the glass.
-    pub fn age(&self) -> Nanos {
+    pub fn age(&self) -> Duration {
         self.lit.since(self.captured)
     }
 }
@@ -165,7 +167,7 @@ pub struct Age {
 }
 
 impl Figures {
-    pub fn report(&self, deadline: Nanos) -> LiveReport {
+    pub fn report(&self, deadline: Duration) -> LiveReport {
         let age = self.age.summary();
         LiveReport {
             frames: self.frames,

@@ -14,7 +14,7 @@
 //! let tap = Command::Click { at: Point::new(320.0, 240.0), polarity: None, shown: live.on_screen() };
 //! live.command(tap, live.clock().now());
 //! if let Some(LiveView { frame, scene, ticket }) = live.poll() {
-//!     println!("{} objects on frame {}", scene.objects.len(), frame.id());
+//!     println!("{} objects on frame {}", scene.objects.len(), ticket.frame());
 //!     // Draw it here. Then, as the picture is handed to the display:
 //!     if live.hand_over(&ticket) {
 //!         live.presented(ticket, Light::Now);
@@ -36,30 +36,78 @@ use super::figures::{Figures, FrameTimes};
 use super::latest::{Latest, Wake};
 use super::pace::{Pace, Pacer};
 use super::stats::Shown;
-use super::worker::{Health, Looks, Supply, Worker};
+use super::worker::{Health, InferenceWorker, Supply, Worker};
+use crate::engine::object::AgeLimits;
 use crate::engine::{Engine, EngineConfig, Timeliness};
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::glass::DisplayTiming;
-use crate::model::look::{LookOptions, Predictor};
-use crate::model::manifest::Manifest;
-use crate::model::sam;
+use crate::model::predictor::Predictor;
+use crate::preset::Preset;
 use crate::scene::{Mode, Scene, Signal};
-use crate::session::Command;
-use crate::units::{FrameId, Nanos, Revision};
+use crate::session::{Command, SessionConfig};
+use crate::track::carry::DriftLimits;
+use crate::units::{FrameId, Revision, Span, Timestamp};
 
 pub use super::figures::{DeadlineReport, FrameTrace, LiveReport};
 pub use crate::glass::Light;
 
 /// Limits of the live path.
-#[derive(Clone, Debug, Default)]
+///
+/// Fields will be added: make one as `LiveConfig { deadline: .., ..LiveConfig::default() }`.
+#[derive(Clone, Debug)]
 pub struct LiveConfig {
-    /// Of the engine.
-    pub engine: EngineConfig,
+    /// Frame period of the source.
+    pub period: Duration,
     /// Greatest age of a live frame when it first is at the glass; one frame period when `None`.
-    pub deadline: Option<Nanos>,
+    pub deadline: Option<Duration>,
     /// How the display brings pictures to the glass.
     pub display: DisplayTiming,
+    /// Memory for the cine ring, bytes. The newest two frames are kept whatever they weigh, and never more than 512.
+    pub cine_bytes: usize,
+    /// The structure to be outlined, if it was chosen.
+    pub preset: Option<Arc<Preset>>,
+    /// Age limits of an outline.
+    pub age: AgeLimits,
+    /// Limits of the test that ends an outline which no longer fits the image.
+    pub drift: DriftLimits,
+    /// Time without a new image after which objects are given up.
+    pub signal_lost_after: Duration,
+    /// How long a notice is shown.
+    pub notice_for: Duration,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        Self {
+            period: engine.period,
+            deadline: None,
+            display: DisplayTiming::default(),
+            cine_bytes: engine.cine_bytes,
+            preset: engine.preset,
+            age: engine.age,
+            drift: engine.drift,
+            signal_lost_after: engine.signal_lost_after,
+            notice_for: engine.session.notice_for,
+        }
+    }
+}
+
+impl LiveConfig {
+    fn engine(self, surveys: bool) -> EngineConfig {
+        EngineConfig {
+            period: self.period,
+            cine_bytes: self.cine_bytes,
+            age: self.age,
+            drift: self.drift,
+            signal_lost_after: self.signal_lost_after,
+            session: SessionConfig { notice_for: self.notice_for },
+            surveys,
+            preset: self.preset,
+            ..EngineConfig::default()
+        }
+    }
 }
 
 /// A frame to be drawn now, with its scene.
@@ -81,8 +129,8 @@ pub struct LiveView<'a> {
 pub struct Ticket {
     serial: u64,
     frame: FrameId,
-    captured: Nanos,
-    due: Option<Nanos>,
+    captured: Timestamp,
+    due: Option<Timestamp>,
 }
 
 impl Ticket {
@@ -92,20 +140,20 @@ impl Ticket {
     }
 
     /// When it was captured, on the live path's clock.
-    pub fn captured(&self) -> Nanos {
+    pub fn captured(&self) -> Timestamp {
         self.captured
     }
 
     /// When it must be at the glass; `None` for a frame that is not live, or was there before.
-    pub fn due(&self) -> Option<Nanos> {
+    pub fn due(&self) -> Option<Timestamp> {
         self.due
     }
 }
 
 struct Waiting {
-    taken: Nanos,
-    asked: Option<Nanos>,
-    until: Option<Nanos>,
+    taken: Timestamp,
+    asked: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 /// A picture that was given out and is not at the glass yet.
@@ -113,7 +161,7 @@ struct Pending {
     serial: u64,
     frame: FrameId,
     is_new: bool,
-    due: Option<Nanos>,
+    due: Option<Timestamp>,
     /// Its time is over and nobody has said anything; it has been taken for late.
     is_expired: bool,
     times: FrameTimes,
@@ -125,7 +173,7 @@ struct Pending {
 }
 
 struct Tap {
-    at: Nanos,
+    at: Timestamp,
     revision: Revision,
     is_marked: bool,
 }
@@ -148,27 +196,27 @@ pub struct Live<W = Worker> {
     /// Oldest first.
     pending: VecDeque<Pending>,
     serials: u64,
-    last_lit: FrameId,
-    last_dropped: FrameId,
+    last_lit: Option<FrameId>,
+    last_dropped: Option<FrameId>,
     taps: Vec<Tap>,
     figures: Figures,
     is_eased: bool,
     is_model_up: bool,
     /// When the first frame came that was not at the glass, nor any after it.
-    unshown_since: Option<Nanos>,
+    unshown_since: Option<Timestamp>,
     timeliness: Timeliness,
     /// Frames in a row that were at the glass after their deadline.
     late_run: u32,
 }
 
 /// Frame periods beyond the deadline without a frame that could be shown, until the screen says that it is too slow.
-const PERIODS_UNSHOWN: u64 = 3;
+const PERIODS_UNSHOWN: u32 = 3;
 /// Late frames in a row until the screen says that it is too slow.
 const LATE_RUN_MAX: u32 = 3;
 /// Pictures that may be on their way to the glass.
 const PENDING_MAX: usize = 8;
 /// How long after its time a picture may still be reported.
-const REPORT_GRACE: Nanos = Nanos::from_ms(20);
+const REPORT_GRACE: Duration = Duration::from_millis(20);
 
 /// Taps whose first marker or mask is still to be timed.
 const TAPS_TIMED_MAX: usize = 32;
@@ -177,11 +225,10 @@ impl Live {
     /// Loads the model of a folder, with all its checks, and starts its thread. A model that fails is loaded again.
     ///
     /// # Errors
-    /// Those of [`sam::load`]; `Unavailable` when no thread can be had.
-    pub fn open(model: impl Into<PathBuf>, mut config: LiveConfig) -> Result<Self> {
+    /// Those of [`Predictor::open`]; `Unavailable` when no thread can be had.
+    pub fn open(model: impl Into<PathBuf>, config: LiveConfig) -> Result<Self> {
         let folder: PathBuf = model.into();
-        config.engine.surveys = Manifest::load(&folder)?.view_advantage.is_some();
-        Self::start(move || Ok(Predictor::new(sam::load(&folder)?, LookOptions::default())), config)
+        Self::start(move || Predictor::open(&folder), config)
     }
 
     /// Starts the model's thread. `supply` makes what looks: once here, and again each time that the thread has died.
@@ -195,25 +242,24 @@ impl Live {
     }
 }
 
-impl<W: Looks> Live<W> {
+impl<W: InferenceWorker> Live<W> {
     /// A live path whose questions `worker` answers; it rings `wake` when it has an answer.
     pub fn with(worker: W, wake: Wake, config: LiveConfig, clock: Clock) -> Self {
-        let deadline = config.deadline.unwrap_or(config.engine.period);
-        let mut pacer = Pacer::new(deadline, config.engine.period);
+        let mut pacer = Pacer::new(config.deadline.unwrap_or(config.period), config.period);
         pacer.set_display(config.display);
         let frames = Latest::new(wake);
         Self {
             pacer,
-            input: FrameInput::new(frames.clone(), clock.clone(), config.engine.cine_bytes),
-            engine: Engine::new(config.engine),
+            input: FrameInput::new(frames.clone(), clock.clone(), config.cine_bytes),
+            engine: Engine::new(config.engine(worker.surveys())),
             worker,
             frames,
             clock,
             waiting: None,
             pending: VecDeque::with_capacity(PENDING_MAX),
             serials: 0,
-            last_lit: FrameId(0),
-            last_dropped: FrameId(0),
+            last_lit: None,
+            last_dropped: None,
             taps: Vec::with_capacity(TAPS_TIMED_MAX),
             figures: Figures::default(),
             is_eased: false,
@@ -256,13 +302,13 @@ impl<W: Looks> Live<W> {
         self.waiting.is_none() && self.frames.is_empty()
     }
 
-    /// The frame that the operator sees: what a touch-down belongs to. 0 before the first.
-    pub fn on_screen(&self) -> FrameId {
+    /// The frame that the operator sees: what a touch-down belongs to. `None` before the first.
+    pub fn on_screen(&self) -> Option<FrameId> {
         self.last_lit
     }
 
     /// Obeys a command of the operator, given at `at` (the time of touch-down).
-    pub fn command(&mut self, command: Command, at: Nanos) {
+    pub fn command(&mut self, command: Command, at: Timestamp) {
         let before = self.engine.revision();
         self.engine.command(command, self.clock.now());
         if self.engine.revision() != before {
@@ -306,13 +352,13 @@ impl<W: Looks> Live<W> {
         if is_left_out && self.timeliness != Timeliness::TooSlow { None } else { self.give_out(taken) }
     }
 
-    fn give_out(&mut self, taken: Nanos) -> Option<LiveView<'_>> {
+    fn give_out(&mut self, taken: Timestamp) -> Option<LiveView<'_>> {
         let now = self.clock.now();
         let (revision, is_live) = (self.engine.revision(), self.engine.is_live());
         self.serials += 1;
         let (frame, scene) = self.engine.compose(now)?;
-        let (id, captured) = (frame.id(), frame.captured());
-        let is_new = id != self.last_lit && self.pending.iter().all(|p| p.frame != id);
+        let (id, captured) = (frame.id()?, frame.captured());
+        let is_new = Some(id) != self.last_lit && self.pending.iter().all(|p| p.frame != id);
         let due = (is_live && is_new).then(|| captured + self.pacer.deadline());
         let mut shown = Shown::default();
         scene.objects.iter().for_each(|o| shown.count(o.overlay));
@@ -349,7 +395,7 @@ impl<W: Looks> Live<W> {
     /// Says that the picture was not shown; one that had a time counts as dropped past its deadline.
     pub fn withheld(&mut self, ticket: Ticket) {
         if self.take_pending(&ticket).is_some_and(|p| p.due.is_some()) {
-            self.dropped(ticket.frame);
+            self.dropped(Some(ticket.frame));
         }
     }
 
@@ -359,7 +405,7 @@ impl<W: Looks> Live<W> {
         let Some(mut pending) = self.take_pending(&ticket) else { return };
         let lit = match light {
             Light::Now => now,
-            Light::Ago(span) => now.since(span),
+            Light::Ago(span) => now - span,
             Light::At(time) => time.min(now),
         };
         let times = &mut pending.times;
@@ -378,7 +424,7 @@ impl<W: Looks> Live<W> {
 
     /// A frame is at the glass for the first time.
     fn at_glass(&mut self, pending: &Pending) {
-        self.last_lit = pending.frame;
+        self.last_lit = Some(pending.frame);
         self.figures.frames += 1;
         self.figures.shown.add(&pending.shown);
         self.unshown_since = None;
@@ -434,7 +480,7 @@ impl<W: Looks> Live<W> {
     }
 
     /// Pictures of which nobody said in time when they were at the glass count as late.
-    fn expire(&mut self, now: Nanos) {
+    fn expire(&mut self, now: Timestamp) {
         let mut late = 0;
         for pending in &mut self.pending {
             if !pending.is_expired && pending.due.is_some_and(|due| now > due + REPORT_GRACE) {
@@ -450,7 +496,7 @@ impl<W: Looks> Live<W> {
     }
 
     /// A thread that has died is started again; what it was asked is forgotten and asked anew.
-    fn look_after_worker(&mut self, now: Nanos) {
+    fn look_after_worker(&mut self, now: Timestamp) {
         match self.worker.health(now) {
             Health::Up => self.is_model_up = true,
             Health::Down => self.is_model_up = false,
@@ -473,7 +519,7 @@ impl<W: Looks> Live<W> {
         self.figures.report(self.pacer.deadline())
     }
 
-    fn arrived(&mut self, frame: Arc<Frame>, now: Nanos) -> bool {
+    fn arrived(&mut self, frame: Arc<Frame>, now: Timestamp) -> bool {
         let has_displaced = self.waiting.take().is_some();
         if has_displaced {
             self.figures.drops.display_busy += 1;
@@ -502,11 +548,11 @@ impl<W: Looks> Live<W> {
     }
 
     /// Finds out that frames come and none can be shown in time.
-    fn note_late(&mut self, now: Nanos) {
+    fn note_late(&mut self, now: Timestamp) {
         if !self.engine.is_live() {
             (self.unshown_since, self.timeliness, self.late_run) = (None, Timeliness::InTime, 0);
         }
-        let limit = self.pacer.deadline() + Nanos(PERIODS_UNSHOWN * self.pacer.period().0);
+        let limit = self.pacer.deadline().saturating_add(self.pacer.period().saturating_mul(PERIODS_UNSHOWN));
         if self.unshown_since.is_some_and(|t| now.since(t) > limit) {
             self.too_slow();
         }
@@ -539,14 +585,14 @@ impl<W: Looks> Live<W> {
         }
     }
 
-    fn dropped(&mut self, frame: FrameId) {
+    fn dropped(&mut self, frame: Option<FrameId>) {
         if self.last_dropped != frame {
             self.figures.drops.past_deadline += 1;
             self.last_dropped = frame;
         }
     }
 
-    fn ask(&mut self) -> Option<Nanos> {
+    fn ask(&mut self) -> Option<Timestamp> {
         if !self.is_model_up {
             return None;
         }
@@ -562,8 +608,8 @@ impl<W: Looks> Live<W> {
     fn take_answers(&mut self) {
         while let Some(job) = self.worker.answer() {
             if let Some(report) = job.report() {
-                self.figures.encode.record(Nanos(report.encode_ns));
-                self.figures.decode.record(Nanos(report.decode_ns));
+                self.figures.encode.record(Duration::from_nanos(report.encode_ns));
+                self.figures.decode.record(Duration::from_nanos(report.decode_ns));
             }
             self.figures.look.record(job.ended.since(job.begun));
             self.pacer.looked(job.ended.since(job.asked));

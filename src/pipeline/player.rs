@@ -15,13 +15,13 @@ use super::clock::Clock;
 use super::entry::{Entered, FrameInput, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::{FrameSource, Next};
-use crate::units::Nanos;
+use crate::units::{Span, Timestamp};
 
 /// How to play.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlayConfig {
     /// Time from frame to frame.
-    pub period: Nanos,
+    pub period: Duration,
     /// Whether the source starts again when it ends.
     pub is_looped: bool,
 }
@@ -63,7 +63,7 @@ impl Player {
     /// # Errors
     /// `Argument` for a period of zero; `Unavailable` when no thread can be had.
     pub fn start(source: Box<dyn FrameSource>, config: PlayConfig, input: FrameInput) -> Result<Self> {
-        if config.period.0 == 0 {
+        if config.period.is_zero() {
             return Err(Error::new(ErrorKind::Argument, "a source cannot be played with a frame period of 0"));
         }
         let counters = Arc::new(Counters::default());
@@ -148,7 +148,7 @@ impl Play<'_> {
                 let is_displaced = matches!(entered, Entered::Displaced { .. });
                 self.counters.displaced.fetch_add(u64::from(is_displaced), Ordering::Relaxed);
             }
-            due = self.next_due(due, self.source.interval().filter(|i| i.0 > 0).unwrap_or(self.config.period));
+            due = self.next_due(due, self.source.interval().filter(|i| !i.is_zero()).unwrap_or(self.config.period));
         }
     }
 
@@ -167,15 +167,15 @@ impl Play<'_> {
     }
 
     /// Sleeps until `due`; whether the player was stopped meanwhile.
-    fn is_stopped_by(&self, due: Nanos) -> bool {
+    fn is_stopped_by(&self, due: Timestamp) -> bool {
         let left = Duration::from(due.since(self.clock.now()));
         !matches!(self.stopped.recv_timeout(left), Err(crossbeam_channel::RecvTimeoutError::Timeout))
     }
 
-    fn next_due(&self, due: Nanos, interval: Nanos) -> Nanos {
+    fn next_due(&self, due: Timestamp, interval: Duration) -> Timestamp {
         let next = due + interval;
-        let late = self.clock.now().since(next).0 / interval.0;
+        let late = self.clock.now().since(next).as_ns() / interval.as_ns();
         self.counters.late.fetch_add(late, Ordering::Relaxed);
-        next + Nanos(late * interval.0)
+        next + Duration::from_nanos(late.saturating_mul(interval.as_ns()))
     }
 }

@@ -1,9 +1,11 @@
 //! Fixed histograms and counters of a run.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::scene::Overlay;
-use crate::units::Nanos;
+use crate::units::Span;
 
 const SUB_BITS: u32 = 5;
 const SUBS: usize = 1 << SUB_BITS;
@@ -18,23 +20,23 @@ const STEP_NS: u64 = 1_000;
 pub struct Histogram {
     counts: Box<[u64; SUBS * OCTAVES]>,
     count: u64,
-    max: Nanos,
+    max: Duration,
     sum_ns: u128,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: Box::new([0; SUBS * OCTAVES]), count: 0, max: Nanos(0), sum_ns: 0 }
+        Self { counts: Box::new([0; SUBS * OCTAVES]), count: 0, max: Duration::ZERO, sum_ns: 0 }
     }
 }
 
 impl Histogram {
     /// Counts one span.
-    pub fn record(&mut self, span: Nanos) {
-        self.counts[bucket(span.0 / STEP_NS)] += 1;
+    pub fn record(&mut self, span: Duration) {
+        self.counts[bucket(span.as_ns() / STEP_NS)] += 1;
         self.count += 1;
         self.max = self.max.max(span);
-        self.sum_ns += u128::from(span.0);
+        self.sum_ns += span.as_nanos();
     }
 
     /// Number of spans.
@@ -43,18 +45,18 @@ impl Histogram {
     }
 
     /// The longest, exactly.
-    pub fn max(&self) -> Nanos {
+    pub fn max(&self) -> Duration {
         self.max
     }
 
     /// The span that a share of `q` (0..=1) does not exceed; zero when empty.
-    pub fn quantile(&self, q: f64) -> Nanos {
+    pub fn quantile(&self, q: f64) -> Duration {
         let wanted = ((q.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
         let mut seen = 0;
         for (i, &n) in self.counts.iter().enumerate() {
             seen += n;
             if seen >= wanted {
-                return Nanos(upper(i) * STEP_NS).min(self.max);
+                return Duration::from_nanos(upper(i) * STEP_NS).min(self.max);
             }
         }
         self.max
@@ -173,15 +175,15 @@ mod tests {
         #[test]
         fn quantiles_bound_the_sorted_values(mut spans in prop::collection::vec(0u64..20_000_000_000, 1..300)) {
             let mut h = Histogram::default();
-            spans.iter().for_each(|&s| h.record(Nanos(s)));
+            spans.iter().for_each(|&s| h.record(Duration::from_nanos(s)));
             spans.sort_unstable();
             for q in [0.5, 0.95, 0.99, 1.0] {
                 let exact = spans[((q * spans.len() as f64).ceil() as usize).clamp(1, spans.len()) - 1];
-                let got = h.quantile(q).0;
-                prop_assert!(got >= exact.min(h.max().0), "{q}: {got} < {exact}");
+                let got = h.quantile(q).as_ns();
+                prop_assert!(got >= exact.min(h.max().as_ns()), "{q}: {got} < {exact}");
                 prop_assert!(got as f64 <= exact as f64 * (1.0 + 1.0 / 32.0) + 1000.0, "{q}: {got} > {exact}");
             }
-            prop_assert_eq!(h.max().0, *spans.last().unwrap());
+            prop_assert_eq!(h.max().as_ns(), *spans.last().unwrap());
         }
     }
 }

@@ -14,15 +14,15 @@ use super::clock::Clock;
 use super::latest::{Latest, Wake};
 use crate::engine::job::InferenceJob;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::look::Predictor;
-use crate::units::Nanos;
+use crate::model::predictor::Predictor;
+use crate::units::Timestamp;
 
 /// How long a stop waits for the look in hand.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// From one start of the thread to the next, when it keeps dying.
-const RESTART_EVERY: Nanos = Nanos::from_ms(500);
+const RESTART_EVERY: Duration = Duration::from_millis(500);
 /// A look that takes longer never comes to an end: its thread is left to itself.
-const STUCK: Nanos = Nanos::from_ms(60_000);
+const STUCK: Duration = Duration::from_millis(60_000);
 /// Threads that may be left to themselves: each holds a model.
 const STUCK_MAX: u32 = 2;
 
@@ -41,15 +41,20 @@ pub enum Health {
 }
 
 /// Who answers jobs: a thread, or a test that says how long a look takes.
-pub trait Looks {
+pub trait InferenceWorker {
     /// Hands over the newest job; returns the one that the model did not come to.
     fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>>;
 
     /// The next answered job.
     fn answer(&mut self) -> Option<Box<InferenceJob>>;
 
+    /// Whether a lone click is predicted at several scales.
+    fn surveys(&self) -> bool {
+        false
+    }
+
     /// Whether there is anybody to answer; sees to it that there will be.
-    fn health(&mut self, _now: Nanos) -> Health {
+    fn health(&mut self, _now: Timestamp) -> Health {
         Health::Up
     }
 }
@@ -60,7 +65,8 @@ pub struct Worker {
     clock: Clock,
     wake: Wake,
     running: Option<Running>,
-    begun: Nanos,
+    begun: Timestamp,
+    surveys: bool,
     is_up: bool,
     stuck: u32,
 }
@@ -71,8 +77,15 @@ struct Running {
     answers: Receiver<Box<InferenceJob>>,
     thread: JoinHandle<()>,
     is_ready: Arc<AtomicBool>,
-    /// When the look in hand began; 0 when there is none.
-    looking_since: Arc<AtomicU64>,
+    /// When the look in hand began, ns; 0 when there is none.
+    looking_since_ns: Arc<AtomicU64>,
+}
+
+impl Running {
+    fn looking_since(&self) -> Option<Timestamp> {
+        let ns = self.looking_since_ns.load(Ordering::Acquire);
+        (ns > 0).then_some(Timestamp::from_ns(ns))
+    }
 }
 
 impl Worker {
@@ -82,9 +95,16 @@ impl Worker {
     /// Those of `supply`; `Unavailable` when no thread can be had.
     pub fn start(mut supply: Supply, clock: Clock, wake: Wake) -> Result<Self> {
         let predictor = supply()?;
-        let begun = clock.now();
-        let mut worker =
-            Self { supply: Arc::new(Mutex::new(supply)), clock, wake, running: None, begun, is_up: true, stuck: 0 };
+        let mut worker = Self {
+            begun: clock.now(),
+            surveys: predictor.surveys(),
+            supply: Arc::new(Mutex::new(supply)),
+            clock,
+            wake,
+            running: None,
+            is_up: true,
+            stuck: 0,
+        };
         worker.running = Some(worker.run(Some(predictor))?);
         Ok(worker)
     }
@@ -94,13 +114,13 @@ impl Worker {
         let jobs: Latest<Option<Box<InferenceJob>>> = Latest::new(Wake::default());
         let (give, answers) = bounded(InferenceJob::IN_ROUND);
         let is_ready = Arc::new(AtomicBool::new(predictor.is_some()));
-        let looking_since = Arc::new(AtomicU64::new(0));
+        let looking_since_ns = Arc::new(AtomicU64::new(0));
         let work = Work {
             clock: self.clock.clone(),
             jobs: jobs.clone(),
             answers: give,
             wake: self.wake.clone(),
-            looking_since: looking_since.clone(),
+            looking_since_ns: looking_since_ns.clone(),
         };
         let (supply, ready) = (self.supply.clone(), is_ready.clone());
         let thread = std::thread::Builder::new()
@@ -117,14 +137,13 @@ impl Worker {
                 }
             })
             .map_err(|e| Error::caused(ErrorKind::Unavailable, "no thread for the model", e))?;
-        Ok(Running { jobs, answers, thread, is_ready, looking_since })
+        Ok(Running { jobs, answers, thread, is_ready, looking_since_ns })
     }
 
     /// Lets go of a thread that has died, or never will.
-    fn bury(&mut self, now: Nanos) {
+    fn bury(&mut self, now: Timestamp) {
         let Some(running) = &self.running else { return };
-        let since = running.looking_since.load(Ordering::Acquire);
-        let is_stuck = since > 0 && now.since(Nanos(since)) > STUCK;
+        let is_stuck = running.looking_since().is_some_and(|since| now.since(since) > STUCK);
         if !running.thread.is_finished() && !is_stuck {
             return;
         }
@@ -139,7 +158,7 @@ impl Worker {
     }
 }
 
-impl Looks for Worker {
+impl InferenceWorker for Worker {
     fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>> {
         match &self.running {
             Some(running) => running.jobs.put(Some(job)).flatten(),
@@ -151,7 +170,11 @@ impl Looks for Worker {
         self.running.as_ref()?.answers.try_recv().ok()
     }
 
-    fn health(&mut self, now: Nanos) -> Health {
+    fn surveys(&self) -> bool {
+        self.surveys
+    }
+
+    fn health(&mut self, now: Timestamp) -> Health {
         self.bury(now);
         let may_start = now.since(self.begun) >= RESTART_EVERY && self.stuck <= STUCK_MAX;
         if self.running.is_none() && may_start {
@@ -189,7 +212,7 @@ struct Work {
     jobs: Latest<Option<Box<InferenceJob>>>,
     answers: Sender<Box<InferenceJob>>,
     wake: Wake,
-    looking_since: Arc<AtomicU64>,
+    looking_since_ns: Arc<AtomicU64>,
 }
 
 impl Work {
@@ -201,9 +224,9 @@ impl Work {
             };
             let Some(mut job) = next else { return };
             job.begun = self.clock.now();
-            self.looking_since.store(job.begun.0.max(1), Ordering::Release);
+            self.looking_since_ns.store(job.begun.as_ns().max(1), Ordering::Release);
             job.answer(predictor);
-            self.looking_since.store(0, Ordering::Release);
+            self.looking_since_ns.store(0, Ordering::Release);
             job.ended = self.clock.now();
             if self.answers.try_send(job).is_err() {
                 return;

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelScale;
-use crate::geometry::{Image, Rect};
+use crate::geometry::{ImageSpace, Rect};
 use crate::input::script::nearest;
 use crate::text_file;
 
@@ -166,7 +166,7 @@ pub struct ExpectedSize {
 impl ExpectedSize {
     /// Whether an outline with these bounds has about an expected size: the longer side of the bounds is between the
     /// least diameter divided by the square root of 2 and the greatest.
-    pub fn fits(&self, bounds: &Rect<Image>) -> bool {
+    pub fn fits(&self, bounds: &Rect<ImageSpace>) -> bool {
         let longest = (bounds.width() * self.mm_per_px.0).max(bounds.height() * self.mm_per_px.1);
         let [least, most] = self.size_mm;
         (least * std::f32::consts::FRAC_1_SQRT_2..=most).contains(&longest)

@@ -29,6 +29,7 @@ mod check;
 mod read;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,7 @@ use crate::geometry::Rect;
 use crate::input::recognizer::RecognizerConfig;
 use crate::overlay::{Handedness, KeepOut};
 use crate::source::camera::{Annotation, CameraFormat, Ink, Levels};
-use crate::units::{Millimetres, Nanos};
+use crate::units::{Millimetres, Span};
 
 /// A device.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -285,7 +286,7 @@ impl TouchProfile {
         let gloves = RecognizerConfig::gloves(dpi);
         RecognizerConfig {
             max_contact_mm: self.max_contact_mm,
-            min_contact: Nanos::from_secs_f64(self.min_contact_ms / 1e3),
+            min_contact: Duration::of_secs(self.min_contact_ms / 1e3),
             tap_slop_mm: self.tap_slop_mm,
             min_drag_mm: gloves.min_drag_mm.max(self.tap_slop_mm),
             ..gloves
@@ -338,6 +339,6 @@ impl Profile {
     }
 }
 
-fn rect_of([x0, y0, x1, y1]: [f32; 4]) -> Rect<crate::geometry::Image> {
+fn rect_of([x0, y0, x1, y1]: [f32; 4]) -> Rect<crate::geometry::ImageSpace> {
     Rect::new(x0, y0, x1, y1)
 }

@@ -7,8 +7,13 @@
 //! Every picture is turned upright as its EXIF orientation says, before anything else: coordinates, masks, overlays and
 //! sizes are those of the upright picture, wherever a picture is read ([`load_still`] is the only way in).
 //!
+//! GIFs need the feature `gif`.
+//!
 //! Grey pictures stay [`PixelFormat::Grey8`], all others are [`PixelFormat::Rgb8`]; where a folder holds both, all become
 //! RGB. Transparent pixels are laid over black; 16-bit samples keep their upper half.
+
+#[cfg(feature = "gif")]
+mod gif_cine;
 
 use std::cmp::Ordering;
 use std::fs;
@@ -16,15 +21,18 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
+use std::time::Duration;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+#[cfg(feature = "gif")]
+use gif_cine::{GifCine, GifOutline};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat};
 use crate::source::dicom::store::open_regular;
 use crate::source::{FrameSource, Next, SourceDescription};
-use crate::units::Nanos;
 
 /// Most bytes of a file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -34,13 +42,17 @@ const PNG_BYTES_MAX: u64 = 48 << 20;
 const PIXELS_MAX: u64 = 24 << 20;
 const SIDE_MAX: u32 = 8192;
 const FRAMES_MAX: usize = 20_000;
+/// What a file may be called.
+const KINDS: &str = if cfg!(feature = "gif") {
+    "a .png, .jpg, .jpeg or .gif"
+} else {
+    "a .png, .jpg or .jpeg (this build has no GIF: feature `gif`)"
+};
 /// Decoded pictures that are kept, all together.
 const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Scans of a progressive JPEG, and most pixels times scans: small files can ask for minutes.
 const SCANS_MAX: usize = 64;
 const SCAN_WORK_MAX: u64 = 1 << 27;
-/// Delays of a GIF that differ by less are even.
-const EVEN: Nanos = Nanos::from_ms(1);
 
 /// The frames of a folder, a GIF or a single picture.
 ///
@@ -58,14 +70,15 @@ pub struct ImagesSource {
     is_damaged: Vec<bool>,
     damaged: Arc<AtomicUsize>,
     /// Delays behind each frame of a GIF, where they vary.
-    delays: Vec<Nanos>,
+    delays: Vec<Duration>,
     next: usize,
     given: Option<usize>,
 }
 
 enum Pictures {
     Files(Vec<PathBuf>),
-    Gif { file: Arc<[u8]>, player: Option<Box<GifPlayer>> },
+    #[cfg(feature = "gif")]
+    Gif(GifCine),
 }
 
 impl ImagesSource {
@@ -82,6 +95,7 @@ impl ImagesSource {
             return Self::open_folder(path);
         }
         let opened = match kind_of(path)? {
+            #[cfg(feature = "gif")]
             Kind::Gif => Self::open_gif(path),
             Kind::Still => Self::of_files("image", vec![path.to_owned()]),
         };
@@ -127,18 +141,14 @@ impl ImagesSource {
         Ok(source)
     }
 
+    #[cfg(feature = "gif")]
     fn open_gif(path: &Path) -> Result<Self> {
         let file: Arc<[u8]> = read_file(path)?.into();
         let outline = GifOutline::read(&file)?;
-        let mean = outline.delays.iter().map(|d| d.0).sum::<u64>() / outline.delays.len() as u64;
-        let period = (mean >= Nanos::from_ms(1).0).then_some(Nanos(mean));
-        let is_even = outline.delays.iter().all(|d| d.0.abs_diff(mean) <= EVEN.0);
-        let is_damaged = vec![false; outline.delays.len()];
-        let pictures = Pictures::Gif { file, player: None };
+        let (period, is_damaged) = (outline.period(), vec![false; outline.len()]);
+        let pictures = Pictures::Gif(GifCine::new(file));
         let mut source = Self::new("GIF", outline.size, outline.format, period, pictures, is_damaged);
-        if !is_even && period.is_some() {
-            source.delays = outline.delays;
-        }
+        source.delays = outline.uneven_delays();
         source.check_first()?;
         Ok(source)
     }
@@ -147,7 +157,7 @@ impl ImagesSource {
         kind: &str,
         (width, height): (u32, u32),
         format: PixelFormat,
-        frame_period: Option<Nanos>,
+        frame_period: Option<Duration>,
         pictures: Pictures,
         is_damaged: Vec<bool>,
     ) -> Self {
@@ -196,7 +206,8 @@ impl ImagesSource {
                 let named = |e: Error| if is_one { e } else { e.within(paths[index].display()) };
                 decode_file(&paths[index]).map_err(named)
             }
-            Pictures::Gif { file, player } => gif_frame(file, player, index),
+            #[cfg(feature = "gif")]
+            Pictures::Gif(cine) => cine.frame(index),
         };
         let expected = (self.description.width, self.description.height);
         let checked = decoded.and_then(|picture| match picture.size == expected {
@@ -249,7 +260,7 @@ impl FrameSource for ImagesSource {
         Ok(Next::End)
     }
 
-    fn interval(&self) -> Option<Nanos> {
+    fn interval(&self) -> Option<Duration> {
         self.delays.get(self.given?).copied()
     }
 
@@ -265,128 +276,12 @@ impl FrameSource for ImagesSource {
 pub fn load_still(path: &Path) -> Result<Frame> {
     let picture = match kind_of(path)? {
         Kind::Still => decode_file(path),
-        Kind::Gif => first_of_gif(path),
+        #[cfg(feature = "gif")]
+        Kind::Gif => read_file(path).and_then(|file| GifCine::first(file.into())),
     };
     let picture = picture.map_err(|e| e.within(path.display()))?;
     let ((width, height), format) = (picture.size, picture.format);
     Frame::from_pixels(width, height, format, picture.pixels).map_err(|e| e.within(path.display()))
-}
-
-fn first_of_gif(path: &Path) -> Result<Picture> {
-    let file: Arc<[u8]> = read_file(path)?.into();
-    let outline = GifOutline::read(&file)?;
-    let picture = gif_frame(&file, &mut None, 0)?;
-    let (size, format) = (picture.size, outline.format);
-    Ok(Picture { size, format, pixels: picture.into_format(format)? })
-}
-
-/// What a GIF holds, without decoding it.
-struct GifOutline {
-    size: (u32, u32),
-    /// Grey when no palette has a colour.
-    format: PixelFormat,
-    delays: Vec<Nanos>,
-}
-
-impl GifOutline {
-    fn read(file: &[u8]) -> Result<Self> {
-        let mut options = gif::DecodeOptions::new();
-        options.skip_frame_decoding(true);
-        let mut decoder = options.read_info(Cursor::new(file)).map_err(corrupt_gif)?;
-        let size = (u32::from(decoder.width()), u32::from(decoder.height()));
-        check_size(size)?;
-        let is_grey = |palette: &[u8]| palette.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
-        let global = decoder.global_palette().is_none_or(is_grey);
-        let (mut delays, mut has_colour) = (Vec::new(), false);
-        while let Some(frame) = decoder.next_frame_info().map_err(corrupt_gif)? {
-            has_colour |= !frame.palette.as_ref().map_or(global, |p| is_grey(p));
-            delays.push(Nanos::from_ms(10 * u64::from(frame.delay)));
-            if delays.len() > FRAMES_MAX {
-                let message = format!("expected at most {FRAMES_MAX} frames, got more");
-                return Err(Error::new(ErrorKind::Unsupported, message));
-            }
-        }
-        if delays.is_empty() {
-            return Err(Error::new(ErrorKind::Format, "expected a GIF with frames, got none"));
-        }
-        Ok(Self { size, format: if has_colour { PixelFormat::Rgb8 } else { PixelFormat::Grey8 }, delays })
-    }
-}
-
-/// A GIF being played: its frames can only be had one after the other, each painted over what the one before left.
-struct GifPlayer {
-    decoder: gif::Decoder<Cursor<Arc<[u8]>>>,
-    /// RGB over black.
-    canvas: Vec<u8>,
-    size: (usize, usize),
-    /// What is to be done before the next frame: with which rectangle, and what was there before.
-    dispose: Option<(gif::DisposalMethod, [usize; 4], Vec<u8>)>,
-    at: usize,
-}
-
-impl GifPlayer {
-    fn new(file: &Arc<[u8]>) -> Result<Self> {
-        let mut options = gif::DecodeOptions::new();
-        options.set_color_output(gif::ColorOutput::RGBA);
-        if let Some(most) = std::num::NonZeroU64::new(DECODED_BYTES_MAX) {
-            options.set_memory_limit(gif::MemoryLimit::Bytes(most));
-        }
-        let decoder = options.read_info(Cursor::new(file.clone())).map_err(corrupt_gif)?;
-        let size = (usize::from(decoder.width()), usize::from(decoder.height()));
-        check_size((size.0 as u32, size.1 as u32))?;
-        Ok(Self { decoder, canvas: vec![0; 3 * size.0 * size.1], size, dispose: None, at: 0 })
-    }
-
-    /// Paints the next frame.
-    fn step(&mut self) -> Result<()> {
-        let (width, height) = self.size;
-        if let Some((method, [x0, y0, x1, y1], before)) = self.dispose.take() {
-            for (row, kept) in (y0..y1).zip(before.chunks_exact((3 * (x1 - x0)).max(1))) {
-                let line = &mut self.canvas[3 * (row * width + x0)..3 * (row * width + x1)];
-                match method {
-                    gif::DisposalMethod::Previous => line.copy_from_slice(kept),
-                    _ => line.fill(0),
-                }
-            }
-        }
-        let none = || Error::new(ErrorKind::Format, "expected another frame, got none");
-        let frame = self.decoder.read_next_frame().map_err(corrupt_gif)?.ok_or_else(none)?;
-        let [left, top, w, h] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
-        let rect = [left.min(width), top.min(height), (left + w).min(width), (top + h).min(height)];
-        let [x0, y0, x1, y1] = rect;
-        let lines = |canvas: &[u8]| {
-            (y0..y1).flat_map(|y| &canvas[3 * (y * width + x0)..3 * (y * width + x1)]).copied().collect()
-        };
-        if matches!(frame.dispose, gif::DisposalMethod::Background | gif::DisposalMethod::Previous) {
-            self.dispose = Some((frame.dispose, rect, lines(&self.canvas)));
-        }
-        for (y, row) in (y0..y1).zip(frame.buffer.chunks_exact((4 * w).max(1))) {
-            let line = &mut self.canvas[3 * (y * width + x0)..3 * (y * width + x1)];
-            for (to, from) in line.chunks_exact_mut(3).zip(row.chunks_exact(4)).filter(|(_, from)| from[3] > 0) {
-                to.copy_from_slice(&from[..3]);
-            }
-        }
-        self.at += 1;
-        Ok(())
-    }
-}
-
-/// Frame `index` of a GIF.
-fn gif_frame(file: &Arc<[u8]>, player: &mut Option<Box<GifPlayer>>, index: usize) -> Result<Picture> {
-    if player.as_ref().is_none_or(|p| p.at > index) {
-        *player = Some(Box::new(GifPlayer::new(file)?));
-    }
-    let none = || Error::new(ErrorKind::Format, "expected another frame, got none");
-    let player = player.as_mut().ok_or_else(none)?;
-    while player.at <= index {
-        player.step()?;
-    }
-    let size = (player.size.0 as u32, player.size.1 as u32);
-    Ok(Picture { size, format: PixelFormat::Rgb8, pixels: player.canvas.clone() })
-}
-
-fn corrupt_gif(e: gif::DecodingError) -> Error {
-    Error::caused(ErrorKind::Format, "the picture is corrupt or truncated", e)
 }
 
 struct Picture {
@@ -431,6 +326,7 @@ impl Picture {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Still,
+    #[cfg(feature = "gif")]
     Gif,
 }
 
@@ -438,9 +334,10 @@ fn kind_of(path: &Path) -> Result<Kind> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     match extension.as_str() {
         "png" | "jpg" | "jpeg" => Ok(Kind::Still),
+        #[cfg(feature = "gif")]
         "gif" => Ok(Kind::Gif),
         other => {
-            let message = format!("{}: expected a .png, .jpg, .jpeg or .gif, got \".{other}\"", path.display());
+            let message = format!("{}: expected {KINDS}, got \".{other}\"", path.display());
             Err(Error::new(ErrorKind::Unsupported, message))
         }
     }

@@ -8,9 +8,10 @@ pub mod dicom;
 pub mod images;
 pub mod phantom;
 
+use std::time::Duration;
+
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
-use crate::units::Nanos;
 
 /// What a source knows before the first frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +25,7 @@ pub struct SourceDescription {
     /// How its pixels are stored.
     pub format: PixelFormat,
     /// Time from frame to frame as recorded; `None` when the source does not say.
-    pub frame_period: Option<Nanos>,
+    pub frame_period: Option<Duration>,
     /// Number of different frames; `None` when it goes on by itself.
     pub frames: Option<usize>,
 }
@@ -48,7 +49,7 @@ pub trait FrameSource: Send {
     fn next_into(&mut self, frame: &mut Frame) -> Result<Next>;
 
     /// Time from the frame given last to the next one, where the source has its own; `None` where all follow in the period.
-    fn interval(&self) -> Option<Nanos> {
+    fn interval(&self) -> Option<Duration> {
         None
     }
 

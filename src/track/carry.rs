@@ -3,7 +3,7 @@
 pub use super::change::{is_repeat, is_scene_cut, structure_correlation};
 pub use super::drift::{DriftLimits, DriftTest, Evidence, Verdict, judge};
 use super::flow::FlowField;
-use crate::geometry::{Image, Model, Point, Rect};
+use crate::geometry::{ImageSpace, ModelSpace, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
 
 /// Most points of an object that are followed to judge its motion.
@@ -37,7 +37,7 @@ pub fn warp(source: &LogitGrid, motion: &FlowField, out: &mut LogitGrid) {
         for (column, value) in line.iter_mut().enumerate() {
             let x = (column as f32 + 0.5) * cell;
             let (dx, dy) = motion.at(to_motion.apply(Point::new(x, y)));
-            *value = source.sample_model(Point::<Model>::new(x + dx * per_px, y + dy * per_px));
+            *value = source.sample_model(Point::<ModelSpace>::new(x + dx * per_px, y + dy * per_px));
         }
     }
 }
@@ -99,7 +99,7 @@ pub fn area_px(mask: &LogitGrid) -> f32 {
 /// let c = centroid(&mask).unwrap();
 /// assert_eq!((c.x, c.y), (21.0, 10.5));
 /// ```
-pub fn centroid(mask: &LogitGrid) -> Option<Point<Image>> {
+pub fn centroid(mask: &LogitGrid) -> Option<Point<ImageSpace>> {
     let cells = mask.cells();
     let (mut count, mut columns, mut rows) = (0u32, 0u32, 0u32);
     for (n, _) in mask.values().iter().enumerate().filter(|(_, v)| **v > 0.0) {
@@ -126,14 +126,14 @@ pub fn round_trip_error(backward: &FlowField, reverse: &FlowField, object: &Logi
 
 /// Share of the object that has left the image since the prediction: points of `looked`, moved forward along `motion` (which
 /// maps the shown frame back to the prediction's), that are outside `region`. 0 for an empty mask.
-pub fn left_share(looked: &LogitGrid, motion: &FlowField, region: &Rect<Image>) -> f32 {
+pub fn left_share(looked: &LogitGrid, motion: &FlowField, region: &Rect<ImageSpace>) -> f32 {
     let mut left = 0u32;
     let count = for_samples(looked, |_, at| left += u32::from(!region.contains(motion.forward(at))));
     if count == 0 { 0.0 } else { left as f32 / count as f32 }
 }
 
 /// Share of the points outside `region`; 0 without points.
-pub fn outside_share(points: impl Iterator<Item = Point<Image>>, region: &Rect<Image>) -> f32 {
+pub fn outside_share(points: impl Iterator<Item = Point<ImageSpace>>, region: &Rect<ImageSpace>) -> f32 {
     let (mut outside, mut count) = (0u32, 0u32);
     for point in points {
         outside += u32::from(!region.contains(point));
@@ -143,7 +143,7 @@ pub fn outside_share(points: impl Iterator<Item = Point<Image>>, region: &Rect<I
 }
 
 /// Calls `each` with a running number and the centre of every k-th inside cell, at most [`SAMPLES`] times; returns the number.
-fn for_samples(mask: &LogitGrid, mut each: impl FnMut(usize, Point<Image>)) -> usize {
+fn for_samples(mask: &LogitGrid, mut each: impl FnMut(usize, Point<ImageSpace>)) -> usize {
     let cells = mask.cells();
     let inside = mask.values().iter().filter(|&&v| v > 0.0).count();
     let step = inside.div_ceil(SAMPLES).max(1);

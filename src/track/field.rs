@@ -1,6 +1,6 @@
 //! A field of motion between two pictures.
 
-use crate::geometry::{Image, Model, ModelView, Point};
+use crate::geometry::{ImageSpace, ModelSpace, ModelView, Point};
 
 /// Side of a cell of a [`FlowField`], px of the small picture.
 pub const CELL_PX: f32 = 4.0;
@@ -44,7 +44,7 @@ impl FlowField {
     }
 
     /// The motion `f(centre)` of each cell, over the filled part of `view`.
-    pub fn from_fn(view: ModelView, mut f: impl FnMut(Point<Model>) -> (f32, f32)) -> Self {
+    pub fn from_fn(view: ModelView, mut f: impl FnMut(Point<ModelSpace>) -> (f32, f32)) -> Self {
         let mut field = Self::zero(view);
         for i in 0..field.dx.len() {
             (field.dx[i], field.dy[i]) = f(field.centre(i % field.cols, i / field.cols));
@@ -82,13 +82,13 @@ impl FlowField {
     }
 
     /// Centre of a cell.
-    pub fn centre(&self, column: usize, row: usize) -> Point<Model> {
+    pub fn centre(&self, column: usize, row: usize) -> Point<ModelSpace> {
         Point::new((column as f32 + 0.5) * CELL_PX, (row as f32 + 0.5) * CELL_PX)
     }
 
     /// Motion at a point, (dx, dy): bilinear, clamped at the outer cells.
     #[inline]
-    pub fn at(&self, p: Point<Model>) -> (f32, f32) {
+    pub fn at(&self, p: Point<ModelSpace>) -> (f32, f32) {
         let ((x, right, fx), (y, below, fy)) = (place(p.x, self.cols), place(p.y, self.rows));
         let (top, bottom) = (y * self.cols, (y + below) * self.cols);
         let mix = |v: &[f32]| {
@@ -109,7 +109,7 @@ impl FlowField {
     /// let moved = FlowField::from_fn(view, |_| (-3.0, 1.0));
     /// assert_eq!(moved.backward(Point::new(100.0, 80.0)), Point::new(94.0, 82.0));
     /// ```
-    pub fn backward(&self, p: Point<Image>) -> Point<Image> {
+    pub fn backward(&self, p: Point<ImageSpace>) -> Point<ImageSpace> {
         let p = self.view.to_model(p);
         let (dx, dy) = self.at(p);
         self.view.to_image(Point::new(p.x + dx, p.y + dy))
@@ -118,7 +118,7 @@ impl FlowField {
     /// Maps a point of the earlier picture to the later one: the inverse of [`Self::backward`], by fixed-point iteration. Exact
     /// to .01 px of the small picture where motion changes by less than .5 px per px. Where motion folds there is no inverse,
     /// and the result is the last iterate.
-    pub fn forward(&self, p: Point<Image>) -> Point<Image> {
+    pub fn forward(&self, p: Point<ImageSpace>) -> Point<ImageSpace> {
         let from = self.view.to_model(p);
         let mut to = from;
         for _ in 0..16 {

@@ -1,7 +1,7 @@
 //! The small grey picture that motion is estimated on.
 
 use crate::frame::{Frame, PixelFormat};
-use crate::geometry::{Image, ModelView, Rect};
+use crate::geometry::{ImageSpace, ModelView, Rect};
 
 /// Block means along x that [`SmallGrey::blocks`] holds.
 pub const BLOCK_COLUMNS: usize = 16;
@@ -130,7 +130,7 @@ impl SmallGrey {
         self.blocks = other.blocks;
     }
 
-    fn aim(&mut self, crop: Rect<Image>, width: usize, height: usize) {
+    fn aim(&mut self, crop: Rect<ImageSpace>, width: usize, height: usize) {
         self.view = ModelView::new(crop, self.side);
         let scale = self.view.converter().scale();
         // A remainder of .001 px from rounding is not a row.

@@ -4,14 +4,14 @@ pub mod slow_predictor;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use sonotap::engine::EngineConfig;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, Picture};
 use sonotap::geometry::{ModelView, Point};
 use sonotap::glass::DisplayTiming;
 use sonotap::mask::Bitmap;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
@@ -19,8 +19,8 @@ use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::prompt::Polarity;
 use sonotap::scene::Scene;
-use sonotap::source::phantom::{Event, Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::source::phantom::{Event, Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::{FrameId, Span, Timestamp};
 
 pub use slow_predictor::SlowPredictor;
 
@@ -142,8 +142,8 @@ impl Segmenter for DarkRegion {
 /// What was on the screen after one presentation.
 #[derive(Clone, Debug)]
 pub struct Shot {
-    pub at: Nanos,
-    pub captured: Nanos,
+    pub at: Timestamp,
+    pub captured: Timestamp,
     /// Number of the phantom's picture.
     pub picture: u64,
     pub scene: Scene,
@@ -152,7 +152,7 @@ pub struct Shot {
 }
 
 /// Hands a frame over as a host does, region and scale beside the pixels.
-pub fn push<W: sonotap::pipeline::worker::Looks>(live: &Live<W>, frame: &Frame, time: CaptureTime) {
+pub fn push<W: sonotap::pipeline::worker::InferenceWorker>(live: &Live<W>, frame: &Frame, time: CaptureTime) {
     let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
     let picture = Picture { scale: frame.scale(), region: Some(frame.region()), ..picture };
     live.input().push(&picture, time, None).expect("a whole frame of now");
@@ -166,32 +166,27 @@ pub struct World {
     pub behaviour: Arc<Mutex<Behaviour>>,
     pub is_source_running: bool,
     pub is_source_repeating: bool,
-    pub draw: Nanos,
+    pub draw: Duration,
     /// Of the camera.
-    pub period: Nanos,
-    next_due: Nanos,
+    pub period: Duration,
+    next_due: Timestamp,
     pictures: Vec<u64>,
     frame: Frame,
     pub shots: Vec<Shot>,
 }
 
 impl World {
-    pub fn new(preset: Preset, events: Vec<(u64, Event)>, look: Nanos, deadline: Option<Nanos>) -> Self {
-        let period = Nanos(33_333_333);
+    pub fn new(preset: PhantomPreset, events: Vec<(u64, Event)>, look: Duration, deadline: Option<Duration>) -> Self {
+        let period = Duration::from_nanos(33_333_333);
         let config = PhantomConfig { width: 320, height: 240, events, ..PhantomConfig::default() };
         let phantom = Phantom::new(preset, config).unwrap();
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
         let behaviour = Arc::new(Mutex::new(Behaviour::Good));
-        let predictor = Predictor::new(Box::new(DarkRegion::new(behaviour.clone())), LookOptions::default());
+        let predictor = Predictor::new(Box::new(DarkRegion::new(behaviour.clone())), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), look);
-        let engine = EngineConfig { period, ..EngineConfig::default() };
-        let live = Live::with(
-            worker,
-            Wake::default(),
-            LiveConfig { engine, deadline, display: DisplayTiming::OnReturn },
-            clock,
-        );
+        let config = LiveConfig { period, deadline, display: DisplayTiming::OnReturn, ..LiveConfig::default() };
+        let live = Live::with(worker, Wake::default(), config, clock);
         Self {
             hand,
             live,
@@ -199,22 +194,22 @@ impl World {
             behaviour,
             is_source_running: true,
             is_source_repeating: false,
-            draw: Nanos::from_ms(4),
+            draw: Duration::from_millis(4),
             period,
-            next_due: Nanos(0),
+            next_due: Timestamp::START,
             pictures: vec![0],
             frame: Frame::default(),
             shots: Vec::new(),
         }
     }
 
-    pub fn now(&self) -> Nanos {
-        Nanos(self.hand.load(Ordering::Acquire))
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_ns(self.hand.load(Ordering::Acquire))
     }
 
     /// Number of the phantom's picture that a frame shows.
-    pub fn picture_of(&self, frame: FrameId) -> u64 {
-        self.pictures[frame.0 as usize]
+    pub fn picture_of(&self, frame: Option<FrameId>) -> u64 {
+        self.pictures[frame.map_or(0, |id| id.0) as usize]
     }
 
     /// Truth of the phantom's picture.
@@ -225,16 +220,16 @@ impl World {
     }
 
     /// Runs to a time.
-    pub fn run_until(&mut self, end: Nanos) {
+    pub fn run_until(&mut self, end: Timestamp) {
         while self.now() < end {
             self.capture();
             self.show();
-            self.pass(Nanos::from_ms(1));
+            self.pass(Duration::from_millis(1));
         }
     }
 
-    fn pass(&self, span: Nanos) {
-        self.hand.fetch_add(span.0, Ordering::AcqRel);
+    fn pass(&self, span: Duration) {
+        self.hand.fetch_add(span.as_ns(), Ordering::AcqRel);
     }
 
     fn capture(&mut self) {

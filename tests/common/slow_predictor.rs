@@ -1,34 +1,36 @@
 //! The model's thread for a fake clock.
 
+use std::time::Duration;
+
 use sonotap::engine::job::InferenceJob;
-use sonotap::model::look::Predictor;
+use sonotap::model::predictor::Predictor;
 use sonotap::pipeline::clock::Clock;
-use sonotap::pipeline::worker::Looks;
-use sonotap::units::Nanos;
+use sonotap::pipeline::worker::InferenceWorker;
+use sonotap::units::Timestamp;
 
 /// A model's thread without a thread: a look is done when its time has passed.
 pub struct SlowPredictor {
     predictor: Predictor,
     clock: Clock,
-    pub look: Nanos,
+    pub look: Duration,
     waiting: Option<Box<InferenceJob>>,
-    working: Option<(Nanos, Box<InferenceJob>)>,
+    working: Option<(Timestamp, Box<InferenceJob>)>,
 }
 
 impl SlowPredictor {
     /// A worker whose looks take `look`, by `clock`.
-    pub fn new(predictor: Predictor, clock: Clock, look: Nanos) -> Self {
+    pub fn new(predictor: Predictor, clock: Clock, look: Duration) -> Self {
         Self { predictor, clock, look, waiting: None, working: None }
     }
 
-    fn start(&mut self, mut job: Box<InferenceJob>, from: Nanos) {
+    fn start(&mut self, mut job: Box<InferenceJob>, from: Timestamp) {
         job.answer(&mut self.predictor);
         (job.begun, job.ended) = (from, from + self.look);
         self.working = Some((from + self.look, job));
     }
 }
 
-impl Looks for SlowPredictor {
+impl InferenceWorker for SlowPredictor {
     fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>> {
         if self.working.is_none() {
             self.start(job, self.clock.now());

@@ -10,7 +10,7 @@ use sonotap::input::Contact;
 use sonotap::overlay::Canvas;
 use sonotap::overlay::theme::Theme;
 use sonotap::profile::{DisplayKind, Profile};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 use crate::device;
 
@@ -185,7 +185,7 @@ impl Display for Displays {
         self.main.present_again(canvas, shown)
     }
 
-    fn contacts(&mut self, now: Nanos, shown: FrameId, out: &mut Vec<Contact>) -> SonotapResult<Presence> {
+    fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, out: &mut Vec<Contact>) -> SonotapResult<Presence> {
         self.main.contacts(now, shown, out)
     }
 

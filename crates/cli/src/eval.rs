@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sonotap::error::{Error, ErrorKind};
-use sonotap::model::look::Predictor;
 use sonotap::model::manifest::{self, Manifest};
+use sonotap::model::predictor::Predictor;
 use sonotap::model::sam::{self, LoadOptions};
-use sonotap::source::phantom::Preset;
+use sonotap::source::phantom::PhantomPreset;
 use sonotap_lab::eval::cine::{Cine, CineRow, follow};
 use sonotap_lab::eval::compare::{self, Comparison, compare};
 use sonotap_lab::eval::dataset::{Dataset, DatasetOptions, ObjectChoice, Unusable};
@@ -41,7 +41,7 @@ const CINE_FRAMES: usize = 90;
 /// Reasons that are told in an error; the report has them all.
 const REASONS_TOLD: usize = 5;
 /// Most clicks that can be asked for.
-const CLICKS_MAX: usize = sonotap::model::look::MAX_CLICKS;
+const CLICKS_MAX: usize = sonotap::model::predictor::MAX_CLICKS;
 
 /// The first line of [`ROWS`]: rows go with another run only when it is equal.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -284,7 +284,7 @@ fn cines(plan: &Plan, unusable: &mut Vec<Unusable>, stop: &std::sync::atomic::At
             all.push(follow(&cine, &mut predictor)?);
         }
     }
-    let phantoms = Preset::ALL.iter().flat_map(|p| CINE_SEEDS.map(|seed| (*p, seed)));
+    let phantoms = PhantomPreset::ALL.iter().flat_map(|p| CINE_SEEDS.map(|seed| (*p, seed)));
     for (preset, seed) in phantoms {
         if stop.load(Ordering::Acquire) {
             break;

@@ -1,23 +1,24 @@
 //! What `--check-config` runs: all that the first frame and the first taps run, without opening a device.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::frame::{Frame, PixelFormat};
-use sonotap::geometry::{Image, Point};
+use sonotap::geometry::{ImageSpace, Point};
 use sonotap::input::{Contact, Phase};
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::profile::Profile;
 use sonotap::screen::Screen;
 use sonotap::session::Command;
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 use crate::assets;
 
 /// From touch-down to lifting, and from one tap to the next.
-const TOUCH: Nanos = Nanos::from_ms(120);
-const PAUSE: Nanos = Nanos::from_ms(900);
+const TOUCH: Duration = Duration::from_millis(120);
+const PAUSE: Duration = Duration::from_millis(900);
 
 /// Shows a frame as the profile's camera would deliver it, taps its middle and its corners, and has each tap answered.
 ///
@@ -25,10 +26,10 @@ const PAUSE: Nanos = Nanos::from_ms(900);
 /// What is wrong with the profile, its model, or what they come to together.
 pub fn rehearse(profile: &Profile, mut screen: Screen) -> Result<()> {
     let loaded = assets::load_model(&profile.model)?;
-    let mut predictor = Predictor::new(Box::new(loaded.segmenter), LookOptions::default());
+    let mut predictor = Predictor::new(Box::new(loaded.segmenter), PredictOptions::default());
     let frame = Arc::new(picture(profile)?);
     let mut engine = Engine::new(EngineConfig::default());
-    let mut now = Nanos(0);
+    let mut now = Timestamp::START;
     engine.advance(frame.clone(), now)?;
     draw(&mut engine, &mut screen, now)?;
     for place in places(&frame) {
@@ -62,12 +63,12 @@ fn picture(profile: &Profile) -> Result<Frame> {
         *p = (random >> 25) as u8;
     }
     profile.annotation().apply(&mut frame).context("image.region")?;
-    frame.stamp(FrameId(1), Nanos(0));
+    frame.stamp(FrameId(1), Timestamp::START);
     Ok(frame)
 }
 
 /// Middle and corners of the image region, image px.
-fn places(frame: &Frame) -> [Point<Image>; 5] {
+fn places(frame: &Frame) -> [Point<ImageSpace>; 5] {
     let rect = frame.region().rect;
     let (left, top, right, bottom) = (rect.x0 + 0.5, rect.y0 + 0.5, rect.x1 - 0.5, rect.y1 - 0.5);
     let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
@@ -76,17 +77,17 @@ fn places(frame: &Frame) -> [Point<Image>; 5] {
 }
 
 /// The commands of a finger at that place.
-fn tap(screen: &mut Screen, place: Point<Image>, now: Nanos) -> Result<Vec<Command>> {
+fn tap(screen: &mut Screen, place: Point<ImageSpace>, now: Timestamp) -> Result<Vec<Command>> {
     let at = screen.to_display().context("display: nothing was drawn")?.apply(place);
     let mut commands = Vec::new();
-    let contact = Contact { finger: 0, phase: Phase::Down, at, size_mm: None, time: now, shown: FrameId(1) };
+    let contact = Contact { finger: 0, phase: Phase::Down, at, size_mm: None, time: now, shown: Some(FrameId(1)) };
     screen.touch(contact, &mut commands);
     screen.touch(Contact { phase: Phase::Up, time: now + TOUCH, ..contact }, &mut commands);
     screen.tick(now + PAUSE, &mut commands);
     Ok(commands)
 }
 
-fn draw(engine: &mut Engine, screen: &mut Screen, now: Nanos) -> Result<()> {
+fn draw(engine: &mut Engine, screen: &mut Screen, now: Timestamp) -> Result<()> {
     let (frame, scene) = engine.compose(now).context("display: there is no scene")?;
     screen.draw(frame, scene);
     Ok(())

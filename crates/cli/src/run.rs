@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sonotap::display::{Display as _, Presented};
 use sonotap::display_loop::DisplayLoop;
-use sonotap::engine::EngineConfig;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
 use sonotap::heat::HeatWatch;
 use sonotap::input::script::Script;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam::TractSam;
 use sonotap::overlay::LayoutConfig;
 use sonotap::pipeline::capture::CaptureConfig;
@@ -26,7 +25,7 @@ use sonotap::scene::Overlay;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::source::SourceDescription;
 use sonotap::source::camera::Patience;
-use sonotap::units::Nanos;
+use sonotap::units::Span;
 
 use crate::arguments::RunArguments;
 use crate::device;
@@ -87,7 +86,7 @@ pub fn demo() -> Result<()> {
         seed: 1,
         json: false,
     };
-    let length = Nanos::from_secs_f64(DEMO_SECONDS);
+    let length = Duration::of_secs(DEMO_SECONDS);
     let mut sheet = Sheet::new(length);
     let plan = Plan::new(&arguments)?;
     let report = play(&arguments, plan, Some(length), Some(&mut sheet))?;
@@ -132,8 +131,8 @@ fn whole(report: &RunReport) -> Result<()> {
 struct Plan {
     profile: Profile,
     preset: Option<Arc<Preset>>,
-    deadline: Option<Nanos>,
-    period: Option<Nanos>,
+    deadline: Option<Duration>,
+    period: Option<Duration>,
     seconds: Option<f64>,
     flip_hz: Option<f64>,
     wanted: Wanted,
@@ -148,9 +147,9 @@ impl Plan {
         let profile = device::effective(arguments, &wanted)?;
         Ok(Self {
             preset: profile.model.preset.as_deref().map(Preset::find).transpose()?.map(Arc::new),
-            deadline: profile.live.deadline_ms.map(|ms| Nanos::from_secs_f64(ms / 1e3)),
+            deadline: profile.live.deadline_ms.map(|ms| Duration::of_secs(ms / 1e3)),
             profile,
-            period: fps.map(|fps| Nanos::from_secs_f64(1.0 / fps)),
+            period: fps.map(|fps| Duration::of_secs(1.0 / fps)),
             seconds: within("--seconds", arguments.seconds, SECONDS)?,
             flip_hz: within("--flip-hz", arguments.flip_hz, FLIP_HZ)?,
             wanted,
@@ -162,8 +161,8 @@ impl Plan {
     fn capture(&self) -> CaptureConfig {
         let mut patience = Patience::default();
         if let Some(camera) = &self.profile.camera {
-            patience.stall = Nanos::from_secs_f64(camera.stall_ms / 1e3);
-            patience.retry = Nanos::from_secs_f64(camera.retry_ms / 1e3);
+            patience.stall = Duration::of_secs(camera.stall_ms / 1e3);
+            patience.retry = Duration::of_secs(camera.retry_ms / 1e3);
         }
         CaptureConfig { patience, annotation: self.profile.annotation() }
     }
@@ -198,7 +197,7 @@ impl Plan {
     }
 }
 
-fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option<&mut Sheet>) -> Result<RunReport> {
+fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Option<&mut Sheet>) -> Result<RunReport> {
     let began = Instant::now();
     let is_stopped = stop_flag()?;
     let opened = open_source(arguments, &plan, &is_stopped)?;
@@ -215,12 +214,9 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
     displays.begin_recordings(&plan.wanted, size)?;
 
     let is_still = pictures.frames == Some(1);
-    let period = plan.period.or(pictures.frame_period).unwrap_or(EngineConfig::default().period);
-    let surveys = loaded.manifest.view_advantage.is_some();
-    let preset = plan.preset.clone();
-    let engine = EngineConfig { period, surveys, preset, ..EngineConfig::default() };
-    let display = displays.timing();
-    let config = LiveConfig { engine, deadline: plan.deadline, display };
+    let period = plan.period.or(pictures.frame_period).unwrap_or(LiveConfig::default().period);
+    let (preset, display) = (plan.preset.clone(), displays.timing());
+    let config = LiveConfig { period, deadline: plan.deadline, display, preset, ..LiveConfig::default() };
     let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;
@@ -241,7 +237,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
         service: Service::default(),
         heat: HeatWatch::start(&plan.profile.heat)?,
     };
-    let played_for = stage.run(&feed, seconds.map(Nanos::from_secs_f64), &is_stopped)?;
+    let played_for = stage.run(&feed, seconds.map(Duration::of_secs), &is_stopped)?;
     let Stage { display_loop, first_ms, playing, .. } = stage;
     let (live, _, mut displays) = display_loop.into_parts();
     let (capture, camera) = (feed.played(), feed.camera());
@@ -252,7 +248,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Nanos>, sheet: Option
         version: env!("CARGO_PKG_VERSION"),
         source: pictures.name,
         model: loaded.manifest.name,
-        seconds: played_for.as_secs(),
+        seconds: played_for.as_secs_f64(),
         first_frame_ms: first_ms[0],
         first_mask_ms: first_ms[1],
         capture: capture.into(),
@@ -307,7 +303,7 @@ fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult
                 loaded.map_err(|e| Error::new(ErrorKind::Model, message(&e)))?.segmenter
             }
         };
-        Ok(Predictor::new(Box::new(segmenter), LookOptions::default()))
+        Ok(Predictor::new(Box::new(segmenter), PredictOptions::default()))
     }
 }
 

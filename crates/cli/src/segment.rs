@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sonotap::contour::{Outline, Tracer};
 use sonotap::frame::Frame;
-use sonotap::geometry::{Image, ModelView, Point, Rect};
+use sonotap::geometry::{ImageSpace, ModelView, Point, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
 use sonotap::measure::{Measurements, measure};
 use sonotap::model::ModelSpec;
-use sonotap::model::look::{LookOptions, LookOutcome, LookPrompts, ObjectLook, Predictor};
+use sonotap::model::predictor::{PredictOptions, Prediction, PredictionOutcome, Predictor, Prompts};
 use sonotap::overlay::still::{Caption, still};
 use sonotap::preset::Preset;
 use sonotap::profile::ModelProfile;
@@ -45,7 +45,7 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
         prompts.expected = Preset::find(name)?.expected(home.scale.as_ref());
     }
     let closer = !arguments.whole_frame;
-    let options = LookOptions { target_crop: closer, survey: closer, ..LookOptions::default() };
+    let options = PredictOptions { target_crop: closer, survey: closer, ..PredictOptions::default() };
     let model = ModelProfile { folder: arguments.model.clone(), ..ModelProfile::default() };
     let model = assets::load_model(&model)?;
     let mut predictor = Predictor::new(Box::new(model.segmenter), options);
@@ -55,7 +55,7 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
     let Some(look) = looks.first() else { bail!("the model gave no answer") };
     let Some(grid) = look.mask() else {
-        let LookOutcome::Implausible(why) = look.outcome() else { bail!("the model gave no mask") };
+        let PredictionOutcome::Implausible(why) = look.outcome() else { bail!("the model gave no mask") };
         bail!("the model's answer is no mask ({why:?}): try another point, or a box");
     };
     check_candidate(arguments.candidate, look)?;
@@ -81,7 +81,7 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     }
 }
 
-fn check_candidate(candidate: u8, look: &ObjectLook) -> Result<()> {
+fn check_candidate(candidate: u8, look: &Prediction) -> Result<()> {
     match look.candidates() {
         0 if candidate > 0 => bail!("--candidate: expected 0 with more than a lone click, got {candidate}"),
         n if n > 0 && candidate >= n => bail!("--candidate: expected less than {n} for this click, got {candidate}"),
@@ -89,7 +89,7 @@ fn check_candidate(candidate: u8, look: &ObjectLook) -> Result<()> {
     }
 }
 
-fn prompts(arguments: &SegmentArguments) -> Result<LookPrompts> {
+fn prompts(arguments: &SegmentArguments) -> Result<Prompts> {
     let clicks = arguments.points.iter().map(|p| parse_point(p)).collect::<Result<Vec<_>>>()?;
     let boxed = arguments.boxed.as_deref().map(parse_box).transpose()?;
     if clicks.is_empty() && boxed.is_none() && arguments.prev.is_none() {
@@ -99,10 +99,10 @@ fn prompts(arguments: &SegmentArguments) -> Result<LookPrompts> {
     if !has_positive && boxed.is_none() && arguments.prev.is_none() {
         bail!("only excluding points: give at least one --point X,Y inside the structure, or a box");
     }
-    Ok(LookPrompts { clicks, boxed, candidate: arguments.candidate, ..LookPrompts::default() })
+    Ok(Prompts { clicks, boxed, candidate: arguments.candidate, ..Prompts::default() })
 }
 
-fn check_prompts(prompts: &LookPrompts, frame: &Frame) -> Result<()> {
+fn check_prompts(prompts: &Prompts, frame: &Frame) -> Result<()> {
     let (w, h) = (frame.width(), frame.height());
     for (p, _) in &prompts.clicks {
         if !frame.contains(*p) {
@@ -122,7 +122,7 @@ fn check_prompts(prompts: &LookPrompts, frame: &Frame) -> Result<()> {
 }
 
 /// The image region that the prompts are in, or the previous mask where there are none.
-fn home(prompts: &LookPrompts, previous: Option<&Frame>, frame: &Frame) -> Result<FrameRegion> {
+fn home(prompts: &Prompts, previous: Option<&Frame>, frame: &Frame) -> Result<FrameRegion> {
     for &(p, polarity) in &prompts.clicks {
         match frame.region_of([p], None) {
             Err(Misplaced::OnColour) if polarity == Polarity::Negative => {}
@@ -148,13 +148,13 @@ fn home(prompts: &LookPrompts, previous: Option<&Frame>, frame: &Frame) -> Resul
 }
 
 /// The rectangle around what a mask image has inside.
-fn bounds_of_mask(mask: &Frame) -> Option<Rect<Image>> {
+fn bounds_of_mask(mask: &Frame) -> Option<Rect<ImageSpace>> {
     let places = (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y)));
     let cell = |(x, y): (u32, u32)| Rect::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0);
     places.filter(|&(x, y)| is_inside(mask, x, y)).map(cell).reduce(|a, b| a.union(&b))
 }
 
-fn parse_point(text: &str) -> Result<(Point<Image>, Polarity)> {
+fn parse_point(text: &str) -> Result<(Point<ImageSpace>, Polarity)> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
     let polarity = match parts.get(2).copied() {
         None | Some("+") => Polarity::Positive,
@@ -167,7 +167,7 @@ fn parse_point(text: &str) -> Result<(Point<Image>, Polarity)> {
     }
 }
 
-fn parse_box(text: &str) -> Result<Rect<Image>> {
+fn parse_box(text: &str) -> Result<Rect<ImageSpace>> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
     match numbers(&parts).as_deref() {
         Some([x0, y0, x1, y1]) => Ok(Rect::new(*x0, *y0, *x1, *y1)),
@@ -254,7 +254,7 @@ fn is_inside(mask: &Frame, x: u32, y: u32) -> bool {
 }
 
 /// A mask image as the grid that the model takes: each cell's share of inside pixels, as a logit of -8 to 8.
-fn previous(mask: &Frame, region: &Rect<Image>, spec: ModelSpec) -> LogitGrid {
+fn previous(mask: &Frame, region: &Rect<ImageSpace>, spec: ModelSpec) -> LogitGrid {
     let mut grid = LogitGrid::background(spec.mask_cells, ModelView::new(*region, spec.side));
     let mut counts = vec![(0u32, 0u32); spec.mask_cells * spec.mask_cells];
     for y in 0..mask.height() {
@@ -288,7 +288,7 @@ fn region_json(region: &FrameRegion) -> Value {
 struct Answer<'a> {
     frame: &'a Frame,
     home: FrameRegion,
-    look: &'a ObjectLook,
+    look: &'a Prediction,
     mask: &'a Bitmap,
     outline: &'a Outline,
     measured: Option<Measurements>,

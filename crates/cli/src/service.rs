@@ -5,6 +5,8 @@
 //! that still goes its rounds. A display, driver or capture that hangs lets the dog bite.
 
 #[cfg(feature = "device")]
+use std::time::Duration;
+
 use std::{
     io::ErrorKind,
     os::linux::net::SocketAddrExt as _,
@@ -12,10 +14,10 @@ use std::{
     os::unix::net::{SocketAddr, UnixDatagram},
 };
 
-use sonotap::units::Nanos;
+use sonotap::units::Timestamp;
 
 /// Shortest time from one feeding to the next.
-const EVERY: Nanos = Nanos::from_ms(100);
+const EVERY: Duration = Duration::from_millis(100);
 
 /// Decides when the watchdog is fed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +25,7 @@ pub struct Feeder {
     has_frame: bool,
     has_picture: bool,
     beats: u64,
-    fed: Option<Nanos>,
+    fed: Option<Timestamp>,
 }
 
 impl Feeder {
@@ -35,7 +37,7 @@ impl Feeder {
 
     /// Whether it is to be fed at `now`. `beats` counts the rounds of the capture, `expects_frames` says whether new frames
     /// should be on the screen: the camera delivers, and the screen is live.
-    pub fn is_due(&mut self, now: Nanos, beats: u64, expects_frames: bool) -> bool {
+    pub fn is_due(&mut self, now: Timestamp, beats: u64, expects_frames: bool) -> bool {
         let is_alive = if expects_frames { self.has_frame } else { self.has_picture && beats != self.beats };
         if !is_alive || self.fed.is_some_and(|fed| now.since(fed) < EVERY) {
             return false;
@@ -63,7 +65,7 @@ impl Service {
     }
 
     /// Once a round of the display loop.
-    pub fn turn(&mut self, now: Nanos, beats: u64, expects_frames: bool) {
+    pub fn turn(&mut self, now: Timestamp, beats: u64, expects_frames: bool) {
         if self.feeder.is_due(now, beats, expects_frames) {
             tell(Word::Alive);
         }
@@ -116,8 +118,8 @@ fn tell(_word: Word) {}
 mod tests {
     use super::*;
 
-    fn ms(v: u64) -> Nanos {
-        Nanos::from_ms(v)
+    fn ms(v: u64) -> Timestamp {
+        Timestamp::from_ms(v)
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The contact sheet of a run: pictures at even times, side by side.
 
+use std::time::Duration;
+
 use sonotap::overlay::{Canvas, contact_sheet};
-use sonotap::units::Nanos;
 
 /// Pictures, and how many to a row.
 const TILES: usize = 8;
@@ -9,19 +10,19 @@ const COLUMNS: usize = 2;
 
 /// A contact sheet that fills while the run goes on.
 pub struct Sheet {
-    every: Nanos,
+    every: Duration,
     tiles: Vec<Canvas>,
 }
 
 impl Sheet {
     /// For a run of that length.
-    pub fn new(length: Nanos) -> Self {
-        Self { every: Nanos(length.0 / TILES as u64), tiles: Vec::with_capacity(TILES) }
+    pub fn new(length: Duration) -> Self {
+        Self { every: length / TILES as u32, tiles: Vec::with_capacity(TILES) }
     }
 
     /// Takes the picture if its time has come.
-    pub fn offer(&mut self, elapsed: Nanos, canvas: &Canvas) {
-        let due = Nanos(self.every.0 * self.tiles.len() as u64 + self.every.0 / 2);
+    pub fn offer(&mut self, elapsed: Duration, canvas: &Canvas) {
+        let due = self.every * self.tiles.len() as u32 + self.every / 2;
         if self.tiles.len() < TILES && elapsed >= due {
             self.tiles.push(canvas.clone());
         }

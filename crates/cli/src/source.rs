@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use sonotap::profile::{CameraProfile, Profile};
 use sonotap::source::camera::Camera;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::ImagesSource;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::source::{FrameSource, SourceDescription};
-use sonotap::units::Nanos;
+use sonotap::units::Span;
 
 /// Where frames come from.
 pub enum Origin {
@@ -39,7 +40,7 @@ pub struct Opened {
 const KINDS: &str = "dicom:FILE, images:PATH, phantom:PRESET or camera:DEVICE";
 
 /// Opens KIND:WHAT, or the camera of the profile when there is none.
-pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Nanos>, seed: u64) -> Result<Opened> {
+pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Duration>, seed: u64) -> Result<Opened> {
     let Some(spec) = spec else {
         let Some(camera) = &profile.camera else {
             bail!("--source: expected {KINDS}, or a --config with a [camera], got neither");
@@ -77,7 +78,7 @@ pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Nanos>, seed: 
             Opened { damaged, ..played(Box::new(source), None, false) }
         }
         "phantom" => {
-            let preset: Preset = what.parse()?;
+            let preset: PhantomPreset = what.parse()?;
             let natural = PhantomConfig::default();
             let config = PhantomConfig { seed, frame_period: period.unwrap_or(natural.frame_period), ..natural };
             played(Box::new(Phantom::new(preset, config)?), None, true)
@@ -104,7 +105,7 @@ fn open_camera(camera: &CameraProfile) -> Result<Opened> {
         width: camera.size[0],
         height: camera.size[1],
         format: if camera.ink == Ink::Colour { PixelFormat::Rgb8 } else { PixelFormat::Grey8 },
-        frame_period: Some(Nanos::from_secs_f64(1.0 / camera.fps)),
+        frame_period: Some(Duration::of_secs(1.0 / camera.fps)),
         frames: None,
     };
     let origin = Origin::Camera(Box::new(V4l2Camera::new(camera)));

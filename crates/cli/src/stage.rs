@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sonotap::display::Presence;
@@ -11,7 +11,7 @@ use sonotap::heat::HeatWatch;
 use sonotap::input::script::{Script, ScriptAction};
 use sonotap::scene::Mode;
 use sonotap::session::Command;
-use sonotap::units::Nanos;
+use sonotap::units::Timestamp;
 
 use crate::displays::Displays;
 use crate::feed::Feed;
@@ -35,7 +35,7 @@ pub struct Stage<'a> {
     /// Whether the source is one picture, to be kept frozen.
     pub is_still: bool,
     /// How much of the run the recordings and the sheet hold; all of it when `None`.
-    pub kept: Option<Nanos>,
+    pub kept: Option<Duration>,
     /// Takes pictures at even times.
     pub sheet: Option<&'a mut Sheet>,
     /// When the program started.
@@ -50,7 +50,7 @@ pub struct Stage<'a> {
 
 impl Stage<'_> {
     /// Plays until the time is over, the source has ended, the display is closed or a signal comes; gives the time played.
-    pub fn run(&mut self, feed: &Feed, length: Option<Nanos>, is_stopped: &AtomicBool) -> Result<Nanos> {
+    pub fn run(&mut self, feed: &Feed, length: Option<Duration>, is_stopped: &AtomicBool) -> Result<Duration> {
         let start = self.display_loop.live().clock().now();
         let mut due = Vec::new();
         let mut is_to_freeze = self.is_still;
@@ -59,7 +59,7 @@ impl Stage<'_> {
             let (now, is_idle) = (live.clock().now(), live.is_idle());
             let elapsed = now.since(start);
             let is_over = length.is_some_and(|l| elapsed >= l) || self.display_loop.display_mut().is_in_vain();
-            let has_ended = feed.has_ended() && elapsed > Nanos::from_ms(100) && is_idle;
+            let has_ended = feed.has_ended() && elapsed > Duration::from_millis(100) && is_idle;
             if is_over || has_ended || is_stopped.load(Ordering::Acquire) {
                 self.service.stopping();
                 return Ok(elapsed);
@@ -69,7 +69,7 @@ impl Stage<'_> {
             }
             self.obey_script(now, elapsed, &mut due);
             let live = self.display_loop.live_mut();
-            if is_to_freeze && live.on_screen().0 > 0 {
+            if is_to_freeze && live.on_screen().is_some() {
                 live.command(Command::Freeze, now);
                 is_to_freeze = false;
             }
@@ -82,11 +82,11 @@ impl Stage<'_> {
         }
     }
 
-    fn obey_script(&mut self, now: Nanos, elapsed: Nanos, due: &mut Vec<ScriptAction>) {
+    fn obey_script(&mut self, now: Timestamp, elapsed: Duration, due: &mut Vec<ScriptAction>) {
         let live = self.display_loop.live_mut();
         let (Some(playing), shown) = (&mut self.playing, live.on_screen()) else { return };
-        if shown.0 > 0 {
-            playing.script.due(elapsed, shown.0, due);
+        if let Some(number) = shown.map(|id| id.0) {
+            playing.script.due(elapsed, number, due);
             playing.done += due.len();
             for action in due.drain(..) {
                 live.command(action.command(shown), now);
@@ -94,7 +94,7 @@ impl Stage<'_> {
         }
     }
 
-    fn show(&mut self, elapsed: Nanos) -> Result<()> {
+    fn show(&mut self, elapsed: Duration) -> Result<()> {
         let is_kept = self.kept.is_none_or(|k| elapsed < k);
         self.display_loop.display_mut().set_recording(is_kept);
         let Some(presented) = self.display_loop.show()? else { return Ok(()) };

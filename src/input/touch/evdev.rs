@@ -6,7 +6,7 @@
 use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use evdev::raw_stream::RawDevice;
 use evdev::{AbsoluteAxisCode as Axis, KeyCode};
@@ -15,12 +15,12 @@ use super::{Decoder, Demand, Finger, PanelAxes, PanelMap, RawEvent, ShownFrames,
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::Contact;
 use crate::profile::TouchProfile;
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 /// Largest age of an event.
-pub const AGE_MAX: Nanos = Nanos::from_ms(500);
+pub const AGE_MAX: Duration = Duration::from_millis(500);
 /// Interval between searches for an absent panel.
-const SEARCH_AGAIN: Nanos = Nanos::from_ms(400);
+const SEARCH_AGAIN: Duration = Duration::from_millis(400);
 /// Reads per call; a panel sends far fewer reports between two frames.
 const READS_MAX: usize = 16;
 
@@ -29,9 +29,9 @@ pub struct TouchPanel {
     profile: TouchProfile,
     map: PanelMap,
     reader: Option<Reader>,
-    search_at: Nanos,
+    search_at: Timestamp,
     shown: ShownFrames,
-    fingers: Vec<(Finger, Nanos)>,
+    fingers: Vec<(Finger, Timestamp)>,
     step: Vec<Finger>,
     is_missing_told: bool,
 }
@@ -49,7 +49,7 @@ impl TouchPanel {
             profile: profile.clone(),
             map: PanelMap::new(profile, screen),
             reader: None,
-            search_at: Nanos(0),
+            search_at: Timestamp::START,
             shown: ShownFrames::default(),
             fingers: Vec::with_capacity(64),
             step: Vec::with_capacity(16),
@@ -63,7 +63,7 @@ impl TouchPanel {
     }
 
     /// Appends contacts since the last call, on a screen of `size` px that shows `shown` at `now`.
-    pub fn contacts(&mut self, now: Nanos, shown: FrameId, size: (u32, u32), out: &mut Vec<Contact>) {
+    pub fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, size: (u32, u32), out: &mut Vec<Contact>) {
         self.shown.note(shown, now);
         if self.reader.is_none() && now >= self.search_at {
             self.search(now);
@@ -91,14 +91,14 @@ impl TouchPanel {
         }
     }
 
-    fn search(&mut self, now: Nanos) {
+    fn search(&mut self, now: Timestamp) {
         self.search_at = now + SEARCH_AGAIN;
         match find(&self.profile).and_then(|path| Reader::open(&path).map(|reader| (path, reader))) {
             Ok((path, reader)) => {
                 let name = reader.device.name().unwrap_or("unnamed");
                 log::info!("touch panel: {name} at {}", path.display());
                 self.reader = Some(reader);
-                self.search_at = Nanos(0);
+                self.search_at = Timestamp::START;
                 self.is_missing_told = false;
             }
             Err(e) => {
@@ -141,7 +141,12 @@ impl Reader {
         Ok(Self { device, axes, decoder })
     }
 
-    fn read(&mut self, now: Nanos, out: &mut Vec<(Finger, Nanos)>, step: &mut Vec<Finger>) -> std::io::Result<()> {
+    fn read(
+        &mut self,
+        now: Timestamp,
+        out: &mut Vec<(Finger, Timestamp)>,
+        step: &mut Vec<Finger>,
+    ) -> std::io::Result<()> {
         for _ in 0..READS_MAX {
             let mut is_slot_wanted = false;
             let events = match self.device.fetch_events() {
@@ -151,11 +156,10 @@ impl Reader {
                 Err(e) => return Err(e),
             };
             for event in events {
-                let age = SystemTime::now().duration_since(event.timestamp()).unwrap_or_default();
-                let age = Nanos((age.as_nanos() as u64).min(AGE_MAX.0));
+                let age = SystemTime::now().duration_since(event.timestamp()).unwrap_or_default().min(AGE_MAX);
                 let raw = RawEvent { kind: event.event_type().0, code: event.code(), value: event.value() };
                 is_slot_wanted |= self.decoder.push(raw, step) == Demand::PresentSlot;
-                out.extend(step.drain(..).map(|finger| (finger, now.since(age))));
+                out.extend(step.drain(..).map(|finger| (finger, now - age)));
             }
             if is_slot_wanted {
                 let state = self.device.get_abs_state()?;
@@ -216,7 +220,7 @@ mod tests {
         let mut panel = TouchPanel::new(&profile, Turn::None);
         let mut contacts = Vec::new();
         for ms in (0..2_000).step_by(50) {
-            panel.contacts(Nanos::from_ms(ms), FrameId(1), (800, 480), &mut contacts);
+            panel.contacts(Timestamp::from_ms(ms), Some(FrameId(1)), (800, 480), &mut contacts);
         }
         assert!(!panel.is_there() && contacts.is_empty());
     }

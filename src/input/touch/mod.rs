@@ -17,28 +17,28 @@ mod transform;
 pub use protocol::{Decoder, Demand, Finger, PanelAxes, RawEvent};
 pub use transform::{PanelMap, Turn};
 
-use crate::units::{FrameId, Nanos};
+use crate::units::{FrameId, Timestamp};
 
 /// The frames that were on the screen in the recent past.
 ///
 /// ```
 /// use sonotap::input::touch::ShownFrames;
-/// use sonotap::units::{FrameId, Nanos};
+/// use sonotap::units::{FrameId, Timestamp};
 /// let mut shown = ShownFrames::default();
-/// shown.note(FrameId(7), Nanos::from_ms(100));
-/// shown.note(FrameId(8), Nanos::from_ms(133));
-/// assert_eq!(shown.at(Nanos::from_ms(120)), FrameId(7));
-/// assert_eq!(shown.at(Nanos::from_ms(140)), FrameId(8));
+/// shown.note(Some(FrameId(7)), Timestamp::from_ms(100));
+/// shown.note(Some(FrameId(8)), Timestamp::from_ms(133));
+/// assert_eq!(shown.at(Timestamp::from_ms(120)), Some(FrameId(7)));
+/// assert_eq!(shown.at(Timestamp::from_ms(140)), Some(FrameId(8)));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ShownFrames {
     /// Newest first.
-    shown: [Option<(FrameId, Nanos)>; 16],
+    shown: [Option<(Option<FrameId>, Timestamp)>; 16],
 }
 
 impl ShownFrames {
-    /// Records that `frame` is on the screen at `now`; repeated calls for one frame keep its first time.
-    pub fn note(&mut self, frame: FrameId, now: Nanos) {
+    /// Records that `frame`, or none, is on the screen at `now`; repeated calls for one frame keep its first time.
+    pub fn note(&mut self, frame: Option<FrameId>, now: Timestamp) {
         if self.shown[0].is_none_or(|(newest, _)| newest != frame) {
             self.shown.rotate_right(1);
             self.shown[0] = Some((frame, now));
@@ -46,9 +46,9 @@ impl ShownFrames {
     }
 
     /// The frame at that time, or the oldest known one for an earlier time; no frame before the first record.
-    pub fn at(&self, time: Nanos) -> FrameId {
+    pub fn at(&self, time: Timestamp) -> Option<FrameId> {
         let known = || self.shown.iter().flatten();
-        known().find(|(_, since)| *since <= time).or(known().last()).map_or(FrameId(0), |(frame, _)| *frame)
+        known().find(|(_, since)| *since <= time).or(known().last()).and_then(|(frame, _)| *frame)
     }
 }
 
@@ -59,15 +59,15 @@ mod tests {
     #[test]
     fn a_touch_read_late_belongs_to_the_frame_of_its_own_time() {
         let mut shown = ShownFrames::default();
-        assert_eq!(shown.at(Nanos(5)), FrameId(0));
+        assert_eq!(shown.at(Timestamp::from_ns(5)), None);
         for id in 1..=40 {
             for again in 0..3 {
-                shown.note(FrameId(id), Nanos::from_ms(33 * id + again));
+                shown.note(Some(FrameId(id)), Timestamp::from_ms(33 * id + again));
             }
         }
-        assert_eq!(shown.at(Nanos::from_ms(33 * 40)), FrameId(40));
-        assert_eq!(shown.at(Nanos::from_ms(33 * 40 - 1)), FrameId(39));
-        assert_eq!(shown.at(Nanos::from_ms(33 * 30 + 32)), FrameId(30));
-        assert_eq!(shown.at(Nanos(0)), FrameId(25), "older than what is kept");
+        assert_eq!(shown.at(Timestamp::from_ms(33 * 40)), Some(FrameId(40)));
+        assert_eq!(shown.at(Timestamp::from_ms(33 * 40 - 1)), Some(FrameId(39)));
+        assert_eq!(shown.at(Timestamp::from_ms(33 * 30 + 32)), Some(FrameId(30)));
+        assert_eq!(shown.at(Timestamp::START), Some(FrameId(25)), "older than what is kept");
     }
 }

@@ -4,7 +4,7 @@
 //! size.
 
 use super::protocol::PanelAxes;
-use crate::geometry::{Display, Point};
+use crate::geometry::{DisplaySpace, Point};
 use crate::profile::TouchProfile;
 
 /// A rotation by right angles, clockwise.
@@ -88,7 +88,7 @@ impl PanelMap {
     }
 
     /// The place on a screen of that size, display px, clamped to the screen.
-    pub fn place(&self, axes: &PanelAxes, x: i32, y: i32, (width, height): (u32, u32)) -> Point<Display> {
+    pub fn place(&self, axes: &PanelAxes, x: i32, y: i32, (width, height): (u32, u32)) -> Point<DisplaySpace> {
         let share = |v: i32, (least, most): (i32, i32)| {
             let span = f64::from(most) - f64::from(least) + 1.0;
             (((f64::from(v) - f64::from(least)) + 0.5) / span.max(1.0)) as f32

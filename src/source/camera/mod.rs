@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::frame::{Frame, ImageRegion, PixelScale};
-use crate::units::Nanos;
 
 /// What a call for the newest picture came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub enum Grabbed {
     /// The frame holds the newest picture.
     Picture {
         /// Since its capture, by the driver's own time.
-        age: Nanos,
+        age: Duration,
         /// Older pictures that waited and were left out.
         skipped: u32,
     },

@@ -10,22 +10,28 @@
 //!
 //! Guarantee: once the device is there and works, it is opened within `retry`.
 
-use crate::units::Nanos;
+use std::time::Duration;
+
+use crate::units::Timestamp;
 
 /// Times of the recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Without a whole picture for so long, a stream counts as stalled.
-    pub stall: Nanos,
+    pub stall: Duration,
     /// A stream that was just opened may take so long for its first picture.
-    pub first: Nanos,
+    pub first: Duration,
     /// From one vain attempt to open to the next.
-    pub retry: Nanos,
+    pub retry: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { stall: Nanos::from_ms(300), first: Nanos::from_ms(2_000), retry: Nanos::from_ms(150) }
+        Self {
+            stall: Duration::from_millis(300),
+            first: Duration::from_millis(2_000),
+            retry: Duration::from_millis(150),
+        }
     }
 }
 
@@ -57,15 +63,15 @@ pub enum Step {
     /// Find and open the device, and start it.
     Open,
     /// Ask for the newest picture, waiting no longer than this.
-    Read(Nanos),
+    Read(Duration),
     /// Nothing until then.
-    Wait(Nanos),
+    Wait(Duration),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Closed { again: Nanos },
-    Open { last_picture: Nanos, has_picture: bool },
+    Closed { again: Timestamp },
+    Open { last_picture: Timestamp, has_picture: bool },
 }
 
 /// See the module.
@@ -74,17 +80,17 @@ pub struct Recovery {
     patience: Patience,
     state: State,
     /// Since when pictures are missing; `None` while they come.
-    missing_since: Option<Nanos>,
+    missing_since: Option<Timestamp>,
 }
 
 impl Recovery {
     /// Nothing is open at `now`.
-    pub fn new(patience: Patience, now: Nanos) -> Self {
+    pub fn new(patience: Patience, now: Timestamp) -> Self {
         Self { patience, state: State::Closed { again: now }, missing_since: Some(now) }
     }
 
     /// What to do at `now`.
-    pub fn step(&self, now: Nanos) -> Step {
+    pub fn step(&self, now: Timestamp) -> Step {
         match self.state {
             State::Closed { again } if again <= now => Step::Open,
             State::Closed { again } => Step::Wait(again.since(now)),
@@ -100,23 +106,23 @@ impl Recovery {
     }
 
     /// The device was opened and started.
-    pub fn opened(&mut self, now: Nanos) {
+    pub fn opened(&mut self, now: Timestamp) {
         self.state = State::Open { last_picture: now, has_picture: false };
     }
 
     /// The device could not be opened.
-    pub fn open_failed(&mut self, now: Nanos) {
+    pub fn open_failed(&mut self, now: Timestamp) {
         self.state = State::Closed { again: now + self.patience.retry };
     }
 
     /// A whole picture came; for how long there was none before it, when it is the first after an outage.
-    pub fn delivered(&mut self, now: Nanos) -> Option<Nanos> {
+    pub fn delivered(&mut self, now: Timestamp) -> Option<Duration> {
         self.state = State::Open { last_picture: now, has_picture: true };
         self.missing_since.take().map(|since| now.since(since))
     }
 
     /// No whole picture came; the fault when the stream is to be closed for it.
-    pub fn nothing(&mut self, now: Nanos) -> Option<Fault> {
+    pub fn nothing(&mut self, now: Timestamp) -> Option<Fault> {
         let State::Open { last_picture, has_picture } = self.state else { return None };
         if now.since(last_picture) < self.limit(has_picture) {
             return None;
@@ -126,7 +132,7 @@ impl Recovery {
     }
 
     /// The stream failed and is closed.
-    pub fn failed(&mut self, now: Nanos, _fault: Fault) {
+    pub fn failed(&mut self, now: Timestamp, _fault: Fault) {
         let had_picture = matches!(self.state, State::Open { has_picture: true, .. });
         let last_picture = match self.state {
             State::Open { last_picture, has_picture: true } => last_picture,
@@ -137,7 +143,7 @@ impl Recovery {
         self.state = State::Closed { again: if had_picture { now } else { now + self.patience.retry } };
     }
 
-    fn limit(&self, has_picture: bool) -> Nanos {
+    fn limit(&self, has_picture: bool) -> Duration {
         if has_picture { self.patience.stall } else { self.patience.first }
     }
 }
@@ -146,7 +152,8 @@ impl Recovery {
 mod tests {
     use super::*;
 
-    const MS: fn(u64) -> Nanos = Nanos::from_ms;
+    const MS: fn(u64) -> Timestamp = Timestamp::from_ms;
+    const SPAN: fn(u64) -> Duration = Duration::from_millis;
 
     fn streaming(at: u64) -> Recovery {
         let mut r = Recovery::new(Patience::default(), MS(0));
@@ -160,15 +167,15 @@ mod tests {
     fn an_outage_is_told_with_its_length_once() {
         let mut r = streaming(40);
         assert_eq!(r.delivered(MS(73)), None);
-        assert_eq!(r.step(MS(80)), Step::Read(MS(293)));
+        assert_eq!(r.step(MS(80)), Step::Read(SPAN(293)));
         r.failed(MS(100), Fault::Gone);
         assert!(!r.is_streaming());
         assert_eq!(r.step(MS(100)), Step::Open, "a stream that worked is opened again at once");
         r.open_failed(MS(101));
-        assert_eq!(r.step(MS(101)), Step::Wait(MS(150)));
+        assert_eq!(r.step(MS(101)), Step::Wait(SPAN(150)));
         assert_eq!(r.step(MS(251)), Step::Open);
         r.opened(MS(251));
-        assert_eq!(r.delivered(MS(300)), Some(MS(227)), "counted from the last picture");
+        assert_eq!(r.delivered(MS(300)), Some(SPAN(227)), "counted from the last picture");
         assert!(r.is_streaming());
     }
 
@@ -181,7 +188,11 @@ mod tests {
         r.opened(MS(345));
         assert_eq!(r.nothing(MS(2_344)), None);
         assert_eq!(r.nothing(MS(2_345)), Some(Fault::Stalled));
-        assert_eq!(r.step(MS(2_345)), Step::Wait(MS(150)), "a stream without a picture is not opened in a tight loop");
+        assert_eq!(
+            r.step(MS(2_345)),
+            Step::Wait(SPAN(150)),
+            "a stream without a picture is not opened in a tight loop"
+        );
     }
 
     #[test]

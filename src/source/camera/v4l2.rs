@@ -29,7 +29,6 @@ use super::{Camera, CameraFormat, Colours, Fault, Grabbed, Ink, Levels, Matrix, 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::profile::CameraProfile;
-use crate::units::Nanos;
 
 const MMAP: u32 = 1;
 /// `enum v4l2_field`: whole pictures; fields woven into each other by the driver, in three orders.
@@ -58,7 +57,7 @@ impl Queue {
     }
 }
 /// A time stamp that is older, or in the future, is of another clock.
-const AGE_MAX: Nanos = Nanos::from_ms(2_000);
+const AGE_MAX: Duration = Duration::from_millis(2_000);
 /// After the driver said "ready" and had nothing.
 const HOLD: Duration = Duration::from_millis(5);
 
@@ -492,26 +491,26 @@ fn colours(colorspace: u32, encoding: u32, quantization: u32) -> Colours {
     Colours { levels, matrix }
 }
 
-fn age_of(flags: u32, timestamp: &timeval) -> Nanos {
+fn age_of(flags: u32, timestamp: &timeval) -> Duration {
     if flags & V4L2_BUF_FLAG_TIMESTAMP_MASK != V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
-        return Nanos(0);
+        return Duration::ZERO;
     }
     age_between(timestamp, monotonic_now())
 }
 
-fn age_between(stamp: &timeval, now: Nanos) -> Nanos {
+fn age_between(stamp: &timeval, now: Duration) -> Duration {
     let (s, us) = (u64::try_from(stamp.tv_sec).unwrap_or(0), u64::try_from(stamp.tv_usec).unwrap_or(0));
-    let captured = Nanos(s.saturating_mul(1_000_000_000).saturating_add(us * 1_000));
-    let age = now.since(captured);
-    if captured > now || age > AGE_MAX { Nanos(0) } else { age }
+    let captured = Duration::from_nanos(s.saturating_mul(1_000_000_000).saturating_add(us * 1_000));
+    let age = now.saturating_sub(captured);
+    if captured > now || age > AGE_MAX { Duration::ZERO } else { age }
 }
 
 /// The clock that drivers stamp with.
-fn monotonic_now() -> Nanos {
+fn monotonic_now() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to `time` only. The clock is always there.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    Duration::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 /// A video device and what it offers.
@@ -661,6 +660,7 @@ fn wanted(profile: &CameraProfile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Span;
 
     fn profile(path: &str) -> CameraProfile {
         CameraProfile { path: Some(path.into()), ..CameraProfile::default() }
@@ -732,11 +732,11 @@ mod tests {
 
     #[test]
     fn time_stamps_of_another_clock_are_not_believed() {
-        let now = Nanos::from_ms(10_000);
+        let now = Duration::from_millis(10_000);
         for (sec, usec, age_ms) in [(9, 990_000, 10.0), (10, 0, 0.0), (11, 0, 0.0), (2, 0, 0.0), (-1, -1, 0.0)] {
             assert_eq!(age_between(&timeval { tv_sec: sec, tv_usec: usec }, now).as_ms(), age_ms, "{sec} {usec}");
         }
-        assert!(monotonic_now() > Nanos(0) && monotonic_now() <= monotonic_now());
+        assert!(monotonic_now() > Duration::ZERO && monotonic_now() <= monotonic_now());
     }
 
     #[test]

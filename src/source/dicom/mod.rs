@@ -33,6 +33,7 @@ mod tone;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
@@ -45,9 +46,8 @@ use self::store::Store;
 use self::timing::Timing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat};
-use crate::geometry::{Image, Rect};
+use crate::geometry::{ImageSpace, Rect};
 use crate::source::{FrameSource, Next, SourceDescription};
-use crate::units::Nanos;
 
 /// Ultrasound Image and Ultrasound Multi-frame Image, then the two retired ones that they replaced.
 const ULTRASOUND: [&str; 4] = [
@@ -274,7 +274,7 @@ impl DicomSource {
     }
 
     /// Why the region with these bounds has no scale; `None` when it has one.
-    pub fn scale_refused_in(&self, region: &Rect<Image>) -> Option<&str> {
+    pub fn scale_refused_in(&self, region: &Rect<ImageSpace>) -> Option<&str> {
         self.reading.refused.iter().find(|(rect, _)| rect == region).map(|(_, why)| why.as_str())
     }
 
@@ -317,7 +317,7 @@ impl FrameSource for DicomSource {
         Ok(Next::End)
     }
 
-    fn interval(&self) -> Option<Nanos> {
+    fn interval(&self) -> Option<Duration> {
         let from = self.given.filter(|_| self.is_paced)? + 1;
         let period = self.description.frame_period?;
         // Frames that are passed over take their time all the same.
@@ -325,8 +325,8 @@ impl FrameSource for DicomSource {
         if self.timing.intervals.is_empty() && passed == 0 {
             return None;
         }
-        let of = |i: usize| self.timing.intervals.get(i).copied().unwrap_or(period).0;
-        Some(Nanos((from..=from + passed).map(of).sum()))
+        let of = |i: usize| self.timing.intervals.get(i).copied().unwrap_or(period);
+        Some((from..=from + passed).map(of).sum())
     }
 
     fn rewind(&mut self) {

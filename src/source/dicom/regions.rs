@@ -8,7 +8,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use crate::frame::{ImageRegion, PixelScale, RegionContent, ScaleSource};
-use crate::geometry::{Image, Rect};
+use crate::geometry::{ImageSpace, Rect};
 use crate::region::{FrameRegion, REGIONS_MAX, Regions};
 use crate::units::Millimetres;
 
@@ -26,7 +26,7 @@ pub struct RegionReading {
     /// What is where; the whole picture alone where the sequence cannot be used.
     pub regions: Regions,
     /// Why a region's pixels have no size, for each region that tissue may be shown in.
-    pub refused: Vec<(Rect<Image>, String)>,
+    pub refused: Vec<(Rect<ImageSpace>, String)>,
 }
 
 impl RegionReading {
@@ -217,7 +217,7 @@ impl Region {
     }
 
     /// The box in a picture that it does not reach beyond.
-    fn rect(&self, columns: u32, rows: u32) -> Result<Rect<Image>, String> {
+    fn rect(&self, columns: u32, rows: u32) -> Result<Rect<ImageSpace>, String> {
         let Some([x0, y0, x1, y1]) = self.corners else {
             return Err("the file's image region has no location".to_owned());
         };
@@ -229,7 +229,7 @@ impl Region {
     }
 
     /// Size of the pixels in `rect`, or why none is claimed.
-    fn scale(&self, rect: &Rect<Image>) -> Result<PixelScale, String> {
+    fn scale(&self, rect: &Rect<ImageSpace>) -> Result<PixelScale, String> {
         if !matches!(self.shows, Shows::Tissue | Shows::Flow) {
             return Err("the region's data type says neither tissue nor colour flow".to_owned());
         }

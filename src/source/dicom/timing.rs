@@ -1,10 +1,12 @@
 //! When the frames of a cine follow each other (PS3.3 C.7.6.5): by what the increment pointer names, else by what is there.
 
+use std::time::Duration;
+
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
-use crate::units::Nanos;
+use crate::units::Span;
 
 /// Frame periods that are believed, ms: up to 1000 frames a second, and down to a triggered capture every ten seconds.
 const PERIOD_MS: std::ops::RangeInclusive<f64> = 1.0..=10_000.0;
@@ -15,9 +17,9 @@ const EVEN_MS: f64 = 0.5;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timing {
     /// Time from frame to frame; the mean of a vector.
-    pub period: Option<Nanos>,
+    pub period: Option<Duration>,
     /// Time from each frame to the one before it, where it varies; as many as there are frames.
-    pub intervals: Vec<Nanos>,
+    pub intervals: Vec<Duration>,
     /// What was read and is not believed.
     pub refused: Option<String>,
 }
@@ -78,8 +80,8 @@ fn by_vector(numbers: &[f64], frames: usize) -> Option<Result<Timing, String>> {
     Some(Ok(Timing { period, intervals, refused: None }))
 }
 
-fn nanos(ms: f64) -> Option<Nanos> {
-    PERIOD_MS.contains(&ms).then(|| Nanos::from_secs_f64(ms / 1000.0))
+fn nanos(ms: f64) -> Option<Duration> {
+    PERIOD_MS.contains(&ms).then(|| Duration::of_secs(ms / 1000.0))
 }
 
 fn refusal(what: &str, ms: f64) -> String {

@@ -16,9 +16,9 @@
 //! ```
 //! use sonotap::frame::Frame;
 //! use sonotap::mask::Bitmap;
-//! use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+//! use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 //!
-//! let preset: Preset = "vessel".parse()?;
+//! let preset: PhantomPreset = "vessel".parse()?;
 //! let mut phantom = Phantom::new(preset, PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() })?;
 //! let mut frame = Frame::default();
 //! phantom.render_at(40, &mut frame);
@@ -38,13 +38,13 @@ mod speckle;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, ImageRegion, PixelFormat, PixelScale, RegionContent};
-use crate::geometry::{Image, Point};
+use crate::geometry::{ImageSpace, Point};
 use crate::mask::Bitmap;
 use crate::source::{FrameSource, Next, SourceDescription};
-use crate::units::Nanos;
 
 use motion::Pose;
 use probe::{ImagePlane, ScanConverter};
@@ -61,7 +61,8 @@ pub const MOTION_MAX: f32 = 2.0;
 
 /// The scenes that can be simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Preset {
+#[non_exhaustive]
+pub enum PhantomPreset {
     /// Anechoic ellipse with enhancement behind, in a breast; linear probe.
     Cyst,
     /// Hypoechoic irregular mass with a shadow, in a breast; linear probe.
@@ -80,7 +81,7 @@ pub enum Preset {
     Needle,
 }
 
-impl Preset {
+impl PhantomPreset {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Cyst,
@@ -108,13 +109,13 @@ impl Preset {
     }
 }
 
-impl fmt::Display for Preset {
+impl fmt::Display for PhantomPreset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Preset {
+impl FromStr for PhantomPreset {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self> {
@@ -149,7 +150,7 @@ pub struct PhantomConfig {
     /// Chooses anatomy, speckle and noise.
     pub seed: u64,
     /// Time from frame to frame, not zero.
-    pub frame_period: Nanos,
+    pub frame_period: Duration,
     /// Multiplies every amplitude of motion, 0..=2; 0 holds tissue still.
     pub motion: f32,
     /// Between black and white, 20..=120 dB.
@@ -167,7 +168,7 @@ impl Default for PhantomConfig {
             width: 640,
             height: 480,
             seed: 1,
-            frame_period: Nanos(33_333_333),
+            frame_period: Duration::from_nanos(33_333_333),
             motion: 1.0,
             dynamic_range_db: 60.0,
             noise: 1.0,
@@ -184,7 +185,7 @@ impl PhantomConfig {
                 return fail(format!("expected {name} 1..={SIDE_MAX_PX} px, got {side}"));
             }
         }
-        if self.frame_period.0 == 0 {
+        if self.frame_period.is_zero() {
             return fail("expected a frame period above 0, got 0".into());
         }
         let ranges = [
@@ -217,7 +218,7 @@ struct Take {
 }
 
 impl Take {
-    fn new(preset: Preset, seed: u64) -> Self {
+    fn new(preset: PhantomPreset, seed: u64) -> Self {
         let scene = presets::scene(preset, seed);
         let atlas = Atlas::new(&scene.probe, &scene.anatomy, seed);
         Self { scene, atlas }
@@ -255,7 +256,7 @@ impl Phantom {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for a configuration outside its limits, naming the field.
-    pub fn new(preset: Preset, config: PhantomConfig) -> Result<Self> {
+    pub fn new(preset: PhantomPreset, config: PhantomConfig) -> Result<Self> {
         config.checked()?;
         let (takes, timeline) = timeline(preset, &config);
         let probe = takes[0].scene.probe;
@@ -272,7 +273,7 @@ impl Phantom {
             },
             renderer: Renderer::new(probe, compression, config.noise, config.seed),
             converter: ScanConverter::new(&probe, &plane, config.width, config.height),
-            loop_frames: ((presets::LOOP_SECS / config.frame_period.as_secs()).round() as u64).max(1),
+            loop_frames: ((presets::LOOP_SECS / config.frame_period.as_secs_f64()).round() as u64).max(1),
             config,
             plane,
             takes,
@@ -348,7 +349,7 @@ impl Phantom {
     }
 
     /// The true outline on any frame, of a wall the outer one, as a closed polygon of `points` points, image px; empty while the probe is lifted.
-    pub fn truth_outline(&self, index: u64, points: usize) -> Vec<Point<Image>> {
+    pub fn truth_outline(&self, index: u64, points: usize) -> Vec<Point<ImageSpace>> {
         let span = self.span(index);
         if span.is_lifted {
             return Vec::new();
@@ -359,7 +360,7 @@ impl Phantom {
     }
 
     /// A point certainly inside the structure, its centre or the middle of a wall, image px; `None` while the probe is lifted.
-    pub fn tap_point(&self, index: u64) -> Option<Point<Image>> {
+    pub fn tap_point(&self, index: u64) -> Option<Point<ImageSpace>> {
         let span = self.span(index);
         let place = self.takes[span.take].scene.inner_place();
         (!span.is_lifted).then(|| self.plane.px_of(self.pose(span, index).now_of(place)))
@@ -367,7 +368,7 @@ impl Phantom {
 
     /// Where the tissue that is at `p` on frame `from` is on frame `to`, image px, perhaps outside the image.
     /// `None` when one of the two shows another patient or no tissue.
-    pub fn displacement(&self, p: Point<Image>, from: u64, to: u64) -> Option<Point<Image>> {
+    pub fn displacement(&self, p: Point<ImageSpace>, from: u64, to: u64) -> Option<Point<ImageSpace>> {
         let (a, b) = (self.span(from), self.span(to));
         if a.is_lifted || b.is_lifted || a.take != b.take {
             return None;
@@ -390,7 +391,7 @@ impl Phantom {
 }
 
 /// The patients, and what is seen from which frame on; the first span starts at frame 0.
-fn timeline(preset: Preset, config: &PhantomConfig) -> (Vec<Take>, Vec<Span>) {
+fn timeline(preset: PhantomPreset, config: &PhantomConfig) -> (Vec<Take>, Vec<Span>) {
     let mut takes = vec![Take::new(preset, config.seed)];
     let mut spans = vec![Span { from: 0, take: 0, is_lifted: false }];
     let mut events = config.events.clone();

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64;
 
 use crate::geometry::Point;
 
-use super::Preset;
+use super::PhantomPreset;
 use super::motion::{Motion, Pulse, Rest, Turn};
 use super::probe::{Field, Probe};
 use super::scene::{Anatomy, Body, Layer, Lobe, Scene, Shape, Tissue};
@@ -26,21 +26,21 @@ const MUSCLE: Tissue = Tissue::smooth(-16.0, 0.6).mottled(4.0, (9.0, 0.8)).stran
 const VESSEL_WALL_MM: f32 = 0.7;
 const FLUID: Tissue = Tissue::smooth(-60.0, 0.02);
 
-pub(super) fn scene(preset: Preset, seed: u64) -> Scene {
+pub(super) fn scene(preset: PhantomPreset, seed: u64) -> Scene {
     let mut vary = Vary(Pcg64::seed_from_u64(seed ^ 0x7363_656e));
     let noise = ValueNoise::new(seed);
     match preset {
-        Preset::Cyst => cyst(&mut vary, noise),
-        Preset::Lesion => lesion(&mut vary, noise),
-        Preset::Vessel => vessel(&mut vary, noise),
-        Preset::VesselWall => vessel(&mut vary, noise).walled(VESSEL_WALL_MM),
-        Preset::Chamber => chamber(&mut vary, noise).0,
-        Preset::Myocardium => {
+        PhantomPreset::Cyst => cyst(&mut vary, noise),
+        PhantomPreset::Lesion => lesion(&mut vary, noise),
+        PhantomPreset::Vessel => vessel(&mut vary, noise),
+        PhantomPreset::VesselWall => vessel(&mut vary, noise).walled(VESSEL_WALL_MM),
+        PhantomPreset::Chamber => chamber(&mut vary, noise).0,
+        PhantomPreset::Myocardium => {
             let (scene, wall_mm) = chamber(&mut vary, noise);
             scene.walled(wall_mm)
         }
-        Preset::FetalHead => fetal_head(&mut vary, noise),
-        Preset::Needle => needle(&mut vary, noise),
+        PhantomPreset::FetalHead => fetal_head(&mut vary, noise),
+        PhantomPreset::Needle => needle(&mut vary, noise),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{PixelScale, ScaleSource};
-use crate::geometry::{Image, Point, Rect, length};
+use crate::geometry::{ImageSpace, Point, Rect, length};
 use crate::units::Millimetres;
 
 use super::motion::Now;
@@ -104,7 +104,7 @@ pub(super) struct ImagePlane {
     /// Place of the image's top left corner, mm.
     corner: Point<Now>,
     scale: PixelScale,
-    region: Rect<Image>,
+    region: Rect<ImageSpace>,
 }
 
 impl ImagePlane {
@@ -128,15 +128,15 @@ impl ImagePlane {
     }
 
     /// The rectangle around the field of view, image px.
-    pub(super) fn region(&self) -> Rect<Image> {
+    pub(super) fn region(&self) -> Rect<ImageSpace> {
         self.region
     }
 
-    pub(super) fn mm_of(&self, p: Point<Image>) -> Point<Now> {
+    pub(super) fn mm_of(&self, p: Point<ImageSpace>) -> Point<Now> {
         Point::new(p.x * self.mm_per_px + self.corner.x, p.y * self.mm_per_px + self.corner.y)
     }
 
-    pub(super) fn px_of(&self, p: Point<Now>) -> Point<Image> {
+    pub(super) fn px_of(&self, p: Point<Now>) -> Point<ImageSpace> {
         Point::new((p.x - self.corner.x) / self.mm_per_px, (p.y - self.corner.y) / self.mm_per_px)
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::motion::{Motion, Pulse, Turn};
 use super::probe::{BEAMS, Field, Probe, SAMPLES};
 use super::scene::{Anatomy, Body, Layer, Shape, Tissue};
@@ -9,7 +11,7 @@ fn small() -> PhantomConfig {
     PhantomConfig { width: 160, height: 120, ..PhantomConfig::default() }
 }
 
-fn phantom(preset: Preset, config: PhantomConfig) -> Phantom {
+fn phantom(preset: PhantomPreset, config: PhantomConfig) -> Phantom {
     Phantom::new(preset, config).unwrap()
 }
 
@@ -129,7 +131,7 @@ fn shadow_and_enhancement_are_the_attenuation_left_out_or_added() {
 
 #[test]
 fn any_frame_has_the_same_bytes_whatever_was_rendered_before() {
-    let preset = Preset::FetalHead;
+    let preset = PhantomPreset::FetalHead;
     let mut a = phantom(preset, small());
     let first = rendered(&mut a, 41).pixels;
     let other = rendered(&mut a, 7).pixels;
@@ -142,7 +144,7 @@ fn any_frame_has_the_same_bytes_whatever_was_rendered_before() {
 
 #[test]
 fn truth_has_the_area_of_the_analytic_shape() {
-    for preset in Preset::ALL {
+    for preset in PhantomPreset::ALL {
         let p = phantom(preset, PhantomConfig { motion: 0.0, ..PhantomConfig::default() });
         let mut truth = Bitmap::new(1, 1);
         p.truth_at(0, &mut truth);
@@ -156,19 +158,19 @@ fn truth_has_the_area_of_the_analytic_shape() {
 
 #[test]
 fn moving_truth_has_the_area_of_its_moving_outline() {
-    for preset in Preset::ALL {
+    for preset in PhantomPreset::ALL {
         let p = phantom(preset, PhantomConfig::default());
         let mut truth = Bitmap::new(640, 480);
         let index = 6;
         p.truth_at(index, &mut truth);
-        let twice = |outline: &[Point<Image>]| -> f64 {
+        let twice = |outline: &[Point<ImageSpace>]| -> f64 {
             (0..outline.len())
                 .map(|i| (outline[i], outline[(i + 1) % outline.len()]))
                 .map(|(a, b)| f64::from(a.x) * f64::from(b.y) - f64::from(b.x) * f64::from(a.y))
                 .sum()
         };
         let pose = p.pose(p.span(index), index);
-        let hole: Vec<Point<Image>> = match &p.takes[0].scene.hole {
+        let hole: Vec<Point<ImageSpace>> = match &p.takes[0].scene.hole {
             Some(hole) => scene::around(2000).map(|a| p.plane.px_of(pose.now_of(hole.boundary(a)))).collect(),
             None => Vec::new(),
         };
@@ -179,7 +181,9 @@ fn moving_truth_has_the_area_of_its_moving_outline() {
 
 #[test]
 fn a_wall_is_a_ring_around_what_it_encloses() {
-    for (wall, inside) in [(Preset::VesselWall, Preset::Vessel), (Preset::Myocardium, Preset::Chamber)] {
+    for (wall, inside) in
+        [(PhantomPreset::VesselWall, PhantomPreset::Vessel), (PhantomPreset::Myocardium, PhantomPreset::Chamber)]
+    {
         let truth = |preset| {
             let mut truth = Bitmap::new(1, 1);
             phantom(preset, PhantomConfig::default()).truth_at(9, &mut truth);
@@ -196,7 +200,7 @@ fn a_wall_is_a_ring_around_what_it_encloses() {
 #[test]
 fn truth_moves_as_displacement_says() {
     // Of a needle no way to the middle leads inwards.
-    for preset in Preset::ALL.into_iter().filter(|p| *p != Preset::Needle) {
+    for preset in PhantomPreset::ALL.into_iter().filter(|p| *p != PhantomPreset::Needle) {
         let p = phantom(preset, PhantomConfig::default());
         let mut truth = Bitmap::new(640, 480);
         p.truth_at(63, &mut truth);
@@ -217,7 +221,7 @@ fn truth_moves_as_displacement_says() {
 
 #[test]
 fn speckle_moves_as_displacement_says() {
-    let mut p = phantom(Preset::Lesion, PhantomConfig::default());
+    let mut p = phantom(PhantomPreset::Lesion, PhantomConfig::default());
     let (a, b) = (rendered(&mut p, 0), rendered(&mut p, 24));
     let tap = p.tap_point(0).unwrap();
     let mut hits = 0;
@@ -258,7 +262,8 @@ fn best_shift(a: &Frame, b: &Frame, (x, y): (i32, i32), reach: i32) -> (i32, i32
 #[test]
 fn size_in_pixels_times_scale_is_the_physical_size() {
     for (width, height) in [(640, 480), (333, 480), (1200, 300)] {
-        let p = phantom(Preset::Vessel, PhantomConfig { width, height, motion: 0.0, ..PhantomConfig::default() });
+        let p =
+            phantom(PhantomPreset::Vessel, PhantomConfig { width, height, motion: 0.0, ..PhantomConfig::default() });
         let radius = p.takes[0].scene.structure.axes.0;
         let mut truth = Bitmap::new(1, 1);
         p.truth_at(0, &mut truth);
@@ -271,7 +276,7 @@ fn size_in_pixels_times_scale_is_the_physical_size() {
 
 #[test]
 fn outside_the_fan_is_black() {
-    for preset in [Preset::Chamber, Preset::FetalHead] {
+    for preset in [PhantomPreset::Chamber, PhantomPreset::FetalHead] {
         let mut p = phantom(preset, PhantomConfig { noise: 100.0, ..small() });
         let frame = rendered(&mut p, 5);
         let (mut outside, mut lit) = (0, 0);
@@ -292,7 +297,7 @@ fn outside_the_fan_is_black() {
 
 #[test]
 fn tap_point_and_outline_stay_in_view_on_all_frames() {
-    for preset in Preset::ALL {
+    for preset in PhantomPreset::ALL {
         for seed in 0..40 {
             let scene = presets::scene(preset, seed);
             for i in 0..90 {
@@ -311,11 +316,20 @@ fn tap_point_and_outline_stay_in_view_on_all_frames() {
 fn extreme_configurations_give_finite_echoes() {
     let extremes = [
         PhantomConfig { width: 1, height: 1, ..PhantomConfig::default() },
-        PhantomConfig { width: 2, height: 900, frame_period: Nanos(1), ..PhantomConfig::default() },
-        PhantomConfig { width: 900, height: 2, frame_period: Nanos(u64::MAX), noise: 0.0, ..PhantomConfig::default() },
+        PhantomConfig { width: 2, height: 900, frame_period: Duration::from_nanos(1), ..PhantomConfig::default() },
+        PhantomConfig {
+            width: 900,
+            height: 2,
+            frame_period: Duration::from_nanos(u64::MAX),
+            noise: 0.0,
+            ..PhantomConfig::default()
+        },
         PhantomConfig { noise: 100.0, motion: MOTION_MAX, dynamic_range_db: 20.0, seed: u64::MAX, ..small() },
     ];
-    for (preset, config) in [Preset::Chamber, Preset::Vessel, Preset::FetalHead, Preset::Cyst].into_iter().zip(extremes)
+    for (preset, config) in
+        [PhantomPreset::Chamber, PhantomPreset::Vessel, PhantomPreset::FetalHead, PhantomPreset::Cyst]
+            .into_iter()
+            .zip(extremes)
     {
         let mut p = phantom(preset, config.clone());
         for index in [7, u64::MAX] {
@@ -330,7 +344,7 @@ fn impossible_configurations_are_refused_by_name() {
     let cases = [
         (PhantomConfig { width: 0, ..small() }, "width 1..=4096 px, got 0"),
         (PhantomConfig { height: 5000, ..small() }, "height 1..=4096 px, got 5000"),
-        (PhantomConfig { frame_period: Nanos(0), ..small() }, "frame period above 0"),
+        (PhantomConfig { frame_period: Duration::ZERO, ..small() }, "frame period above 0"),
         (PhantomConfig { motion: f32::NAN, ..small() }, "motion 0.0..=2.0, got NaN"),
         (PhantomConfig { dynamic_range_db: 0.0, ..small() }, "dynamic_range_db 20.0..=120.0, got 0"),
         (PhantomConfig { noise: -1.0, ..small() }, "noise 0.0..=100.0, got -1"),
@@ -338,7 +352,7 @@ fn impossible_configurations_are_refused_by_name() {
         (PhantomConfig { events: (0..9).map(|i| (i, Event::Lift)).collect(), ..small() }, "at most 8 events, got 9"),
     ];
     for (config, part) in cases {
-        let error = Phantom::new(Preset::Cyst, config).err().unwrap();
+        let error = Phantom::new(PhantomPreset::Cyst, config).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains(part), "{error}");
     }
@@ -346,10 +360,10 @@ fn impossible_configurations_are_refused_by_name() {
 
 #[test]
 fn names_are_parsed_and_an_unknown_one_is_told_the_others() {
-    for preset in Preset::ALL {
-        assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
+    for preset in PhantomPreset::ALL {
+        assert_eq!(preset.to_string().parse::<PhantomPreset>().unwrap(), preset);
     }
-    let error = "liver".parse::<Preset>().unwrap_err().to_string();
+    let error = "liver".parse::<PhantomPreset>().unwrap_err().to_string();
     let names = "cyst, lesion, vessel, vessel-wall, chamber, myocardium, fetal-head, needle";
     assert_eq!(error, format!("phantom: expected one of {names}, got \"liver\""));
 }
@@ -357,8 +371,8 @@ fn names_are_parsed_and_an_unknown_one_is_told_the_others() {
 #[test]
 fn a_lifted_probe_shows_no_tissue_and_comes_back_to_the_same() {
     let events = vec![(20, Event::Touch), (10, Event::Lift)];
-    let mut p = phantom(Preset::Cyst, PhantomConfig { events, ..small() });
-    let mut plain = phantom(Preset::Cyst, small());
+    let mut p = phantom(PhantomPreset::Cyst, PhantomConfig { events, ..small() });
+    let mut plain = phantom(PhantomPreset::Cyst, small());
     for index in [9, 20] {
         assert!(rendered(&mut p, index).pixels == rendered(&mut plain, index).pixels, "frame {index}");
     }
@@ -376,8 +390,8 @@ fn a_lifted_probe_shows_no_tissue_and_comes_back_to_the_same() {
 
 #[test]
 fn a_cut_shows_another_patient_with_another_truth() {
-    let mut p = phantom(Preset::Lesion, PhantomConfig { events: vec![(4, Event::Cut { seed: 77 })], ..small() });
-    let other = phantom(Preset::Lesion, PhantomConfig { seed: 77, ..small() });
+    let mut p = phantom(PhantomPreset::Lesion, PhantomConfig { events: vec![(4, Event::Cut { seed: 77 })], ..small() });
+    let other = phantom(PhantomPreset::Lesion, PhantomConfig { seed: 77, ..small() });
     rendered(&mut p, 4);
     let (mut a, mut b, mut before) = (Bitmap::new(1, 1), Bitmap::new(1, 1), Bitmap::new(1, 1));
     p.truth_into(&mut a);
@@ -391,7 +405,7 @@ fn a_cut_shows_another_patient_with_another_truth() {
 
 #[test]
 fn motion_repeats_and_noise_does_not() {
-    let mut p = phantom(Preset::Vessel, small());
+    let mut p = phantom(PhantomPreset::Vessel, small());
     let n = p.loop_frames();
     assert_eq!(n, 360);
     let (mut a, mut b) = (Bitmap::new(1, 1), Bitmap::new(1, 1));
@@ -403,12 +417,12 @@ fn motion_repeats_and_noise_does_not() {
 
 #[test]
 fn as_a_source_it_starts_at_frame_0_and_goes_on() {
-    let mut p = phantom(Preset::Cyst, small());
+    let mut p = phantom(PhantomPreset::Cyst, small());
     let zero = rendered(&mut p, 0).pixels;
-    let mut frame = Frame { id: crate::units::FrameId(9), ..Frame::default() };
+    let mut frame = Frame { id: Some(crate::units::FrameId(9)), ..Frame::default() };
     assert_eq!(p.next_into(&mut frame).unwrap(), Next::Filled);
     assert!(frame.pixels == zero);
-    assert_eq!((frame.id.0, p.frame_index()), (9, 0));
+    assert_eq!((frame.id.map(|id| id.0), p.frame_index()), (Some(9), 0));
     p.next_into(&mut frame).unwrap();
     assert_eq!(p.frame_index(), 1);
     assert!(frame.pixels != zero);

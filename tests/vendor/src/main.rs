@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use sonotap::ndarray::ArrayView3;
 use sonotap::{
     CaptureTime, Command, Display, DisplayLoop, Entered, Error, ErrorKind, Frame, FrameSource, Light, Live, LiveConfig,
-    LiveView, LookOptions, LookPrompts, NullDisplay, Overlay, Phantom, PhantomConfig, PhantomPreset, Polarity,
-    Predictor, Result, Screen, ScreenConfig, Signal, load_model,
+    LiveView, NullDisplay, Overlay, Phantom, PhantomConfig, PhantomPreset, Polarity, Predictor, Prompts, Result, Screen,
+    ScreenConfig, Signal,
 };
 
 const FRAMES: u64 = 40;
@@ -35,7 +35,8 @@ fn probe() -> Result<Phantom> {
 
 /// The host draws: frames in, scenes out.
 fn own_drawing(model: &str) -> Result<u32> {
-    let mut live = Live::open(model, LiveConfig::default())?;
+    let config = LiveConfig { period: PERIOD, cine_bytes: 16 << 20, ..LiveConfig::default() };
+    let mut live = Live::open(model, config)?;
     let (input, mut probe, mut frame) = (live.input(), probe()?, Frame::default());
     let mut drawn = 0;
     for number in 0..FRAMES {
@@ -95,12 +96,11 @@ fn own_screen(model: &str) -> Result<u32> {
 
 /// A still frame, without the live path.
 fn still(model: &Path) -> Result<usize> {
-    let mut predictor = Predictor::new(load_model(model)?, LookOptions::default());
-    let (mut probe, mut frame, mut looks) = (probe()?, Frame::default(), Vec::new());
+    let mut predictor = Predictor::open(model)?;
+    let (mut probe, mut frame) = (probe()?, Frame::default());
     probe.next_into(&mut frame)?;
     let at = probe.tap_point(0).expect("a cyst can be tapped");
-    let prompts = LookPrompts { clicks: vec![(at, Polarity::Positive)], ..LookPrompts::default() };
-    predictor.predict(&frame, &[prompts], &mut looks)?;
-    let mask = looks[0].mask().map(|m| m.to_bitmap(frame.width(), frame.height()));
+    let cyst = predictor.predict_one(&frame, &Prompts::click(at))?;
+    let mask = cyst.mask().map(|m| m.to_bitmap(frame.width(), frame.height()));
     Ok(mask.map_or(0, |m| m.array().iter().map(|&v| usize::from(v)).sum()))
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,17 +17,17 @@ use sonotap::engine::object::TrackedObject;
 use sonotap::engine::{Engine, EngineConfig};
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::Frame;
-use sonotap::geometry::{Image, Point};
+use sonotap::geometry::{ImageSpace, Point};
 use sonotap::mask::Bitmap;
-use sonotap::model::look::Predictor;
+use sonotap::model::predictor::Predictor;
 use sonotap::prompt::Polarity;
 use sonotap::scene::Overlay;
 use sonotap::session::Command;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
-use sonotap::units::{FrameId, Nanos, ObjectId};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
+use sonotap::units::{FrameId, ObjectId, Span, Timestamp};
 
 /// Frames from one to the next, 30 a second.
-const PERIOD: Nanos = Nanos(33_333_333);
+const PERIOD: Duration = Duration::from_nanos(33_333_333);
 /// A look asked on a frame is answered when so many more were shown.
 pub const LOOK_FRAMES: usize = 2;
 /// Below this IoU a drawn outline is falsely tracked.
@@ -42,7 +43,7 @@ pub struct Cine {
     pub name: String,
     frames: Vec<Arc<Frame>>,
     truths: Vec<Bitmap>,
-    tap: Point<Image>,
+    tap: Point<ImageSpace>,
 }
 
 /// What was drawn on a cine.
@@ -71,7 +72,7 @@ impl Cine {
     ///
     /// # Errors
     /// `Argument` when the phantom cannot be made.
-    pub fn phantom(preset: Preset, seed: u64, frames: usize) -> Result<Self> {
+    pub fn phantom(preset: PhantomPreset, seed: u64, frames: usize) -> Result<Self> {
         let (width, height) = (640, 480);
         let config = PhantomConfig { width, height, seed, frame_period: PERIOD, ..PhantomConfig::default() };
         let mut phantom = Phantom::new(preset, config)?;
@@ -136,7 +137,7 @@ impl Cine {
 
     fn push(&mut self, mut frame: Frame, truth: Bitmap) {
         let index = self.frames.len() as u64;
-        frame.stamp(FrameId(index + 1), Nanos(index * PERIOD.0));
+        frame.stamp(FrameId(index + 1), Timestamp::from_ns(index * PERIOD.as_ns()));
         self.frames.push(Arc::new(frame));
         self.truths.push(truth);
     }

@@ -31,10 +31,10 @@ use super::record::{Answer, Boundary, Step};
 use sonotap::contour::{self, Outline};
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::Frame;
-use sonotap::geometry::{Image, Rect};
+use sonotap::geometry::{ImageSpace, Rect};
 use sonotap::mask::{Bitmap, LogitGrid};
 use sonotap::measure::measure;
-use sonotap::model::look::{LookOptions, LookPrompts, ObjectLook, Predictor};
+use sonotap::model::predictor::{PredictOptions, Prediction, Predictor, Prompts};
 
 /// `noc` goes on to so many clicks when its target is reached before, so that IoU by click is known that far.
 pub const NOC_CLICKS_MIN: usize = 5;
@@ -114,13 +114,16 @@ impl LookKind {
     }
 
     /// The rules in force.
-    pub fn options(self) -> LookOptions {
+    pub fn options(self) -> PredictOptions {
         match self {
-            Self::Full => LookOptions::default(),
-            Self::Single => LookOptions { survey: false, ..LookOptions::default() },
-            Self::Plain => {
-                LookOptions { target_crop: false, correct_clicks: false, retry_without_previous: false, survey: false }
-            }
+            Self::Full => PredictOptions::default(),
+            Self::Single => PredictOptions { survey: false, ..PredictOptions::default() },
+            Self::Plain => PredictOptions {
+                target_crop: false,
+                correct_clicks: false,
+                retry_without_previous: false,
+                survey: false,
+            },
         }
     }
 }
@@ -198,7 +201,7 @@ struct Trial<'a, 'b> {
     predictor: &'a mut Predictor,
     subject: &'b Subject<'b>,
     look: LookKind,
-    looks: Vec<ObjectLook>,
+    looks: Vec<Prediction>,
     seed: u64,
 }
 
@@ -206,7 +209,7 @@ impl Trial<'_, '_> {
     fn noc(&mut self, max_clicks: usize) -> Result<Answer> {
         let truth = self.subject.object;
         self.predictor.forget_objects();
-        let mut prompts = LookPrompts::default();
+        let mut prompts = Prompts::default();
         let mut answer = self.answer("noc");
         let mut is_reached = false;
         let mut mask = Bitmap::new(truth.width(), truth.height());
@@ -236,7 +239,7 @@ impl Trial<'_, '_> {
         let mut rng = self.random("msa");
         let mut answer = self.answer("msa/point-largest");
         self.predictor.forget_objects();
-        let mut prompts = LookPrompts::default();
+        let mut prompts = Prompts::default();
         let mut next = msa::first_click(largest, &mut rng);
         while let Some(click) = next {
             answer.clicks.push(click);
@@ -252,10 +255,10 @@ impl Trial<'_, '_> {
         let answer = self.all_at_once("msa/points-each", whole, clicks)?;
         answers.push(answer);
 
-        let boxes: Vec<Rect<Image>> = by_area.iter().filter_map(boxes::bounds_of).collect();
+        let boxes: Vec<Rect<ImageSpace>> = by_area.iter().filter_map(boxes::bounds_of).collect();
         answers.push(self.boxed("msa/box-largest", whole, &boxes[..1])?);
         answers.push(self.boxed("msa/boxes-each", whole, &boxes)?);
-        let all: Vec<Rect<Image>> = boxes::bounds_of(whole).into_iter().collect();
+        let all: Vec<Rect<ImageSpace>> = boxes::bounds_of(whole).into_iter().collect();
         answers.push(self.boxed("msa/box-all", whole, &all)?);
         Ok(())
     }
@@ -299,11 +302,11 @@ impl Trial<'_, '_> {
     }
 
     /// Each box alone; the masks joined.
-    fn boxed(&mut self, protocol: &str, truth: &Bitmap, boxes: &[Rect<Image>]) -> Result<Answer> {
+    fn boxed(&mut self, protocol: &str, truth: &Bitmap, boxes: &[Rect<ImageSpace>]) -> Result<Answer> {
         let mut joined: Option<Given> = None;
         for &boxed in boxes {
             self.predictor.forget_objects();
-            let given = self.ask(&LookPrompts { boxed: Some(boxed), ..LookPrompts::default() })?;
+            let given = self.ask(&Prompts { boxed: Some(boxed), ..Prompts::default() })?;
             joined = Some(match joined {
                 None => given,
                 Some(so_far) => join(so_far, given),
@@ -328,7 +331,7 @@ impl Trial<'_, '_> {
         Pcg64Mcg::from_seed(seed)
     }
 
-    fn ask(&mut self, prompts: &LookPrompts) -> Result<Given> {
+    fn ask(&mut self, prompts: &Prompts) -> Result<Given> {
         let begin = Instant::now();
         self.predictor.predict(self.subject.frame, std::slice::from_ref(prompts), &mut self.looks)?;
         let ms = begin.elapsed().as_secs_f64() * 1e3;
@@ -390,8 +393,8 @@ pub fn ellipse_circumference(a: f64, b: f64) -> f64 {
     std::f64::consts::PI * (a + b) * (1.0 + 3.0 * h / (10.0 + (4.0 - 3.0 * h).sqrt()))
 }
 
-fn prompts_of(clicks: &[PixelClick]) -> LookPrompts {
-    LookPrompts { clicks: clicks.iter().map(|c| (c.at(), c.polarity())).collect(), ..LookPrompts::default() }
+fn prompts_of(clicks: &[PixelClick]) -> Prompts {
+    Prompts { clicks: clicks.iter().map(|c| (c.at(), c.polarity())).collect(), ..Prompts::default() }
 }
 
 /// What lies in either mask, with the lower score.

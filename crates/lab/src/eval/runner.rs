@@ -17,8 +17,8 @@ use super::dataset::{Dataset, DatasetRow, ObjectChoice, Unusable};
 use super::protocol::{Questions, Subject, examine};
 use super::record::Row;
 use sonotap::error::Result;
-use sonotap::model::look::Predictor;
-use sonotap::units::{FrameId, Nanos};
+use sonotap::model::predictor::Predictor;
+use sonotap::units::{FrameId, Timestamp};
 
 /// One row of one data set, to be done.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ fn one(predictor: &mut Predictor, number: usize, item: &Item, questions: &Questi
         Err(reason) => return Ok(done(Vec::new(), Some(unusable(reason)))),
     };
     let (mut frame, whole) = (pair.image, pair.truth);
-    frame.stamp(FrameId(number as u64 + 1), Nanos(0));
+    frame.stamp(FrameId(number as u64 + 1), Timestamp::START);
     predictor.forget_view();
     let components = Components::of(&whole);
     let count = match item.objects {

@@ -27,8 +27,8 @@ use ranges::Observed;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::geometry::ModelView;
 use sonotap::model::graph::TypedGraph;
-use sonotap::model::look::{LookOptions, Predictor};
 use sonotap::model::manifest::{Evaluation, FileSpec, Kind, MANIFEST, Manifest};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::preprocess::Resampler;
 use sonotap::model::sam::{self, LoadOptions, LoadTimes};
 use sonotap::model::self_test::{self, Difference};
@@ -242,7 +242,7 @@ fn validate(source: &Path, out: &Path, options: &Options, stop: &AtomicBool) -> 
         let Ok(set) = Dataset::open(folder, &choice) else { continue };
         let items = runner::items(&set, ObjectChoice::Largest, Some(options.validation), options.seed);
         let mean_iou = |model: &Path| -> Result<(usize, Vec<f64>)> {
-            let predictor = || Ok(Predictor::new(sam::load(model)?, LookOptions::default()));
+            let predictor = || Ok(Predictor::new(sam::load(model)?, PredictOptions::default()));
             let mut rows = Vec::new();
             runner::run(&items, &BTreeMap::new(), &questions, 1, &predictor, stop, &mut |done| {
                 rows.extend(done.rows);

@@ -12,7 +12,7 @@ use crate::eval::clicks::boxes::bounds_of;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::Frame;
 use sonotap::mask::Bitmap;
-use sonotap::source::phantom::{Phantom, PhantomConfig, Preset};
+use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 
 /// How often each kind of target is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ const FRAMES_BEFORE: u64 = 8;
 
 /// A frame of a random phantom: its structure, and regions beside it.
 fn phantom(shares: &TaskShares, rng: &mut impl Rng) -> Result<Option<Example>> {
-    let preset = Preset::ALL[rng.random_range(0..Preset::ALL.len())];
+    let preset = PhantomPreset::ALL[rng.random_range(0..PhantomPreset::ALL.len())];
     let config = PhantomConfig { seed: rng.random(), ..PhantomConfig::default() };
     let mut phantom = Phantom::new(preset, config)?;
     let index = rng.random_range(FRAMES_BEFORE..FRAMES_BEFORE + phantom.loop_frames().max(1));

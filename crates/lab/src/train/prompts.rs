@@ -10,7 +10,7 @@ use super::tasks::{largest, where_both};
 use crate::eval::clicks::boxes::bounds_of;
 use crate::eval::clicks::{PixelClick, cvt, noc};
 use crate::eval::distance::squared_to_outside;
-use sonotap::geometry::{Model, Point, Rect};
+use sonotap::geometry::{ModelSpace, Point, Rect};
 use sonotap::mask::Bitmap;
 use sonotap::model::ModelPrompts;
 use sonotap::prompt::Polarity;
@@ -58,7 +58,7 @@ pub struct Task {
     pub prompts: ModelPrompts,
     /// All clicks so far.
     clicks: Vec<PixelClick>,
-    boxed: Option<Rect<Model>>,
+    boxed: Option<Rect<ModelSpace>>,
     /// The target some frames before, where that is known.
     before: Option<Bitmap>,
     /// Where the first click lies, when the view was chosen around it.
@@ -203,7 +203,7 @@ impl Task {
     }
 }
 
-fn as_prompt(c: PixelClick) -> (Point<Model>, Polarity) {
+fn as_prompt(c: PixelClick) -> (Point<ModelSpace>, Polarity) {
     (Point::new(c.x as f32 + 0.5, c.y as f32 + 0.5), c.polarity())
 }
 

@@ -12,7 +12,7 @@ use crate::eval::clicks::boxes::bounds_of;
 use crate::eval::components::Components;
 use crate::eval::dataset::{Dataset, DatasetOptions, DatasetRow, ObjectChoice};
 use sonotap::error::{Error, ErrorKind, Result};
-use sonotap::geometry::{Image, Rect};
+use sonotap::geometry::{ImageSpace, Rect};
 use sonotap::mask::Bitmap;
 
 /// Smallest object, px of its own image.
@@ -28,7 +28,7 @@ pub struct Subject {
     /// What is seen.
     pub grey: Grey,
     /// Bounds and mask of each object.
-    pub objects: Vec<(Rect<Image>, Bitmap)>,
+    pub objects: Vec<(Rect<ImageSpace>, Bitmap)>,
 }
 
 impl Subject {

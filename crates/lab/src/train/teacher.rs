@@ -16,7 +16,7 @@ use super::picture::{Picture, SIDE};
 use super::segmenter::TrainedSegmenter;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, PixelFormat};
-use sonotap::geometry::{Model, ModelView, Point, Rect};
+use sonotap::geometry::{ModelSpace, ModelView, Point, Rect};
 use sonotap::model::manifest::{MANIFEST, Manifest, hex_digest};
 use sonotap::model::{Decoded, ModelPrompts, Segmenter, sam};
 
@@ -131,7 +131,7 @@ impl Teacher {
 
 /// Prompts in the teacher's own px and cells.
 fn scaled(p: &ModelPrompts, k: f32, cells: usize) -> ModelPrompts {
-    let at = |p: Point<Model>| Point::new(p.x * k, p.y * k);
+    let at = |p: Point<ModelSpace>| Point::new(p.x * k, p.y * k);
     ModelPrompts {
         clicks: p.clicks.iter().map(|(c, polarity)| (at(*c), *polarity)).collect(),
         boxed: p.boxed.map(|b| Rect::new(b.x0 * k, b.y0 * k, b.x1 * k, b.y1 * k)),

@@ -14,7 +14,7 @@ use crate::eval::protocol::{LookKind, Protocol, Questions};
 use crate::eval::record::mean_iou_by_click;
 use crate::eval::runner;
 use sonotap::error::Result;
-use sonotap::model::look::{LookOptions, Predictor};
+use sonotap::model::predictor::{PredictOptions, Predictor};
 
 /// Clicks of a validation.
 const CLICKS: usize = 5;
@@ -53,7 +53,7 @@ pub fn validate(
         let items = runner::items(&dataset, ObjectChoice::Largest, Some(config.validate_images), config.seed);
         let predictor = || {
             let segmenter = TrainedSegmenter::new(network.clone(), parameters.clone());
-            Ok(Predictor::new(Box::new(segmenter), LookOptions::default()))
+            Ok(Predictor::new(Box::new(segmenter), PredictOptions::default()))
         };
         let mut rows = Vec::new();
         runner::run(&items, &BTreeMap::new(), &questions, 1, &predictor, stop, &mut |done| {

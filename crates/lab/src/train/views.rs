@@ -7,7 +7,7 @@ use super::picture::{Affine, Grey, Picture, SIDE, chance, uniform, warped_mask};
 use super::prompts::inner_click;
 use super::tasks::AREA_MIN;
 use crate::eval::clicks::PixelClick;
-use sonotap::geometry::{Image, Rect};
+use sonotap::geometry::{ImageSpace, Rect};
 use sonotap::mask::Bitmap;
 
 /// Share of views that are framed by the object, as the live path's target crop frames it.
@@ -53,7 +53,7 @@ pub struct Placement {
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'a> {
     /// Around it.
-    pub bounds: &'a Rect<Image>,
+    pub bounds: &'a Rect<ImageSpace>,
     /// Of the image's size.
     pub mask: &'a Bitmap,
 }
@@ -62,7 +62,7 @@ pub struct Object<'a> {
 /// little of it would be seen. A share `near` of the views lies around a click. `before`: the only object some frames before.
 pub fn random_view(
     grey: &Grey,
-    objects: &[(Rect<Image>, Bitmap)],
+    objects: &[(Rect<ImageSpace>, Bitmap)],
     before: Option<&Bitmap>,
     near: f32,
     rng: &mut impl Rng,
@@ -165,7 +165,7 @@ fn turned(scale: f32, rng: &mut impl Rng) -> Affine {
 }
 
 /// The map from image px to a view of the whole image, or of an object with these bounds as the target crop shows it.
-fn framed(grey: &Grey, object: &Rect<Image>, rng: &mut impl Rng) -> Affine {
+fn framed(grey: &Grey, object: &Rect<ImageSpace>, rng: &mut impl Rng) -> Affine {
     let side = SIDE as f32;
     let (width, height) = (grey.width as f32, grey.height as f32);
     let whole = side / width.max(height);
@@ -241,7 +241,7 @@ mod tests {
     use rand_pcg::Pcg64Mcg;
 
     /// An image with a bright object, and the object.
-    fn subject() -> (Grey, [(Rect<Image>, Bitmap); 1]) {
+    fn subject() -> (Grey, [(Rect<ImageSpace>, Bitmap); 1]) {
         let (width, height) = (400, 300);
         let inside = |x: usize, y: usize| (100..180).contains(&x) && (120..190).contains(&y);
         let values = (0..width * height).map(|i| if inside(i % width, i / width) { 200 } else { 60 }).collect();

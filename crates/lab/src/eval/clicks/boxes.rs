@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use sonotap::geometry::{Image, Rect};
+use sonotap::geometry::{ImageSpace, Rect};
 use sonotap::mask::Bitmap;
 
 /// The edges of the pixels inside, half-open; `None` when the mask is empty.
@@ -14,7 +14,7 @@ use sonotap::mask::Bitmap;
 /// let mask = Bitmap::from_values(4, 2, vec![0, 1, 1, 0, 0, 0, 1, 0]).unwrap();
 /// assert_eq!(bounds_of(&mask), Some(Rect::new(1.0, 0.0, 3.0, 2.0)));
 /// ```
-pub fn bounds_of(mask: &Bitmap) -> Option<Rect<Image>> {
+pub fn bounds_of(mask: &Bitmap) -> Option<Rect<ImageSpace>> {
     let (mut x0, mut y0, mut x1, mut y1) = (u32::MAX, u32::MAX, 0, 0);
     for (x, y) in (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y))) {
         if mask.get(x, y) {
@@ -28,7 +28,7 @@ pub fn bounds_of(mask: &Bitmap) -> Option<Rect<Image>> {
 ///
 /// Source: after the box noise of Cheng et al., "SAM-Med2D", 2023, which is another: their code moves the whole box by
 /// one whole number of px a direction, at most 5 and at most half its shorter side, and keeps its size.
-pub fn noisy(boxed: Rect<Image>, width: u32, height: u32, noise_px: f32, rng: &mut impl Rng) -> Rect<Image> {
+pub fn noisy(boxed: Rect<ImageSpace>, width: u32, height: u32, noise_px: f32, rng: &mut impl Rng) -> Rect<ImageSpace> {
     let mut edge = |v: f32, size: u32| (v + noise_px * rng.random_range(-1.0..=1.0f32)).clamp(0.0, size as f32);
     let (x0, x1) = (edge(boxed.x0, width), edge(boxed.x1, width));
     let (y0, y1) = (edge(boxed.y0, height), edge(boxed.y1, height));

@@ -7,7 +7,7 @@ pub mod noc;
 
 use serde::{Deserialize, Serialize};
 
-use sonotap::geometry::{Image, Point};
+use sonotap::geometry::{ImageSpace, Point};
 use sonotap::mask::Bitmap;
 use sonotap::prompt::Polarity;
 
@@ -24,7 +24,7 @@ pub struct PixelClick {
 
 impl PixelClick {
     /// The pixel's centre.
-    pub fn at(self) -> Point<Image> {
+    pub fn at(self) -> Point<ImageSpace> {
         Point::new(self.x as f32 + 0.5, self.y as f32 + 0.5)
     }
 

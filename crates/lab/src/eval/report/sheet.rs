@@ -6,10 +6,10 @@ use crate::eval::protocol::LookKind;
 use crate::eval::record::Row;
 use sonotap::contour::{self, Outline};
 use sonotap::error::Result;
-use sonotap::model::look::{LookPrompts, ObjectLook, Predictor};
+use sonotap::model::predictor::{Prediction, Predictor, Prompts};
 use sonotap::overlay::still::{Caption, still};
 use sonotap::overlay::{Canvas, contact_sheet};
-use sonotap::units::{FrameId, Nanos};
+use sonotap::units::{FrameId, Timestamp};
 
 /// Tiles of each kind.
 const TILES: usize = 3;
@@ -48,10 +48,10 @@ pub fn draw(rows: &[(&Row, &DatasetRow)], look: LookKind, predictor: &mut Predic
         let Ok(pair) = source.load() else { continue };
         let Some(answer) = row.answer("noc", look.name()) else { continue };
         let mut frame = pair.image;
-        frame.stamp(FrameId(number as u64 + 1), Nanos(0));
+        frame.stamp(FrameId(number as u64 + 1), Timestamp::START);
         predictor.forget_view();
-        let mut prompts = LookPrompts::default();
-        let mut looks: Vec<ObjectLook> = Vec::new();
+        let mut prompts = Prompts::default();
+        let mut looks: Vec<Prediction> = Vec::new();
         for click in answer.clicks.iter().take(CLICKS) {
             prompts.clicks.push((click.at(), click.polarity()));
             predictor.predict(&frame, std::slice::from_ref(&prompts), &mut looks)?;
@@ -61,7 +61,7 @@ pub fn draw(rows: &[(&Row, &DatasetRow)], look: LookKind, predictor: &mut Predic
         if let Some(grid) = &prompts.previous {
             contour::trace(grid, &mut outline);
         }
-        let caption = Caption { score: looks.first().and_then(ObjectLook::score), measurements: None };
+        let caption = Caption { score: looks.first().and_then(Prediction::score), measurements: None };
         let mut tile = still(&frame, &outline, &prompts.clicks, None, &caption)?;
         let components = Components::of(&pair.truth);
         if let Some(&index) = components.by_area().get(row.component) {

@@ -19,7 +19,7 @@ struct Log {
 
 /// One decode, as a fake model sees it.
 struct Asked<'a> {
-    frame: FrameId,
+    frame: Option<FrameId>,
     view: ModelView,
     prompts: &'a ModelPrompts,
 }
@@ -34,12 +34,12 @@ impl Asked<'_> {
     }
 }
 
-type Shape = Box<dyn Fn(Point<Image>) -> f32>;
+type Shape = Box<dyn Fn(Point<ImageSpace>) -> f32>;
 
 /// Answers with four shapes of image space and their predicted IoUs.
 struct Fake<A> {
     spec: ModelSpec,
-    frame: FrameId,
+    frame: Option<FrameId>,
     log: Arc<Mutex<Log>>,
     answer: A,
 }
@@ -85,19 +85,19 @@ fn surely(shape: impl Fn() -> Shape) -> [(Shape, f32); 4] {
     [0.9; 4].map(|iou| (shape(), iou))
 }
 
-fn predictor<A>(options: LookOptions, answer: A) -> (Predictor, Arc<Mutex<Log>>)
+fn predictor<A>(options: PredictOptions, answer: A) -> (Predictor, Arc<Mutex<Log>>)
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
     looker_of(SPEC, options, answer)
 }
 
-fn looker_of<A>(spec: ModelSpec, options: LookOptions, answer: A) -> (Predictor, Arc<Mutex<Log>>)
+fn looker_of<A>(spec: ModelSpec, options: PredictOptions, answer: A) -> (Predictor, Arc<Mutex<Log>>)
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
     let log = Arc::new(Mutex::new(Log::default()));
-    (Predictor::new(Box::new(Fake { spec, frame: FrameId(0), log: log.clone(), answer }), options), log)
+    (Predictor::new(Box::new(Fake { spec, frame: None, log: log.clone(), answer }), options), log)
 }
 
 /// A predictor whose scores of several views compare.
@@ -105,7 +105,7 @@ fn surveyor<A>(answer: A) -> Predictor
 where
     A: Fn(&Asked) -> [(Shape, f32); 4] + Send + 'static,
 {
-    looker_of(ModelSpec { view_advantage: Some(0.0), ..SPEC }, LookOptions::default(), answer).0
+    looker_of(ModelSpec { view_advantage: Some(0.0), ..SPEC }, PredictOptions::default(), answer).0
 }
 
 /// In views of at most so many px a small disc of this score; in all views a large one of .5. Fed an outline, that which fits
@@ -143,7 +143,7 @@ fn a_lone_click_is_seen_at_several_scales_when_scores_compare() {
     let two = clicked(&[(300.0, 220.0, Polarity::Positive), (310.0, 220.0, Polarity::Positive)]);
     assert!(predictor.predict(&frame(3), &[two], &mut out).unwrap().encodes <= 2, "two clicks");
 
-    let (mut other, _) = looker_of(SPEC, LookOptions::default(), small_in_close_views(250.0, 0.9));
+    let (mut other, _) = looker_of(SPEC, PredictOptions::default(), small_in_close_views(250.0, 0.9));
     let report = other.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert!(report.encodes <= 2, "a model whose scores do not compare is asked as ever");
 }
@@ -153,10 +153,10 @@ fn a_picture_that_stands_still_is_seen_in_a_mirror_too() {
     let mut out = Vec::new();
     // The disc lies at the same place of the picture, mirrored or not: so does the answer of the mean.
     let mut predictor = surveyor(|asked: &Asked| {
-        let x = if asked.frame == FrameId(0) { 640.0 - 200.0 } else { 200.0 };
+        let x = if asked.frame.is_none() { 640.0 - 200.0 } else { 200.0 };
         surely(|| disc(x, 220.0, 40.0))
     });
-    let still = LookPrompts { is_still: true, ..tap(200.0, 220.0) };
+    let still = Prompts { is_still: true, ..tap(200.0, 220.0) };
     let report = predictor.predict(&frame(1), &[still], &mut out).unwrap();
     assert_eq!((report.encodes, report.decodes), (11, 11), "and closer at what was chosen");
     assert!(is_disc(&out[0], 40.0), "{}", area_px(&out[0]));
@@ -189,15 +189,15 @@ fn the_next_candidate_is_another_outline_than_those_shown() {
     let mut predictor = surveyor(small_in_close_views(250.0, 0.9));
     predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     let shown = out[0].mask().cloned().unwrap();
-    let next = LookPrompts { candidate: 1, passed: vec![shown.clone()], ..tap(300.0, 220.0) };
+    let next = Prompts { candidate: 1, passed: vec![shown.clone()], ..tap(300.0, 220.0) };
     predictor.predict(&frame(2), &[next], &mut out).unwrap();
     assert!(is_disc(&out[0], 100.0), "21 px are no other outline than 20 px: {}", area_px(&out[0]));
     // Without memory of what was shown the second of the distinct ones is meant.
-    predictor.predict(&frame(3), &[LookPrompts { candidate: 1, ..tap(300.0, 220.0) }], &mut out).unwrap();
+    predictor.predict(&frame(3), &[Prompts { candidate: 1, ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(is_disc(&out[0], 100.0));
     // After the last the first comes again.
     let passed = vec![shown, out[0].mask().cloned().unwrap()];
-    predictor.predict(&frame(4), &[LookPrompts { candidate: 2, passed, ..tap(300.0, 220.0) }], &mut out).unwrap();
+    predictor.predict(&frame(4), &[Prompts { candidate: 2, passed, ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(is_disc(&out[0], 20.0), "{}", area_px(&out[0]));
 }
 
@@ -213,47 +213,47 @@ fn an_expected_size_orders_outlines_and_hides_none() {
         let expected = Preset::find(preset).unwrap().expected(Some(&scale));
         let mut out = Vec::new();
         let mut predictor = surveyor(small_in_close_views(250.0, score));
-        let first = LookPrompts { expected, ..tap(300.0, 220.0) };
+        let first = Prompts { expected, ..tap(300.0, 220.0) };
         predictor.predict(&frame(1), std::slice::from_ref(&first), &mut out).unwrap();
         assert!(is_disc(&out[0], radius), "{preset}, score {score}: {}", area_px(&out[0]));
         let passed = vec![out[0].mask().cloned().unwrap()];
-        predictor.predict(&frame(2), &[LookPrompts { candidate: 1, passed, ..first }], &mut out).unwrap();
+        predictor.predict(&frame(2), &[Prompts { candidate: 1, passed, ..first }], &mut out).unwrap();
         assert!(is_disc(&out[0], 120.0 - radius), "{preset}, score {score}: the other one is next");
     }
 }
 
 fn frame(id: u64) -> Frame {
     let mut frame = Frame::from_pixels(640, 480, PixelFormat::Grey8, vec![0; 640 * 480]).unwrap();
-    frame.id = FrameId(id);
+    frame.id = Some(FrameId(id));
     frame
 }
 
-fn clicked(clicks: &[(f32, f32, Polarity)]) -> LookPrompts {
+fn clicked(clicks: &[(f32, f32, Polarity)]) -> Prompts {
     let clicks = clicks.iter().map(|&(x, y, p)| (Point::new(x, y), p)).collect();
-    LookPrompts { clicks, ..LookPrompts::default() }
+    Prompts { clicks, ..Prompts::default() }
 }
 
-fn tap(x: f32, y: f32) -> LookPrompts {
+fn tap(x: f32, y: f32) -> Prompts {
     clicked(&[(x, y, Polarity::Positive)])
 }
 
-fn with_mask(mut prompts: LookPrompts, look: &ObjectLook) -> LookPrompts {
+fn with_mask(mut prompts: Prompts, look: &Prediction) -> Prompts {
     prompts.previous = look.mask().cloned();
     prompts
 }
 
-fn area_px(look: &ObjectLook) -> f64 {
+fn area_px(look: &Prediction) -> f64 {
     look.mask().unwrap().to_bitmap(640, 480).area_px() as f64
 }
 
-fn is_disc(look: &ObjectLook, radius: f64) -> bool {
+fn is_disc(look: &Prediction, radius: f64) -> bool {
     (area_px(look) / (std::f64::consts::PI * radius * radius) - 1.0).abs() < 0.05
 }
 
 #[test]
 fn first_tap_costs_two_encodes_and_a_later_frame_one() {
     let (mut predictor, log) =
-        predictor(LookOptions::default(), |a| surely(|| disc(299.0 + a.frame.0 as f32, 220.0, 30.0)));
+        predictor(PredictOptions::default(), |a| surely(|| disc(299.0 + a.frame.unwrap().0 as f32, 220.0, 30.0)));
     let mut out = Vec::new();
     let first = predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert_eq!((first.encodes, first.decodes), (2, 2));
@@ -271,9 +271,9 @@ fn first_tap_costs_two_encodes_and_a_later_frame_one() {
 
 #[test]
 fn a_first_look_costs_one_encode_and_the_next_look_is_closer() {
-    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(PredictOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let mut out = Vec::new();
-    let first = predictor.first_look(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
+    let first = predictor.predict_roughly(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
     assert_eq!((first.encodes, first.decodes), (1, 1));
     assert!(is_disc(&out[0], 30.0));
     let prompts = with_mask(tap(300.0, 220.0), &out[0]);
@@ -286,7 +286,7 @@ fn a_first_look_costs_one_encode_and_the_next_look_is_closer() {
 
 #[test]
 fn a_click_on_the_same_frame_costs_no_encode() {
-    let (mut predictor, _) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, _) = predictor(PredictOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let mut out = Vec::new();
     predictor.predict(&frame(7), &[tap(300.0, 220.0)], &mut out).unwrap();
     let more = clicked(&[(300.0, 220.0, Polarity::Positive), (350.0, 220.0, Polarity::Negative)]);
@@ -300,7 +300,8 @@ fn a_click_on_the_same_frame_costs_no_encode() {
 #[test]
 fn view_moves_a_few_times_while_the_object_crosses_the_frame() {
     let x = |id: u64| 100.0 + 2.0 * id as f32;
-    let (mut predictor, log) = predictor(LookOptions::default(), move |a| surely(|| disc(x(a.frame.0), 240.0, 30.0)));
+    let (mut predictor, log) =
+        predictor(PredictOptions::default(), move |a| surely(|| disc(x(a.frame.unwrap().0), 240.0, 30.0)));
     let mut out = Vec::new();
     predictor.predict(&frame(1), &[tap(x(1), 240.0)], &mut out).unwrap();
     for id in 2..200 {
@@ -316,7 +317,7 @@ fn view_moves_a_few_times_while_the_object_crosses_the_frame() {
 #[test]
 fn near_objects_share_a_closer_view_and_far_ones_the_whole() {
     for (x, is_closer) in [(360.0, true), (560.0, false)] {
-        let (mut predictor, _) = predictor(LookOptions::default(), move |a| {
+        let (mut predictor, _) = predictor(PredictOptions::default(), move |a| {
             let at = a.view.to_image(a.prompts.clicks[0].0);
             surely(|| disc(at.x, at.y, 30.0))
         });
@@ -334,14 +335,14 @@ fn near_objects_share_a_closer_view_and_far_ones_the_whole() {
 
 #[test]
 fn a_mask_at_the_edge_of_its_crop_is_followed_within_the_look() {
-    let (mut predictor, _) = predictor(LookOptions::default(), |a| {
+    let (mut predictor, _) = predictor(PredictOptions::default(), |a| {
         let radius = if a.is_fed() { 110.0 } else { 30.0 };
         surely(|| disc(180.0, 170.0, radius))
     });
     let mut out = Vec::new();
     let report = predictor.predict(&frame(1), &[tap(180.0, 170.0)], &mut out).unwrap();
     assert_eq!(report.encodes, 2, "a disc of 110 px fits the least crop");
-    let (mut predictor, _) = self::predictor(LookOptions::default(), |a| {
+    let (mut predictor, _) = self::predictor(PredictOptions::default(), |a| {
         let radius = if a.is_fed() { 170.0 } else { 30.0 };
         surely(|| disc(320.0, 240.0, radius))
     });
@@ -354,9 +355,14 @@ fn a_mask_at_the_edge_of_its_crop_is_followed_within_the_look() {
 fn second_decode_without_the_previous_mask_wins_when_it_contradicts_fewer_clicks() {
     let clicks = clicked(&[(300.0, 220.0, Polarity::Positive), (340.0, 220.0, Polarity::Negative)]);
     for (options, is_stubborn, redecoded, decodes) in [
-        (LookOptions { target_crop: false, ..LookOptions::default() }, true, true, 2),
-        (LookOptions { target_crop: false, ..LookOptions::default() }, false, false, 2),
-        (LookOptions { target_crop: false, retry_without_previous: false, ..LookOptions::default() }, true, false, 1),
+        (PredictOptions { target_crop: false, ..PredictOptions::default() }, true, true, 2),
+        (PredictOptions { target_crop: false, ..PredictOptions::default() }, false, false, 2),
+        (
+            PredictOptions { target_crop: false, retry_without_previous: false, ..PredictOptions::default() },
+            true,
+            false,
+            1,
+        ),
     ] {
         let (mut predictor, log) = predictor(options, move |a| {
             let radius = if a.is_fed() || !is_stubborn { 60.0 } else { 30.0 };
@@ -364,7 +370,7 @@ fn second_decode_without_the_previous_mask_wins_when_it_contradicts_fewer_clicks
         });
         let previous = LogitGrid::from_values(4, ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256), vec![1.0; 16]);
         let mut out = Vec::new();
-        let prompts = LookPrompts { previous, ..clicks.clone() };
+        let prompts = Prompts { previous, ..clicks.clone() };
         let report = predictor.predict(&frame(1), &[prompts], &mut out).unwrap();
         assert_eq!((out[0].redecoded(), report.decodes), (redecoded, decodes), "{options:?} {is_stubborn}");
         assert_eq!(out[0].contradicted(), usize::from(!redecoded));
@@ -376,12 +382,12 @@ fn second_decode_without_the_previous_mask_wins_when_it_contradicts_fewer_clicks
 #[test]
 fn a_click_missed_by_a_little_is_corrected_and_not_asked_again() {
     for (x, is_inside, decodes) in [(358.0, false, 1), (349.0, false, 2), (362.0, true, 1)] {
-        let options = LookOptions { target_crop: false, ..LookOptions::default() };
+        let options = PredictOptions { target_crop: false, ..PredictOptions::default() };
         let (mut predictor, _) =
             predictor(options, |a| surely(|| disc(300.0, 220.0, if a.is_fed() { 60.0 } else { 20.0 })));
         let previous = LogitGrid::from_values(4, ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256), vec![1.0; 16]);
         let polarity = if is_inside { Polarity::Positive } else { Polarity::Negative };
-        let prompts = LookPrompts { previous, ..clicked(&[(300.0, 220.0, Polarity::Positive), (x, 220.0, polarity)]) };
+        let prompts = Prompts { previous, ..clicked(&[(300.0, 220.0, Polarity::Positive), (x, 220.0, polarity)]) };
         let mut out = Vec::new();
         let report = predictor.predict(&frame(1), &[prompts], &mut out).unwrap();
         assert_eq!((report.decodes, out[0].redecoded()), (decodes, decodes == 2), "click at {x}");
@@ -393,17 +399,17 @@ fn a_click_missed_by_a_little_is_corrected_and_not_asked_again() {
 fn lone_click_chooses_among_the_masks_by_score() {
     let answer =
         |_: &Asked| [(50.0, 0.75), (28.0, 0.7), (35.0, 0.9), (42.0, 0.8)].map(|(r, s)| (disc(300.0, 220.0, r), s));
-    let whole = LookOptions { target_crop: false, ..LookOptions::default() };
+    let whole = PredictOptions { target_crop: false, ..PredictOptions::default() };
     for (candidate, radius, score) in [(0, 35.0, 0.9), (1, 42.0, 0.8), (2, 50.0, 0.75), (3, 28.0, 0.7), (4, 35.0, 0.9)]
     {
-        let prompts = LookPrompts { candidate, ..tap(300.0, 220.0) };
+        let prompts = Prompts { candidate, ..tap(300.0, 220.0) };
         let mut out = Vec::new();
         let (mut far, _) = predictor(whole, answer);
         far.predict(&frame(1), std::slice::from_ref(&prompts), &mut out).unwrap();
         assert!(is_disc(&out[0], radius), "candidate {candidate}: {}", area_px(&out[0]));
         assert_eq!((out[0].score(), out[0].candidates()), (Score::new(score), 4));
 
-        let (mut closer, log) = predictor(LookOptions::default(), answer);
+        let (mut closer, log) = predictor(PredictOptions::default(), answer);
         closer.predict(&frame(1), &[prompts], &mut out).unwrap();
         assert!(is_disc(&out[0], 50.0), "with the first answer fed, mask 0 is shown");
         assert_eq!(out[0].candidates(), 4);
@@ -431,17 +437,17 @@ fn what_is_no_mask_is_never_an_outline() {
         ),
     ];
     for (n, (answer, why)) in cases.into_iter().enumerate() {
-        let (mut predictor, _) = predictor(LookOptions::default(), answer);
+        let (mut predictor, _) = predictor(PredictOptions::default(), answer);
         let mut out = Vec::new();
         predictor.predict(&frame(1), &[tap(300.0, 220.0)], &mut out).unwrap();
-        assert_eq!(out[0].outcome(), LookOutcome::Implausible(why), "case {n}");
+        assert_eq!(out[0].outcome(), PredictionOutcome::Implausible(why), "case {n}");
         assert_eq!((out[0].mask(), out[0].score()), (None, None), "case {n}");
     }
 }
 
 #[test]
 fn an_empty_closer_look_leaves_the_first_answer() {
-    let (mut predictor, _) = predictor(LookOptions::default(), |a| {
+    let (mut predictor, _) = predictor(PredictOptions::default(), |a| {
         surely(|| if a.is_whole() { disc(300.0, 220.0, 40.0) } else { everywhere(-3.0) })
     });
     let mut out = Vec::new();
@@ -452,34 +458,34 @@ fn an_empty_closer_look_leaves_the_first_answer() {
 
 #[test]
 fn an_implausible_object_does_not_touch_the_others() {
-    let (mut predictor, _) = predictor(LookOptions::default(), |a| {
+    let (mut predictor, _) = predictor(PredictOptions::default(), |a| {
         let at = a.view.to_image(a.prompts.clicks[0].0);
         surely(|| if at.x < 100.0 { everywhere(-3.0) } else { disc(300.0, 220.0, 30.0) })
     });
     let mut out = Vec::new();
     let report = predictor.predict(&frame(1), &[tap(20.0, 20.0), tap(300.0, 220.0)], &mut out).unwrap();
-    assert_eq!(out[0].outcome(), LookOutcome::Implausible(Implausible::Empty));
+    assert_eq!(out[0].outcome(), PredictionOutcome::Implausible(Implausible::Empty));
     assert!(is_disc(&out[1], 30.0));
     assert_eq!((report.encodes, report.decodes), (2, 3));
 }
 
 #[test]
 fn a_previous_mask_with_nothing_inside_counts_as_none() {
-    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(PredictOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let view = ModelView::new(Rect::new(0.0, 0.0, 640.0, 480.0), 256);
     let nothing = Some(LogitGrid::background(CELLS, view));
     let mut out = Vec::new();
-    predictor.predict(&frame(1), &[LookPrompts { previous: nothing.clone(), ..tap(300.0, 220.0) }], &mut out).unwrap();
+    predictor.predict(&frame(1), &[Prompts { previous: nothing.clone(), ..tap(300.0, 220.0) }], &mut out).unwrap();
     assert!(log.lock().unwrap().fed[0].is_none());
     assert_eq!(out[0].candidates(), 4);
-    let alone = LookPrompts { previous: nothing, ..LookPrompts::default() };
+    let alone = Prompts { previous: nothing, ..Prompts::default() };
     let report = predictor.predict(&frame(2), &[alone], &mut out).unwrap();
-    assert_eq!((report.decodes, out[0].outcome()), (0, LookOutcome::Implausible(Implausible::Empty)));
+    assert_eq!((report.decodes, out[0].outcome()), (0, PredictionOutcome::Implausible(Implausible::Empty)));
 }
 
 #[test]
 fn clicks_beside_the_image_region_are_refused() {
-    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(PredictOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     let mut frame = frame(1);
     frame.region.rect = Rect::new(100.0, 60.0, 540.0, 420.0);
     let mut out = Vec::new();
@@ -493,7 +499,7 @@ fn clicks_beside_the_image_region_are_refused() {
 
 #[test]
 fn each_object_is_looked_at_within_its_own_region() {
-    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(160.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(PredictOptions::default(), |_| surely(|| disc(160.0, 220.0, 30.0)));
     let mut frame = frame(1);
     let half = |x0, x1| FrameRegion {
         rect: Rect::new(x0, 0.0, x1, 480.0),
@@ -502,19 +508,19 @@ fn each_object_is_looked_at_within_its_own_region() {
     };
     frame.set_regions(Regions::new(&[half(0.0, 320.0), half(320.0, 640.0)]).unwrap()).unwrap();
     let mut out = Vec::new();
-    predictor.first_look(&frame, &[tap(160.0, 220.0), tap(480.0, 220.0), tap(170.0, 220.0)], &mut out).unwrap();
-    let views: Vec<Rect<Image>> = log.lock().unwrap().views.iter().map(|v| *v.crop()).collect();
+    predictor.predict_roughly(&frame, &[tap(160.0, 220.0), tap(480.0, 220.0), tap(170.0, 220.0)], &mut out).unwrap();
+    let views: Vec<Rect<ImageSpace>> = log.lock().unwrap().views.iter().map(|v| *v.crop()).collect();
     assert_eq!(views, [half(0.0, 320.0).rect, half(320.0, 640.0).rect]);
     let is_outlined: Vec<bool> = out.iter().map(|o| o.mask().is_some()).collect();
     assert_eq!(is_outlined, [true, false, true], "the disc is in the left image alone");
-    let both = LookPrompts { boxed: Some(Rect::new(300.0, 100.0, 340.0, 200.0)), ..LookPrompts::default() };
+    let both = Prompts { boxed: Some(Rect::new(300.0, 100.0, 340.0, 200.0)), ..Prompts::default() };
     let e = predictor.predict(&frame, &[both], &mut out).unwrap_err();
     assert!(e.to_string().contains("object 0: expected all of it in one image region"), "{e}");
 }
 
 #[test]
 fn padding_is_background() {
-    let options = LookOptions { target_crop: false, ..LookOptions::default() };
+    let options = PredictOptions { target_crop: false, ..PredictOptions::default() };
     let (mut predictor, _) = predictor(options, |_| surely(|| Box::new(|p| p.x - 320.0)));
     let mut out = Vec::new();
     predictor.predict(&frame(1), &[tap(400.0, 220.0)], &mut out).unwrap();
@@ -526,11 +532,11 @@ fn padding_is_background() {
 #[test]
 fn bad_prompts_are_refused_with_what_was_expected() {
     let many = vec![(Point::new(1.0, 1.0), Polarity::Positive); MAX_CLICKS + 1];
-    let boxed = |r| LookPrompts { boxed: Some(r), ..LookPrompts::default() };
+    let boxed = |r| Prompts { boxed: Some(r), ..Prompts::default() };
     for (objects, message) in [
         (vec![tap(1.0, 1.0); 5], "expected at most 4 objects, got 5"),
-        (vec![LookPrompts { clicks: many, ..LookPrompts::default() }], "object 0: expected at most 40 clicks, got 41"),
-        (vec![tap(1.0, 1.0), LookPrompts::default()], "object 1: expected a click, a box or a previous mask, got none"),
+        (vec![Prompts { clicks: many, ..Prompts::default() }], "object 0: expected at most 40 clicks, got 41"),
+        (vec![tap(1.0, 1.0), Prompts::default()], "object 1: expected a click, a box or a previous mask, got none"),
         (vec![tap(640.0, 20.0)], "object 0: click 0 at (640, 20) is outside the 640x480 frame"),
         (vec![tap(f32::NAN, 20.0)], "object 0: click 0 at (NaN, 20) is outside the 640x480 frame"),
         (
@@ -538,11 +544,11 @@ fn bad_prompts_are_refused_with_what_was_expected() {
             "object 0: box [-9, 0 .. -1, 5) covers nothing of the 640x480 frame",
         ),
     ] {
-        let (mut predictor, _) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+        let (mut predictor, _) = predictor(PredictOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
         let error = predictor.predict(&frame(1), &objects, &mut Vec::new()).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Argument, message));
     }
-    let (mut predictor, log) = predictor(LookOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
+    let (mut predictor, log) = predictor(PredictOptions::default(), |_| surely(|| disc(300.0, 220.0, 30.0)));
     assert!(predictor.predict(&Frame::default(), &[tap(0.0, 0.0)], &mut Vec::new()).is_err());
     assert_eq!(predictor.predict(&frame(1), &[], &mut Vec::new()).unwrap().encodes, 0);
     assert!(log.lock().unwrap().views.is_empty());
@@ -563,7 +569,7 @@ fn outputs_of_another_size_than_stated_are_an_error() {
             Ok(())
         }
     }
-    let error = Predictor::new(Box::new(Short), LookOptions::default())
+    let error = Predictor::new(Box::new(Short), PredictOptions::default())
         .predict(&frame(1), &[tap(9.0, 9.0)], &mut Vec::new())
         .unwrap_err();
     assert_eq!(error.to_string(), "decoder: expected 16384 mask logits, got 4096");
@@ -576,7 +582,7 @@ proptest! {
     fn no_click_is_on_the_wrong_side_of_the_outline(
         places in prop::collection::vec((0.0f32..640.0, 0.0f32..480.0, any::<bool>()), 1..16), seed in 1u32..9999,
     ) {
-        let (mut predictor, _) = predictor(LookOptions::default(), move |_| surely(|| {
+        let (mut predictor, _) = predictor(PredictOptions::default(), move |_| surely(|| {
             Box::new(move |p| ((p.x * 0.37 + seed as f32).sin() + (p.y * 0.23 * seed as f32).cos()) * 6.0)
         }));
         let polarity = |inside| if inside { Polarity::Positive } else { Polarity::Negative };

@@ -10,10 +10,10 @@
 //! The chosen outline is then refined in a target crop, like any outline. Each view costs an encode, so a survey is made for a
 //! tap, not for each frame. On a still frame each view is predicted mirrored as well, and both results are averaged.
 
-use super::{LookOutcome, LookPrompts, LookReport, ObjectLook, Predictor, Task};
+use super::{Prediction, PredictionOutcome, PredictionReport, Predictor, Prompts, Task};
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
-use crate::geometry::{Image, Model, ModelView, Point, Rect};
+use crate::geometry::{ImageSpace, ModelSpace, ModelView, Point, Rect};
 use crate::mask::LogitGrid;
 use crate::model::views::{filled_cells, square_around};
 use crate::preset::ExpectedSize;
@@ -49,7 +49,7 @@ struct Candidate {
     grid: LogitGrid,
     score: Score,
     area_px: f32,
-    bounds: Rect<Image>,
+    bounds: Rect<ImageSpace>,
     /// Whether its view is the whole image region.
     is_whole: bool,
 }
@@ -76,7 +76,7 @@ impl Found {
     }
 
     /// Replaces the chosen outline by its refinement.
-    pub(super) fn settle(&mut self, object: &LookPrompts, look: &ObjectLook) {
+    pub(super) fn settle(&mut self, object: &Prompts, look: &Prediction) {
         if let (Some(slot), Some(mask)) = (self.distinct.get_mut(usize::from(object.candidate)), look.mask()) {
             slot.copy_from(mask);
         }
@@ -106,7 +106,7 @@ impl Found {
 
 impl Predictor {
     /// Whether an object is surveyed: a lone positive click without an outline.
-    pub(super) fn is_surveyed(&self, object: &LookPrompts) -> bool {
+    pub(super) fn is_surveyed(&self, object: &Prompts) -> bool {
         let is_lone = matches!(object.clicks.as_slice(), [(_, Polarity::Positive)]) && object.boxed.is_none();
         let has_outline = object.previous.as_ref().is_some_and(|p| p.inside_bounds().is_some());
         self.surveys() && is_lone && !has_outline
@@ -116,9 +116,9 @@ impl Predictor {
     pub(super) fn survey(
         &mut self,
         task: &Task,
-        object: &LookPrompts,
-        out: &mut ObjectLook,
-        report: &mut LookReport,
+        object: &Prompts,
+        out: &mut Prediction,
+        report: &mut PredictionReport,
     ) -> Result<bool> {
         self.forget_objects();
         let at = object.clicks[0].0;
@@ -134,7 +134,7 @@ impl Predictor {
                 self.average_with_mirrored(task, object, &view, report)?;
             }
             if let Err(why) = self.chosen(0) {
-                out.outcome = LookOutcome::Implausible(why);
+                out.outcome = PredictionOutcome::Implausible(why);
                 return Ok(true);
             }
             for mask in self.spec.first_candidate..self.spec.masks {
@@ -152,7 +152,7 @@ impl Predictor {
         let Some(chosen) = distinct(&ranked, object) else {
             return Ok(false);
         };
-        out.outcome = LookOutcome::Outlined(chosen.score);
+        out.outcome = PredictionOutcome::Outlined(chosen.score);
         out.mask.copy_from(&chosen.grid);
         let all: Vec<LogitGrid> = first_distinct(&ranked).into_iter().map(|c| c.grid.clone()).collect();
         out.candidates = all.len() as u8;
@@ -166,16 +166,16 @@ impl Predictor {
     fn average_with_mirrored(
         &mut self,
         task: &Task,
-        object: &LookPrompts,
+        object: &Prompts,
         view: &ModelView,
-        report: &mut LookReport,
+        report: &mut PredictionReport,
     ) -> Result<()> {
         let width = task.frame.width as f32;
         let crop = view.crop();
         let other = ModelView::new(Rect::new(width - crop.x1, crop.y0, width - crop.x0, crop.y1), self.spec.side);
         std::mem::swap(&mut self.decoded, &mut self.decoded_first);
         let clicks = object.clicks.iter().map(|&(at, polarity)| (Point::new(width - at.x, at.y), polarity)).collect();
-        self.ask(&LookPrompts { clicks, ..LookPrompts::default() }, &other, None);
+        self.ask(&Prompts { clicks, ..Prompts::default() }, &other, None);
         self.encoded = None;
         self.encode(&mirrored(task.frame), &other, report)?;
         self.encoded = None;
@@ -196,13 +196,13 @@ impl Predictor {
 }
 
 /// Whether the cell of a point is inside.
-fn holds(logits: &[f32], cells: usize, view: &ModelView, at: Point<Model>) -> bool {
+fn holds(logits: &[f32], cells: usize, view: &ModelView, at: Point<ModelSpace>) -> bool {
     let cell = |v: f32| ((v * cells as f32 / view.side() as f32) as usize).min(cells - 1);
     logits[cell(at.y) * cells + cell(at.x)] > 0.0
 }
 
 /// Whether a mask is cut by an edge of its view that is not an edge of the image region.
-fn is_cut(logits: &[f32], cells: usize, view: &ModelView, bounds: &Rect<Image>) -> bool {
+fn is_cut(logits: &[f32], cells: usize, view: &ModelView, bounds: &Rect<ImageSpace>) -> bool {
     let (crop, (columns, rows)) = (view.crop(), filled_cells(view, cells));
     let at = |column: usize, row: usize| usize::from(logits[row * cells + column] > 0.0);
     let down = |column: usize| (0..rows).map(|row| at(column, row)).sum::<usize>();
@@ -221,7 +221,7 @@ fn mirrored(frame: &Frame) -> Frame {
 }
 
 /// The best candidate that differs from the shown outlines; cyclic.
-fn distinct<'a>(ranked: &[&'a Candidate], object: &LookPrompts) -> Option<&'a Candidate> {
+fn distinct<'a>(ranked: &[&'a Candidate], object: &Prompts) -> Option<&'a Candidate> {
     let passed: Vec<Candidate> = object.passed.iter().filter_map(passed).collect();
     let mut taken: Vec<&Candidate> = passed.iter().collect();
     let mut left = usize::from(object.candidate).saturating_sub(passed.len());

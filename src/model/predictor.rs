@@ -14,23 +14,25 @@
 //! The frame that was encoded last is not encoded again in the same view.
 //!
 //! A lone click is predicted in several views if the model's scores are comparable between views
-//! ([`ModelSpec::view_advantage`]): `look/survey.rs`.
+//! ([`ModelSpec::view_advantage`]): `predictor/survey.rs`.
 
 pub(crate) mod survey;
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::correct::{self, CellClick, Contradicted, CorrectScratch};
 use super::postprocess::{candidates, choose};
+use super::sam;
 use super::views::{self, crop_around, is_near_edge};
 use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, empty_grid};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::geometry::{Image, ModelView, Point, Rect};
+use crate::geometry::{ImageSpace, ModelView, Point, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
 use crate::preset::ExpectedSize;
 use crate::prompt::Polarity;
-use crate::units::{FrameId, Nanos, ObjectId, Score};
+use crate::units::{FrameId, ObjectId, Score, Timestamp};
 
 /// Most clicks of one object.
 pub const MAX_CLICKS: usize = 40;
@@ -39,17 +41,17 @@ const EVERYTHING: f64 = 0.98;
 
 /// Prompts of one object.
 #[derive(Clone, Debug, Default)]
-pub struct LookPrompts {
+pub struct Prompts {
     /// Clicks from the oldest to the newest, image px.
-    pub clicks: Vec<(Point<Image>, Polarity)>,
+    pub clicks: Vec<(Point<ImageSpace>, Polarity)>,
     /// A box around the object.
-    pub boxed: Option<Rect<Image>>,
+    pub boxed: Option<Rect<ImageSpace>>,
     /// The mask so far, in any view; an empty mask counts as none.
     pub previous: Option<LogitGrid>,
     /// Whether the previous mask only chooses the view and is not an input of the model, so that the answer is independent of it.
     pub is_independent: bool,
     /// The image region of the object; `None` for the region of its prompts.
-    pub region: Option<Rect<Image>>,
+    pub region: Option<Rect<ImageSpace>>,
     /// For a lone click: index of the candidate, 0 for the highest score; cyclic.
     pub candidate: u8,
     /// Outlines of the lone click that were shown already, carried to this frame; later candidates differ from them.
@@ -60,9 +62,21 @@ pub struct LookPrompts {
     pub is_still: bool,
 }
 
+impl Prompts {
+    /// One click on the object, image px.
+    pub fn click(at: Point<ImageSpace>) -> Self {
+        Self { clicks: vec![(at, Polarity::Positive)], ..Self::default() }
+    }
+
+    /// A box around the object, image px.
+    pub fn around(bounds: Rect<ImageSpace>) -> Self {
+        Self { boxed: Some(bounds), ..Self::default() }
+    }
+}
+
 /// The active rules; all, unless an evaluation disables one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LookOptions {
+pub struct PredictOptions {
     /// Use a target crop around outlined objects.
     pub target_crop: bool,
     /// Correct the mask to satisfy its clicks.
@@ -73,7 +87,7 @@ pub struct LookOptions {
     pub survey: bool,
 }
 
-impl Default for LookOptions {
+impl Default for PredictOptions {
     fn default() -> Self {
         Self { target_crop: true, correct_clicks: true, retry_without_previous: true, survey: true }
     }
@@ -81,6 +95,7 @@ impl Default for LookOptions {
 
 /// Why a model's output is not a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Implausible {
     /// A logit or a predicted IoU is not a finite number.
     NotFinite,
@@ -92,7 +107,7 @@ pub enum Implausible {
 
 /// Outcome for one object.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LookOutcome {
+pub enum PredictionOutcome {
     /// It has a mask, with the model's estimate of its IoU.
     Outlined(Score),
     /// The model's output is not a mask.
@@ -101,34 +116,34 @@ pub enum LookOutcome {
 
 /// One object's part of a prediction.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ObjectLook {
-    outcome: LookOutcome,
+pub struct Prediction {
+    outcome: PredictionOutcome,
     mask: LogitGrid,
     candidates: u8,
     contradicted: usize,
     redecoded: bool,
 }
 
-impl ObjectLook {
+impl Prediction {
     /// Its outcome.
-    pub fn outcome(&self) -> LookOutcome {
+    pub fn outcome(&self) -> PredictionOutcome {
         self.outcome
     }
 
     /// Its mask, in the view it was decoded in; `None` when the output is not a mask.
     pub fn mask(&self) -> Option<&LogitGrid> {
-        matches!(self.outcome, LookOutcome::Outlined(_)).then_some(&self.mask)
+        matches!(self.outcome, PredictionOutcome::Outlined(_)).then_some(&self.mask)
     }
 
     /// The model's estimate of the mask's IoU; `None` when the output is not a mask.
     pub fn score(&self) -> Option<Score> {
         match self.outcome {
-            LookOutcome::Outlined(score) => Some(score),
-            LookOutcome::Implausible(_) => None,
+            PredictionOutcome::Outlined(score) => Some(score),
+            PredictionOutcome::Implausible(_) => None,
         }
     }
 
-    /// Number of candidates for [`LookPrompts::candidate`]; 0 if the prompts are not a lone click.
+    /// Number of candidates for [`Prompts::candidate`]; 0 if the prompts are not a lone click.
     pub fn candidates(&self) -> u8 {
         self.candidates
     }
@@ -146,7 +161,7 @@ impl ObjectLook {
 
 /// Cost of a prediction, and its last view.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LookReport {
+pub struct PredictionReport {
     /// Runs of the encoder.
     pub encodes: u32,
     /// Runs of the decoder.
@@ -172,8 +187,8 @@ type Feeds = [Feed; ObjectId::MAX];
 /// Identifies a captured frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct FrameKey {
-    id: FrameId,
-    captured: Nanos,
+    id: Option<FrameId>,
+    captured: Timestamp,
     width: u32,
     height: u32,
 }
@@ -189,11 +204,11 @@ struct Chosen {
 /// Inputs of a prediction.
 struct Task<'a> {
     frame: &'a Frame,
-    objects: &'a [LookPrompts],
+    objects: &'a [Prompts],
     /// The region of each object.
-    homes: [Rect<Image>; ObjectId::MAX],
+    homes: [Rect<ImageSpace>; ObjectId::MAX],
     /// The region that is predicted now.
-    bounds: Rect<Image>,
+    bounds: Rect<ImageSpace>,
 }
 
 impl Task<'_> {
@@ -217,11 +232,11 @@ impl Task<'_> {
 /// Predicts masks on frames with a model. Keeps the view between calls, and reuses all buffers.
 pub struct Predictor {
     segmenter: Box<dyn Segmenter>,
-    options: LookOptions,
+    options: PredictOptions,
     spec: ModelSpec,
     encoded: Option<(FrameKey, ModelView)>,
     /// The last crop of each region, by the region's bounds.
-    crops: [Option<(Rect<Image>, Rect<Image>)>; ObjectId::MAX],
+    crops: [Option<(Rect<ImageSpace>, Rect<ImageSpace>)>; ObjectId::MAX],
     prompts: ModelPrompts,
     decoded: Decoded,
     decoded_first: Decoded,
@@ -232,7 +247,7 @@ pub struct Predictor {
 
 impl Predictor {
     /// A predictor through this model.
-    pub fn new(segmenter: Box<dyn Segmenter>, options: LookOptions) -> Self {
+    pub fn new(segmenter: Box<dyn Segmenter>, options: PredictOptions) -> Self {
         Self {
             spec: segmenter.spec(),
             segmenter,
@@ -248,6 +263,14 @@ impl Predictor {
         }
     }
 
+    /// Loads the model of a folder, with all its checks, and predicts by all rules.
+    ///
+    /// # Errors
+    /// Those of [`sam::load`].
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::new(sam::load(folder.as_ref())?, PredictOptions::default()))
+    }
+
     /// Sizes of the model's inputs and outputs.
     pub fn spec(&self) -> ModelSpec {
         self.spec
@@ -259,7 +282,7 @@ impl Predictor {
     }
 
     /// The active rules.
-    pub fn options(&self) -> LookOptions {
+    pub fn options(&self) -> PredictOptions {
         self.options
     }
 
@@ -270,7 +293,7 @@ impl Predictor {
     }
 
     /// Sets the active rules from the next call on.
-    pub fn set_options(&mut self, options: LookOptions) {
+    pub fn set_options(&mut self, options: PredictOptions) {
         self.options = options;
     }
 
@@ -279,12 +302,12 @@ impl Predictor {
         self.crops = [None; ObjectId::MAX];
     }
 
-    fn crop(&self, bounds: &Rect<Image>) -> Option<&Rect<Image>> {
+    fn crop(&self, bounds: &Rect<ImageSpace>) -> Option<&Rect<ImageSpace>> {
         self.crops.iter().flatten().find(|(of, _)| of == bounds).map(|(_, crop)| crop)
     }
 
-    fn keep_crop(&mut self, bounds: Rect<Image>, crop: Rect<Image>) {
-        let is_its = |kept: &&mut Option<(Rect<Image>, Rect<Image>)>| kept.is_none_or(|(of, _)| of == bounds);
+    fn keep_crop(&mut self, bounds: Rect<ImageSpace>, crop: Rect<ImageSpace>) {
+        let is_its = |kept: &&mut Option<(Rect<ImageSpace>, Rect<ImageSpace>)>| kept.is_none_or(|(of, _)| of == bounds);
         match self.crops.iter_mut().find(is_its) {
             Some(kept) => *kept = Some((bounds, crop)),
             // Crops of regions that no longer exist.
@@ -308,14 +331,19 @@ impl Predictor {
 
     /// Predicts every object on `frame` and writes their parts to `out`, in order; buffers of `out` are reused.
     ///
-    /// A frame with an id is assumed never to change; a frame without one (id 0) is encoded in every call.
+    /// A frame with an id is assumed never to change; a frame without one is encoded in every call.
     ///
     /// # Errors
     /// `Argument`: more than [`ObjectId::MAX`] objects or 40 clicks, an object with no prompt at all, a
     /// prompt outside the frame or outside all regions with tissue, prompts of one object in different regions, an empty
     /// frame. `Model`: an output whose size differs from the model's specification. Also the model's own errors. After an
     /// error the content of `out` is unspecified.
-    pub fn predict(&mut self, frame: &Frame, objects: &[LookPrompts], out: &mut Vec<ObjectLook>) -> Result<LookReport> {
+    pub fn predict(
+        &mut self,
+        frame: &Frame,
+        objects: &[Prompts],
+        out: &mut Vec<Prediction>,
+    ) -> Result<PredictionReport> {
         let (mut task, mut report) = self.begin(frame, objects, out)?;
         if let [object] = objects
             && self.is_surveyed(object)
@@ -335,17 +363,38 @@ impl Predictor {
         Ok(report)
     }
 
+    /// Predicts one object on `frame`; [`Self::predict`] is for several, and reuses its buffers.
+    ///
+    /// ```no_run
+    /// # use sonotap::{Frame, Point, Predictor, Prompts};
+    /// # let frame = Frame::default();
+    /// let mut predictor = Predictor::open("models/student")?;
+    /// let cyst = predictor.predict_one(&frame, &Prompts::click(Point::new(212.0, 140.0)))?;
+    /// if let (Some(mask), Some(score)) = (cyst.mask(), cyst.score()) {
+    ///     println!("{} px, IoU about {:.2}", mask.to_bitmap(frame.width(), frame.height()).area_px(), score.get());
+    /// }
+    /// # Ok::<(), sonotap::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    pub fn predict_one(&mut self, frame: &Frame, prompts: &Prompts) -> Result<Prediction> {
+        let mut out = Vec::with_capacity(1);
+        self.predict(frame, std::slice::from_ref(prompts), &mut out)?;
+        out.pop().ok_or_else(|| Error::new(ErrorKind::Model, "expected a prediction for one object, got none"))
+    }
+
     /// Predicts from the whole region only: the intermediate result of a first [`Self::predict`], after half of its time. The next
     /// call takes it as previous mask and uses a closer view. Objects that already have an outline are predicted again as well.
     ///
     /// # Errors
     /// As [`Self::predict`].
-    pub fn first_look(
+    pub fn predict_roughly(
         &mut self,
         frame: &Frame,
-        objects: &[LookPrompts],
-        out: &mut Vec<ObjectLook>,
-    ) -> Result<LookReport> {
+        objects: &[Prompts],
+        out: &mut Vec<Prediction>,
+    ) -> Result<PredictionReport> {
         let (mut task, mut report) = self.begin(frame, objects, out)?;
         task.regions(|task| self.look_at_all(task, &[Feed::Given; ObjectId::MAX], out, &mut report).map(drop))?;
         self.forget_objects();
@@ -356,38 +405,43 @@ impl Predictor {
     fn begin<'a>(
         &mut self,
         frame: &'a Frame,
-        objects: &'a [LookPrompts],
-        out: &mut Vec<ObjectLook>,
-    ) -> Result<(Task<'a>, LookReport)> {
+        objects: &'a [Prompts],
+        out: &mut Vec<Prediction>,
+    ) -> Result<(Task<'a>, PredictionReport)> {
         check(frame, objects)?;
         let homes = homes(frame, objects)?;
         let task = Task { frame, objects, homes, bounds: homes[0] };
         let view = ModelView::new(task.bounds, self.spec.side);
         self.found.clear();
         self.prepare(objects.len(), view, out);
-        if frame.id == FrameId(0) {
+        if frame.id.is_none() {
             self.encoded = None;
         }
-        Ok((task, LookReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view }))
+        Ok((task, PredictionReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view }))
     }
 
-    fn prepare(&self, objects: usize, view: ModelView, out: &mut Vec<ObjectLook>) {
+    fn prepare(&self, objects: usize, view: ModelView, out: &mut Vec<Prediction>) {
         out.truncate(objects);
-        out.resize_with(objects, || ObjectLook {
-            outcome: LookOutcome::Implausible(Implausible::Empty),
+        out.resize_with(objects, || Prediction {
+            outcome: PredictionOutcome::Implausible(Implausible::Empty),
             mask: empty_grid(&self.spec, view),
             candidates: 0,
             contradicted: 0,
             redecoded: false,
         });
         for object in out.iter_mut() {
-            object.outcome = LookOutcome::Implausible(Implausible::Empty);
+            object.outcome = PredictionOutcome::Implausible(Implausible::Empty);
             (object.candidates, object.contradicted, object.redecoded) = (0, 0, false);
         }
     }
 
     /// Predicts every object, in the closer view if there is one; returns the crop of that view.
-    fn first_answers(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<Rect<Image>> {
+    fn first_answers(
+        &mut self,
+        task: &Task,
+        out: &mut [Prediction],
+        report: &mut PredictionReport,
+    ) -> Result<Rect<ImageSpace>> {
         let mut feeds = [Feed::Skip; ObjectId::MAX];
         for (i, feed) in feeds.iter_mut().enumerate().take(task.objects.len()) {
             if task.is_here(i) && outline_bounds(&task.objects[i]).is_none() {
@@ -417,15 +471,15 @@ impl Predictor {
         &mut self,
         task: &Task,
         feeds: &Feeds,
-        out: &mut [ObjectLook],
-        report: &mut LookReport,
-    ) -> Result<Rect<Image>> {
+        out: &mut [Prediction],
+        report: &mut PredictionReport,
+    ) -> Result<Rect<ImageSpace>> {
         self.pass(task, &task.bounds, feeds, out, report)?;
         Ok(target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds)))
     }
 
     /// Refines the outline of a survey in a target crop.
-    fn look_closer(&mut self, task: &Task, out: &mut [ObjectLook], report: &mut LookReport) -> Result<()> {
+    fn look_closer(&mut self, task: &Task, out: &mut [Prediction], report: &mut PredictionReport) -> Result<()> {
         let crop = target(task, out).map_or(task.bounds, |t| crop_around(&t, &task.bounds));
         if self.options.target_crop && crop != task.bounds && out[0].mask().is_some() {
             self.pass(task, &crop, &[Feed::Answer; ObjectId::MAX], out, report)?;
@@ -438,9 +492,9 @@ impl Predictor {
     fn follow_once(
         &mut self,
         task: &Task,
-        crop: &Rect<Image>,
-        out: &mut [ObjectLook],
-        report: &mut LookReport,
+        crop: &Rect<ImageSpace>,
+        out: &mut [Prediction],
+        report: &mut PredictionReport,
     ) -> Result<()> {
         let cell = crop.width().max(crop.height()) / self.spec.mask_cells as f32;
         let Some(target) = target(task, out).filter(|t| is_near_edge(crop, t, &task.bounds, cell)) else {
@@ -460,10 +514,10 @@ impl Predictor {
     fn pass(
         &mut self,
         task: &Task,
-        crop: &Rect<Image>,
+        crop: &Rect<ImageSpace>,
         feeds: &Feeds,
-        out: &mut [ObjectLook],
-        report: &mut LookReport,
+        out: &mut [Prediction],
+        report: &mut PredictionReport,
     ) -> Result<()> {
         let view = ModelView::new(*crop, self.spec.side);
         for (i, ((object, answer), feed)) in task.objects.iter().zip(out).zip(feeds).enumerate() {
@@ -484,7 +538,7 @@ impl Predictor {
         Ok(())
     }
 
-    fn encode(&mut self, frame: &Frame, view: &ModelView, report: &mut LookReport) -> Result<()> {
+    fn encode(&mut self, frame: &Frame, view: &ModelView, report: &mut PredictionReport) -> Result<()> {
         report.view = *view;
         let key = FrameKey { id: frame.id, captured: frame.captured, width: frame.width, height: frame.height };
         if self.encoded == Some((key, *view)) {
@@ -500,7 +554,7 @@ impl Predictor {
     }
 
     /// Maps an object's prompts to model space and to the mask's grid.
-    fn ask(&mut self, object: &LookPrompts, view: &ModelView, previous: Option<&LogitGrid>) {
+    fn ask(&mut self, object: &Prompts, view: &ModelView, previous: Option<&LogitGrid>) {
         let cells = self.spec.mask_cells;
         self.prompts.clear();
         self.prompts.clicks.extend(object.clicks.iter().map(|&(at, polarity)| (view.to_model(at), polarity)));
@@ -519,8 +573,8 @@ impl Predictor {
         candidate: u8,
         view: &ModelView,
         is_whole: bool,
-        out: &mut ObjectLook,
-        report: &mut LookReport,
+        out: &mut Prediction,
+        report: &mut PredictionReport,
     ) -> Result<()> {
         self.decode(report)?;
         let is_lone = self.prompts.is_lone_click();
@@ -538,20 +592,20 @@ impl Predictor {
         }
         match chosen.and_then(|c| Ok((c, self.finish(c.mask, view, is_whole)?))) {
             Ok((chosen, score)) => {
-                out.outcome = LookOutcome::Outlined(score);
+                out.outcome = PredictionOutcome::Outlined(score);
                 out.mask.reset(self.spec.mask_cells, *view);
                 out.mask.values_mut().copy_from_slice(self.mask_mut(chosen.mask));
                 (out.contradicted, out.redecoded) = (chosen.contradicted.clicks, chosen.redecoded);
             }
             Err(why) if why == Implausible::NotFinite || out.mask().is_none() => {
-                out.outcome = LookOutcome::Implausible(why);
+                out.outcome = PredictionOutcome::Implausible(why);
             }
             Err(_) => {}
         }
         Ok(())
     }
 
-    fn decode(&mut self, report: &mut LookReport) -> Result<()> {
+    fn decode(&mut self, report: &mut PredictionReport) -> Result<()> {
         let start = Instant::now();
         self.segmenter.decode(&self.prompts, &mut self.decoded)?;
         report.decode_ns += elapsed_ns(start);
@@ -583,7 +637,7 @@ impl Predictor {
     }
 
     /// Decodes again without the previous mask; keeps the better of the two decodes.
-    fn retry(&mut self, first: Chosen, report: &mut LookReport) -> Result<Result<Chosen, Implausible>> {
+    fn retry(&mut self, first: Chosen, report: &mut PredictionReport) -> Result<Result<Chosen, Implausible>> {
         std::mem::swap(&mut self.decoded, &mut self.decoded_first);
         self.prompts.previous.clear();
         self.decode(report)?;
@@ -653,13 +707,13 @@ fn blank_padding(logits: &mut [f32], cells: usize, columns: usize, rows: usize) 
 }
 
 /// Bounding box of the previous mask.
-fn outline_bounds(object: &LookPrompts) -> Option<Rect<Image>> {
+fn outline_bounds(object: &Prompts) -> Option<Rect<ImageSpace>> {
     object.previous.as_ref().and_then(LogitGrid::inside_bounds)
 }
 
 /// Bounding box of outlines and prompts of the region's objects that have an outline, within the bounds.
-fn target(task: &Task, out: &[ObjectLook]) -> Option<Rect<Image>> {
-    let mut target: Option<Rect<Image>> = None;
+fn target(task: &Task, out: &[Prediction]) -> Option<Rect<ImageSpace>> {
+    let mut target: Option<Rect<ImageSpace>> = None;
     for (_, (object, answer)) in task.objects.iter().zip(out).enumerate().filter(|(i, _)| task.is_here(*i)) {
         let answered = answer.mask().and_then(LogitGrid::inside_bounds);
         let Some(outline) = answered.or_else(|| outline_bounds(object)) else { continue };
@@ -671,7 +725,7 @@ fn target(task: &Task, out: &[ObjectLook]) -> Option<Rect<Image>> {
 }
 
 /// The image region of each object: the region it names, else that of its prompts, else that of its outline.
-fn homes(frame: &Frame, objects: &[LookPrompts]) -> Result<[Rect<Image>; ObjectId::MAX]> {
+fn homes(frame: &Frame, objects: &[Prompts]) -> Result<[Rect<ImageSpace>; ObjectId::MAX]> {
     let whole = frame.bounds();
     let mut homes = [frame.region.rect.intersect(&whole).unwrap_or(whole); ObjectId::MAX];
     for (i, (object, home)) in objects.iter().zip(&mut homes).enumerate() {
@@ -688,7 +742,7 @@ fn homes(frame: &Frame, objects: &[LookPrompts]) -> Result<[Rect<Image>; ObjectI
     Ok(homes)
 }
 
-fn check(frame: &Frame, objects: &[LookPrompts]) -> Result<()> {
+fn check(frame: &Frame, objects: &[Prompts]) -> Result<()> {
     let fault = |what: String| Err(Error::new(ErrorKind::Argument, what));
     let (width, height) = (frame.width, frame.height);
     if frame.width == 0 || frame.height == 0 {
