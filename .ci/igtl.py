@@ -182,7 +182,8 @@ def compare(sent, got, name, picture=None):
         ImageDraw.Draw(drawn).polygon([tuple(p - 0.5) for p in outer], fill=1)
         mm2 = area(outer[:-1]) * MM[0] * MM[1]
         distance = abs(np.sqrt(mm2 / np.pi) - np.sqrt(AXES_MM.prod()))
-        found.append((iou(label > 0, truth), iou(np.array(drawn), label > 0), mm2, distance))
+        off = np.array([(X[label > 0].mean() - X[truth].mean()), (Y[label > 0].mean() - Y[truth].mean())]) * MM
+        found.append((iou(label > 0, truth), iou(np.array(drawn), label > 0), mm2, distance, *off))
         if stamp in strings:
             said = strings[stamp]
             expect("an exact object", said["objects"][0]["state"] == "exact")
@@ -197,6 +198,9 @@ def compare(sent, got, name, picture=None):
     print(f"  label map against the ellipse: IoU median {np.median(table[:, 0]):.3f}, least {table[:, 0].min():.3f}")
     print(f"  outline against label map: IoU least {table[:, 1].min():.4f}")
     print(f"  area mm2: median {np.median(table[:, 2]):.1f}, true {true_mm2:.1f}; radius off by {np.median(table[:, 3]):.2f} mm")
+    middle = np.median(table[:, 4:], axis=0)
+    print(f"  middle off by {middle[0]:+.3f} and {middle[1]:+.3f} mm")
+    expect(f"an outline in its place, {middle} mm", np.abs(middle).max() < 0.3)
     expect("an ellipse like the true one", np.median(table[:, 0]) > 0.8)
     expect("an outline like the label map", table[:, 1].min() > 0.98)
     if picture:

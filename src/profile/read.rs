@@ -150,7 +150,10 @@ mod tests {
         let cases = [
             ("[igtl]\nlisten = \"localhost\"", "igtl.listen: expected a port or ADDRESS:PORT in numbers"),
             ("[igtl]\nsource = \"probe\"", "igtl.source: expected \"listen\", or a port"),
-            ("[camera]\npath = \"/dev/video0\"\n[igtl]\nsource = \"listen\"", "igtl.source: expected one source, got a [camera]"),
+            (
+                "[camera]\npath = \"/dev/video0\"\n[igtl]\nsource = \"listen\"",
+                "igtl.source: expected one source, got a [camera]",
+            ),
             ("[igtl]\ndevice = \"\"", "igtl.device: expected 1 to 20 bytes"),
             ("[igtl]\nfps = 0", "igtl.fps: expected 0.1 to 240, got 0"),
             ("[camera]\nfps = 30", "camera: expected at least one of path, driver, bus, card, usb"),

@@ -16,7 +16,9 @@ pub fn bind(igtl: Option<&IgtlProfile>) -> Result<Option<TcpListener>> {
     let Some(igtl) = igtl else { return Ok(None) };
     let address = IgtlProfile::address(&igtl.listen).context("igtl.listen: expected a port or ADDRESS:PORT")?;
     if !address.ip().is_loopback() {
-        log::warn!("OpenIGTLink listens at {address}: everybody who reaches it gets what is outlined, without authentication");
+        log::warn!(
+            "OpenIGTLink listens at {address}: everybody who reaches it gets what is outlined, without authentication"
+        );
     }
     Ok(Some(listen(address)?))
 }

@@ -160,7 +160,12 @@ impl Client {
         match verb {
             Verb::Get if is_known => self.newest.wake().wake(),
             Verb::Get => self.answer("STATUS", |out| {
-                Status::append(out, Code::Unknown, "unknown", &format!("GET_{kind}: expected IMAGE, POLYDATA, STRING or STATUS"));
+                Status::append(
+                    out,
+                    Code::Unknown,
+                    "unknown",
+                    &format!("GET_{kind}: expected IMAGE, POLYDATA, STRING or STATUS"),
+                );
             }),
             _ => self.answer(&format!("RTS_{kind}"), |out| out.push(u8::from(!is_known))),
         }

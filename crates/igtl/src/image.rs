@@ -79,9 +79,7 @@ impl ImageHeader {
         let (part_start, part_size) = (three(&mut cursor, Cursor::u16)?, three(&mut cursor, Cursor::u16)?);
         match version {
             // Version 2 of IMAGE has the same fields.
-            1 | 2 => {
-                Ok(Self { components, scalar, endian, axes, size, steps, centre, part_start, part_size })
-            }
+            1 | 2 => Ok(Self { components, scalar, endian, axes, size, steps, centre, part_start, part_size }),
             got => Err(broken(format!("IMAGE: expected version 1 or 2, got {got}"))),
         }
     }

@@ -9,7 +9,7 @@
 //! All numbers are big-endian. What is written has header version 1; versions 1 and 2 are read.
 //!
 //! Invariants: no length of a message is believed before it is checked against what is there or against a stated bound; parsing a
-//! message allocates at most the bytes of that message.
+//! message allocates at most eight times the bytes of that message.
 //!
 //! Source: OpenIGTLink protocol 3.0, openigtlink.org (Documents/Protocol of the library's repository).
 
@@ -445,6 +445,9 @@ impl PolyData {
         let mut out = Self { points, lines: Vec::new() };
         while !cells.0.is_empty() {
             let len = cells.u32()? as usize;
+            if len < 2 {
+                return Err(broken(format!("POLYDATA: expected a line of at least 2 points, got {len}")));
+            }
             // Taken before anything is allocated for it.
             let mut indices = Cursor(cells.take(len.checked_mul(4).unwrap_or(usize::MAX))?);
             let line = (0..len).map(|_| indices.u32()).collect::<Result<Vec<_>>>()?;
