@@ -17,7 +17,8 @@ import numpy as np
 import pyigtl
 from PIL import Image, ImageDraw
 
-WIDTH, HEIGHT, FPS = 640, 480, 30
+# Ten a second, so that a busy machine still computes most outlines from their own image.
+WIDTH, HEIGHT, FPS = 640, 480, 10
 MM = np.array([0.15, 0.15])
 AXES_MM = np.array([15.0, 9.0])  # half axes
 TURN = 0.4  # radians
@@ -45,7 +46,7 @@ def free_port():
 
 
 def centre_px(n):
-    return np.array([320 + 25 * np.sin(n / 40), 235 + 12 * np.sin(n / 55)])
+    return np.array([320 + 25 * np.sin(n / 14), 235 + 12 * np.sin(n / 19)])
 
 
 def inside(x, y, n):
@@ -130,7 +131,7 @@ class Run:
         self.process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=home)
 
     def report(self):
-        out, _ = self.process.communicate(timeout=120)
+        out, _ = self.process.communicate(timeout=200)
         expect(f"a run that ends well, got {self.process.returncode}", self.process.returncode == 0)
         return json.loads(out)
 
@@ -224,11 +225,13 @@ def draw_to(path, pixels, label, px, n):
 
 def images_of_a_client(sonotap, out):
     port = free_port()
-    run = Run(sonotap, "--source", "igtl:listen", "--igtl", str(port), "--taps", taps(out, 15, centre_px(15)), "--seconds", "20")
+    run = Run(sonotap, "--source", "igtl:listen", "--igtl", str(port), "--taps", taps(out, 8, centre_px(8)), "--seconds", "20", "--fps", str(FPS))
     client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
     while not client.is_connected():
         time.sleep(0.02)
-    sent, got = played(lambda m: client.send_message(m, wait=False), client.get_latest_messages, 6)
+    # Said as soon as the model is loaded; until then images would wait in the kernel.
+    expect("a state on connecting", client.wait_for_message("Sonotap", 100) is not None)
+    sent, got = played(lambda m: client.send_message(m, wait=False), client.get_latest_messages, 9)
     strings = compare(sent, got, "pyigtl as a client", out / "igtl.png")
     expect("an area in mm", any("area_mm2" in (o.get("measurements") or {}) for s in strings.values() for o in s["objects"]))
     # Nothing is sent any more: NO SIGNAL, and the outline is taken back.
@@ -247,11 +250,12 @@ def images_of_a_server(sonotap, out):
     port, theirs = free_port(), free_port()
     server = pyigtl.OpenIGTLinkServer(port=theirs, local_server=True)
     source = f"igtl:127.0.0.1:{theirs}"
-    run = Run(sonotap, "--source", source, "--igtl", str(port), "--taps", taps(out, 15, centre_px(15)), "--seconds", "16")
+    run = Run(sonotap, "--source", source, "--igtl", str(port), "--taps", taps(out, 8, centre_px(8)), "--seconds", "16", "--fps", str(FPS))
     client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
     while not (server.is_connected() and client.is_connected()):
         time.sleep(0.02)
-    sent, got = played(lambda m: server.send_message(m, wait=False), client.get_latest_messages, 5)
+    expect("a state on connecting", client.wait_for_message("Sonotap", 100) is not None)
+    sent, got = played(lambda m: server.send_message(m, wait=False), client.get_latest_messages, 8)
     compare(sent, got, "pyigtl as a server")
     client.stop()
     run.report()
