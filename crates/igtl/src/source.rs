@@ -206,11 +206,11 @@ impl ImageSource {
             arrivals.push_back(arrival);
             frame.enter(time, Some(arrival.number))
         };
+        let entered = entered.map_err(|e| Fault::Refused(Code::Unknown, e))?;
         self.counters.images.fetch_add(1, Ordering::Relaxed);
-        match entered.map_err(|e| Fault::Refused(Code::Unknown, e))? {
-            Entered::Displaced { .. } => self.counters.displaced.fetch_add(1, Ordering::Relaxed),
-            Entered::Taken { .. } | Entered::NoBuffer => 0,
-        };
+        if matches!(entered, Entered::Displaced { .. }) {
+            self.counters.displaced.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 
