@@ -71,7 +71,7 @@ fn send(
 /// Times of outlines and of states, ms.
 fn receive(mut stream: TcpStream, sent: &Sent) -> [Vec<f64>; 2] {
     let mut times = [Vec::new(), Vec::new()];
-    let mut bytes = Vec::new();
+    let mut bytes = vec![0; HEADER_BYTES];
     loop {
         bytes.resize(HEADER_BYTES, 0);
         if stream.read_exact(&mut bytes).is_err() {

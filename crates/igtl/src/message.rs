@@ -449,7 +449,7 @@ impl PolyData {
                 return Err(broken(format!("POLYDATA: expected a line of at least 2 points, got {len}")));
             }
             // Taken before anything is allocated for it.
-            let mut indices = Cursor(cells.take(len.checked_mul(4).unwrap_or(usize::MAX))?);
+            let mut indices = Cursor(cells.take(len.saturating_mul(4))?);
             let line = (0..len).map(|_| indices.u32()).collect::<Result<Vec<_>>>()?;
             if let Some(index) = line.iter().find(|i| **i as usize >= out.points.len()) {
                 return Err(broken(format!("POLYDATA: expected an index below {}, got {index}", out.points.len())));

@@ -236,7 +236,7 @@ impl Encoder {
     }
 
     /// The state of the newest snapshot; `None` when there is no new one.
-    pub fn next(&mut self) -> Option<&Bundle> {
+    pub fn encode_newest(&mut self) -> Option<&Bundle> {
         let snapshot = self.post.newest.take()?;
         self.encode(&snapshot);
         self.post.spare.put(snapshot);

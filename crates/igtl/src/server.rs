@@ -252,7 +252,7 @@ impl Shared {
         let post = encoder.post().clone();
         while !self.is_stopped() {
             post.newest.wake().sleep(SCENE);
-            let Some(bundle) = encoder.next() else { continue };
+            let Some(bundle) = encoder.encode_newest() else { continue };
             self.counters.encoded.fetch_add(1, Ordering::Relaxed);
             let clients = lock(&self.clients);
             *lock(&self.newest) = bundle.clone();
