@@ -39,6 +39,8 @@ pub enum ScaleSource {
     TwoPoint,
     /// A simulation, which knows.
     Phantom,
+    /// The matrix of an OpenIGTLink IMAGE.
+    OpenIgtLink,
 }
 
 impl ScaleSource {
@@ -49,6 +51,7 @@ impl ScaleSource {
             Self::Profile => "device profile",
             Self::TwoPoint => "two-point calibration",
             Self::Phantom => "phantom",
+            Self::OpenIgtLink => "OpenIGTLink image",
         }
     }
 }

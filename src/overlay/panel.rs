@@ -298,6 +298,7 @@ fn scale_words(m: &Measurements, room: i32, face: &Typeface) -> &'static str {
         ScaleSource::Profile => "Scale: device profile",
         ScaleSource::TwoPoint => "Scale: two-point calibration",
         ScaleSource::Phantom => "Scale: phantom",
+        ScaleSource::OpenIgtLink => "Scale: OpenIGTLink image",
     };
     if face.width(long) <= room { long } else { metric.source.label() }
 }

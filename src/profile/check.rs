@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{CameraProfile, DisplayProfile, HeatProfile, ImageProfile, Profile, TouchProfile, rect_of};
+use super::{CameraProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, TouchProfile, rect_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};
 use crate::geometry::Rect;
@@ -32,8 +32,30 @@ impl Profile {
         if let Some(ms) = self.live.deadline_ms {
             within("live.deadline-ms", ms, 0.1..=60_000.0)?;
         }
+        if let Some(igtl) = &self.igtl {
+            check_igtl(igtl, self.camera.is_some())?;
+        }
         check_heat(&self.heat)
     }
+}
+
+fn check_igtl(igtl: &IgtlProfile, has_camera: bool) -> Result<()> {
+    let numbers = "a port or ADDRESS:PORT in numbers, as in 18944 or 192.168.0.7:18944";
+    if IgtlProfile::address(&igtl.listen).is_none() {
+        return Err(wrong(format!("igtl.listen: expected {numbers}, got {:?}", igtl.listen)));
+    }
+    if let Some(source) = igtl.source.as_deref() {
+        if source != IgtlProfile::LISTEN && IgtlProfile::address(source).is_none() {
+            return Err(wrong(format!("igtl.source: expected \"listen\", or {numbers}, got {source:?}")));
+        }
+        if has_camera {
+            return Err(wrong("igtl.source: expected one source, got a [camera] beside it"));
+        }
+    }
+    if let Some(device) = igtl.device.as_deref().filter(|d| d.is_empty() || d.len() > 20) {
+        return Err(wrong(format!("igtl.device: expected 1 to 20 bytes, got {device:?}")));
+    }
+    within("igtl.fps", igtl.fps, 0.1..=240.0)
 }
 
 fn check_camera(camera: &CameraProfile) -> Result<()> {

@@ -24,10 +24,12 @@
 //! | `[display]` | which screen, its rotation and resolution |
 //! | `[touch]` | which panel, its orientation, what counts as a touch |
 //! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
+//! | `[igtl]` | OpenIGTLink: where to listen, and whose images are the source |
 
 mod check;
 mod read;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,6 +60,8 @@ pub struct Profile {
     pub live: LiveProfile,
     /// Temperature limits.
     pub heat: HeatProfile,
+    /// OpenIGTLink, if it is to listen.
+    pub igtl: Option<IgtlProfile>,
 }
 
 /// The camera, and the format of its frames.
@@ -292,6 +296,50 @@ impl TouchProfile {
             ..gloves
         }
     }
+}
+
+/// OpenIGTLink: results to every client, and images as a source. The protocol has no authentication.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct IgtlProfile {
+    /// Port, or address and port, in numbers; without an address 127.0.0.1, which other machines cannot reach.
+    pub listen: String,
+    /// Images as the source of frames: "listen" for those that clients send, or address and port of a server that sends them.
+    pub source: Option<String>,
+    /// Only images of this device; by default of the first that sends any.
+    pub device: Option<String>,
+    /// Images per second. After three periods without one there is no signal.
+    pub fps: f64,
+    /// Whose clock dates an image.
+    pub time: IgtlTime,
+}
+
+impl Default for IgtlProfile {
+    fn default() -> Self {
+        Self { listen: "18944".into(), source: None, device: None, fps: 30.0, time: IgtlTime::Sender }
+    }
+}
+
+impl IgtlProfile {
+    /// The value of `source` for images that clients send.
+    pub const LISTEN: &str = "listen";
+
+    /// Reads `[ADDRESS:]PORT`; without an address it is 127.0.0.1. `None` when it is neither.
+    pub fn address(text: &str) -> Option<SocketAddr> {
+        let local = text.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+        local.or_else(|| text.parse().ok())
+    }
+}
+
+/// Whose clock dates an image that came by OpenIGTLink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IgtlTime {
+    /// The sender's time stamps, related to our clock by the smallest delay.
+    #[default]
+    Sender,
+    /// Ours, when it came: for senders whose stamps do not run at the pace of their images.
+    Arrival,
 }
 
 impl Profile {

@@ -148,6 +148,14 @@ mod tests {
     #[test]
     fn values_that_cannot_be_are_named_with_their_key() {
         let cases = [
+            ("[igtl]\nlisten = \"localhost\"", "igtl.listen: expected a port or ADDRESS:PORT in numbers"),
+            ("[igtl]\nsource = \"probe\"", "igtl.source: expected \"listen\", or a port"),
+            (
+                "[camera]\npath = \"/dev/video0\"\n[igtl]\nsource = \"listen\"",
+                "igtl.source: expected one source, got a [camera]",
+            ),
+            ("[igtl]\ndevice = \"\"", "igtl.device: expected 1 to 20 bytes"),
+            ("[igtl]\nfps = 0", "igtl.fps: expected 0.1 to 240, got 0"),
             ("[camera]\nfps = 30", "camera: expected at least one of path, driver, bus, card, usb"),
             ("[camera]\nusb = \"534d\"", "camera.usb: expected four hexadecimal digits, a colon and four more"),
             ("[camera]\ndriver = \"uvcvideo\"\nfps = 0", "camera.fps: expected 1 to 240, got 0"),

@@ -145,7 +145,8 @@ pub struct BenchArguments {
 #[derive(Args, Clone)]
 pub struct RunArguments {
     /// dicom:FILE, images:PATH (a folder of pictures, a GIF or a single picture), phantom:PRESET (cyst, lesion, vessel,
-    /// vessel-wall, chamber, myocardium, fetal-head, needle), or camera:DEVICE; by default the camera of --config.
+    /// vessel-wall, chamber, myocardium, fetal-head, needle), camera:DEVICE, or OpenIGTLink images: igtl:listen for those that
+    /// clients send, igtl:ADDRESS:PORT for those of a server; by default the source of --config.
     #[arg(long, value_name = "KIND:WHAT")]
     pub source: Option<String>,
     /// Device profile (TOML): camera, screen, touch panel. Other arguments win over it.
@@ -200,6 +201,13 @@ pub struct RunArguments {
     /// Seed of a phantom.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     pub seed: u64,
+    /// Send label maps, outlines and measurements to OpenIGTLink clients that connect here. Without an address only programs of
+    /// this machine can: the protocol has no authentication.
+    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    pub igtl: Option<String>,
+    /// With --source igtl: only images of this OpenIGTLink device; by default of the first that sends any.
+    #[arg(long, value_name = "NAME")]
+    pub igtl_device: Option<String>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,

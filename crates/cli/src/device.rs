@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sonotap::display::Display;
-use sonotap::profile::{DisplayKind, Profile};
+use sonotap::profile::{DisplayKind, IgtlProfile, Profile};
 
 use crate::arguments::RunArguments;
 use crate::displays::Wanted;
@@ -29,7 +29,41 @@ pub fn effective(arguments: &RunArguments, wanted: &Wanted) -> Result<Profile> {
     if let (Some(camera), Some(fps)) = (&mut profile.camera, arguments.fps) {
         camera.fps = fps;
     }
+    listen(&mut profile, arguments)?;
     Ok(profile)
+}
+
+/// What the arguments say of OpenIGTLink.
+fn listen(profile: &mut Profile, arguments: &RunArguments) -> Result<()> {
+    let source = arguments.source.as_deref();
+    if let Some(igtl) = profile.igtl.as_mut().filter(|_| source.is_some()) {
+        igtl.source = None;
+    }
+    let images_of = source.and_then(|s| s.strip_prefix("igtl:"));
+    if let Some(place) = &arguments.igtl {
+        let numbers = "a port or ADDRESS:PORT in numbers, as in 18944 or 192.168.0.7:18944";
+        IgtlProfile::address(place).with_context(|| format!("--igtl: expected {numbers}, got {place:?}"))?;
+        profile.igtl.get_or_insert_default().listen.clone_from(place);
+    }
+    if let Some(what) = images_of {
+        if what != IgtlProfile::LISTEN && IgtlProfile::address(what).is_none() {
+            bail!("--source: expected igtl:listen, igtl:PORT or igtl:ADDRESS:PORT in numbers, got \"igtl:{what}\"");
+        }
+        profile.igtl.get_or_insert_default().source = Some(what.into());
+    }
+    if let Some(device) = &arguments.igtl_device {
+        match &mut profile.igtl {
+            Some(igtl) if igtl.source.is_some() => igtl.device = Some(device.clone()),
+            _ => bail!("--igtl-device: expected --source igtl:.. beside it"),
+        }
+        if device.is_empty() || device.len() > 20 {
+            bail!("--igtl-device: expected 1 to 20 bytes, got {device:?}");
+        }
+    }
+    if let (Some(igtl), Some(fps)) = (&mut profile.igtl, arguments.fps) {
+        igtl.fps = fps;
+    }
+    Ok(())
 }
 
 /// Another screen than the profile's, if the arguments say.

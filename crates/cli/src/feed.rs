@@ -1,9 +1,12 @@
-//! Who puts frames into the live path's slot: a player of a source, or a camera's capture.
+//! Who puts frames into the live path's slot: a player of a source, a camera's capture, or OpenIGTLink.
+
+use std::sync::Arc;
 
 use sonotap::error::Result;
 use sonotap::pipeline::capture::{Capture, CaptureConfig, CaptureReport};
 use sonotap::pipeline::live::Live;
 use sonotap::pipeline::player::{PlayConfig, Played, Player};
+use sonotap_igtl::server::Server;
 
 use crate::source::Origin;
 
@@ -13,15 +16,24 @@ pub enum Feed {
     Player(Player),
     /// A camera.
     Capture(Capture),
+    /// OpenIGTLink images; `None` when the server that they come through is gone.
+    Igtl(Option<Arc<Server>>),
 }
 
 impl Feed {
     /// Starts it.
-    pub fn start(origin: Origin, play: PlayConfig, capture: CaptureConfig, live: &Live) -> Result<Self> {
+    pub fn start(
+        origin: Origin,
+        play: PlayConfig,
+        capture: CaptureConfig,
+        live: &Live,
+        server: Option<&Arc<Server>>,
+    ) -> Result<Self> {
         let input = live.input();
         Ok(match origin {
             Origin::Played(source) => Self::Player(Player::start(source, play, input)?),
             Origin::Camera(camera) => Self::Capture(Capture::start(camera, capture, input)?),
+            Origin::Igtl(_) => Self::Igtl(server.cloned()),
         })
     }
 
@@ -30,6 +42,7 @@ impl Feed {
         match self {
             Self::Player(player) => player.played().has_ended,
             Self::Capture(capture) => capture.has_ended(),
+            Self::Igtl(server) => server.is_none(),
         }
     }
 
@@ -38,6 +51,7 @@ impl Feed {
         match self {
             Self::Player(player) => !player.played().has_ended,
             Self::Capture(capture) => capture.report().is_streaming,
+            Self::Igtl(server) => server.as_ref().is_some_and(|s| s.is_streaming()),
         }
     }
 
@@ -46,6 +60,7 @@ impl Feed {
         match self {
             Self::Player(player) => player.played().played,
             Self::Capture(capture) => capture.beats(),
+            Self::Igtl(server) => server.as_ref().map_or(0, |s| s.beats()),
         }
     }
 
@@ -63,13 +78,18 @@ impl Feed {
                     has_ended: capture.has_ended(),
                 }
             }
+            Self::Igtl(server) => {
+                let r = server.as_ref().and_then(|s| s.report().source).unwrap_or_default();
+                let (played, no_buffer, displaced) = (r.images, r.no_buffer, r.displaced);
+                Played { played, no_buffer, late: 0, displaced, has_ended: server.is_none() }
+            }
         }
     }
 
     /// What a camera did.
     pub fn camera(&self) -> Option<CaptureReport> {
         match self {
-            Self::Player(_) => None,
+            Self::Player(_) | Self::Igtl(_) => None,
             Self::Capture(capture) => Some(capture.report()),
         }
     }
@@ -79,6 +99,7 @@ impl Feed {
         match self {
             Self::Player(player) => player.stop(),
             Self::Capture(capture) => capture.stop(),
+            Self::Igtl(_) => Ok(()),
         }
     }
 }

@@ -11,6 +11,7 @@ mod displays;
 mod doctor;
 mod eval;
 mod feed;
+mod igtl;
 mod model;
 mod output;
 mod quantize;

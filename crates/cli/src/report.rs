@@ -7,6 +7,7 @@ use sonotap::pipeline::capture;
 use sonotap::pipeline::live::{DeadlineReport, LiveReport};
 use sonotap::pipeline::player::Played;
 use sonotap::pipeline::stats::Summary;
+use sonotap_igtl::server::ServerReport;
 
 /// Everything that is known after a run.
 #[derive(Serialize)]
@@ -43,6 +44,8 @@ pub struct RunReport {
     pub scale_refused: Option<String>,
     /// Frames that are missing or damaged, and were passed over.
     pub frames_damaged: usize,
+    /// Of OpenIGTLink, where it listened.
+    pub igtl: Option<ServerReport>,
 }
 
 /// Of the capture side.
@@ -97,6 +100,14 @@ impl fmt::Display for RunReport {
             write!(f, "camera   opened {}, stalled {}, failed {}, gone {}; ", c.opened, c.stalled, c.failed, c.gone)?;
             write!(f, "{} pictures skipped, {} damaged; ", c.skipped, c.damaged)?;
             writeln!(f, "longest time without {:.0} ms, last {:.0} ms", c.outage_max_ms, c.outage_last_ms)?;
+        }
+        if let Some(g) = &self.igtl {
+            write!(f, "igtl     {} clients, {} messages, {:.1} MB; ", g.clients, g.messages, g.bytes as f64 / 1e6)?;
+            writeln!(f, "{} states skipped, {} clients stuck, {} turned away", g.skipped, g.stuck, g.turned_away)?;
+            if let Some(s) = &g.source {
+                write!(f, "         {} images, {} refused, {} of wrong CRC, ", s.images, s.refused, s.checksum)?;
+                writeln!(f, "{} of other senders", s.busy)?;
+            }
         }
         let d = &self.deadline;
         writeln!(

@@ -36,9 +36,9 @@ use crate::rehearse::rehearse;
 use crate::report::{ObjectReport, RunReport};
 use crate::service::Service;
 use crate::sheet::Sheet;
-use crate::source::Opened;
+use crate::source::{Opened, Origin};
 use crate::stage::{Playing, Stage, stop_flag};
-use crate::{assets, source};
+use crate::{assets, igtl, source};
 
 /// Length of a run whose source has no end of its own, where nobody can close it and nobody said how long.
 const ENDLESS_SECONDS: f64 = 10.0;
@@ -84,6 +84,8 @@ pub fn demo() -> Result<()> {
         mirror: false,
         flip_hz: None,
         seed: 1,
+        igtl: None,
+        igtl_device: None,
         json: false,
     };
     let length = Duration::of_secs(DEMO_SECONDS);
@@ -200,9 +202,12 @@ impl Plan {
 fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Option<&mut Sheet>) -> Result<RunReport> {
     let began = Instant::now();
     let is_stopped = stop_flag()?;
+    let igtl_profile = plan.profile.igtl.clone();
+    let listener = igtl::bind(igtl_profile.as_ref())?;
     let opened = open_source(arguments, &plan, &is_stopped)?;
     let pictures = opened.pictures.clone();
-    if let Some(script) = &plan.script {
+    // The size of OpenIGTLink images is known when they come.
+    if let Some(script) = plan.script.as_ref().filter(|_| !matches!(opened.origin, Origin::Igtl(_))) {
         script.check_against(pictures.width, pictures.height)?;
     }
     let mut displays = Displays::open(&plan.profile, plan.flip_hz)?;
@@ -225,7 +230,10 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     let is_device = arguments.config.is_some();
     let seconds = plan.seconds.or((has_no_end && !is_closable && !is_device).then_some(ENDLESS_SECONDS));
     let play = PlayConfig { period, is_looped };
-    let feed = Feed::start(opened.origin, play, plan.capture(), &live)?;
+    let mut server = igtl::start(listener, igtl_profile.as_ref(), &opened.origin, &live)?;
+    let publisher = server.as_mut().and_then(|s| s.publisher());
+    let server = server.map(Arc::new);
+    let feed = Feed::start(opened.origin, play, plan.capture(), &live, server.as_ref())?;
     let mut stage = Stage {
         display_loop: DisplayLoop::new(live, screen, displays),
         playing: plan.script.map(|script| Playing { script, done: 0 }),
@@ -236,6 +244,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
         first_ms: [None; 2],
         service: Service::default(),
         heat: HeatWatch::start(&plan.profile.heat)?,
+        publisher,
     };
     let played_for = stage.run(&feed, seconds.map(Duration::of_secs), &is_stopped)?;
     let Stage { display_loop, first_ms, playing, .. } = stage;
@@ -261,6 +270,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
         objects: objects(&live),
         scale_refused: opened.scale_refused,
         frames_damaged: opened.damaged.load(Ordering::Relaxed),
+        igtl: server.map(|s| s.report()),
     })
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use sonotap::profile::{CameraProfile, Profile};
+use sonotap::frame::PixelFormat;
+use sonotap::profile::{CameraProfile, IgtlProfile, Profile};
 use sonotap::source::camera::Camera;
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::ImagesSource;
@@ -21,6 +22,8 @@ pub enum Origin {
     /// A camera, which has its own time.
     #[cfg_attr(not(feature = "v4l2"), expect(dead_code, reason = "a build without cameras opens none"))]
     Camera(Box<dyn Camera>),
+    /// OpenIGTLink images, which come when they come.
+    Igtl(sonotap_igtl::server::Origin),
 }
 
 /// A source and what the report says of it.
@@ -37,15 +40,16 @@ pub struct Opened {
     pub damaged: Arc<AtomicUsize>,
 }
 
-const KINDS: &str = "dicom:FILE, images:PATH, phantom:PRESET or camera:DEVICE";
+const KINDS: &str = "dicom:FILE, images:PATH, phantom:PRESET, camera:DEVICE or igtl:listen";
 
 /// Opens KIND:WHAT, or the camera of the profile when there is none.
 pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Duration>, seed: u64) -> Result<Opened> {
     let Some(spec) = spec else {
-        let Some(camera) = &profile.camera else {
-            bail!("--source: expected {KINDS}, or a --config with a [camera], got neither");
+        return match (&profile.camera, &profile.igtl) {
+            (_, Some(igtl)) if igtl.source.is_some() => open_igtl(igtl),
+            (Some(camera), _) => open_camera(camera),
+            _ => bail!("--source: expected {KINDS}, or a --config with a [camera], got neither"),
         };
-        return open_camera(camera);
     };
     let Some((kind, what)) = spec.split_once(':') else {
         bail!("--source: expected {KINDS}, got {spec:?}");
@@ -87,7 +91,8 @@ pub fn open(spec: Option<&str>, profile: &Profile, period: Option<Duration>, see
             let known = profile.camera.clone().unwrap_or_default();
             return open_camera(&CameraProfile { path: Some(what.into()), ..known });
         }
-        other => bail!("--source: expected dicom, images, phantom or camera before the colon, got {other:?}"),
+        "igtl" => return open_igtl(&profile.igtl.clone().unwrap_or_default()),
+        other => bail!("--source: expected dicom, images, phantom, camera or igtl before the colon, got {other:?}"),
     })
 }
 
@@ -96,9 +101,30 @@ fn played(source: Box<dyn FrameSource>, scale_refused: Option<String>, is_endles
     Opened { origin: Origin::Played(source), pictures, scale_refused, is_endless, damaged: Arc::default() }
 }
 
+/// Nothing is opened: images come when somebody sends them, in the size that they have.
+fn open_igtl(igtl: &IgtlProfile) -> Result<Opened> {
+    use sonotap_igtl::server::Origin as Images;
+    let pictures = SourceDescription {
+        name: "OpenIGTLink images".into(),
+        width: 640,
+        height: 480,
+        format: PixelFormat::Grey8,
+        frame_period: Some(Duration::of_secs(1.0 / igtl.fps)),
+        frames: None,
+    };
+    let images = match igtl.source.as_deref() {
+        Some(place) if place != IgtlProfile::LISTEN => match IgtlProfile::address(place) {
+            Some(address) => Images::Server(address),
+            None => bail!("igtl.source: expected an address and port, got {place:?}"),
+        },
+        _ => Images::Clients,
+    };
+    let origin = Origin::Igtl(images);
+    Ok(Opened { origin, pictures, scale_refused: None, is_endless: true, damaged: Arc::default() })
+}
+
 #[cfg(feature = "v4l2")]
 fn open_camera(camera: &CameraProfile) -> Result<Opened> {
-    use sonotap::frame::PixelFormat;
     use sonotap::source::camera::{Ink, v4l2::V4l2Camera};
     let pictures = SourceDescription {
         name: "camera".into(),

@@ -12,6 +12,7 @@ use sonotap::input::script::{Script, ScriptAction};
 use sonotap::scene::Mode;
 use sonotap::session::Command;
 use sonotap::units::Timestamp;
+use sonotap_igtl::publish::Publisher;
 
 use crate::displays::Displays;
 use crate::feed::Feed;
@@ -46,6 +47,8 @@ pub struct Stage<'a> {
     pub service: Service,
     /// Whether it is hot.
     pub heat: HeatWatch,
+    /// Who tells OpenIGTLink clients what is on the screen.
+    pub publisher: Option<Publisher>,
 }
 
 impl Stage<'_> {
@@ -75,6 +78,9 @@ impl Stage<'_> {
             }
             live.ease(self.heat.is_hot());
             self.show(elapsed)?;
+            if let Some(publisher) = &mut self.publisher {
+                publisher.turn(now);
+            }
             let is_live = self.display_loop.live().engine().session().mode() == Mode::Live;
             let expects_frames = is_live && feed.is_streaming();
             self.service.turn(now, feed.beats(), expects_frames);
@@ -101,6 +107,12 @@ impl Stage<'_> {
         self.service.presented(presented.is_new_frame);
         if !presented.is_drawn {
             return Ok(());
+        }
+        if let Some(publisher) = &mut self.publisher {
+            let live = self.display_loop.live();
+            if let Some(frame) = live.engine().shown() {
+                publisher.publish(frame, live.engine().scene(), live.clock().now());
+            }
         }
         let since_start = self.began.elapsed().as_secs_f64() * 1e3;
         self.first_ms[0].get_or_insert(since_start);
