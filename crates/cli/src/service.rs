@@ -5,6 +5,7 @@
 //! that still goes its rounds. A display, driver or capture that hangs lets the dog bite.
 
 use std::time::Duration;
+#[cfg(feature = "device")]
 use std::{
     io::ErrorKind,
     os::linux::net::SocketAddrExt as _,
