@@ -49,7 +49,7 @@ fn main() -> sonotap::error::Result<()> {
                     live.withheld(ticket);
                 }
             }
-            live.wait(Duration::from(next.since(live.clock().now())));
+            live.wait(next.since(live.clock().now()));
         }
     }
     Ok(())

@@ -60,7 +60,7 @@ impl Sub<Duration> for Timestamp {
 }
 
 /// A span of time as a raw number.
-pub trait Span {
+pub trait Span: Copy {
     /// Seconds; negative and non-finite input gives zero, what is too long the longest that nanoseconds can say.
     fn of_secs(s: f64) -> Self;
 

@@ -202,7 +202,7 @@ impl<'a> Capturing<'a> {
                 }
                 Step::Wait(span) => span,
             };
-            if !matches!(self.stopped.recv_timeout(Duration::from(pause)), Err(RecvTimeoutError::Timeout)) {
+            if !matches!(self.stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
                 return self.camera.close();
             }
         }

@@ -510,7 +510,7 @@ impl<W: InferenceWorker> Live<W> {
 
     /// Sleeps until there may be something to poll, at most `longest`.
     pub fn wait(&self, longest: Duration) {
-        let left = self.waiting.as_ref().and_then(|w| w.until).map(|t| Duration::from(t.since(self.clock.now())));
+        let left = self.waiting.as_ref().and_then(|w| w.until).map(|t| t.since(self.clock.now()));
         self.frames.wake().sleep(left.map_or(longest, |l| l.min(longest)));
     }
 

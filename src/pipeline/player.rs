@@ -168,7 +168,7 @@ impl Play<'_> {
 
     /// Sleeps until `due`; whether the player was stopped meanwhile.
     fn is_stopped_by(&self, due: Timestamp) -> bool {
-        let left = Duration::from(due.since(self.clock.now()));
+        let left = due.since(self.clock.now());
         !matches!(self.stopped.recv_timeout(left), Err(crossbeam_channel::RecvTimeoutError::Timeout))
     }
 
