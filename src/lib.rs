@@ -36,7 +36,10 @@
 //! method of what is named.
 //! The modules behind it change without notice; the feature `internals` opens them to sonotap's own packages.
 #![deny(unsafe_code)]
-#![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports, reason = "sonotap's other packages use it"))]
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, unreachable_pub, unused_imports, reason = "sonotap's other packages use it")
+)]
 
 mod rooms;
 

@@ -1,4 +1,4 @@
-//! Text files that are read whole: no larger than they may be, and UTF-8.
+//! Text files that are read whole: no larger than they may be, and UTF-8; and the valid word that is nearest to a wrong one.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -32,9 +32,36 @@ pub fn check_size(bytes: usize, place: &str, what: &str, bytes_max: usize) -> Re
     Ok(())
 }
 
+/// The valid word with the smallest edit distance; `None` if it exceeds half of the letters.
+pub(crate) fn nearest<'v>(got: &str, valid: &[&'v str]) -> Option<&'v str> {
+    let letters: Vec<char> = got.chars().take(65).collect();
+    let distance = |v: &str| {
+        let mut row: Vec<usize> = (0..=letters.len()).collect();
+        for (i, c) in v.chars().enumerate() {
+            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+            for (j, &g) in letters.iter().enumerate() {
+                let changed = diagonal + usize::from(c != g);
+                diagonal = row[j + 1];
+                row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+            }
+        }
+        row[letters.len()]
+    };
+    let (near, letters_off) = valid.iter().map(|&v| (v, distance(v))).min_by_key(|(_, d)| *d)?;
+    (2 * letters_off <= near.len().max(letters.len())).then_some(near)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_near_within_half_of_its_letters() {
+        let valid = ["path", "driver", "fps"];
+        for (got, near) in [("pth", Some("path")), ("drivr", Some("driver")), ("fsp", None), ("", None)] {
+            assert_eq!(nearest(got, &valid), near, "{got}");
+        }
+    }
 
     #[test]
     fn a_file_is_read_to_its_bound_and_no_further() {

@@ -28,7 +28,7 @@ struct VtMode {
 
 /// A console in graphics mode. Dropping it, also during a panic, restores its former mode, or text mode where the
 /// former owner was killed.
-pub struct Console {
+pub(super) struct Console {
     tty: File,
     mode: libc::c_int,
 }
@@ -38,7 +38,7 @@ impl Console {
     ///
     /// # Errors
     /// `Unavailable` when there is none, or access is denied.
-    pub fn take() -> Result<Self> {
+    pub(super) fn take() -> Result<Self> {
         let path = "/dev/tty0";
         let failed = |e| Error::caused(ErrorKind::Unavailable, format!("console {path}: cannot be used"), e);
         // Its group may write and not read.

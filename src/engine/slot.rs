@@ -43,7 +43,7 @@ pub(super) struct Slot {
 
 impl Slot {
     /// A slot without prompts.
-    pub fn new(object: TrackedObject) -> Self {
+    pub(super) fn new(object: TrackedObject) -> Self {
         Self {
             object,
             home: None,
@@ -56,7 +56,7 @@ impl Slot {
     }
 
     /// Notes that the object's prompts were edited: they are in `home` and ask for this candidate.
-    pub fn edited(&mut self, revision: Revision, home: Option<FrameRegion>, candidate: u8, is_empty: bool) {
+    pub(super) fn edited(&mut self, revision: Revision, home: Option<FrameRegion>, candidate: u8, is_empty: bool) {
         self.known = revision;
         self.is_rough = false;
         self.home = home;
@@ -65,17 +65,17 @@ impl Slot {
     }
 
     /// Forgets everything of the patient; `revision` is the operator's last edit.
-    pub fn forget(&mut self, revision: Revision) {
+    pub(super) fn forget(&mut self, revision: Revision) {
         self.edited(revision, None, 0, true);
     }
 
     /// Whether the outline is of the object's prompts as they are since `edited`.
-    pub fn is_standing(&self, edited: Revision) -> bool {
+    pub(super) fn is_standing(&self, edited: Revision) -> bool {
         self.object.provenance().is_some_and(|p| p.revision >= edited)
     }
 
     /// Whether a job about the prompts as they are is on its way.
-    pub fn is_underway(&self) -> bool {
+    pub(super) fn is_underway(&self) -> bool {
         self.in_flight.is_some_and(|r| r >= self.known)
     }
 }

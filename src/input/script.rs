@@ -48,7 +48,7 @@ use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::Polarity;
 use crate::scene::Tool;
 use crate::session::Command;
-use crate::text_file;
+use crate::text_file::{self, nearest};
 use crate::units::{FrameId, ObjectId};
 
 /// Name of the format, for errors.
@@ -399,25 +399,6 @@ fn shortened(text: &str) -> String {
         short.push_str("...");
     }
     short
-}
-
-/// The valid word with the smallest edit distance; `None` if it exceeds half of the letters.
-pub(crate) fn nearest<'v>(got: &str, valid: &[&'v str]) -> Option<&'v str> {
-    let letters: Vec<char> = got.chars().take(65).collect();
-    let distance = |v: &str| {
-        let mut row: Vec<usize> = (0..=letters.len()).collect();
-        for (i, c) in v.chars().enumerate() {
-            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-            for (j, &g) in letters.iter().enumerate() {
-                let changed = diagonal + usize::from(c != g);
-                diagonal = row[j + 1];
-                row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-            }
-        }
-        row[letters.len()]
-    };
-    let (near, letters_off) = valid.iter().map(|&v| (v, distance(v))).min_by_key(|(_, d)| *d)?;
-    (2 * letters_off <= near.len().max(letters.len())).then_some(near)
 }
 
 #[cfg(test)]

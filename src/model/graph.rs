@@ -138,7 +138,7 @@ fn spawned(file: &str, plan: &Arc<TypedRunnableModel>) -> Result<TypedSimpleStat
 
 impl Graph {
     /// Runs the graph. After an error the next run starts from a new state.
-    pub fn run(&mut self, inputs: TVec<TValue>) -> Result<TVec<TValue>> {
+    pub(crate) fn run(&mut self, inputs: TVec<TValue>) -> Result<TVec<TValue>> {
         let file = &self.file;
         let state = &mut self.state;
         let outcome = guarded(file, || state.run(inputs).map_err(|e| failed(file, "cannot be run", e)));
@@ -149,22 +149,22 @@ impl Graph {
     }
 
     /// The pool that results are recycled to.
-    pub fn pool(&self) -> Option<&TensorPool> {
+    pub(crate) fn pool(&self) -> Option<&TensorPool> {
         self.state.turn_state.shared.get::<TensorPool>()
     }
 
     /// The optimized model.
-    pub fn model(&self) -> &TypedModel {
+    pub(crate) fn model(&self) -> &TypedModel {
         self.plan.model()
     }
 
     /// Its integer regions.
-    pub fn regions(&self) -> impl Iterator<Item = &Int8Region> {
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &Int8Region> {
         self.model().nodes().iter().filter_map(|n| n.op_as::<Int8Region>())
     }
 
     /// Whether it contains the mask decoder operation.
-    pub fn is_mask_decoder(&self) -> bool {
+    pub(crate) fn is_mask_decoder(&self) -> bool {
         self.model().nodes().iter().any(|n| n.op_is::<MaskDecoder>())
     }
 }

@@ -8,10 +8,11 @@
 //! | `sonotap` | `image` [1, 1, S, S] grey in 0..=1 to `embedding` [1, D, S/8, S/8], `skip4`, `skip2` | those, `point_coords` [1, N, 2], `point_labels` [1, N], `prompt_maps` [1, 5, C, C] to `masks` [1, M, C, C], `iou` [1, M], and perhaps `pixels` [1, P, C, C] |
 //! | `sam-official` | one input [1, 3, S, S], normalised, to `image_embeddings` | the inputs of SAM's ONNX export to `low_res_masks` [1, M, C, C], `iou_predictions` [1, M] |
 
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+pub use crate::onnx::{Dim, TensorSpec};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -37,49 +38,6 @@ pub enum Kind {
     /// SAM's ONNX export (Kirillov et al., ICCV 2023) and compatible ones.
     #[serde(rename = "sam-official")]
     SamOfficial,
-}
-
-/// One dimension of a tensor.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(untagged)]
-pub enum Dim {
-    /// Fixed.
-    Fixed(usize),
-    /// The number of points, written "N".
-    Named(String),
-}
-
-/// Name and shape of a graph's input or output, f32.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct TensorSpec {
-    /// Name in the graph.
-    pub name: String,
-    /// Shape, outermost dimension first.
-    pub shape: Vec<Dim>,
-}
-
-impl TensorSpec {
-    /// The fixed size of `axis`; `None` for "N" and for axes that do not exist.
-    pub fn fixed(&self, axis: usize) -> Option<usize> {
-        match self.shape.get(axis) {
-            Some(Dim::Fixed(n)) => Some(*n),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for TensorSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, d) in self.shape.iter().enumerate() {
-            let x = if i == 0 { "" } else { "x" };
-            match d {
-                Dim::Fixed(n) => write!(f, "{x}{n}")?,
-                Dim::Named(name) => write!(f, "{x}{name}")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A file of the folder, with its size and digest.

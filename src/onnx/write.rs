@@ -11,7 +11,7 @@ use tract_onnx::pb::{
     ValueInfoProto, tensor_proto::DataType,
 };
 
-use crate::model::manifest::{Dim, TensorSpec};
+use super::{Dim, TensorSpec};
 
 /// A graph under construction.
 #[derive(Default)]

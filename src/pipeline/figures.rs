@@ -84,7 +84,7 @@ pub(super) struct Figures {
 
 impl Figures {
     /// Counts a live frame that came to the glass for the first time.
-    pub fn follow(&mut self, times: FrameTimes) {
+    pub(super) fn follow(&mut self, times: FrameTimes) {
         self.age.record(times.age());
         self.to_display_thread.record(times.taken.since(times.captured));
         self.prepare.record(times.composed.since(times.taken));
@@ -167,7 +167,7 @@ pub struct Age {
 }
 
 impl Figures {
-    pub fn report(&self, deadline: Duration) -> LiveReport {
+    pub(super) fn report(&self, deadline: Duration) -> LiveReport {
         let age = self.age.summary();
         LiveReport {
             frames: self.frames,

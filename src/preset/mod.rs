@@ -20,8 +20,8 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelScale;
 use crate::geometry::{ImageSpace, Rect};
-use crate::input::script::nearest;
 use crate::text_file;
+use crate::text_file::nearest;
 
 /// Largest file, bytes.
 const BYTES_MAX: usize = 1 << 14;

@@ -29,18 +29,19 @@
 mod check;
 mod read;
 
+pub use crate::input::touch::TouchProfile;
+pub use crate::source::camera::CameraProfile;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{ImageRegion, PixelScale, RegionContent, ScaleSource};
 use crate::geometry::Rect;
-use crate::input::recognizer::RecognizerConfig;
 use crate::overlay::{Handedness, KeepOut};
-use crate::source::camera::{Annotation, CameraFormat, Ink, Levels};
-use crate::units::{Millimetres, Span};
+use crate::source::camera::Annotation;
+use crate::units::Millimetres;
 
 /// A device.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -62,61 +63,6 @@ pub struct Profile {
     pub heat: HeatProfile,
     /// OpenIGTLink, if it is to listen.
     pub igtl: Option<IgtlProfile>,
-}
-
-/// The camera, and the format of its frames.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct CameraProfile {
-    /// A device file, such as a udev link.
-    pub path: Option<PathBuf>,
-    /// Driver, as in `sonotap cameras`.
-    pub driver: Option<String>,
-    /// Prefix of the bus address, which distinguishes sockets.
-    pub bus: Option<String>,
-    /// A part of the card's name.
-    pub card: Option<String>,
-    /// Vendor and product, four hexadecimal digits each: "534d:2109".
-    pub usb: Option<String>,
-    /// Formats in order of preference.
-    pub formats: Vec<CameraFormat>,
-    /// Width and height, px.
-    pub size: [u32; 2],
-    /// Frames per second.
-    pub fps: f64,
-    /// Number of driver buffers.
-    pub buffers: u32,
-    /// Input of the device, where it has several.
-    pub input: Option<u32>,
-    /// Grey, or colour if the camera delivers it.
-    pub ink: Ink,
-    /// Levels of black and white, where the driver reports wrong ones.
-    pub levels: Option<Levels>,
-    /// The camera is reopened after this time without a complete frame, ms.
-    pub stall_ms: f64,
-    /// Interval between attempts to open it, ms.
-    pub retry_ms: f64,
-}
-
-impl Default for CameraProfile {
-    fn default() -> Self {
-        Self {
-            path: None,
-            driver: None,
-            bus: None,
-            card: None,
-            usb: None,
-            formats: CameraFormat::ALL.to_vec(),
-            size: [640, 480],
-            fps: 30.0,
-            buffers: 4,
-            input: None,
-            ink: Ink::Grey,
-            levels: None,
-            stall_ms: 300.0,
-            retry_ms: 150.0,
-        }
-    }
 }
 
 /// What the frames show. Coordinates are image px.
@@ -202,50 +148,6 @@ pub enum Hand {
     Left,
 }
 
-/// The touch panel, its orientation, and what counts as a touch.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct TouchProfile {
-    /// A device file, as udev names it.
-    pub path: Option<PathBuf>,
-    /// A part of the device's name; without name and path, the first touch panel.
-    pub name: Option<String>,
-    /// Clockwise rotation from the panel to the picture in viewing orientation, degrees: 0, 90, 180, 270. The default,
-    /// for a panel mounted on its screen, undoes the screen's rotation.
-    pub rotate: Option<u16>,
-    /// Swap left and right, before the rotation.
-    pub mirror_x: bool,
-    /// Swap top and bottom, before the rotation.
-    pub mirror_y: bool,
-    /// Two rows of an affine map of fractions of the panel's width and height, applied first.
-    pub calibration: [f32; 6],
-    /// Width of the panel, mm, where the driver does not report the size of its units.
-    pub width_mm: Option<f32>,
-    /// A larger contact is a palm or gel, mm.
-    pub max_contact_mm: f32,
-    /// A shorter contact is a drop of gel, ms.
-    pub min_contact_ms: f64,
-    /// A finger that moves less than this taps, mm.
-    pub tap_slop_mm: f32,
-}
-
-impl Default for TouchProfile {
-    fn default() -> Self {
-        Self {
-            path: None,
-            name: None,
-            rotate: None,
-            mirror_x: false,
-            mirror_y: false,
-            calibration: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-            width_mm: None,
-            max_contact_mm: 22.0,
-            min_contact_ms: 20.0,
-            tap_slop_mm: 3.0,
-        }
-    }
-}
-
 /// Which model.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -284,6 +186,7 @@ impl Default for HeatProfile {
     }
 }
 
+<<<<<<< HEAD
 impl TouchProfile {
     /// Gesture thresholds for a screen of that resolution.
     pub fn recognizer(&self, dpi: f32) -> RecognizerConfig {
@@ -342,6 +245,8 @@ pub enum IgtlTime {
     Arrival,
 }
 
+=======
+>>>>>>> w19
 impl Profile {
     /// The profile as TOML, with every key.
     pub fn to_toml(&self) -> String {

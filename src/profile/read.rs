@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::Profile;
 use crate::error::{Error, ErrorKind, Result};
-use crate::input::script::nearest;
 use crate::text_file;
+use crate::text_file::nearest;
 
 impl Profile {
     /// Largest file, bytes.

@@ -21,42 +21,42 @@ pub(super) struct MotionGrid {
 
 impl MotionGrid {
     /// Changes the size, leaving the values unspecified.
-    pub fn resize(&mut self, cols: usize, rows: usize) {
+    pub(super) fn resize(&mut self, cols: usize, rows: usize) {
         (self.cols, self.rows) = (cols, rows);
         self.dx.resize(cols * rows, 0.0);
         self.dy.resize(cols * rows, 0.0);
     }
 
-    pub fn cols(&self) -> usize {
+    pub(super) fn cols(&self) -> usize {
         self.cols
     }
 
-    pub fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.dx.len()
     }
 
-    pub fn dx(&self) -> &[f32] {
+    pub(super) fn dx(&self) -> &[f32] {
         &self.dx
     }
 
-    pub fn dy(&self) -> &[f32] {
+    pub(super) fn dy(&self) -> &[f32] {
         &self.dy
     }
 
-    pub fn get(&self, n: usize) -> (f32, f32) {
+    pub(super) fn get(&self, n: usize) -> (f32, f32) {
         (self.dx[n], self.dy[n])
     }
 
-    pub fn set(&mut self, n: usize, motion: (f32, f32)) {
+    pub(super) fn set(&mut self, n: usize, motion: (f32, f32)) {
         (self.dx[n], self.dy[n]) = motion;
     }
 
     /// Motion at the centre of patch (i, j) of the next finer level, px of that level; zero if the grid is empty.
-    pub fn twice_around(&self, i: usize, j: usize) -> (f32, f32) {
+    pub(super) fn twice_around(&self, i: usize, j: usize) -> (f32, f32) {
         if self.dx.is_empty() {
             return (0.0, 0.0);
         }
@@ -77,7 +77,7 @@ pub(super) struct Cells {
 
 impl Cells {
     /// Computes the field of a level from its patches.
-    pub fn gather(&mut self, earlier: &Level, later: &Level, patches: &MotionGrid) {
+    pub(super) fn gather(&mut self, earlier: &Level, later: &Level, patches: &MotionGrid) {
         self.motion.resize(later.width / 2, later.height / 2);
         self.motion.dx.fill(0.0);
         self.motion.dy.fill(0.0);
@@ -110,7 +110,7 @@ impl Cells {
     }
 
     /// Smooths the field by the binomial 1 2 1 along both axes, edges replicated.
-    pub fn smooth(&mut self) {
+    pub(super) fn smooth(&mut self) {
         let (cols, rows) = (self.motion.cols, self.motion.rows);
         self.scratch.resize(cols * rows, 0.0);
         for values in [&mut self.motion.dx, &mut self.motion.dy] {

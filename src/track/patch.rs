@@ -25,7 +25,7 @@ pub(super) struct Fit {
 
 impl Patch {
     /// The patch of `level` with its top left pixel at (x, y).
-    pub fn new(level: &Level, x: usize, y: usize) -> Self {
+    pub(super) fn new(level: &Level, x: usize, y: usize) -> Self {
         let mut patch = Self {
             template: [[0.0; PATCH]; PATCH],
             gradient_x: [[0.0; PATCH]; PATCH],
@@ -51,12 +51,12 @@ impl Patch {
     }
 
     /// Mean of the squared gradient, grey^2 / px^2.
-    pub fn texture(&self) -> f32 {
+    pub(super) fn texture(&self) -> f32 {
         (self.hessian.0 + self.hessian.2) / COUNT
     }
 
     /// Fit of the earlier picture, displaced by `u`.
-    pub fn fit(&self, earlier: &Level, u: (f32, f32)) -> Fit {
+    pub(super) fn fit(&self, earlier: &Level, u: (f32, f32)) -> Fit {
         let window = Window::at(earlier, self.corner.0 + u.0, self.corner.1 + u.1);
         let mut sums = [[0.0f32; PATCH]; 4];
         let mut upper = window.line(0);
@@ -76,7 +76,7 @@ impl Patch {
     }
 
     /// Descends from `start` (whose fit is `fit`) to a minimum of energy + `pull` |u - start|^2 in at most `steps` steps.
-    pub fn search(&self, earlier: &Level, start: (f32, f32), fit: Fit, pull: f32, steps: usize) -> (f32, f32) {
+    pub(super) fn search(&self, earlier: &Level, start: (f32, f32), fit: Fit, pull: f32, steps: usize) -> (f32, f32) {
         let (xx, xy, yy) = (self.hessian.0 + pull, self.hessian.1, self.hessian.2 + pull);
         let inverse = 1.0 / (xx * yy - xy * xy).max(1e-6);
         let (mut u, mut fit, mut cost) = (start, fit, fit.energy);

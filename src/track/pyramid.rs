@@ -27,12 +27,12 @@ impl Level {
     }
 
     /// All pixels, border included; pixel (x, y) is at `(y + BORDER) * stride + x + BORDER`.
-    pub fn pixels(&self) -> &[f32] {
+    pub(super) fn pixels(&self) -> &[f32] {
         &self.pixels
     }
 
     /// Index of a pixel of the level itself.
-    pub fn index(&self, x: usize, y: usize) -> usize {
+    pub(super) fn index(&self, x: usize, y: usize) -> usize {
         (y + BORDER) * self.stride + x + BORDER
     }
 
@@ -96,7 +96,7 @@ pub(super) struct Pyramid {
 
 impl Pyramid {
     /// Builds the pyramid of `picture`, down to a longest side of about `coarsest_px`.
-    pub fn build(&mut self, picture: &SmallGrey, coarsest_px: usize) {
+    pub(super) fn build(&mut self, picture: &SmallGrey, coarsest_px: usize) {
         let mut count = 1;
         while picture.cols().max(picture.rows()) >> (count + 1) >= coarsest_px.max(PATCH) {
             count += 1;

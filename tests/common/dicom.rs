@@ -13,13 +13,13 @@ use sonotap::source::{FrameSource, Next};
 
 /// A file under construction: 8-bit MONOCHROME2 of one frame unless a test says otherwise.
 #[derive(Clone)]
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub object: InMemDicomObject,
     pub syntax: &'static str,
 }
 
 impl Fixture {
-    pub fn new(columns: u16, rows: u16) -> Self {
+    pub(crate) fn new(columns: u16, rows: u16) -> Self {
         let object = InMemDicomObject::new_empty();
         let mut fixture = Self { object, syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN };
         fixture.text(tags::SOP_CLASS_UID, VR::UI, uids::ULTRASOUND_IMAGE_STORAGE);
@@ -40,31 +40,31 @@ impl Fixture {
         fixture
     }
 
-    pub fn put(&mut self, element: DataElement<InMemDicomObject>) -> &mut Self {
+    pub(crate) fn put(&mut self, element: DataElement<InMemDicomObject>) -> &mut Self {
         self.object.put(element);
         self
     }
 
-    pub fn text(&mut self, tag: Tag, vr: VR, value: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, tag: Tag, vr: VR, value: &str) -> &mut Self {
         self.put(DataElement::new(tag, vr, PrimitiveValue::from(value)))
     }
 
-    pub fn word(&mut self, tag: Tag, value: u16) -> &mut Self {
+    pub(crate) fn word(&mut self, tag: Tag, value: u16) -> &mut Self {
         self.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)))
     }
 
-    pub fn without(&mut self, tag: Tag) -> &mut Self {
+    pub(crate) fn without(&mut self, tag: Tag) -> &mut Self {
         self.object.remove_element(tag);
         self
     }
 
-    pub fn colour(&mut self, photometric: &str, planar: u16) -> &mut Self {
+    pub(crate) fn colour(&mut self, photometric: &str, planar: u16) -> &mut Self {
         self.text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, photometric);
         self.word(tags::SAMPLES_PER_PIXEL, 3).word(tags::PLANAR_CONFIGURATION, planar)
     }
 
     /// Native pixel data as bytes (OB), padded to an even length.
-    pub fn bytes(&mut self, pixels: &[u8]) -> &mut Self {
+    pub(crate) fn bytes(&mut self, pixels: &[u8]) -> &mut Self {
         let mut padded = SmallVec::from_slice(pixels);
         if padded.len() % 2 == 1 {
             padded.push(0);
@@ -73,25 +73,30 @@ impl Fixture {
     }
 
     /// Native pixel data as words (OW): two bytes each, the first in the low half.
-    pub fn words(&mut self, pixels: &[u8]) -> &mut Self {
+    pub(crate) fn words(&mut self, pixels: &[u8]) -> &mut Self {
         let words = pixels.chunks(2).map(|b| u16::from_le_bytes([b[0], b.get(1).copied().unwrap_or(0)])).collect();
         self.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(words)))
     }
 
-    pub fn encapsulated(&mut self, syntax: &'static str, offsets: Vec<u32>, fragments: Vec<Vec<u8>>) -> &mut Self {
+    pub(crate) fn encapsulated(
+        &mut self,
+        syntax: &'static str,
+        offsets: Vec<u32>,
+        fragments: Vec<Vec<u8>>,
+    ) -> &mut Self {
         self.syntax = syntax;
         self.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PixelFragmentSequence::new(offsets, fragments)))
     }
 
-    pub fn frames(&mut self, n: &str) -> &mut Self {
+    pub(crate) fn frames(&mut self, n: &str) -> &mut Self {
         self.text(tags::NUMBER_OF_FRAMES, VR::IS, n)
     }
 
-    pub fn regions(&mut self, regions: Vec<InMemDicomObject>) -> &mut Self {
+    pub(crate) fn regions(&mut self, regions: Vec<InMemDicomObject>) -> &mut Self {
         self.put(DataElement::new(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, VR::SQ, DataSetSequence::from(regions)))
     }
 
-    pub fn file(&self) -> Vec<u8> {
+    pub(crate) fn file(&self) -> Vec<u8> {
         let meta = FileMetaTableBuilder::new()
             .transfer_syntax(self.syntax)
             .media_storage_sop_class_uid(uids::ULTRASOUND_IMAGE_STORAGE)
@@ -101,18 +106,18 @@ impl Fixture {
         file
     }
 
-    pub fn open(&self) -> Result<DicomSource, Error> {
+    pub(crate) fn open(&self) -> Result<DicomSource, Error> {
         DicomSource::from_bytes(&self.file())
     }
 
-    pub fn first(&self) -> Frame {
+    pub(crate) fn first(&self) -> Frame {
         let mut frame = Frame::default();
         assert_eq!(self.open().unwrap().next_into(&mut frame).unwrap(), Next::Filled);
         frame
     }
 }
 
-pub fn region(format: u16, data_type: u16, corners: [u32; 4], deltas_cm: [f64; 2]) -> InMemDicomObject {
+pub(crate) fn region(format: u16, data_type: u16, corners: [u32; 4], deltas_cm: [f64; 2]) -> InMemDicomObject {
     let word = |tag, v: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(v));
     let long = |tag, v: u32| DataElement::new(tag, VR::UL, PrimitiveValue::from(v));
     let real = |tag, v: f64| DataElement::new(tag, VR::FD, PrimitiveValue::from(v));

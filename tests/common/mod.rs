@@ -1,6 +1,6 @@
 //! A world on a fake clock: a phantom as probe, a model of known make and speed, a display that takes time to draw.
 
-pub mod slow_predictor;
+pub(crate) mod slow_predictor;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,16 +22,16 @@ use sonotap::scene::Scene;
 use sonotap::source::phantom::{Event, Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, Span, Timestamp};
 
-pub use slow_predictor::SlowPredictor;
+pub(crate) use slow_predictor::SlowPredictor;
 
-pub const CELLS: usize = 128;
+pub(crate) const CELLS: usize = 128;
 const SIDE: u32 = 256;
 /// Grey below which the model takes tissue for fluid.
 const FLUID: f32 = 40.0;
 
 /// How the model behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// Outlines the dark region under the prompts.
     #[default]
     Good,
@@ -50,14 +50,14 @@ pub enum Behaviour {
 }
 
 /// A model that needs no weights: the dark region connected to the prompts.
-pub struct DarkRegion {
+pub(crate) struct DarkRegion {
     behaviour: Arc<Mutex<Behaviour>>,
     dark: Vec<bool>,
     stack: Vec<usize>,
 }
 
 impl DarkRegion {
-    pub fn new(behaviour: Arc<Mutex<Behaviour>>) -> Self {
+    pub(crate) fn new(behaviour: Arc<Mutex<Behaviour>>) -> Self {
         Self { behaviour, dark: vec![false; CELLS * CELLS], stack: Vec::new() }
     }
 
@@ -141,7 +141,7 @@ impl Segmenter for DarkRegion {
 
 /// What was on the screen after one presentation.
 #[derive(Clone, Debug)]
-pub struct Shot {
+pub(crate) struct Shot {
     pub at: Timestamp,
     pub captured: Timestamp,
     /// Number of the phantom's picture.
@@ -152,14 +152,14 @@ pub struct Shot {
 }
 
 /// Hands a frame over as a host does, region and scale beside the pixels.
-pub fn push<W: sonotap::pipeline::worker::InferenceWorker>(live: &Live<W>, frame: &Frame, time: CaptureTime) {
+pub(crate) fn push<W: sonotap::pipeline::worker::InferenceWorker>(live: &Live<W>, frame: &Frame, time: CaptureTime) {
     let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
     let picture = Picture { scale: frame.scale(), region: Some(frame.region()), ..picture };
     live.input().push(&picture, time, None).expect("a whole frame of now");
 }
 
 /// The world. One step is one millisecond.
-pub struct World {
+pub(crate) struct World {
     hand: Arc<AtomicU64>,
     pub live: Live<SlowPredictor>,
     pub phantom: Phantom,
@@ -176,7 +176,12 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(preset: PhantomPreset, events: Vec<(u64, Event)>, look: Duration, deadline: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        preset: PhantomPreset,
+        events: Vec<(u64, Event)>,
+        look: Duration,
+        deadline: Option<Duration>,
+    ) -> Self {
         let period = Duration::from_nanos(33_333_333);
         let config = PhantomConfig { width: 320, height: 240, events, ..PhantomConfig::default() };
         let phantom = Phantom::new(preset, config).unwrap();
@@ -203,24 +208,24 @@ impl World {
         }
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_ns(self.hand.load(Ordering::Acquire))
     }
 
     /// Number of the phantom's picture that a frame shows.
-    pub fn picture_of(&self, frame: Option<FrameId>) -> u64 {
+    pub(crate) fn picture_of(&self, frame: Option<FrameId>) -> u64 {
         self.pictures[frame.map_or(0, |id| id.0) as usize]
     }
 
     /// Truth of the phantom's picture.
-    pub fn truth(&self, picture: u64) -> Bitmap {
+    pub(crate) fn truth(&self, picture: u64) -> Bitmap {
         let mut truth = Bitmap::new(320, 240);
         self.phantom.truth_at(picture, &mut truth);
         truth
     }
 
     /// Runs to a time.
-    pub fn run_until(&mut self, end: Timestamp) {
+    pub(crate) fn run_until(&mut self, end: Timestamp) {
         while self.now() < end {
             self.capture();
             self.show();

@@ -2,13 +2,13 @@
 
 /// One edge of a shape.
 #[derive(Clone, Copy)]
-pub enum D {
+pub(crate) enum D {
     Fixed(i64),
     Named(&'static str),
 }
 
 /// An attribute of a node.
-pub enum Attribute {
+pub(crate) enum Attribute {
     Int(i64),
     Ints(Vec<i64>),
     Text(&'static str),
@@ -16,31 +16,31 @@ pub enum Attribute {
 
 /// A graph in the making; names connect nodes.
 #[derive(Default)]
-pub struct GraphWriter {
+pub(crate) struct GraphWriter {
     body: Vec<u8>,
     nodes: usize,
 }
 
 impl GraphWriter {
-    pub fn input(&mut self, name: &str, shape: &[D]) {
+    pub(crate) fn input(&mut self, name: &str, shape: &[D]) {
         message(&mut self.body, 11, &value(name, shape));
     }
 
-    pub fn output(&mut self, name: &str, shape: &[D]) {
+    pub(crate) fn output(&mut self, name: &str, shape: &[D]) {
         message(&mut self.body, 12, &value(name, shape));
     }
 
-    pub fn floats(&mut self, name: &str, shape: &[i64], values: &[f32]) {
+    pub(crate) fn floats(&mut self, name: &str, shape: &[i64], values: &[f32]) {
         let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         message(&mut self.body, 5, &tensor(name, shape, 1, &raw));
     }
 
-    pub fn ints(&mut self, name: &str, values: &[i64]) {
+    pub(crate) fn ints(&mut self, name: &str, values: &[i64]) {
         let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         message(&mut self.body, 5, &tensor(name, &[values.len() as i64], 7, &raw));
     }
 
-    pub fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) {
+    pub(crate) fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) {
         let mut node = Vec::new();
         inputs.iter().for_each(|name| message(&mut node, 1, name.as_bytes()));
         message(&mut node, 2, output.as_bytes());
@@ -54,7 +54,7 @@ impl GraphWriter {
     }
 
     /// The bytes of the file, opset 17.
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         message(&mut self.body, 2, b"test");
         let mut opset = Vec::new();
         number(&mut opset, 2, 17);

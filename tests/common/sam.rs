@@ -11,14 +11,14 @@ use sonotap::model::manifest::{Dim, FileSpec, GraphSpec, InputSpec, Kind, Manife
 
 use crate::onnx::{Attribute, D, GraphWriter};
 
-pub const SIDE: i64 = 1024;
-pub const CELLS: i64 = SIDE / 4;
-pub const SIGMA: f32 = 40.0;
-pub const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
-pub const STD: [f32; 3] = [58.395, 57.12, 57.375];
+pub(crate) const SIDE: i64 = 1024;
+pub(crate) const CELLS: i64 = SIDE / 4;
+pub(crate) const SIGMA: f32 = 40.0;
+pub(crate) const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
+pub(crate) const STD: [f32; 3] = [58.395, 57.12, 57.375];
 
 /// Writes the folder, without a self-test.
-pub fn write(folder: &Path) -> Manifest {
+pub(crate) fn write(folder: &Path) -> Manifest {
     let mut manifest = Manifest {
         format: 1,
         name: "small-sam".into(),

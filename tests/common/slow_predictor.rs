@@ -9,7 +9,7 @@ use sonotap::pipeline::worker::InferenceWorker;
 use sonotap::units::Timestamp;
 
 /// A model's thread without a thread: a look is done when its time has passed.
-pub struct SlowPredictor {
+pub(crate) struct SlowPredictor {
     predictor: Predictor,
     clock: Clock,
     pub look: Duration,
@@ -19,7 +19,7 @@ pub struct SlowPredictor {
 
 impl SlowPredictor {
     /// A worker whose looks take `look`, by `clock`.
-    pub fn new(predictor: Predictor, clock: Clock, look: Duration) -> Self {
+    pub(crate) fn new(predictor: Predictor, clock: Clock, look: Duration) -> Self {
         Self { predictor, clock, look, waiting: None, working: None }
     }
 

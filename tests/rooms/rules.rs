@@ -7,23 +7,23 @@ use serde::Deserialize;
 use crate::source::{Source, crates_named, path_of, paths};
 
 /// The sources of all packages, and the packages' folders with their names in code.
-pub struct Tree {
+pub(crate) struct Tree {
     pub packages: Vec<(String, String)>,
     pub sources: Vec<Source>,
 }
 
-pub struct Room {
+pub(crate) struct Room {
     pub name: String,
     pub modules: Vec<String>,
     pub may_know: Vec<String>,
 }
 
-pub struct Rooms(pub Vec<Room>);
+pub(crate) struct Rooms(pub Vec<Room>);
 
 /// docs/rooms.toml.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rules {
+pub(crate) struct Rules {
     pub pure: Vec<String>,
     pub circles: Vec<Vec<String>>,
     pub unsafe_files: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Rules {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Only {
+pub(crate) struct Only {
     pub crates: Vec<String>,
     pub places: Vec<String>,
 }
@@ -50,7 +50,7 @@ fn quoted(cell: &str) -> Vec<String> {
 
 impl Rooms {
     /// From the table under `## Rooms`: name and modules, what it is, whom it may know.
-    pub fn of_table(page: &str) -> Rooms {
+    pub(crate) fn of_table(page: &str) -> Rooms {
         let room = |cells: Vec<&str>| {
             let modules: Vec<String> = quoted(cells[0]).iter().map(|m| m.trim_end_matches('/').to_owned()).collect();
             let name = cells[0].split_once(':').map_or_else(|| modules[0].clone(), |(name, _)| name.to_owned());
@@ -69,7 +69,7 @@ impl Rooms {
         self.of_module(source.place.split('/').next().unwrap().trim_end_matches(".rs"))
     }
 
-    pub fn broken_by(&self, tree: &Tree) -> Vec<String> {
+    pub(crate) fn broken_by(&self, tree: &Tree) -> Vec<String> {
         let (mut wrong, mut used) = (BTreeSet::new(), BTreeSet::new());
         let mut inhabited = BTreeSet::new();
         for source in tree.sources.iter().filter(|s| !["lib.rs", "rooms.rs"].contains(&s.place.as_str())) {
@@ -151,7 +151,7 @@ impl Rooms {
     }
 
     /// Circles of the table that are not on record, and those on record that are none.
-    pub fn circles_unlike(&self, expected: &[Vec<String>]) -> Vec<String> {
+    pub(crate) fn circles_unlike(&self, expected: &[Vec<String>]) -> Vec<String> {
         let mut reach: BTreeMap<&str, BTreeSet<&str>> =
             self.0.iter().map(|r| (r.name.as_str(), r.may_know.iter().map(String::as_str).collect())).collect();
         for _ in &self.0 {
@@ -174,7 +174,7 @@ impl Rooms {
     }
 
     /// Places in pure rooms that name what depends on more than their arguments.
-    pub fn impure(&self, pure: &[String], tree: &Tree) -> Vec<String> {
+    pub(crate) fn impure(&self, pure: &[String], tree: &Tree) -> Vec<String> {
         const OUTSIDE: [&str; 8] = [
             "std::fs",
             "std::thread",
@@ -221,7 +221,7 @@ fn is_at(place: &str, places: &[String]) -> bool {
 }
 
 impl Rules {
-    pub fn named_elsewhere(&self, sources: &[Source]) -> Vec<String> {
+    pub(crate) fn named_elsewhere(&self, sources: &[Source]) -> Vec<String> {
         let mut wrong = Vec::new();
         let named: Vec<(&str, Vec<String>)> =
             sources.iter().map(|s| (s.place.as_str(), crates_named(&s.code))).collect();
@@ -241,7 +241,7 @@ impl Rules {
         wrong
     }
 
-    pub fn unsafe_elsewhere(&self, sources: &[Source]) -> Vec<String> {
+    pub(crate) fn unsafe_elsewhere(&self, sources: &[Source]) -> Vec<String> {
         let with: BTreeSet<&str> =
             sources.iter().filter(|s| unsafe_lines(s).next().is_some()).map(|s| s.place.as_str()).collect();
         let listed: BTreeSet<&str> = self.unsafe_files.iter().map(String::as_str).collect();
@@ -257,7 +257,7 @@ fn unsafe_lines(source: &Source) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Blocks and implementations without a SAFETY line right above the statement that they are in.
-pub fn unsafe_without_reason(source: &Source) -> Vec<String> {
+pub(crate) fn unsafe_without_reason(source: &Source) -> Vec<String> {
     let text: Vec<&str> = source.text.lines().map(str::trim).collect();
     let code: Vec<&str> = source.code.lines().map(str::trim).collect();
     let needs = |l: &str| l.replace("unsafe fn", "").replace("unsafe extern", "").contains("unsafe");
@@ -278,7 +278,7 @@ pub fn unsafe_without_reason(source: &Source) -> Vec<String> {
 }
 
 /// The page's first column beside the dependencies of all manifests, those by path left out.
-pub fn soup_unlike(page: &str, manifests: &[String]) -> Vec<String> {
+pub(crate) fn soup_unlike(page: &str, manifests: &[String]) -> Vec<String> {
     let mut listed = BTreeSet::new();
     for cell in
         page.lines().filter(|l| l.starts_with('|')).skip(2).map(|l| l.trim_matches('|').split('|').next().unwrap())
@@ -307,14 +307,14 @@ fn dependencies(table: &toml::Table, all: &mut BTreeSet<String>, own: &mut BTree
     }
 }
 
-pub fn longer_than(most: usize, sources: &[Source]) -> Vec<String> {
+pub(crate) fn longer_than(most: usize, sources: &[Source]) -> Vec<String> {
     let lines = sources.iter().map(|s| (&s.path, s.text.lines().count())).filter(|(_, n)| *n > most);
     lines.map(|(path, n)| format!("{path}: {n} lines, at most {most}")).collect()
 }
 
 /// Variables of the page beside those that the code reads. In a product's file that calls `env::var` or `env::var_os` every literal in
 /// capitals counts, since a name may be a constant; elsewhere only the literal within the call.
-pub fn environment_unlike(page: &str, sources: &[Source]) -> Vec<String> {
+pub(crate) fn environment_unlike(page: &str, sources: &[Source]) -> Vec<String> {
     const CALLS: [&str; 2] = ["env::var(", "env::var_os("];
     let is_capital = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     let is_variable = |l: &&String| l.len() > 2 && l.as_bytes()[0].is_ascii_uppercase() && l.bytes().all(is_capital);
@@ -335,7 +335,7 @@ pub fn environment_unlike(page: &str, sources: &[Source]) -> Vec<String> {
 }
 
 /// Tests and files that the invariants name and that are not there.
-pub fn missing_tests(page: &str, sources: &[Source], exists: impl Fn(&str) -> bool) -> Vec<String> {
+pub(crate) fn missing_tests(page: &str, sources: &[Source], exists: impl Fn(&str) -> bool) -> Vec<String> {
     let part = page.split_once("## Invariants").map_or("", |(_, rest)| rest.split("\n## ").next().unwrap());
     let is_test = |name: &str| {
         let function = format!("fn {name}(");
@@ -352,7 +352,7 @@ pub fn missing_tests(page: &str, sources: &[Source], exists: impl Fn(&str) -> bo
 }
 
 /// Links to files that are not there, and to headings of the same page that it does not have.
-pub fn dead_links(page: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+pub(crate) fn dead_links(page: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let anchor = |heading: &str| -> String {
         let kept = heading
             .trim_start_matches('#')
@@ -373,7 +373,7 @@ pub fn dead_links(page: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 /// Decisions that the index does not link, and numbers that are missing or used twice.
-pub fn decisions_unlike(index: &str, names: &[&str]) -> Vec<String> {
+pub(crate) fn decisions_unlike(index: &str, names: &[&str]) -> Vec<String> {
     let mut wrong: Vec<String> = names
         .iter()
         .filter(|n| !index.contains(&format!("]({n})")))

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// One file of Rust.
-pub struct Source {
+pub(crate) struct Source {
     /// From the repository's root: `crates/lab/src/eval/metrics.rs`.
     pub path: String,
     /// Without the package: `eval/metrics.rs`, `cli/run.rs`, `tract-fused/lib.rs`. The same before and after a module moves to a package of
@@ -17,13 +17,13 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Source {
+    pub(crate) fn new(path: &str, text: &str) -> Source {
         let (code, literals) = blanked(text);
         Source { path: path.into(), place: place(path), text: text.into(), code, literals }
     }
 
     /// The code without its test modules; nothing where the whole file is one.
-    pub fn product(&self) -> String {
+    pub(crate) fn product(&self) -> String {
         if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
             String::new()
         } else {
@@ -32,12 +32,12 @@ impl Source {
     }
 
     /// The package's folder: `""` for the root, `crates/lab`.
-    pub fn package(&self) -> &str {
+    pub(crate) fn package(&self) -> &str {
         self.path.find("/src/").map_or("", |at| &self.path[..at])
     }
 
     /// The module within its package: `["eval", "metrics"]`.
-    pub fn module(&self) -> Vec<String> {
+    pub(crate) fn module(&self) -> Vec<String> {
         let within = self.path.split_once("src/").map_or(self.path.as_str(), |(_, rest)| rest);
         let mut names: Vec<String> = within.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
         if names.last().is_some_and(|n| ["mod", "lib", "main"].contains(&n.as_str())) {
@@ -56,12 +56,12 @@ fn place(path: &str) -> String {
     }
 }
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// All files of a folder with this ending, sorted; none where there is no such folder.
-pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -75,7 +75,7 @@ pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-pub fn folders_of_packages() -> Vec<String> {
+pub(crate) fn folders_of_packages() -> Vec<String> {
     let mut found = vec![String::new()];
     for entry in std::fs::read_dir(root().join("crates")).into_iter().flatten() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -88,7 +88,7 @@ pub fn folders_of_packages() -> Vec<String> {
 }
 
 /// The Rust files of these folders of every package.
-pub fn sources(folders: &[&str]) -> Vec<Source> {
+pub(crate) fn sources(folders: &[&str]) -> Vec<Source> {
     let mut found = Vec::new();
     for package in folders_of_packages() {
         for folder in folders {
@@ -162,7 +162,7 @@ fn end_of_blank(bytes: &[u8], from: usize) -> Option<(usize, Option<std::ops::Ra
 }
 
 /// Comments and literals as spaces, and the literals.
-pub fn blanked(text: &str) -> (String, Vec<String>) {
+pub(crate) fn blanked(text: &str) -> (String, Vec<String>) {
     let bytes = text.as_bytes();
     let (mut code, mut literals, mut at) = (Vec::with_capacity(bytes.len()), Vec::new(), 0);
     while at < bytes.len() {
@@ -182,7 +182,7 @@ pub fn blanked(text: &str) -> (String, Vec<String>) {
 }
 
 /// Blanks out every item under `#[cfg(test)]`.
-pub fn without_tests(code: &str) -> String {
+pub(crate) fn without_tests(code: &str) -> String {
     let mut bytes = code.as_bytes().to_vec();
     let mut from = 0;
     while let Some(at) = ["#[cfg(test)]", "#[cfg(all(test"].iter().filter_map(|a| code[from..].find(a)).min() {
@@ -271,12 +271,12 @@ fn use_tree(tokens: &[&str], mut at: usize, mut prefix: Vec<String>, found: &mut
 }
 
 /// Every path that the code names: `use` trees spread out, and `a::b` in expressions and types.
-pub fn paths(code: &str) -> Vec<Vec<String>> {
+pub(crate) fn paths(code: &str) -> Vec<Vec<String>> {
     named(code).into_iter().map(|n| n.path).collect()
 }
 
 /// The path that code imports as `name`.
-pub fn path_of(code: &str, name: &str) -> Option<Vec<String>> {
+pub(crate) fn path_of(code: &str, name: &str) -> Option<Vec<String>> {
     named(code).into_iter().find(|n| n.name == name && n.path.len() > 1).map(|n| n.path)
 }
 
@@ -304,7 +304,7 @@ fn named(code: &str) -> Vec<Named> {
 }
 
 /// The crates that a file names: the first word of a path that the file neither declares nor imports.
-pub fn crates_named(code: &str) -> Vec<String> {
+pub(crate) fn crates_named(code: &str) -> Vec<String> {
     let tokens = tokens(code);
     let named = named(code);
     let is_declared = |name: &str| tokens.windows(2).any(|w| w[0] == "mod" && w[1] == name);

@@ -1,4 +1,5 @@
 //! The program: its arguments, the command that they name, the exit status. Each command is a file.
+#![allow(unreachable_pub, reason = "in a program `pub` is what the other modules use")]
 
 mod arguments;
 mod assets;

@@ -22,7 +22,6 @@
 //! let plan = model.into_optimized()?.into_runnable()?;
 //! # TractResult::Ok(())
 //! ```
-#![deny(missing_docs)]
 #![deny(unsafe_code)]
 
 pub mod aligned;

@@ -24,7 +24,7 @@ pub(crate) struct ClampBounds {
 }
 
 impl ClampBounds {
-    pub fn clamp(&self, v: f32) -> f32 {
+    pub(crate) fn clamp(&self, v: f32) -> f32 {
         v.max(self.low.unwrap_or(f32::NEG_INFINITY)).min(self.high.unwrap_or(f32::INFINITY))
     }
 }
@@ -52,23 +52,23 @@ pub(crate) struct ConvPattern {
 pub(crate) struct GraphReader<'a>(pub &'a TypedModel);
 
 impl<'a> GraphReader<'a> {
-    pub fn node(&self, outlet: OutletId) -> &'a TypedNode {
+    pub(crate) fn node(&self, outlet: OutletId) -> &'a TypedNode {
         &self.0.nodes()[outlet.node]
     }
 
-    pub fn op<T: Op>(&self, outlet: OutletId) -> Option<(&'a T, &'a TypedNode)> {
+    pub(crate) fn op<T: Op>(&self, outlet: OutletId) -> Option<(&'a T, &'a TypedNode)> {
         let node = self.node(outlet);
         node.op_as::<T>().map(|op| (op, node))
     }
 
     /// Concrete shape.
-    pub fn shape(&self, outlet: OutletId) -> Option<Vec<usize>> {
+    pub(crate) fn shape(&self, outlet: OutletId) -> Option<Vec<usize>> {
         let fact = &self.node(outlet).outputs[outlet.slot].fact;
         fact.shape.as_concrete().map(<[usize]>::to_vec)
     }
 
     /// Shape of one image, [1, C, H, W].
-    pub fn image(&self, outlet: OutletId) -> Option<Shape> {
+    pub(crate) fn image(&self, outlet: OutletId) -> Option<Shape> {
         match self.shape(outlet)?[..] {
             [1, channels, height, width] => Some(Shape { channels, height, width }),
             _ => None,
@@ -76,12 +76,12 @@ impl<'a> GraphReader<'a> {
     }
 
     /// Whether exactly one node reads it and it is no output of the graph.
-    pub fn is_inner(&self, outlet: OutletId) -> bool {
+    pub(crate) fn is_inner(&self, outlet: OutletId) -> bool {
         self.node(outlet).outputs[outlet.slot].successors.len() == 1 && !self.0.outputs.contains(&outlet)
     }
 
     /// The value before casts to the same type and identities.
-    pub fn origin(&self, mut outlet: OutletId) -> OutletId {
+    pub(crate) fn origin(&self, mut outlet: OutletId) -> OutletId {
         loop {
             let node = self.node(outlet);
             let is_cast = node.op_as::<Cast>().is_some_and(|c| {
@@ -96,7 +96,7 @@ impl<'a> GraphReader<'a> {
     }
 
     /// A constant's value.
-    pub fn constant(&self, outlet: OutletId) -> Option<Arc<Tensor>> {
+    pub(crate) fn constant(&self, outlet: OutletId) -> Option<Arc<Tensor>> {
         let node = self.node(outlet);
         if let Some(constant) = node.op_as::<Const>() {
             return Some(constant.val().clone());
@@ -110,26 +110,26 @@ impl<'a> GraphReader<'a> {
     }
 
     /// A constant's values.
-    pub fn floats(&self, outlet: OutletId) -> Option<Vec<f32>> {
+    pub(crate) fn floats(&self, outlet: OutletId) -> Option<Vec<f32>> {
         let tensor = self.constant(outlet)?;
         Some(crate::quantization::floats(&tensor)?.to_vec())
     }
 
     /// The value of a constant whose elements are all equal.
-    pub fn number(&self, outlet: OutletId) -> Option<f32> {
+    pub(crate) fn number(&self, outlet: OutletId) -> Option<f32> {
         let values = self.floats(outlet)?;
         let first = *values.first()?;
         values.iter().all(|v| *v == first).then_some(first)
     }
 
     /// Both operands of an arithmetic operation of this name.
-    pub fn binary(&self, outlet: OutletId, name: &str) -> Option<[OutletId; 2]> {
+    pub(crate) fn binary(&self, outlet: OutletId, name: &str) -> Option<[OutletId; 2]> {
         let (op, node) = self.op::<TypedBinOp>(outlet)?;
         (op.0.name() == name).then(|| [node.inputs[0], node.inputs[1]].map(|o| self.origin(o)))
     }
 
     /// The computed operand and the constant one, whichever comes first in the graph.
-    pub fn with_constant(&self, outlet: OutletId, name: &str) -> Option<(OutletId, OutletId)> {
+    pub(crate) fn with_constant(&self, outlet: OutletId, name: &str) -> Option<(OutletId, OutletId)> {
         let [a, b] = self.binary(outlet, name)?;
         match (self.constant(a), self.constant(b)) {
             (None, Some(_)) => Some((a, b)),
@@ -139,13 +139,13 @@ impl<'a> GraphReader<'a> {
     }
 
     /// The operand of an element-wise operation.
-    pub fn unary(&self, outlet: OutletId, name: &str) -> Option<OutletId> {
+    pub(crate) fn unary(&self, outlet: OutletId, name: &str) -> Option<OutletId> {
         let (op, node) = self.op::<ElementWiseOp>(outlet)?;
         (op.0.name() == name).then(|| self.origin(node.inputs[0]))
     }
 
     /// Strips the clamps after a value. Returns the clamped value, which nothing else may read, and the combined bounds.
-    pub fn activation(&self, outlet: OutletId) -> (OutletId, ClampBounds) {
+    pub(crate) fn activation(&self, outlet: OutletId) -> (OutletId, ClampBounds) {
         let (mut at, mut bounds) = (self.origin(outlet), ClampBounds::default());
         let mut reached = at;
         loop {
@@ -172,7 +172,7 @@ impl<'a> GraphReader<'a> {
     }
 
     /// The window of a pooling specification; `None` unless it is square, undilated and NCHW.
-    pub fn window(&self, pool: &PoolSpec, x: Shape) -> Option<Window> {
+    pub(crate) fn window(&self, pool: &PoolSpec, x: Shape) -> Option<Window> {
         let (&[kernel, other], &[stride, across]) = (&pool.kernel_shape[..], &pool.strides()[..]) else { return None };
         let is_plain = pool.data_format == DataFormat::NCHW && pool.dilations().iter().all(|d| *d == 1);
         if kernel != other || stride != across || !is_plain {
@@ -189,7 +189,7 @@ impl<'a> GraphReader<'a> {
     }
 
     /// An f32 convolution; its operands may be computed.
-    pub fn conv(&self, outlet: OutletId) -> Option<ConvPattern> {
+    pub(crate) fn conv(&self, outlet: OutletId) -> Option<ConvPattern> {
         let (op, node) = self.op::<Conv>(outlet)?;
         if op.q_params.is_some() || op.kernel_fmt != KernelFormat::OIHW {
             return None;
@@ -201,7 +201,7 @@ impl<'a> GraphReader<'a> {
     }
 
     /// The input of a nearest-neighbour resize to twice the height and width.
-    pub fn upsampled(&self, outlet: OutletId) -> Option<OutletId> {
+    pub(crate) fn upsampled(&self, outlet: OutletId) -> Option<OutletId> {
         let (op, node) = self.op::<Resize>(outlet)?;
         let is_replication = matches!(
             (&op.coord_transformer, op.nearest),

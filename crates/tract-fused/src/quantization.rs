@@ -23,7 +23,7 @@ pub(crate) struct QuantizationSteps {
 
 impl QuantizationSteps {
     /// Scale and zero point if they are per tensor.
-    pub fn of_tensor(&self) -> Option<(f32, i32)> {
+    pub(crate) fn of_tensor(&self) -> Option<(f32, i32)> {
         if self.scale.len() != 1 || self.zero_point.len() != 1 {
             return None;
         }

@@ -11,10 +11,9 @@ use std::time::{Duration, SystemTime};
 use evdev::raw_stream::RawDevice;
 use evdev::{AbsoluteAxisCode as Axis, KeyCode};
 
-use super::{Decoder, Demand, Finger, PanelAxes, PanelMap, RawEvent, ShownFrames, Turn};
+use super::{Decoder, Demand, Finger, PanelAxes, PanelMap, RawEvent, ShownFrames, TouchProfile, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::Contact;
-use crate::profile::TouchProfile;
 use crate::units::{FrameId, Timestamp};
 
 /// Largest age of an event.

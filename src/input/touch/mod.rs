@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `profile.rs` | what a device profile says of its panel |
 //! | `protocol.rs` | decodes a panel's events (multitouch protocol B, or single touch) to fingers; pure |
 //! | `transform.rs` | maps places on the panel to places on the screen; pure |
 //! | `evdev.rs` | finds, opens and reads a panel, and finds it again after it was unplugged (feature `touch`) |
@@ -11,9 +12,11 @@
 
 #[cfg(feature = "touch")]
 pub mod evdev;
+mod profile;
 mod protocol;
 mod transform;
 
+pub use profile::TouchProfile;
 pub use protocol::{Decoder, Demand, Finger, PanelAxes, RawEvent};
 pub use transform::{PanelMap, Turn};
 

@@ -3,9 +3,9 @@
 //! In this order: units to fractions of the panel (x right, y down, 0 to 1), calibration, mirrors, rotation, screen
 //! size.
 
+use super::TouchProfile;
 use super::protocol::PanelAxes;
 use crate::geometry::{DisplaySpace, Point};
-use crate::profile::TouchProfile;
 
 /// A rotation by right angles, clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -224,7 +224,7 @@ fn an_expected_size_orders_outlines_and_hides_none() {
 
 fn frame(id: u64) -> Frame {
     let mut frame = Frame::from_pixels(640, 480, PixelFormat::Grey8, vec![0; 640 * 480]).unwrap();
-    frame.id = Some(FrameId(id));
+    frame.id = (id > 0).then_some(FrameId(id));
     frame
 }
 

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `convert.rs` | pixels of every format become grey or colour; pure |
+//! | `profile.rs` | what a device profile says of its camera |
 //! | `recovery.rs` | when to open, read or wait, whatever fails; pure |
 //! | `v4l2.rs` | V4L2 devices of Linux (feature `v4l2`) |
 //!
@@ -13,11 +14,13 @@
 //! on frames of the size that the profile was written for.
 
 mod convert;
+mod profile;
 mod recovery;
 #[cfg(feature = "v4l2")]
 pub mod v4l2;
 
 pub use convert::{CameraFormat, Colours, Ink, Levels, Matrix, PictureLayout, convert, convert_buffers};
+pub use profile::CameraProfile;
 pub use recovery::{Fault, Patience, Recovery, Step};
 
 use std::time::Duration;

@@ -28,7 +28,7 @@ use v4l::{Device, FourCC, Fraction};
 use super::{Camera, CameraFormat, Colours, Fault, Grabbed, Ink, Levels, Matrix, PictureLayout, convert_buffers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::profile::CameraProfile;
+use crate::source::camera::CameraProfile;
 
 const MMAP: u32 = 1;
 /// `enum v4l2_field`: whole pictures; fields woven into each other by the driver, in three orders.

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What is known of a compressed transfer syntax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Syntax {
+pub(super) enum Syntax {
     /// Not compressed.
     Native,
     /// Run lengths.
@@ -23,7 +23,7 @@ pub enum Syntax {
 ///
 /// # Errors
 /// `Unsupported`, with the UID, and for video with the command that makes pictures of it.
-pub fn syntax(uid: &str) -> Result<Syntax> {
+pub(super) fn syntax(uid: &str) -> Result<Syntax> {
     let unsupported = |message: String| Err(Error::new(ErrorKind::Unsupported, message));
     let family =
         |n: &str| uid.strip_prefix("1.2.840.10008.1.2.4.").is_some_and(|rest| rest.split('.').next() == Some(n));
@@ -44,7 +44,7 @@ pub fn syntax(uid: &str) -> Result<Syntax> {
 }
 
 /// Whether a frame of pictures begins with these bytes.
-pub fn is_start(head: &[u8]) -> bool {
+pub(super) fn is_start(head: &[u8]) -> bool {
     head.starts_with(&jpeg::START) || j2k::is_start(head)
 }
 
@@ -52,7 +52,7 @@ pub fn is_start(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// `Format` when it is corrupt, cut short or of another size, `Unsupported` when it is none that is read.
-pub fn decode(coded: Vec<u8>, size: [u32; 2], samples: usize) -> Result<Samples> {
+pub(super) fn decode(coded: Vec<u8>, size: [u32; 2], samples: usize) -> Result<Samples> {
     if coded.is_empty() {
         return Err(Error::new(ErrorKind::Format, "expected a picture, got nothing"));
     }

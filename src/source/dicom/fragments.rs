@@ -11,7 +11,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// `Io` when the file cannot be read.
-pub fn of_frames(
+pub(super) fn of_frames(
     layout: &FileLayout,
     offsets: &[u32],
     fragments: &[Range<usize>],

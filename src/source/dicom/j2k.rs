@@ -28,7 +28,7 @@ const SOD: u8 = 0x93;
 const EOC: u8 = 0xD9;
 
 /// Whether bytes begin as a frame does.
-pub fn is_start(head: &[u8]) -> bool {
+pub(super) fn is_start(head: &[u8]) -> bool {
     head.starts_with(&CODESTREAM) || head.starts_with(&JP2)
 }
 
@@ -36,7 +36,7 @@ pub fn is_start(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// `Format` when it is corrupt or of another size, `Unsupported` when it asks for more than the bounds.
-pub fn decode(coded: &[u8], size: [u32; 2], samples: usize) -> Result<Samples> {
+pub(super) fn decode(coded: &[u8], size: [u32; 2], samples: usize) -> Result<Samples> {
     if u64::from(size[0]) * u64::from(size[1]) > PIXELS_MAX {
         return Err(unsupported(format!("expected at most {PIXELS_MAX} px, got {}x{}", size[0], size[1])));
     }

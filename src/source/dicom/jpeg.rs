@@ -10,7 +10,7 @@ use super::samples::{Coding, Samples};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Start of image.
-pub const START: [u8; 2] = [0xFF, 0xD8];
+pub(super) const START: [u8; 2] = [0xFF, 0xD8];
 /// Most scans of a progressive frame, whose encoders make about ten, and of any other: one for each component.
 const SCANS_MAX: usize = 64;
 const SCANS_MAX_SEQUENTIAL: usize = 4;
@@ -26,7 +26,7 @@ const SOF_LS: u8 = 0xF7;
 
 /// How a frame is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Process {
+pub(super) enum Process {
     /// By cosine transform.
     Lossy,
     /// By prediction.
@@ -40,7 +40,7 @@ pub enum Process {
 /// # Errors
 /// `Format` when the frame is corrupt, ends early or is not of that size; `Unsupported` for more bits or work than the
 /// module says.
-pub fn decode(mut coded: Vec<u8>, header: &Header, size: [u32; 2], samples: usize) -> Result<Samples> {
+pub(super) fn decode(mut coded: Vec<u8>, header: &Header, size: [u32; 2], samples: usize) -> Result<Samples> {
     header.check(size, samples)?;
     if header.process() == Process::Lossless {
         // Tables of quantization mean nothing here; encoders number them all the same, and the decoder refuses that.
@@ -73,7 +73,7 @@ struct Component {
 
 /// What a frame's own header says (ITU-T T.81 B.2.2).
 #[derive(Debug)]
-pub struct Header {
+pub(super) struct Header {
     marker: u8,
     size: [u32; 2],
     precision: u8,
@@ -90,7 +90,7 @@ impl Header {
     ///
     /// # Errors
     /// `Format` when there is no frame header.
-    pub fn read(coded: &[u8]) -> Result<Self> {
+    pub(super) fn read(coded: &[u8]) -> Result<Self> {
         let early = || Error::new(ErrorKind::Format, format!("JPEG: no frame header in {} bytes", coded.len()));
         if !coded.starts_with(&START) {
             return Err(Error::new(ErrorKind::Format, "JPEG: expected a start of image (FF D8), got something else"));
@@ -131,7 +131,7 @@ impl Header {
     }
 
     /// How the frame is coded.
-    pub fn process(&self) -> Process {
+    pub(super) fn process(&self) -> Process {
         match self.marker {
             SOF_LOSSLESS => Process::Lossless,
             SOF_LS => Process::Ls,

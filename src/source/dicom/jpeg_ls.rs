@@ -17,7 +17,7 @@ const CONTEXTS: usize = 365;
 
 /// Samples of a frame.
 #[derive(Debug)]
-pub struct Decoded {
+pub(super) struct Decoded {
     /// By pixel, all components of one, then the next.
     pub samples: Vec<u16>,
     /// Bits of a sample.
@@ -42,7 +42,7 @@ enum Interleave {
 ///
 /// # Errors
 /// `Format` when it is corrupt, ends early or is of another size; `Unsupported` for what the module does not read.
-pub fn decode(coded: &[u8], size: [u32; 2], components: usize) -> Result<Decoded> {
+pub(super) fn decode(coded: &[u8], size: [u32; 2], components: usize) -> Result<Decoded> {
     let (width, height) = (size[0] as usize, size[1] as usize);
     let mut samples = vec![0; width * height * components];
     let (mut precision, mut preset, mut done) = (0u8, Preset::default(), 0);

@@ -21,19 +21,19 @@ use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sequences deeper than this are refused; ultrasound files need three levels.
-pub const DEPTH_MAX: usize = 16;
+pub(super) const DEPTH_MAX: usize = 16;
 /// More fragments of pixel data than this are refused.
-pub const FRAGMENTS_MAX: usize = 1 << 18;
+pub(super) const FRAGMENTS_MAX: usize = 1 << 18;
 /// More elements and items than this, all levels together, are refused.
-pub const ELEMENTS_MAX: usize = 1 << 20;
+pub(super) const ELEMENTS_MAX: usize = 1 << 20;
 /// Most bytes of the elements that are asked for.
-pub const HEADER_BYTES_MAX: usize = 2 << 20;
+pub(super) const HEADER_BYTES_MAX: usize = 2 << 20;
 /// More items of a sequence that is asked for are refused; scanners write a dozen regions.
-pub const ITEMS_MAX: usize = 256;
+pub(super) const ITEMS_MAX: usize = 256;
 /// Most bytes that a deflated data set may hold.
-pub const INFLATED_BYTES_MAX: u64 = 96 << 20;
+pub(super) const INFLATED_BYTES_MAX: u64 = 96 << 20;
 /// The retired Explicit VR Big Endian, which archives still hold.
-pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+pub(super) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
@@ -47,7 +47,7 @@ const FIRST_GROUPS: [u16; 2] = [META, 0x0008];
 
 /// The pixel data, as byte ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoredPixels {
+pub(super) enum StoredPixels {
     /// Not encapsulated; `is_words` when the samples are stored as 16-bit words (VR OW).
     Native {
         /// All frames, one after the other.
@@ -66,7 +66,7 @@ pub enum StoredPixels {
 
 /// The parts of a file.
 #[derive(Clone, Debug)]
-pub struct FileLayout {
+pub(super) struct FileLayout {
     /// Transfer Syntax UID (0002,0010), or what the file was found to be.
     pub transfer_syntax: String,
     /// The elements that were asked for; of sequences the same elements of their items.
@@ -82,7 +82,7 @@ pub struct FileLayout {
 /// # Errors
 /// `Format` when this is no DICOM file, an element is longer than what holds it, or there are no pixel data;
 /// `Unsupported` beyond the bounds of this module.
-pub fn walk(store: &Store, wanted: &[Tag]) -> Result<FileLayout> {
+pub(super) fn walk(store: &Store, wanted: &[Tag]) -> Result<FileLayout> {
     let mut walk = Walk {
         store: store.clone(),
         end: store.len(),

@@ -28,7 +28,7 @@ const TABLES: [[Tag; 3]; 3] = [
 
 /// A table of colours, and the value of its first entry.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Palette {
+pub(super) struct Palette {
     rgb: Vec<[u8; 3]>,
     first: i32,
 }
@@ -38,7 +38,7 @@ impl Palette {
     ///
     /// # Errors
     /// `Format` when one is missing, too short or of another length than the others.
-    pub fn read(object: &InMemDicomObject) -> Result<Self> {
+    pub(super) fn read(object: &InMemDicomObject) -> Result<Self> {
         let mut rgb: Vec<[u8; 3]> = Vec::new();
         let mut begins = 0;
         for (channel, [descriptor, values, segments]) in TABLES.into_iter().enumerate() {
@@ -59,7 +59,7 @@ impl Palette {
     }
 
     /// Colours of stored values; those beyond the table have that of its end.
-    pub fn colours(&self, stored: &[u8], is_wide: bool) -> Vec<u8> {
+    pub(super) fn colours(&self, stored: &[u8], is_wide: bool) -> Vec<u8> {
         let last = self.rgb.len() as i64 - 1;
         let colour = |v: u16| self.rgb[(i64::from(v) - i64::from(self.first)).clamp(0, last) as usize];
         match is_wide {

@@ -21,11 +21,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
 
 /// Longest side of a picture, px.
-pub const SIDE_MAX: u32 = 8192;
+pub(super) const SIDE_MAX: u32 = 8192;
 /// Most pixels of a picture.
-pub const PIXELS_MAX: u64 = 12 << 20;
+pub(super) const PIXELS_MAX: u64 = 12 << 20;
 /// Most frames of a file.
-pub const FRAMES_MAX: u32 = 100_000;
+pub(super) const FRAMES_MAX: u32 = 100_000;
 
 /// What the stored samples mean, PS3.3 C.7.6.3.1.2.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ enum Photometric {
 
 /// The Image Pixel module of a file, as far as sonotap reads it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PixelModule {
+pub(super) struct PixelModule {
     /// px.
     pub columns: u32,
     /// px.
@@ -63,7 +63,7 @@ pub struct PixelModule {
 
 /// Where each frame's pixels are.
 #[derive(Clone, Debug)]
-pub enum Frames {
+pub(super) enum Frames {
     /// So many, one after the other.
     Native {
         /// How many are there.
@@ -77,7 +77,7 @@ pub enum Frames {
 
 impl Frames {
     /// How many are there.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         match self {
             Self::Native { count, .. } => *count,
             Self::Encapsulated(parts) => parts.len(),
@@ -87,7 +87,7 @@ impl Frames {
 
 /// How samples of a native frame follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NativeForm {
+pub(super) enum NativeForm {
     /// As labelled.
     Labelled,
     /// Labelled as half the chroma, stored with all of it.
@@ -100,7 +100,7 @@ impl PixelModule {
     /// # Errors
     /// `Format` for elements that are missing or cannot be, `Unsupported` for other depths, photometric interpretations
     /// and sizes beyond the bounds.
-    pub fn read(object: &InMemDicomObject) -> Result<Self> {
+    pub(super) fn read(object: &InMemDicomObject) -> Result<Self> {
         let side = |tag, name| match number(object, tag)? {
             Some(n @ 1..=SIDE_MAX) => Ok(n),
             Some(n) => Err(unsupported(format!("{name} {tag}: expected 1 to {SIDE_MAX}, got {n}"))),
@@ -140,12 +140,12 @@ impl PixelModule {
     }
 
     /// How decoded pixels are stored.
-    pub fn format(&self) -> PixelFormat {
+    pub(super) fn format(&self) -> PixelFormat {
         if self.photometric == Photometric::Monochrome { PixelFormat::Grey8 } else { PixelFormat::Rgb8 }
     }
 
     /// Bytes of a decoded frame.
-    pub fn frame_bytes(&self) -> usize {
+    pub(super) fn frame_bytes(&self) -> usize {
         self.pixels() * self.format().bytes()
     }
 
@@ -158,7 +158,7 @@ impl PixelModule {
     /// # Errors
     /// `Format` when there is none, or when the pixel data are of a length that the label does not explain;
     /// `Unsupported` for other transfer syntaxes.
-    pub fn find(&self, layout: &FileLayout) -> Result<Frames> {
+    pub(super) fn find(&self, layout: &FileLayout) -> Result<Frames> {
         let uid = layout.transfer_syntax.as_str();
         let syntax = coded::syntax(uid)?;
         match (&layout.pixels, syntax) {
@@ -253,7 +253,7 @@ impl PixelModule {
     ///
     /// # Errors
     /// `Format` when its pixel data are corrupt, `Unsupported` when they are coded in a way that is not read.
-    pub fn decode(&self, layout: &FileLayout, frames: &Frames, index: usize) -> Result<Vec<u8>> {
+    pub(super) fn decode(&self, layout: &FileLayout, frames: &Frames, index: usize) -> Result<Vec<u8>> {
         let mut stored = Vec::new();
         let samples = match (&layout.pixels, frames) {
             (StoredPixels::Native { bytes, is_words }, Frames::Native { form, .. }) => {

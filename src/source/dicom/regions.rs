@@ -22,7 +22,7 @@ const SCALE_TOLERANCE: f32 = 0.01;
 
 /// What the sequence says about a picture.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RegionReading {
+pub(super) struct RegionReading {
     /// What is where; the whole picture alone where the sequence cannot be used.
     pub regions: Regions,
     /// Why a region's pixels have no size, for each region that tissue may be shown in.
@@ -31,7 +31,7 @@ pub struct RegionReading {
 
 impl RegionReading {
     /// Takes every scale away, for a reason.
-    pub fn withdraw_scales(&mut self, reason: &str) {
+    pub(super) fn withdraw_scales(&mut self, reason: &str) {
         self.regions = self.regions.without_scales();
         let tissue = self.regions.iter().filter(|r| r.content.is_segmentable());
         self.refused = tissue.map(|r| (r.rect, reason.to_owned())).collect();
@@ -39,7 +39,7 @@ impl RegionReading {
 }
 
 /// Reads the sequence of a picture of `columns` x `rows` px; `has_colour` tells whether grey and flow can be told apart.
-pub fn read(object: &InMemDicomObject, columns: u32, rows: u32, has_colour: bool) -> RegionReading {
+pub(super) fn read(object: &InMemDicomObject, columns: u32, rows: u32, has_colour: bool) -> RegionReading {
     let whole = Rect::new(0.0, 0.0, columns as f32, rows as f32);
     let items = object.get(tags::SEQUENCE_OF_ULTRASOUND_REGIONS).and_then(|e| e.items()).unwrap_or_default();
     let regions: Vec<Region> = items.iter().map(Region::read).collect();

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// `Format` when it is corrupt or ends early.
-pub fn decode(
+pub(super) fn decode(
     coded: &[u8],
     pixels: usize,
     samples: usize,

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What three samples of a pixel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
+pub(super) enum Coding {
     /// Nobody but the file's label says.
     Unsaid,
     /// Red, green, blue.
@@ -19,7 +19,7 @@ pub enum Coding {
 
 /// Samples of a frame, all of one pixel, then the next.
 #[derive(Debug)]
-pub struct Samples {
+pub(super) struct Samples {
     /// One byte a sample, or two, the lower first.
     pub bytes: Vec<u8>,
     /// Whether there are two.
@@ -51,7 +51,7 @@ const HARDLY: f64 = 0.05;
 const CLEAR: f64 = 0.5;
 
 /// The coding that the samples show beyond doubt, against `said`; `None` where they do not contradict it.
-pub fn contradicted(pixels: &[u8], said: Coding) -> Option<Coding> {
+pub(super) fn contradicted(pixels: &[u8], said: Coding) -> Option<Coding> {
     let [rgb, ycc] = grey_shares(pixels);
     match said {
         Coding::Rgb if rgb < HARDLY && ycc > CLEAR => Some(Coding::Ycc),
@@ -61,7 +61,7 @@ pub fn contradicted(pixels: &[u8], said: Coding) -> Option<Coding> {
 }
 
 /// The coding that the samples show, where nobody says; `None` where they do not.
-pub fn shown(pixels: &[u8]) -> Option<Coding> {
+pub(super) fn shown(pixels: &[u8]) -> Option<Coding> {
     let [rgb, ycc] = grey_shares(pixels);
     match (rgb > CLEAR, ycc > CLEAR) {
         (true, false) => Some(Coding::Rgb),
@@ -72,7 +72,7 @@ pub fn shown(pixels: &[u8]) -> Option<Coding> {
 
 /// Whether the samples, taken by pixel, show that they are stored by plane: hardly a pixel is grey in either coding, but
 /// nearly every sample of the first plane is that of the second, or the second and third are chroma of grey.
-pub fn looks_planar(pixels: &[u8]) -> bool {
+pub(super) fn looks_planar(pixels: &[u8]) -> bool {
     let n = pixels.len() / 3;
     let [rgb, ycc] = grey_shares(pixels);
     if n == 0 || rgb > CLEAR || ycc > CLEAR {
@@ -91,14 +91,14 @@ pub fn looks_planar(pixels: &[u8]) -> bool {
 
 /// Whether samples that are labelled as stored by plane show that they are stored by pixel: nearly every one is grey so, and
 /// hardly one by plane.
-pub fn looks_by_pixel(stored: &[u8], by_plane: &[u8]) -> bool {
+pub(super) fn looks_by_pixel(stored: &[u8], by_plane: &[u8]) -> bool {
     let [rgb, ycc] = grey_shares(stored);
     let [plane_rgb, plane_ycc] = grey_shares(by_plane);
     rgb.max(ycc) > 0.9 && plane_rgb.max(plane_ycc) < CLEAR
 }
 
 /// Whether bytes that are labelled one sample a pixel are three of each (`step` 3), or wide ones (`step` 2).
-pub fn looks_interleaved(bytes: &[u8], step: usize) -> bool {
+pub(super) fn looks_interleaved(bytes: &[u8], step: usize) -> bool {
     let groups = || bytes.chunks_exact(step).filter(|g| g.iter().any(|v| *v != 0)).take(EVIDENCE_PIXELS);
     let fits = |g: &[u8]| match step {
         2 => g[1] <= 0x0F && g[0] != g[1],
@@ -111,18 +111,18 @@ pub fn looks_interleaved(bytes: &[u8], step: usize) -> bool {
 }
 
 /// Samples by plane put in order of pixels.
-pub fn interleaved(planes: &[u8]) -> Vec<u8> {
+pub(super) fn interleaved(planes: &[u8]) -> Vec<u8> {
     let n = planes.len() / 3;
     (0..n).flat_map(|i| [planes[i], planes[n + i], planes[2 * n + i]]).collect()
 }
 
 /// Y Y Cb Cr for every two pixels of a row, as full YCbCr.
-pub fn unpaired(pairs: &[u8]) -> Vec<u8> {
+pub(super) fn unpaired(pairs: &[u8]) -> Vec<u8> {
     pairs.chunks_exact(4).flat_map(|p| [p[0], p[2], p[3], p[1], p[2], p[3]]).collect()
 }
 
 /// Turns YCbCr into RGB in place.
-pub fn ycc_to_rgb(pixels: &mut [u8]) {
+pub(super) fn ycc_to_rgb(pixels: &mut [u8]) {
     pixels.chunks_exact_mut(3).for_each(|p| p.copy_from_slice(&rgb_of_ybr([p[0], p[1], p[2]])));
 }
 
@@ -138,7 +138,7 @@ fn rgb_of_ybr([y, b, r]: [u8; 3]) -> [u8; 3] {
 ///
 /// # Errors
 /// `Unsupported` for colour of more than 8 bits.
-pub fn to_rgb(mut samples: Samples, label: Coding) -> Result<Vec<u8>> {
+pub(super) fn to_rgb(mut samples: Samples, label: Coding) -> Result<Vec<u8>> {
     if samples.is_wide {
         return Err(Error::new(ErrorKind::Unsupported, "expected colour of 8 bits a sample, got more"));
     }

@@ -15,7 +15,7 @@ const EVEN_MS: f64 = 0.5;
 
 /// What a file says of its frames' times.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Timing {
+pub(super) struct Timing {
     /// Time from frame to frame; the mean of a vector.
     pub period: Option<Duration>,
     /// Time from each frame to the one before it, where it varies; as many as there are frames.
@@ -25,7 +25,7 @@ pub struct Timing {
 }
 
 /// Reads the timing of a cine of so many frames.
-pub fn read(object: &InMemDicomObject, frames: usize) -> Timing {
+pub(super) fn read(object: &InMemDicomObject, frames: usize) -> Timing {
     let pointer = object.get(tags::FRAME_INCREMENT_POINTER).and_then(|e| e.value().primitive().map(|v| v.tags().ok()));
     let named: Vec<Tag> = pointer.flatten().map(<[Tag]>::to_vec).unwrap_or_default();
     let order = [tags::FRAME_TIME, tags::FRAME_TIME_VECTOR, tags::RECOMMENDED_DISPLAY_FRAME_RATE, tags::CINE_RATE];

@@ -10,7 +10,7 @@ use dicom_object::InMemDicomObject;
 
 /// How many bits a sample has, and whether the highest is a sign.
 #[derive(Clone, Copy, Debug)]
-pub struct Stored {
+pub(super) struct Stored {
     /// 2 to 16.
     pub bits: u32,
     /// Two's complement.
@@ -19,7 +19,7 @@ pub struct Stored {
 
 /// Grey of `table_len` values, bits above the stored ones being no part of them. Samples of up to 8 bits have their full
 /// range: what a scanner shows it writes so.
-pub fn table(object: &InMemDicomObject, stored: Stored, is_inverted: bool, table_len: usize) -> Vec<u8> {
+pub(super) fn table(object: &InMemDicomObject, stored: Stored, is_inverted: bool, table_len: usize) -> Vec<u8> {
     let values = 1usize << stored.bits;
     let signed = |v: usize| {
         let is_negative = stored.is_signed && v >= values / 2;

@@ -18,7 +18,7 @@ const SIX: f32 = 6.0;
 const HEADROOM: f32 = 1.25;
 
 /// The same network with channels equalized; `reach`: the greatest magnitude of each tensor's channels.
-pub fn equalize(network: &FloatNetwork, reach: &[Vec<f32>]) -> FloatNetwork {
+pub(super) fn equalize(network: &FloatNetwork, reach: &[Vec<f32>]) -> FloatNetwork {
     let groups = groups(network);
     let factors: Vec<Vec<f32>> =
         (0..network.tensors.len()).map(|t| group_factors(network, reach, &groups, groups[t])).collect();

@@ -3,7 +3,7 @@
 use tract_fused::network::{Activation, Conv, FloatNetwork, FloatWeights, Layer};
 
 /// All tensors, each [H, W, C], for an image of grey [H, W] (0..=1) times as many channels as the input has.
-pub fn run(network: &FloatNetwork, image: &[f32]) -> Vec<Vec<f32>> {
+pub(super) fn run(network: &FloatNetwork, image: &[f32]) -> Vec<Vec<f32>> {
     let mut all: Vec<Vec<f32>> = network.tensors.iter().map(|_| Vec::new()).collect();
     for input in &network.inputs {
         let channels = network.shape(input.tensor).channels;

@@ -25,7 +25,7 @@ const GREYS: f32 = 255.0;
 ///
 /// # Errors
 /// `Model` when the network contradicts itself, or a sum would leave i32.
-pub fn quantize(network: &FloatNetwork, observed: &Observed, method: Method) -> Result<IntegerNetwork> {
+pub(super) fn quantize(network: &FloatNetwork, observed: &Observed, method: Method) -> Result<IntegerNetwork> {
     network.check().map_err(fused)?;
     let mut quantizations: Vec<Quantization> =
         (0..network.tensors.len()).map(|t| observed.quantization(t, method)).collect();
@@ -110,7 +110,7 @@ impl Squares {
 /// What quantization costs each tensor, by the definition.
 ///
 /// Cost: seconds an image.
-pub fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Vec<Loss> {
+pub(super) fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Vec<Loss> {
     let mut squares = vec![Squares::default(); network.tensors.len()];
     for image in images {
         let exact = float::run(network, image);
@@ -127,7 +127,7 @@ pub fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<
 ///
 /// # Errors
 /// Those of [`Engine::new`] and of images of another size.
-pub fn outputs_sqnr_db(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Result<f64> {
+pub(super) fn outputs_sqnr_db(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Result<f64> {
     let mut engine = Engine::new(quantized, chosen_kernels()?).map_err(fused)?;
     let mut squares = vec![Squares::default(); network.outputs.len()];
     for image in images {

@@ -15,7 +15,7 @@ use sonotap::onnx::write::{Attribute, Bytes, Graph};
 ///
 /// # Errors
 /// `Model` when it contradicts itself, or has a layer that quantization does not make.
-pub fn write(network: &IntegerNetwork) -> Result<Vec<u8>> {
+pub(super) fn write(network: &IntegerNetwork) -> Result<Vec<u8>> {
     network.check_numbers().map_err(fused)?;
     let mut w = Writer { graph: Graph::default(), network };
     let &[Input { tensor: image, norm }] = &network.inputs[..] else {

@@ -117,7 +117,7 @@ pub(super) fn affine(low: f32, high: f32) -> Quantization {
 
 /// Values of all tensors over some images.
 #[derive(Clone, Debug)]
-pub struct Observed {
+pub(super) struct Observed {
     histograms: Vec<Histogram>,
     reach: Vec<Vec<f32>>,
 }
@@ -127,7 +127,7 @@ impl Observed {
     ///
     /// # Errors
     /// `Argument` without images; `Model` when a value is not finite.
-    pub fn of(network: &FloatNetwork, images: &[Vec<f32>]) -> Result<Self> {
+    pub(super) fn of(network: &FloatNetwork, images: &[Vec<f32>]) -> Result<Self> {
         if images.is_empty() {
             return Err(Error::new(ErrorKind::Argument, "calibration: expected images, got none"));
         }
@@ -158,12 +158,12 @@ impl Observed {
     }
 
     /// Greatest magnitude of each tensor's channels.
-    pub fn reach(&self) -> &[Vec<f32>] {
+    pub(super) fn reach(&self) -> &[Vec<f32>] {
         &self.reach
     }
 
     /// Of a tensor.
-    pub fn quantization(&self, tensor: usize, method: Method) -> Quantization {
+    pub(super) fn quantization(&self, tensor: usize, method: Method) -> Quantization {
         let h = &self.histograms[tensor];
         match method {
             Method::MinMax => affine(h.low, h.high),

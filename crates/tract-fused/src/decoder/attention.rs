@@ -38,7 +38,7 @@ pub(super) struct LayerNorm {
 
 impl LayerNorm {
     /// Normalizes the channels of each row.
-    pub fn forward_rows(&self, x: &mut [f32]) {
+    pub(super) fn forward_rows(&self, x: &mut [f32]) {
         let n = self.weight.len();
         for row in x.chunks_exact_mut(n) {
             let mean = row.iter().sum::<f32>() / n as f32;

@@ -15,7 +15,7 @@ pub(super) enum Activation {
 }
 
 impl Activation {
-    pub fn bounds(self) -> (f32, f32) {
+    pub(super) fn bounds(self) -> (f32, f32) {
         match self {
             Self::None => (f32::NEG_INFINITY, f32::INFINITY),
             Self::Relu => (0.0, f32::INFINITY),
@@ -37,7 +37,7 @@ pub(super) struct Linear {
 
 /// Planes, [C, pixels], of f32 or of quantized bytes.
 #[derive(Clone, Copy, Debug)]
-pub enum Planes<'a> {
+pub(super) enum Planes<'a> {
     /// f32.
     Values(&'a [f32]),
     /// Each byte represents `scale * (byte - zero_point)`.
@@ -46,7 +46,7 @@ pub enum Planes<'a> {
 
 impl Planes<'_> {
     /// Number of values.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Values(values) => values.len(),
             Self::Quantized { bytes, .. } => bytes.len(),
@@ -55,7 +55,7 @@ impl Planes<'_> {
 
     /// Writes the values from index `from` on to `out`.
     #[inline(always)]
-    pub fn read(&self, from: usize, out: &mut [f32]) {
+    pub(super) fn read(&self, from: usize, out: &mut [f32]) {
         match self {
             Self::Values(values) => out.copy_from_slice(&values[from..][..out.len()]),
             Self::Quantized { bytes, scale, zero_point } => {
@@ -78,18 +78,18 @@ pub(super) struct PlaneList<'a> {
 
 impl<'a> PlaneList<'a> {
     /// All planes of `places` values.
-    pub fn all(values: &'a [f32], places: usize) -> Self {
+    pub(super) fn all(values: &'a [f32], places: usize) -> Self {
         Self { values, places, chosen: None }
     }
 
     /// Only the planes of these indices.
-    pub fn chosen(self, numbers: &'a [usize]) -> Self {
+    pub(super) fn chosen(self, numbers: &'a [usize]) -> Self {
         Self { chosen: Some(numbers), ..self }
     }
 
     /// Plane `i` of the list.
     #[inline(always)]
-    pub fn get(&self, i: usize) -> &'a [f32] {
+    pub(super) fn get(&self, i: usize) -> &'a [f32] {
         let number = match self.chosen {
             Some(numbers) => numbers[i],
             None => i,
@@ -99,7 +99,7 @@ impl<'a> PlaneList<'a> {
 
     /// Number of planes.
     #[inline(always)]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self.chosen {
             Some(numbers) => numbers.len(),
             None => self.values.len() / self.places,
@@ -120,12 +120,12 @@ pub(super) struct StridedRows<'a> {
 }
 
 impl<'a> StridedRows<'a> {
-    pub fn new(values: &'a [f32], apart: usize) -> Self {
+    pub(super) fn new(values: &'a [f32], apart: usize) -> Self {
         Self { values, apart, from: 0 }
     }
 
     /// The pixels from index `from` on.
-    pub fn from(self, from: usize) -> Self {
+    pub(super) fn from(self, from: usize) -> Self {
         Self { from, ..self }
     }
 }
@@ -143,7 +143,7 @@ impl Linear {
     /// `y[o] = activation(sum over i of w[i][o] x[i] + b[o] + plus[o])` for `count` pixels of each row. `y` is given with the
     /// stride of its rows.
     #[inline(always)]
-    pub fn forward_planes<S: Simd>(
+    pub(super) fn forward_planes<S: Simd>(
         &self,
         simd: S,
         count: usize,
@@ -171,7 +171,7 @@ impl Linear {
     }
 
     /// Restricts the layer to these groups of `each` inputs and writes it to `out`; the other inputs must be zero.
-    pub fn only(&self, groups: &[usize], each: usize, out: &mut Self) {
+    pub(super) fn only(&self, groups: &[usize], each: usize, out: &mut Self) {
         let size = each * self.outputs;
         out.weights.clear();
         groups.iter().for_each(|g| out.weights.extend_from_slice(&self.weights[g * size..][..size]));
@@ -180,7 +180,7 @@ impl Linear {
     }
 
     /// Applies the layer to rows: [n, inputs] to [n, outputs].
-    pub fn forward_rows(&self, x: &[f32], y: &mut Vec<f32>) {
+    pub(super) fn forward_rows(&self, x: &[f32], y: &mut Vec<f32>) {
         y.clear();
         y.resize(x.len() / self.inputs * self.outputs, 0.0);
         Arch::new().dispatch(Rows { layer: self, x, y });

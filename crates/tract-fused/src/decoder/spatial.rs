@@ -49,7 +49,7 @@ pub(super) struct Target<'a> {
 
 impl Separable {
     /// Shape: `source` C times [edge, edge].
-    pub fn planes(&self, source: Source, edge: usize, target: Target, scratch: &mut Aligned<f32>) {
+    pub(super) fn planes(&self, source: Source, edge: usize, target: Target, scratch: &mut Aligned<f32>) {
         Arch::new().dispatch(Bands { layer: self, source, edge, target, scratch });
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// The layout of an image with this padding; one more row can be read below it.
-    pub fn new(shape: Shape, pads: Pads) -> Self {
+    pub(super) fn new(shape: Shape, pads: Pads) -> Self {
         let c = shape.channels;
         let pixel = if c < 8 { c } else { c.next_multiple_of(8) };
         let left = (pads.left * pixel).next_multiple_of(LINE);
@@ -42,7 +42,7 @@ impl Layout {
     }
 
     /// Offset of a pixel from the first one, bytes.
-    pub fn offset(&self, y: usize, x: usize) -> usize {
+    pub(super) fn offset(&self, y: usize, x: usize) -> usize {
         y * self.row + x * self.pixel
     }
 
@@ -57,34 +57,34 @@ pub(super) struct Memory(Bytes);
 
 impl Memory {
     /// Memory for one image at a time, of any of these layouts.
-    pub fn new(layouts: impl IntoIterator<Item = Layout>, fill: u8) -> Self {
+    pub(super) fn new(layouts: impl IntoIterator<Item = Layout>, fill: u8) -> Self {
         let mut bytes = Bytes::default();
         bytes.sized(layouts.into_iter().map(|l| l.bytes()).max().unwrap_or(0)).fill(fill);
         Self(bytes)
     }
 
     /// Pointer to the first pixel of an image of this layout.
-    pub fn start(&self, layout: &Layout) -> *const u8 {
+    pub(super) fn start(&self, layout: &Layout) -> *const u8 {
         self.0.as_ptr().wrapping_add(layout.start)
     }
 
     /// Pointer to the first pixel of an image of this layout.
-    pub fn start_mut(&mut self, layout: &Layout) -> *mut u8 {
+    pub(super) fn start_mut(&mut self, layout: &Layout) -> *mut u8 {
         self.0.as_mut_ptr().wrapping_add(layout.start)
     }
 
     /// All bytes.
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// All bytes.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
     /// Number of bytes.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 }
@@ -97,18 +97,18 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// Filled with `zero`.
-    pub fn new(layout: Layout, zero: u8) -> Self {
+    pub(super) fn new(layout: Layout, zero: u8) -> Self {
         Self { memory: Memory::new([layout], zero), layout }
     }
 
     /// The pixels of a row.
-    pub fn row(&self, y: usize) -> &[u8] {
+    pub(super) fn row(&self, y: usize) -> &[u8] {
         let l = &self.layout;
         &self.memory.bytes()[l.start + y * l.row..][..l.width * l.pixel]
     }
 
     /// The pixels of a row.
-    pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
+    pub(super) fn row_mut(&mut self, y: usize) -> &mut [u8] {
         let l = self.layout;
         &mut self.memory.bytes_mut()[l.start + y * l.row..][..l.width * l.pixel]
     }

@@ -43,7 +43,7 @@ impl Bytes {
     }
 
     /// So many new bytes; a whole number of cache lines begins at one.
-    pub fn sized(&mut self, len: usize) -> &mut [u8] {
+    pub(super) fn sized(&mut self, len: usize) -> &mut [u8] {
         *self = Self::new(len);
         self
     }

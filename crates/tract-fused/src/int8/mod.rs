@@ -13,7 +13,7 @@
 //! Every kernel must equal [`reference::run`].
 
 mod buffer;
-pub mod engine;
+pub(crate) mod engine;
 pub(crate) mod float;
 pub(crate) mod fuse;
 #[cfg(test)]
@@ -25,7 +25,7 @@ mod pack;
 mod plan;
 pub(crate) mod recognize;
 pub mod reference;
-pub mod region;
+pub(crate) mod region;
 #[cfg(test)]
 mod tests;
 

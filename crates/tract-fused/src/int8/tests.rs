@@ -18,7 +18,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub fn new(seed: u64, shape: Shape) -> Self {
+    pub(super) fn new(seed: u64, shape: Shape) -> Self {
         let network = Network::default();
         let mut draft = Self { network, rng: Pcg64Mcg::seed_from_u64(seed) };
         draft.given(shape);
@@ -26,7 +26,7 @@ impl Draft {
     }
 
     /// One more input.
-    pub fn given(&mut self, shape: Shape) -> TensorId {
+    pub(super) fn given(&mut self, shape: Shape) -> TensorId {
         let tensor = self.tensor(shape);
         self.network.inputs.push(Input { tensor, norm: Norm::default() });
         tensor
@@ -44,11 +44,11 @@ impl Draft {
         (size + pads - kernel) / stride + 1
     }
 
-    pub fn conv(&mut self, x: TensorId, channels: usize, kernel: usize, stride: usize, pads: Pads) -> TensorId {
+    pub(super) fn conv(&mut self, x: TensorId, channels: usize, kernel: usize, stride: usize, pads: Pads) -> TensorId {
         self.any_conv(x, Some(channels), kernel, stride, pads)
     }
 
-    pub fn depthwise(&mut self, x: TensorId, kernel: usize, stride: usize, pads: Pads) -> TensorId {
+    pub(super) fn depthwise(&mut self, x: TensorId, kernel: usize, stride: usize, pads: Pads) -> TensorId {
         self.any_conv(x, None, kernel, stride, pads)
     }
 
@@ -74,13 +74,13 @@ impl Draft {
         y
     }
 
-    pub fn add(&mut self, a: TensorId, b: TensorId) -> TensorId {
+    pub(super) fn add(&mut self, a: TensorId, b: TensorId) -> TensorId {
         let y = self.tensor(self.network.shape(a));
         self.network.layers.push(Layer::Add { a, b, y });
         y
     }
 
-    pub fn up_add(&mut self, coarse: TensorId, fine: TensorId) -> TensorId {
+    pub(super) fn up_add(&mut self, coarse: TensorId, fine: TensorId) -> TensorId {
         let y = self.tensor(self.network.shape(fine));
         self.network.layers.push(Layer::UpAdd { coarse, fine, y });
         y
@@ -93,20 +93,20 @@ impl Draft {
         y
     }
 
-    pub fn upsample(&mut self, x: TensorId) -> TensorId {
+    pub(super) fn upsample(&mut self, x: TensorId) -> TensorId {
         let y = self.like(x, self.network.shape(x).doubled());
         self.network.layers.push(Layer::Upsample { x, y });
         y
     }
 
-    pub fn max_pool(&mut self, x: TensorId, kernel: usize, stride: usize, pads: Pads) -> TensorId {
+    pub(super) fn max_pool(&mut self, x: TensorId, kernel: usize, stride: usize, pads: Pads) -> TensorId {
         let shape = self.network.shape(x);
         let y = self.like(x, windows(shape, shape.channels, kernel, stride, pads).unwrap());
         self.network.layers.push(Layer::MaxPool { x, y, kernel, stride, pads });
         y
     }
 
-    pub fn lookup(&mut self, x: TensorId) -> TensorId {
+    pub(super) fn lookup(&mut self, x: TensorId) -> TensorId {
         let y = self.tensor(self.network.shape(x));
         let table = Box::new(std::array::from_fn(|_| self.rng.random()));
         self.network.layers.push(Layer::Lookup { x, y, table });
@@ -114,7 +114,7 @@ impl Draft {
     }
 
     /// Bytes of the inputs, [H, W, C].
-    pub fn input(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn input(&mut self) -> Vec<Vec<u8>> {
         let inputs: Vec<usize> = self.network.inputs.iter().map(|i| self.network.shape(i.tensor).len()).collect();
         inputs.into_iter().map(|n| (0..n).map(|_| self.rng.random()).collect()).collect()
     }

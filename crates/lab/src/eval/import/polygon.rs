@@ -3,7 +3,7 @@
 use sonotap::mask::Bitmap;
 
 /// Fills rings by the even-odd rule: a pixel is inside when its centre is.
-pub fn fill(rings: &[Vec<(f64, f64)>], width: u32, height: u32) -> Bitmap {
+pub(super) fn fill(rings: &[Vec<(f64, f64)>], width: u32, height: u32) -> Bitmap {
     let mut mask = Bitmap::new(width, height);
     let mut crossings: Vec<f64> = Vec::new();
     for y in 0..height {
@@ -29,7 +29,7 @@ pub fn fill(rings: &[Vec<(f64, f64)>], width: u32, height: u32) -> Bitmap {
 }
 
 /// A mask of run lengths in columns, outside first.
-pub fn of_runs(runs: &[u64], width: u32, height: u32) -> Option<Bitmap> {
+pub(super) fn of_runs(runs: &[u64], width: u32, height: u32) -> Option<Bitmap> {
     let all = u64::from(width) * u64::from(height);
     let mut mask = Bitmap::new(width, height);
     let mut at = 0u64;
@@ -44,7 +44,7 @@ pub fn of_runs(runs: &[u64], width: u32, height: u32) -> Option<Bitmap> {
 }
 
 /// COCO's text of run lengths: five bits a character, each run from the third on less the one two before.
-pub fn runs_of_text(text: &str) -> Option<Vec<u64>> {
+pub(super) fn runs_of_text(text: &str) -> Option<Vec<u64>> {
     let mut runs: Vec<i64> = Vec::new();
     let mut bytes = text.bytes();
     while let Some(first) = bytes.next() {

@@ -9,7 +9,7 @@ use crate::train::picture::SIDE;
 use sonotap::onnx::write::{Attribute, Graph};
 
 /// A graph, and the numbers that it is filled with.
-pub struct Writer<'a> {
+pub(super) struct Writer<'a> {
     /// What was written so far.
     pub graph: Graph,
     /// Off the tape or on it.
@@ -150,7 +150,7 @@ impl Writer<'_> {
     }
 
     /// `image` to `embedding`, `skip4`, `skip2`; the skips at the decoder's widths, with its first layer of each.
-    pub fn encoder(&mut self, e: &Encoder, d: &Decoder) {
+    pub(super) fn encoder(&mut self, e: &Encoder, d: &Decoder) {
         let (mean, sd) = (self.graph.floats("grey.mean", &[], &[GREY.0]), self.graph.floats("grey.sd", &[], &[GREY.1]));
         let centred = self.graph.node("Sub", "grey/centred", &["image", &mean], vec![]);
         let x = self.graph.node("Div", "grey", &[&centred, &sd], vec![]);
@@ -289,7 +289,7 @@ impl Writer<'_> {
     }
 
     /// The decoder's inputs to `masks`, `iou`, `pixels`.
-    pub fn decoder(&mut self, d: &Decoder, maps: usize) {
+    pub(super) fn decoder(&mut self, d: &Decoder, maps: usize) {
         let width = self.matrix(d.tokens).shape[1];
         let (cells, side) = ((GRID * GRID) as i64, GRID as i64);
         let at4 = self.first("map4", "prompt_maps", &d.map4, maps);

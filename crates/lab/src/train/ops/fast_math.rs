@@ -1,10 +1,10 @@
 //! A logarithm that runs wide: plain arithmetic, no branches, no calls.
 
-pub use tract_fused::fast_math::exp;
+pub(super) use tract_fused::fast_math::exp;
 
 /// ln(1 + u) for u in 0..=1, absolute error under 2e-7.
 #[inline(always)]
-pub fn ln_1p(u: f32) -> f32 {
+pub(super) fn ln_1p(u: f32) -> f32 {
     let s = u / (2.0 + u);
     let q = s * s;
     let p = 1.0 / 13.0;

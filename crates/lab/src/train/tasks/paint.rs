@@ -50,7 +50,7 @@ fn wall_around(target: &Bitmap, rng: &mut impl Rng) -> Bitmap {
 
 /// Speckle of mean 0: log-compressed Rayleigh amplitude through an uneven point spread; or a stretched patch of a real
 /// image.
-pub fn texture(real: Option<&Picture>, rng: &mut impl Rng) -> Picture {
+pub(super) fn texture(real: Option<&Picture>, rng: &mut impl Rng) -> Picture {
     if let Some(real) = real.filter(|_| chance(rng, 0.5)) {
         let scale = |rng: &mut _| 1.0 / uniform(rng, 0.6, 1.8);
         let (sx, sy) = (scale(rng), scale(rng));

@@ -151,25 +151,25 @@ macro_rules! kernel_table {
             use crate::int8::kernels::{self, DepthwiseCall, GemmCall, SumCall};
 
             $(#[target_feature(enable = $features)])?
-            pub unsafe fn gemm(call: &GemmCall) {
+            pub(crate) unsafe fn gemm(call: &GemmCall) {
                 // SAFETY: the caller's promise is this function's.
                 unsafe { kernels::gemm::<$isa>(call) }
             }
 
             $(#[target_feature(enable = $features)])?
-            pub unsafe fn depthwise(call: &DepthwiseCall) {
+            pub(crate) unsafe fn depthwise(call: &DepthwiseCall) {
                 // SAFETY: the caller's promise is this function's.
                 unsafe { kernels::depthwise::<$isa>(call) }
             }
 
             $(#[target_feature(enable = $features)])?
-            pub unsafe fn sum(call: &SumCall) {
+            pub(crate) unsafe fn sum(call: &SumCall) {
                 // SAFETY: the caller's promise is this function's.
                 unsafe { kernels::sum::<$isa>(call) }
             }
 
             $(#[target_feature(enable = $features)])?
-            pub unsafe fn peak(p: *const u8, turns: usize) -> u8 {
+            pub(crate) unsafe fn peak(p: *const u8, turns: usize) -> u8 {
                 // SAFETY: the caller's promise is this function's.
                 unsafe { kernels::peak::<$isa>(p, turns) }
             }
