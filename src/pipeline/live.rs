@@ -45,7 +45,7 @@ use crate::model::look::{LookOptions, Predictor};
 use crate::model::manifest::Manifest;
 use crate::model::sam;
 use crate::scene::{Mode, Scene, Signal};
-use crate::session::Command;
+use crate::session::{Command, SaveRequest};
 use crate::units::{FrameId, Nanos, Revision};
 
 pub use super::figures::{DeadlineReport, FrameTrace, LiveReport};
@@ -272,6 +272,11 @@ impl<W: Looks> Live<W> {
             }
             self.ask();
         }
+    }
+
+    /// What the operator asked to save since the last call; see [`Session::take_save_request`](crate::session::Session::take_save_request).
+    pub fn take_save_request(&mut self) -> SaveRequest {
+        self.engine.take_save_request()
     }
 
     /// Another patient: forgets prompts, objects and frames.

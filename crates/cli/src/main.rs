@@ -10,6 +10,7 @@ mod device;
 mod displays;
 mod doctor;
 mod eval;
+mod exams;
 mod feed;
 mod model;
 mod output;
@@ -17,6 +18,7 @@ mod quantize;
 mod rehearse;
 mod report;
 mod run;
+mod saving;
 mod segment;
 mod service;
 mod sheet;
@@ -54,6 +56,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         None => run::demo(),
         Some(Command::Run(a)) => run::run(&a),
         Some(Command::Segment(a)) => segment::segment(&a),
+        Some(Command::Exams(a)) => exams::exams(&a),
         Some(Command::Eval(a)) => eval::eval(&a),
         #[cfg(feature = "train")]
         Some(Command::Train(a)) => train::train(&a),

@@ -8,6 +8,8 @@ use sonotap::pipeline::live::{DeadlineReport, LiveReport};
 use sonotap::pipeline::player::Played;
 use sonotap::pipeline::stats::Summary;
 
+use crate::saving::{self, ExamReport};
+
 /// Everything that is known after a run.
 #[derive(Serialize)]
 pub struct RunReport {
@@ -43,6 +45,8 @@ pub struct RunReport {
     pub scale_refused: Option<String>,
     /// Frames that are missing or damaged, and were passed over.
     pub frames_damaged: usize,
+    /// What was saved, with --save-exam.
+    pub exam: Option<ExamReport>,
 }
 
 /// Of the capture side.
@@ -152,6 +156,9 @@ impl fmt::Display for RunReport {
         }
         if self.frames_damaged > 0 {
             write!(f, "\ndamaged frames: {} are missing or damaged and were passed over", self.frames_damaged)?;
+        }
+        if let Some(exam) = &self.exam {
+            write!(f, "\n{}", saving::told(exam))?;
         }
         if let Some(why) = &self.scale_refused {
             write!(f, "\nno millimetres: {why}")?;

@@ -15,6 +15,7 @@ use sonotap::units::Nanos;
 
 use crate::displays::Displays;
 use crate::feed::Feed;
+use crate::saving::{self, Saving};
 use crate::service::Service;
 use crate::sheet::Sheet;
 
@@ -46,6 +47,8 @@ pub struct Stage<'a> {
     pub service: Service,
     /// Whether it is hot.
     pub heat: HeatWatch,
+    /// Who saves, with --save-exam.
+    pub saving: Option<Saving>,
 }
 
 impl Stage<'_> {
@@ -75,6 +78,10 @@ impl Stage<'_> {
             }
             live.ease(self.heat.is_hot());
             self.show(elapsed)?;
+            match &mut self.saving {
+                Some(saving) => saving.turn(self.display_loop.live_mut(), now),
+                None => saving::refuse(self.display_loop.live_mut()),
+            }
             let is_live = self.display_loop.live().engine().session().mode() == Mode::Live;
             let expects_frames = is_live && feed.is_streaming();
             self.service.turn(now, feed.beats(), expects_frames);

@@ -1,0 +1,144 @@
+//! What is saved: frames, and the outlines that were computed from one of them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sonotap::geometry::Image;
+use sonotap::measure::measure;
+use sonotap::model::look::ObjectLook;
+use sonotap::region::{FrameRegion, Unmeasured};
+use sonotap::{Frame, Marker, Measurements, ObjectId, Outline, Overlay, Point, Polarity, Rect, Scene, Score};
+
+/// Where pictures come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A scanner's video.
+    Captured,
+    /// A file that was played: the pictures exist elsewhere already.
+    File,
+    /// A simulation: there is no patient.
+    Simulated,
+}
+
+/// An object with its exact outline.
+#[derive(Clone, Debug)]
+pub struct Outlined {
+    /// Which one.
+    pub(crate) object: ObjectId,
+    /// What it is, where somebody said: the label of a preset.
+    pub(crate) label: Option<String>,
+    pub(crate) outline: Outline,
+    pub(crate) clicks: Vec<(Point<Image>, Polarity)>,
+    pub(crate) boxed: Option<Rect<Image>>,
+    pub(crate) score: Option<Score>,
+    pub(crate) measurements: Option<Measurements>,
+}
+
+/// An outline that is not saved, with the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Which object.
+    pub object: ObjectId,
+    /// It was not computed from this frame.
+    pub overlay: Overlay,
+}
+
+/// Outlines of a scene: those that are saved, and those that are not.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Computed from this very frame.
+    pub exact: Vec<Outlined>,
+    /// Carried, dimmed, hidden or lost.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Outlined {
+    /// The exact outlines of a scene; none when the scene is of another frame.
+    pub fn of_scene(scene: &Scene, frame: &Frame) -> Kept {
+        let mut kept = Kept::default();
+        for object in &scene.objects {
+            if object.overlay != Overlay::Exact || !scene.belongs_to(frame) || object.outline.is_empty() {
+                kept.left_out.push(LeftOut { object: object.object, overlay: object.overlay });
+                continue;
+            }
+            let clicks = object.markers.iter().filter_map(|m| match *m {
+                Marker::Click { at, polarity, .. } => Some((at, polarity)),
+                Marker::Box { .. } => None,
+            });
+            let boxed = object.markers.iter().find_map(|m| match *m {
+                Marker::Box { rect, .. } => Some(rect),
+                Marker::Click { .. } => None,
+            });
+            kept.exact.push(Self {
+                object: object.object,
+                label: scene.preset.as_ref().map(|p| p.label.clone()),
+                outline: object.outline.clone(),
+                clicks: clicks.collect(),
+                boxed,
+                score: object.score,
+                measurements: object.measurements,
+            });
+        }
+        kept.exact.sort_by_key(|o| o.object);
+        kept
+    }
+
+    /// The outline of a prediction on `frame`; `None` where there is none.
+    pub fn of_look(
+        look: &ObjectLook,
+        outline: &Outline,
+        frame: &Frame,
+        home: &FrameRegion,
+        prompts: (&[(Point<Image>, Polarity)], Option<Rect<Image>>),
+        label: Option<String>,
+    ) -> Option<Self> {
+        let grid = look.mask().filter(|_| !outline.is_empty())?;
+        let scale: Result<_, Unmeasured> = frame.scale_for(home, outline, grid);
+        Some(Self {
+            object: ObjectId(0),
+            label,
+            outline: outline.clone(),
+            clicks: prompts.0.to_vec(),
+            boxed: prompts.1,
+            score: look.score(),
+            measurements: measure(outline, scale.ok().flatten().as_ref()),
+        })
+    }
+
+    /// A known outline, for tests of what is made of it.
+    #[doc(hidden)]
+    pub fn known(object: ObjectId, label: &str, outline: Outline, frame: &Frame) -> Self {
+        Self {
+            object,
+            label: (!label.is_empty()).then(|| label.to_owned()),
+            clicks: outline.bounds().map(|b| (b.centre(), Polarity::Positive)).into_iter().collect(),
+            boxed: None,
+            score: Score::new(0.87),
+            measurements: measure(&outline, frame.scale().as_ref()),
+            outline,
+        }
+    }
+}
+
+/// A still, or a cine, with the outlines of one of its frames.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// One frame for a still; more for a cine, all of one size and format, oldest first.
+    pub(crate) frames: Vec<Arc<Frame>>,
+    /// The frame that the objects are on.
+    pub(crate) outlined_frame: usize,
+    pub(crate) objects: Vec<Outlined>,
+}
+
+impl Capture {
+    /// One frame with its outlines.
+    pub fn still(frame: impl Into<Arc<Frame>>, objects: Vec<Outlined>) -> Self {
+        Self { frames: vec![frame.into()], outlined_frame: 0, objects }
+    }
+
+    /// Frames in the order of their times, with the outlines of the frame at `outlined_frame`.
+    pub fn cine(frames: Vec<Arc<Frame>>, outlined_frame: usize, objects: Vec<Outlined>) -> Self {
+        Self { frames, outlined_frame, objects }
+    }
+}
