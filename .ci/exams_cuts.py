@@ -1,8 +1,9 @@
 """Power cuts and failing disks under `exam_cuts`. What was acknowledged has to be there, whole; the broken variants have to lose it.
 
-A cut is a copy of the disk's image while a program saves. The broken variants are the same program whose sync calls do nothing, or whose
-syncs of folders do nothing (strace)."""
-import os, random, re, shutil, subprocess, sys, tempfile, time
+The disk logs its writes and flushes. A cut is everything up to the last flush before a random place, and a random part of what was written
+from there to that place, in no order. The broken variants are the same program whose sync calls do nothing, or whose syncs of folders
+do nothing (strace)."""
+import random, re, shutil, struct, subprocess, sys, tempfile, time
 from pathlib import Path
 
 program, out, cuts = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -31,38 +32,95 @@ def check(acknowledged, store):
     return *map(int, found.groups()), done.stderr
 
 
-def power_cuts(name, kind, wrapper, wanted):
-    """Cuts while programs write, each followed by a check of the copy; acknowledged, lost, torn."""
-    sums = [0, 0, 0, 0]
-    done = 0
-    while done < wanted:
-        image = work / "disk.img"
-        make_image(image, kind, 64)
-        shell("mount", "-o", "loop", image, mounted)
-        acks = work / "acks"
-        with open(acks, "wb") as file:
-            writer = subprocess.Popen([*map(str, wrapper(mounted / "exams")), program, "write", mounted / "exams", "100"], stdout=file, stderr=subprocess.DEVNULL)
-        snaps = []
-        while writer.poll() is None and done + len(snaps) < wanted and len(snaps) < 25:
-            time.sleep(random.uniform(0.02, 0.2))
-            lines = acks.read_text().splitlines(True)
-            snap = work / f"snap{len(snaps)}.img"
-            shell("cp", "--sparse=always", image, snap)
-            snaps.append((snap, [line for line in lines if line.endswith("\n")]))
-        writer.kill(), writer.wait()
+class LoggedDisk:
+    """A disk whose writes and flushes are logged in their order, by qemu-storage-daemon."""
+
+    def __init__(self, kind):
+        self.kind, self.image, self.log, self.export = kind, work / "disk.img", work / "log", work / "exported"
+        make_image(self.image, kind, 64)
+        self.base = self.image.read_bytes()
+        self.log.write_bytes(b"")
+        self.export.touch()
+        self.daemon = subprocess.Popen([
+            "qemu-storage-daemon", "--blockdev", f"driver=file,filename={self.image},node-name=disk",
+            "--blockdev", f"driver=file,filename={self.log},node-name=log",
+            "--blockdev", "driver=blklogwrites,file=disk,log=log,node-name=logged,log-sector-size=512",
+            "--export", f"type=fuse,id=export,node-name=logged,mountpoint={self.export},writable=on"])
+        until(lambda: f" {self.export} fuse" in Path("/proc/mounts").read_text())
+        shell("mount", "-o", "loop", self.export, mounted)
+
+    def close(self):
         shell("umount", mounted)
-        for snap, acknowledged in snaps:
-            if kind == "ext2":
-                # Without a journal it is repaired first; 1 and 2 say that it was.
-                subprocess.run(["e2fsck", "-fy", snap], capture_output=True)
-            shell("mount", "-o", "loop", snap, mounted)
-            *found, told = check(acknowledged, mounted / "exams") if acknowledged else (0, 0, 0, 0, "")
-            shell("umount", mounted)
-            snap.unlink()
-            sums = [a + b for a, b in zip(sums, found)]
-        done += len(snaps)
-    print(f"power cuts, {kind}, {name}: {done} cuts, {sums[0]} acknowledged, {sums[1]} lost, {sums[2]} torn, {sums[3]} repairs", flush=True)
+        self.daemon.terminate(), self.daemon.wait()
+
+    def entries(self):
+        """(end in the log, whether it is a flush, place on the disk, bytes)."""
+        log = self.log.read_bytes()
+        count = struct.unpack_from("<Q", log, 16)[0]
+        at, found = 512, []
+        for _ in range(count):
+            sector, sectors, flags, _ = struct.unpack_from("<QQQQ", log, at)
+            size = 0 if flags & 4 else sectors * 512
+            found.append((at + 512 + size, bool(flags & 1), sector * 512, log[at + 512:at + 512 + size]))
+            at += 512 + size
+        return found
+
+
+def until(is_so):
+    for _ in range(400):
+        if is_so():
+            return
+        time.sleep(0.05)
+    raise SystemExit("waited in vain")
+
+
+def power_cuts(name, kind, wrapper, wanted):
+    """Cuts at random places of the log; of what was written after the last flush any part may be missing."""
+    disk = LoggedDisk(kind)
+    acks = []
+    store = mounted / "exams"
+    command = [*map(str, wrapper(store)), program, "write", str(store), str(min(240, 20 + wanted // 2))]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in writer.stdout:
+        # Not too early: what was written meanwhile counts as written before.
+        acks.append((disk.log.stat().st_size, line))
+    writer.wait()
+    disk.close()
+    entries = disk.entries()
+    first = next(i for i, entry in enumerate(entries) if entry[0] >= acks[0][0])
+    places = sorted(random.choices(range(first, len(entries)), k=wanted))
+    now, applied, sums = bytearray(disk.base), 0, [0, 0, 0, 0]
+    for place in places:
+        flushed = max((i for i in range(applied, place + 1) if entries[i][1]), default=applied)
+        while applied < flushed:
+            end, _, at, data = entries[applied]
+            now[at:at + len(data)] = data
+            applied += 1
+        cut, keeps_all = bytearray(now), random.random() < 0.3
+        for _, _, at, data in entries[applied:place + 1]:
+            if keeps_all or random.random() < 0.5:
+                cut[at:at + len(data)] = data
+        snap = work / "snap.img"
+        snap.write_bytes(cut)
+        acknowledged = [line for position, line in acks if position <= entries[place][0]]
+        sums = [a + b for a, b in zip(sums, after_cut(kind, snap, acknowledged))]
+    print(f"power cuts, {kind}, {name}: {wanted} cuts, {sums[0]} acknowledged, {sums[1]} lost, {sums[2]} torn, {sums[3]} repairs", flush=True)
     return sums
+
+
+def after_cut(kind, snap, acknowledged):
+    if kind == "ext2":
+        # Without a journal it is repaired first; the status says that it was.
+        subprocess.run(["e2fsck", "-fy", snap], capture_output=True)
+    try:
+        shell("mount", "-o", "loop", snap, mounted)
+    except subprocess.CalledProcessError as e:
+        wrong.append(f"a cut cannot be mounted: {e.stderr}")
+        return len(acknowledged), len(acknowledged), 0, 0
+    try:
+        return check(acknowledged, mounted / "exams")[:4]
+    finally:
+        shell("umount", mounted)
 
 
 def without_syncs(store):
@@ -76,41 +134,45 @@ def without_folder_syncs(store):
     return [*without_syncs(store), *paths]
 
 
-def injected(what, when, store, count):
+def injected(call, what, when, store, count):
     """A run in which one call fails; what it said, and whether there was such a call."""
     shutil.rmtree(store, ignore_errors=True)
     trace = work / "trace"
     done = subprocess.run(
-        ["strace", "-f", "-o", trace, "-e", f"trace={CALLS}", "-e", f"inject={CALLS}:{what}:when={when}", program, "write", store, str(count)],
+        ["strace", "-f", "-o", trace, "-e", f"trace={call}", "-e", f"inject={call}:{what}:when={when}", program, "write", store, str(count)],
         capture_output=True, text=True)
     hit = "INJECTED" in trace.read_text() or "killed by" in trace.read_text() or done.returncode == -9
     return done, hit
 
 
-CALLS = "write,fsync,fdatasync,rename,mkdir,unlink"
+CALLS = ["write", "fsync", "fdatasync", "rename", "mkdir", "unlink"]
 
 
-def every_call(what, count=3, step=1):
-    """The call fails at every place in turn, until a run has no such call."""
+def every_call(what, count=3):
+    """Each call that writes fails at every place in turn, until a run has no such call."""
     store = work / "exams"
-    acknowledged = lost = torn = 0
-    when = 1
-    while True:
-        done, hit = injected(what, when, store, count)
-        if not hit:
-            break
-        if done.returncode not in (0, 3, -9, 137):
-            wrong.append(f"{what} at call {when}: status {done.returncode}: {done.stderr[-300:]}")
-        lines = [line for line in done.stdout.splitlines(True) if line.startswith("ACK") and line.endswith("\n")]
-        if (store / "store.json").exists():
-            a, l, t, _, told = check(lines, store)
-            acknowledged, lost, torn = acknowledged + a, lost + l, torn + t
-            if l + t:
-                wrong.append(f"{what} at call {when}: {l} lost, {t} torn: {told}")
-        elif lines:
-            wrong.append(f"{what} at call {when}: acknowledged without a store")
-        when += step
-    print(f"{what} at every {step}. of {when - 1} calls: {acknowledged} acknowledged, {lost} lost, {torn} torn", flush=True)
+    acknowledged = lost = torn = calls = 0
+    for call in CALLS:
+        when = 1
+        while True:
+            done, hit = injected(call, what, when, store, count)
+            if not hit:
+                break
+            place = f"{what} at {call} {when}"
+            if done.returncode not in (0, 3, -9, 137):
+                wrong.append(f"{place}: status {done.returncode}: {done.stderr[-300:]}")
+            lines = [line for line in done.stdout.splitlines(True) if line.startswith("ACK") and line.endswith("\n")]
+            if (store / "store.json").exists():
+                a, l, t, _, told = check(lines, store)
+                acknowledged, lost, torn = acknowledged + a, lost + l, torn + t
+                if l + t:
+                    wrong.append(f"{place}: {l} lost, {t} torn: {told}")
+            elif lines:
+                wrong.append(f"{place}: acknowledged without a store")
+            when, calls = when + 1, calls + 1
+        if when == 1:
+            wrong.append(f"{what}: no {call} was met")
+    print(f"{what} at each of {calls} calls: {acknowledged} acknowledged, {lost} lost, {torn} torn", flush=True)
 
 
 def lasting(what, calls, from_call):

@@ -135,7 +135,15 @@ fn list(root: &Path, is_json: bool) -> Result<()> {
     } else {
         say(format!("{:<16} {:<24} {:>5} {:>8} {:>11}  notes", "exam", "began (UTC)", "items", "outlines", "bytes"))?;
         for s in &all {
-            say(format!("{:<16} {:<24} {:>5} {:>8} {:>11}  {}", s.exam, s.began, s.items, s.outlines, s.bytes, s.notes()))?;
+            say(format!(
+                "{:<16} {:<24} {:>5} {:>8} {:>11}  {}",
+                s.exam,
+                s.began,
+                s.items,
+                s.outlines,
+                s.bytes,
+                s.notes()
+            ))?;
         }
     }
     if unreadable > 0 { bail!("{unreadable} exams cannot be read") } else { Ok(()) }
@@ -174,7 +182,8 @@ fn show(view: &ExamView, is_patient_shown: bool, is_json: bool) -> Result<()> {
     };
     say(format!("exam     {}, began {}", summary.exam, summary.began))?;
     if let ClockState::Unverified { doubt } = record.clock {
-        let confirmed = if summary.is_date_confirmed { ", confirmed by hand" } else { "; it is not sent until it is confirmed" };
+        let confirmed =
+            if summary.is_date_confirmed { ", confirmed by hand" } else { "; it is not sent until it is confirmed" };
         say(format!("clock    not verified ({}){confirmed}", doubt.label()))?;
     }
     say(format!("patient  {bound}\nstate    {}", if summary.is_ended { "ended" } else { "open" }))?;
@@ -246,8 +255,13 @@ fn bind(exam: &mut Exam) -> Result<()> {
     if read.is_err() {
         bail!("standard input: expected lines KEY=VALUE in UTF-8, got something else");
     }
-    let mut patient =
-        Patient { id: String::new(), name: String::new(), birth_date: String::new(), sex: String::new(), accession: String::new() };
+    let mut patient = Patient {
+        id: String::new(),
+        name: String::new(),
+        birth_date: String::new(),
+        sex: String::new(),
+        accession: String::new(),
+    };
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let place = number + 1;
         let Some((key, value)) = line.split_once('=') else {
@@ -259,7 +273,9 @@ fn bind(exam: &mut Exam) -> Result<()> {
             "birth-date" => &mut patient.birth_date,
             "sex" => &mut patient.sex,
             "accession" => &mut patient.accession,
-            _ => bail!("standard input: line {place}: expected a key of id, name, birth-date, sex, accession, got another"),
+            _ => bail!(
+                "standard input: line {place}: expected a key of id, name, birth-date, sex, accession, got another"
+            ),
         };
         *field = value.trim().to_owned();
     }

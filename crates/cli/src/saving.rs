@@ -11,7 +11,6 @@ use sonotap::session::SaveRequest;
 use sonotap::units::Nanos;
 use sonotap_exam::{Capture, Kept, NewExam, Outcome, Outlined, RepairReport, Saver, Store};
 
-
 /// A frozen frame's outlines are waited for so long.
 const EXACT_WITHIN: Nanos = Nanos::from_ms(2_000);
 
@@ -147,7 +146,13 @@ pub fn open_store(root: &Path) -> Result<Store> {
 }
 
 /// Saves a still at once, into a new exam or a given one.
-pub fn save_still(root: &Path, exam: Option<&str>, new: &NewExam, frame: &Frame, object: Option<Outlined>) -> Result<SavedItem> {
+pub fn save_still(
+    root: &Path,
+    exam: Option<&str>,
+    new: &NewExam,
+    frame: &Frame,
+    object: Option<Outlined>,
+) -> Result<SavedItem> {
     let store = open_store(root)?;
     let mut exam = match exam {
         Some(name) => store.resume(&name.parse().context("--exam")?)?,
@@ -160,7 +165,8 @@ pub fn save_still(root: &Path, exam: Option<&str>, new: &NewExam, frame: &Frame,
 
 /// For a line of text.
 pub fn told(report: &ExamReport) -> String {
-    let items: Vec<String> = report.saved.iter().map(|s| format!("{} {:04} ({:.0} ms)", s.exam, s.item, s.took_ms)).collect();
+    let items: Vec<String> =
+        report.saved.iter().map(|s| format!("{} {:04} ({:.0} ms)", s.exam, s.item, s.took_ms)).collect();
     let what = if items.is_empty() { "nothing".to_owned() } else { items.join(", ") };
     let left_out = match report.outlines_left_out {
         0 => String::new(),

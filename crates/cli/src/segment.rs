@@ -25,8 +25,8 @@ use sonotap_exam::{NewExam, Origin, Outlined};
 
 use crate::arguments::SegmentArguments;
 use crate::assets;
-use crate::saving::{self, SavedItem};
 use crate::output::{Files, check_png_paths, png_of, png_of_mask, say, say_json};
+use crate::saving::{self, SavedItem};
 
 /// Islands smaller than this, image px², are not reported as outline.
 const ISLAND_PX2_MIN: f64 = 4.0;
@@ -82,7 +82,8 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
             let clicks = (prompts.clicks.as_slice(), prompts.boxed);
             let label = arguments.preset.as_deref().map(Preset::find).transpose()?.map(|p| p.label);
             let object = Outlined::of_look(look, &outline, frame, &home, clicks, label);
-            let new = NewExam { origin: Origin::File, model: name, model_sha256: assets::pin_of_model(&model_profile)? };
+            let new =
+                NewExam { origin: Origin::File, model: name, model_sha256: assets::pin_of_model(&model_profile)? };
             Some(saving::save_still(root, arguments.exam.as_deref(), &new, frame, object)?)
         }
         None => None,

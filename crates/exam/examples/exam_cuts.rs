@@ -68,9 +68,10 @@ fn check(root: &Path) -> Result<()> {
         acknowledged += 1;
         let found = store.view(&exam).ok().and_then(|view| {
             let item = view.items().find(|i| i.number == number)?.clone();
-            Some(item.files.iter().all(|f| std::fs::read(view.folder().join(&f.name)).is_ok_and(|b| {
-                sonotap::model::manifest::hex_digest(&b) == f.sha256
-            })))
+            Some(item.files.iter().all(|f| {
+                std::fs::read(view.folder().join(&f.name))
+                    .is_ok_and(|b| sonotap::model::manifest::hex_digest(&b) == f.sha256)
+            }))
         });
         match found {
             None => lost += 1,
@@ -84,7 +85,9 @@ fn check(root: &Path) -> Result<()> {
         torn += faults.map_or(1, |f| f.iter().filter(|f| !matches!(f, Fault::Unfinished(_))).count());
     }
     println!("acknowledged {acknowledged} lost {lost} torn {torn} repairs {}", report.repairs.len());
-    if lost + torn > 0 { std::process::exit(4) }
+    if lost + torn > 0 {
+        std::process::exit(4)
+    }
     Ok(())
 }
 

@@ -142,3 +142,45 @@ impl Capture {
         Self { frames, outlined_frame, objects }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sonotap::{FrameId, HiddenReason, LostReason, Nanos, ObjectScene, PixelFormat};
+
+    #[test]
+    fn only_exact_outlines_are_kept_and_the_others_are_told() {
+        let mut frame = Frame::from_pixels(32, 24, PixelFormat::Grey8, vec![0; 32 * 24]).unwrap();
+        frame.stamp(FrameId(7), Nanos::from_ms(5));
+        let mut outline = Outline::default();
+        outline.push_ring([(2.0, 2.0), (9.0, 2.0), (9.0, 9.0)].map(|(x, y)| Point::new(x, y)));
+        let age = Nanos::from_ms(30);
+        let overlays = [
+            Overlay::Carried { age },
+            Overlay::Exact,
+            Overlay::Stale { age },
+            Overlay::Hidden(HiddenReason::Computing),
+            Overlay::Lost(LostReason::SceneCut),
+        ];
+        let objects = overlays.iter().enumerate().map(|(i, &overlay)| ObjectScene {
+            object: ObjectId(i as u8),
+            is_active: i == 0,
+            overlay,
+            outline: outline.clone(),
+            markers: Vec::new(),
+            score: None,
+            measurements: None,
+        });
+        let mut scene = Scene { frame: FrameId(7), objects: objects.collect(), ..Scene::default() };
+        let kept = Outlined::of_scene(&scene, &frame);
+        assert_eq!(kept.exact.iter().map(|o| o.object).collect::<Vec<_>>(), [ObjectId(1)]);
+        assert_eq!(
+            kept.left_out.iter().map(|o| o.overlay).collect::<Vec<_>>(),
+            [overlays[0], overlays[2], overlays[3], overlays[4]]
+        );
+        // Of another frame nothing is exact.
+        scene.frame = FrameId(6);
+        let kept = Outlined::of_scene(&scene, &frame);
+        assert!(kept.exact.is_empty() && kept.left_out.len() == 5);
+    }
+}

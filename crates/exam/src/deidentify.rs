@@ -210,7 +210,9 @@ impl Deidentifier {
         for &(tag, vr) in EMPTIED {
             clean.text(tag, vr, "");
         }
-        let is_report = set.element(tags::SOP_CLASS_UID).is_ok_and(|e| e.to_str().is_ok_and(|u| u.trim_end_matches('\0') == uids::COMPREHENSIVE_SR_STORAGE));
+        let is_report = set
+            .element(tags::SOP_CLASS_UID)
+            .is_ok_and(|e| e.to_str().is_ok_and(|u| u.trim_end_matches('\0') == uids::COMPREHENSIVE_SR_STORAGE));
         let mut codes = vec![Code("113100", "DCM", "Basic Application Confidentiality Profile").item()];
         if !is_report {
             codes.push(Code("113101", "DCM", "Clean Pixel Data Option").item());
@@ -230,7 +232,8 @@ impl Deidentifier {
         for element in set.iter() {
             let tag = element.tag();
             if UIDS.contains(&tag) {
-                let uid = element.to_str().map_err(|_| Error::new(ErrorKind::Format, format!("{tag}: expected a UID")))?;
+                let uid =
+                    element.to_str().map_err(|_| Error::new(ErrorKind::Format, format!("{tag}: expected a UID")))?;
                 clean.put(DataElement::new(tag, VR::UI, PrimitiveValue::from(self.uid_of(&uid))));
             } else if KEPT.contains(&tag) {
                 match element.value() {
@@ -248,7 +251,14 @@ impl Deidentifier {
 
 /// Makes everything black that is in none of the rectangles (x0, y0, x1, y1), in each frame of a picture. A picture may be
 /// larger than its frame by `times`, and have lines below it, which stay.
-pub(crate) fn blank_outside(pixels: &mut [u8], size: (u32, u32), samples: usize, regions: &[[f32; 4]], rows: u32, columns: u32) {
+pub(crate) fn blank_outside(
+    pixels: &mut [u8],
+    size: (u32, u32),
+    samples: usize,
+    regions: &[[f32; 4]],
+    rows: u32,
+    columns: u32,
+) {
     let (width, height) = (size.0 as usize, size.1 as usize);
     for frame in pixels.chunks_exact_mut(width * height * samples) {
         for (y, row) in frame.chunks_exact_mut(width * samples).enumerate().take(rows as usize) {
@@ -278,10 +288,11 @@ mod tests {
     #[test]
     fn what_is_not_on_the_list_is_left_out_in_sequences_too() {
         let mut inner = DataSet::new();
-        inner
-            .uid(tags::REFERENCED_SOP_INSTANCE_UID, "2.25.4711")
-            .text(tags::PATIENT_NAME, VR::PN, "QUARK^ALICE")
-            .text(tags::TEXT_VALUE, VR::UT, "object 1");
+        inner.uid(tags::REFERENCED_SOP_INSTANCE_UID, "2.25.4711").text(tags::PATIENT_NAME, VR::PN, "QUARK^ALICE").text(
+            tags::TEXT_VALUE,
+            VR::UT,
+            "object 1",
+        );
         let mut set = DataSet::new();
         set.uid(tags::SOP_CLASS_UID, uids::ULTRASOUND_IMAGE_STORAGE)
             .uid(tags::SOP_INSTANCE_UID, "2.25.4712")
@@ -305,13 +316,7 @@ mod tests {
     fn only_what_is_in_a_region_stays_lit() {
         let mut pixels = vec![9; 2 * 6 * 5];
         blank_outside(&mut pixels, (6, 5), 1, &[[1.0, 1.0, 4.0, 3.0], [4.0, 0.0, 5.0, 1.0]], 4, 6);
-        let one = [
-            [0, 0, 0, 0, 9, 0],
-            [0, 9, 9, 9, 0, 0],
-            [0, 9, 9, 9, 0, 0],
-            [0, 0, 0, 0, 0, 0],
-            [9, 9, 9, 9, 9, 9],
-        ];
+        let one = [[0, 0, 0, 0, 9, 0], [0, 9, 9, 9, 0, 0], [0, 9, 9, 9, 0, 0], [0, 0, 0, 0, 0, 0], [9, 9, 9, 9, 9, 9]];
         assert_eq!(pixels, [one, one].concat().concat());
     }
 }

@@ -76,7 +76,10 @@ pub fn export(view: &ExamView, to: &Path, options: &ExportOptions) -> Result<Exp
     let name = anonymous.as_ref().map_or_else(|| view.name().to_string(), |a| a.subject().to_owned());
     let folder = to.join(&name);
     if folder.exists() {
-        return Err(within(Error::new(ErrorKind::Io, format!("{}: expected a new folder, got one that is there", folder.display()))));
+        return Err(within(Error::new(
+            ErrorKind::Io,
+            format!("{}: expected a new folder, got one that is there", folder.display()),
+        )));
     }
     // All is checked and made before the first byte goes out, item by item afterwards.
     let items: Vec<(&ItemRecord, Notes)> =
@@ -136,10 +139,8 @@ fn fill(
         notes_out.push((item, notes));
     }
     let record: Option<&ExamRecord> = anonymous.is_none().then_some(view.record());
-    let texts = [
-        ("index.html", page::index(record, view, &notes_out)),
-        ("measurements.csv", page::measurements(&notes_out)),
-    ];
+    let texts =
+        [("index.html", page::index(record, view, &notes_out)), ("measurements.csv", page::measurements(&notes_out))];
     for (name, text) in texts {
         durable::write(&part.join(name), text.as_bytes())?;
         sums.push((name.to_owned(), hex_digest(text.as_bytes())));
@@ -165,7 +166,10 @@ fn check_again(path: &Path, sum: &str) -> Result<()> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed)?;
     if hex_digest(&bytes) != sum {
-        return Err(Error::new(ErrorKind::Format, format!("{name}: expected the bytes that were written, read others back")));
+        return Err(Error::new(
+            ErrorKind::Format,
+            format!("{name}: expected the bytes that were written, read others back"),
+        ));
     }
     Ok(())
 }
@@ -221,7 +225,9 @@ fn outgoing(
 
 /// An object of a file whose digest was checked.
 pub(crate) fn parsed(bytes: &[u8], file: &FileRecord) -> Result<InMemDicomObject> {
-    let wrong = || Error::new(ErrorKind::Format, format!("{}: expected a DICOM object of sonotap, got something else", file.name));
+    let wrong = || {
+        Error::new(ErrorKind::Format, format!("{}: expected a DICOM object of sonotap, got something else", file.name))
+    };
     FileDicomObject::from_reader(bytes).map(FileDicomObject::into_inner).map_err(|_| wrong())
 }
 
@@ -242,13 +248,18 @@ fn blanked(set: InMemDicomObject, file: &FileRecord, notes: &Notes) -> Result<In
     let is_jpeg = file.dicom.as_ref().is_some_and(|d| d.syntax_uid == JPEG);
     let mut pixels = match is_jpeg {
         true => native::decoded(&set)?.0,
-        false => set.element(tags::PIXEL_DATA).ok().and_then(|e| Some(e.to_bytes().ok()?.into_owned())).ok_or_else(|| wrong("pixels"))?,
+        false => set
+            .element(tags::PIXEL_DATA)
+            .ok()
+            .and_then(|e| Some(e.to_bytes().ok()?.into_owned()))
+            .ok_or_else(|| wrong("pixels"))?,
     };
     blank_outside(&mut pixels, (columns, rows), samples, &regions, frame_rows, frame_columns);
     let mut clean = set;
     if is_jpeg {
         let frames = pixels.chunks_exact((columns * rows) as usize * samples);
-        let coded = frames.map(|f| image::compressed(f, (columns, rows), samples as u16)).collect::<Result<Vec<_>>>()?;
+        let coded =
+            frames.map(|f| image::compressed(f, (columns, rows), samples as u16)).collect::<Result<Vec<_>>>()?;
         clean.put(DataElement::new(tags::PIXEL_DATA, VR::OB, image::encapsulated(coded)));
     } else {
         clean.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(pixels.into())));
@@ -257,7 +268,9 @@ fn blanked(set: InMemDicomObject, file: &FileRecord, notes: &Notes) -> Result<In
 }
 
 fn blanked_png(bytes: &[u8], file: &FileRecord, notes: &Notes) -> Result<Vec<u8>> {
-    let wrong = |e: png::DecodingError| Error::new(ErrorKind::Format, format!("{}: expected a PNG of sonotap, got {e}", file.name));
+    let wrong = |e: png::DecodingError| {
+        Error::new(ErrorKind::Format, format!("{}: expected a PNG of sonotap, got {e}", file.name))
+    };
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().map_err(wrong)?;
     let size = reader.output_buffer_size().unwrap_or(0);
     let mut pixels = vec![0; size];

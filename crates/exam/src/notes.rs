@@ -93,7 +93,14 @@ fn corners<S>(r: &Rect<S>) -> [f32; 4] {
 }
 
 impl Notes {
-    pub fn of(capture: &Capture, number: u32, taken: String, exam: &crate::ExamRecord, uids: &[String], times: u32) -> Self {
+    pub fn of(
+        capture: &Capture,
+        number: u32,
+        taken: String,
+        exam: &crate::ExamRecord,
+        uids: &[String],
+        times: u32,
+    ) -> Self {
         let frame = &capture.frames[capture.outlined_frame];
         let first = capture.frames[0].captured();
         let since = |f: &sonotap::Frame| f.captured().since(first).as_ms();

@@ -28,7 +28,14 @@ pub(crate) fn index(record: Option<&ExamRecord>, view: &ExamView, items: &[(&Ite
         }
         match &record.patient {
             Some(p) => {
-                let _ = write!(page, "<br>Patient {} {} {} {}", escaped(&p.id), escaped(&p.name), escaped(&p.birth_date), escaped(&p.sex));
+                let _ = write!(
+                    page,
+                    "<br>Patient {} {} {} {}",
+                    escaped(&p.id),
+                    escaped(&p.name),
+                    escaped(&p.birth_date),
+                    escaped(&p.sex)
+                );
             }
             None => page.push_str("<br>Not bound to a patient"),
         }
@@ -45,7 +52,11 @@ fn section(page: &mut String, item: &ItemRecord, notes: &Notes) {
     let what = match item.kind {
         ItemKind::Still => "Still".to_owned(),
         ItemKind::Cine => {
-            format!("Cine of {} frames, {:.1} s", item.frames, notes.frame_times_ms.last().copied().unwrap_or(0.0) / 1e3)
+            format!(
+                "Cine of {} frames, {:.1} s",
+                item.frames,
+                notes.frame_times_ms.last().copied().unwrap_or(0.0) / 1e3
+            )
         }
     };
     let _ = write!(page, "<h2>{:04} {what}</h2>\n", item.number);
@@ -79,7 +90,10 @@ fn rows(m: &MeasurementNotes) -> Vec<(&'static str, String)> {
             ("Longest diameter", format!("{:.1} mm", mm.longest_mm)),
             ("Across it", format!("{:.1} mm", mm.perpendicular_mm)),
             ("Perimeter along the outline", format!("{:.1} mm", mm.perimeter_mm)),
-            ("Axes of the ellipse of equal moments", format!("{:.1} x {:.1} mm", mm.ellipse_axes_mm[0], mm.ellipse_axes_mm[1])),
+            (
+                "Axes of the ellipse of equal moments",
+                format!("{:.1} x {:.1} mm", mm.ellipse_axes_mm[0], mm.ellipse_axes_mm[1]),
+            ),
             ("Scale", mm.scale_source.clone()),
         ],
         None => vec![

@@ -56,7 +56,11 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     if !capture.objects.is_empty() {
         let canvas = outlined(frame, &capture.objects)?;
         files.object("-outlined.dcm", Role::Outlined, image::outlined(&context, &canvas, &source, label))?;
-        files.add("-outlined.png", Role::OutlinedPicture, png_of(&canvas.to_rgb(), canvas.width(), canvas.height(), ColorType::Rgb)?);
+        files.add(
+            "-outlined.png",
+            Role::OutlinedPicture,
+            png_of(&canvas.to_rgb(), canvas.width(), canvas.height(), ColorType::Rgb)?,
+        );
         let bits = segmentation::segmentation(&context, frame, &capture.objects, &tracking, &source);
         let of_bits = Source {
             class_uid: bits.class_uid,
@@ -65,7 +69,11 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
             frame: None,
         };
         files.object("-seg.dcm", Role::Segmentation, bits)?;
-        files.object("-sr.dcm", Role::Report, report::report(&context, &capture.objects, &tracking, &source, &of_bits))?;
+        files.object(
+            "-sr.dcm",
+            Role::Report,
+            report::report(&context, &capture.objects, &tracking, &source, &of_bits),
+        )?;
     }
     let notes = Notes::of(capture, number, text_of(taken), &exam.record, &tracking, magnification(frame));
     files.add(".prompts.json", Role::Notes, json_of(&notes)?);
@@ -79,7 +87,10 @@ fn check(capture: &Capture) -> Result<()> {
         return refuse(format!("capture: expected 1 to {FRAMES_MAX} frames, got {count}"));
     }
     if capture.outlined_frame >= count {
-        return refuse(format!("capture: expected outlines on one of {count} frames, got number {}", capture.outlined_frame + 1));
+        return refuse(format!(
+            "capture: expected outlines on one of {count} frames, got number {}",
+            capture.outlined_frame + 1
+        ));
     }
     for frame in &capture.frames {
         let (w, h) = (frame.width(), frame.height());
@@ -133,7 +144,8 @@ fn png_of_frame(frame: &Frame) -> Result<Vec<u8>> {
 
 /// A picture as PNG.
 pub(crate) fn png_of(pixels: &[u8], width: u32, height: u32, colours: ColorType) -> Result<Vec<u8>> {
-    let failed = |e: png::EncodingError| Error::new(ErrorKind::Argument, format!("a picture cannot be made a PNG: {e}"));
+    let failed =
+        |e: png::EncodingError| Error::new(ErrorKind::Argument, format!("a picture cannot be made a PNG: {e}"));
     let mut bytes = Vec::with_capacity(pixels.len() / 2);
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(colours);

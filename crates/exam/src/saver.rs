@@ -67,7 +67,9 @@ impl Saver {
                 self.pending += 1;
                 return Ok(());
             }
-            Some(Err(TrySendError::Full(_))) => "not saved: expected at most four captures to wait for the disk, got one more",
+            Some(Err(TrySendError::Full(_))) => {
+                "not saved: expected at most four captures to wait for the disk, got one more"
+            }
             Some(Err(TrySendError::Disconnected(_))) | None => "not saved: the thread of the exam is gone",
         };
         Err(Error::new(ErrorKind::Unavailable, why))

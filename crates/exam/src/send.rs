@@ -57,7 +57,11 @@ impl FromStr for Destination {
             let port = port.parse::<u16>().ok().filter(|p| *p > 0)?;
             (is_title(title) && is_host).then(|| Self { title: title.into(), address: format!("{host}:{port}") })
         });
-        let what = || format!("destination: expected AE-TITLE@HOST:PORT with a title of 1 to 16 letters, digits, - or _, got {text:?}");
+        let what = || {
+            format!(
+                "destination: expected AE-TITLE@HOST:PORT with a title of 1 to 16 letters, digits, - or _, got {text:?}"
+            )
+        };
         parsed.ok_or_else(|| Error::new(ErrorKind::Argument, what()))
     }
 }
@@ -100,7 +104,8 @@ impl Default for Backoff {
 impl Backoff {
     /// The wait after so many tries have failed; `None` when there is no further try.
     pub fn wait_after(&self, failed: u32) -> Option<Duration> {
-        (failed < self.tries).then(|| self.first.saturating_mul(1 << failed.saturating_sub(1).min(16)).min(self.longest))
+        (failed < self.tries)
+            .then(|| self.first.saturating_mul(1 << failed.saturating_sub(1).min(16)).min(self.longest))
     }
 }
 
@@ -176,7 +181,10 @@ struct Marker<'a> {
 }
 
 enum Failure {
-    Final { file: String, why: String },
+    Final {
+        file: String,
+        why: String,
+    },
     Passing(String),
     /// Ours: the disk, or a file that is not what it was.
     Own(Error),
@@ -335,7 +343,9 @@ impl Sending<'_> {
             Ok(Err(UlError::NoAcceptedPresentationContexts { .. })) => {
                 Err(Failure::Final { file: first(), why: "the archive takes no object of this kind".into() })
             }
-            Ok(Err(UlError::Rejected { association_rj, .. })) if association_rj.result == AssociationRJResult::Permanent => {
+            Ok(Err(UlError::Rejected { association_rj, .. }))
+                if association_rj.result == AssociationRJResult::Permanent =>
+            {
                 Err(Failure::Final { file: first(), why: "the archive takes no association from this title".into() })
             }
             Ok(Err(e)) => Err(Failure::Passing(format!("no association: {}", kind_of(&e)))),
@@ -352,12 +362,17 @@ impl Sending<'_> {
         message: u16,
     ) -> Result<u16, Failure> {
         let accepted = association.presentation_contexts().iter().find(|c| {
-            c.abstract_syntax.trim_end_matches('\0') == dicom.class_uid && c.reason == PresentationContextResultReason::Acceptance
+            c.abstract_syntax.trim_end_matches('\0') == dicom.class_uid
+                && c.reason == PresentationContextResultReason::Acceptance
         });
-        let Some((context, syntax)) = accepted.map(|c| (c.id, c.transfer_syntax.trim_end_matches('\0').to_owned())) else {
+        let Some((context, syntax)) = accepted.map(|c| (c.id, c.transfer_syntax.trim_end_matches('\0').to_owned()))
+        else {
             let marker = Marker { at: text_of(&ClockReading::take().now), status: 0x0122, file: &file.name };
             write_json(&self.markers.join(format!("{}.refused", dicom.instance_uid)), &marker)?;
-            return Err(Failure::Final { file: file.name.clone(), why: "the archive takes no object of this kind".into() });
+            return Err(Failure::Final {
+                file: file.name.clone(),
+                why: "the archive takes no object of this kind".into(),
+            });
         };
         let data = self.data(file, dicom, &syntax)?;
         let command = InMemDicomObject::command_from_element_iter([
@@ -399,7 +414,8 @@ impl Sending<'_> {
         };
         let mut data = Vec::with_capacity(bytes.len() + 1024);
         let written = set.0.write_dataset_with_ts(&mut data, &syntax);
-        written.map_err(|_| Error::new(ErrorKind::Format, format!("{}: cannot be written for the archive", file.name)))?;
+        written
+            .map_err(|_| Error::new(ErrorKind::Format, format!("{}: cannot be written for the archive", file.name)))?;
         Ok(data)
     }
 
@@ -482,7 +498,18 @@ mod tests {
             ("ARCHIVE@pacs.clinic:104".into(), "ARCHIVE_pacs.clinic_104".into())
         );
         assert_eq!(read("A@[::1]:11112").unwrap().1, "A____1__11112");
-        for wrong in ["", "ARCHIVE", "@host:104", "A@host", "A@host:0", "A@:104", "A B@host:1", "A@ho/st:1", "A@host:99999", "SEVENTEENLETTERSX@h:1"] {
+        for wrong in [
+            "",
+            "ARCHIVE",
+            "@host:104",
+            "A@host",
+            "A@host:0",
+            "A@:104",
+            "A B@host:1",
+            "A@ho/st:1",
+            "A@host:99999",
+            "SEVENTEENLETTERSX@h:1",
+        ] {
             let told = read(wrong).unwrap_err().to_string();
             assert!(told.starts_with("destination: expected AE-TITLE@HOST:PORT"), "{told}");
         }

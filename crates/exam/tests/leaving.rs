@@ -17,8 +17,8 @@ use dicom_ul::association::server::ServerAssociationOptions;
 use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
 use sonotap::{ErrorKind, PixelFormat, ScaleSource};
 use sonotap_exam::{
-    Backoff, Capture, ClockReading, Destination, Exam, ExportOptions, NewExam, Origin, Patient, Pixels, SendOptions, SendState, Store,
-    export, send,
+    Backoff, Capture, ClockReading, Destination, Exam, ExportOptions, NewExam, Origin, Patient, Pixels, SendOptions,
+    SendState, Store, export, send,
 };
 
 const DATA: [&str; 5] = ["ID-4711", "QUARK", "ALICE", "19700131", "ACC-0815"];
@@ -120,7 +120,8 @@ impl Image {
 }
 
 fn image_of(path: &Path) -> Image {
-    let mut reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap())).read_info().unwrap();
+    let mut reader =
+        png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap())).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
     Image { pixels, width: info.width as usize, samples: info.color_type.samples() }
@@ -134,9 +135,13 @@ fn without_a_known_region_nothing_leaves_unless_somebody_looked() {
     let whole = sonotap::Frame::from_pixels(32, 24, PixelFormat::Grey8, vec![9; 32 * 24]).unwrap();
     exam.save(&Capture::still(whole, Vec::new())).unwrap();
     let refused = export(exam.view(), stick.path(), &ExportOptions::default()).unwrap_err();
-    assert!(refused.kind() == ErrorKind::Argument && refused.to_string().contains("expected a known image region"), "{refused}");
+    assert!(
+        refused.kind() == ErrorKind::Argument && refused.to_string().contains("expected a known image region"),
+        "{refused}"
+    );
     assert_eq!(stick.path().read_dir().unwrap().count(), 0, "something was left on the stick");
-    export(exam.view(), stick.path(), &ExportOptions { pixels: Pixels::SaidClean, ..ExportOptions::default() }).unwrap();
+    export(exam.view(), stick.path(), &ExportOptions { pixels: Pixels::SaidClean, ..ExportOptions::default() })
+        .unwrap();
 }
 
 #[test]
@@ -149,7 +154,11 @@ fn an_export_with_the_patient_says_it_in_the_objects_and_on_the_page_and_in_no_n
     for name in ["0001.dcm", "0001-seg.dcm", "0001-sr.dcm", "0002-outlined.dcm"] {
         let object = open_file(made.folder.join(name)).unwrap();
         let text = |tag: Tag| object.element(tag).unwrap().to_str().unwrap().into_owned();
-        assert_eq!((text(tags::PATIENT_ID).as_str(), text(tags::PATIENT_NAME).as_str()), (DATA[0], "QUARK^ALICE"), "{name}");
+        assert_eq!(
+            (text(tags::PATIENT_ID).as_str(), text(tags::PATIENT_NAME).as_str()),
+            (DATA[0], "QUARK^ALICE"),
+            "{name}"
+        );
         assert_eq!(text(tags::ACCESSION_NUMBER), DATA[4]);
     }
     assert!(has(&made.folder.join("index.html"), DATA[0]));
@@ -176,7 +185,10 @@ enum Reply {
 }
 
 /// Takes as many associations as there are lists of replies; tells SOP Instance UID and patient of each object.
-fn archive(syntaxes: &'static [&'static str], replies: Vec<Vec<Reply>>) -> (Destination, Receiver<(String, String, bool)>) {
+fn archive(
+    syntaxes: &'static [&'static str],
+    replies: Vec<Vec<Reply>>,
+) -> (Destination, Receiver<(String, String, bool)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = format!("ARCHIVE@127.0.0.1:{}", listener.local_addr().unwrap().port()).parse().unwrap();
     let (tell, told) = channel();
@@ -196,9 +208,16 @@ fn archive(syntaxes: &'static [&'static str], replies: Vec<Vec<Reply>>) -> (Dest
                 options = options.with_transfer_syntax(*syntax);
             }
             let Ok(mut association) = options.establish(stream) else { continue };
+            let mut hangs_up = false;
             for reply in replies {
                 let Some((context, message, data)) = request(&mut association) else { break };
-                let syntax = association.presentation_contexts().iter().find(|c| c.id == context).unwrap().transfer_syntax.clone();
+                let syntax = association
+                    .presentation_contexts()
+                    .iter()
+                    .find(|c| c.id == context)
+                    .unwrap()
+                    .transfer_syntax
+                    .clone();
                 let is_native = syntax != uids::JPEG_BASELINE8_BIT;
                 let ts = if syntax == uids::IMPLICIT_VR_LITTLE_ENDIAN {
                     IMPLICIT_VR_LITTLE_ENDIAN.erased()
@@ -208,12 +227,17 @@ fn archive(syntaxes: &'static [&'static str], replies: Vec<Vec<Reply>>) -> (Dest
                 let set = InMemDicomObject::read_dataset_with_ts(data.as_slice(), &ts).unwrap();
                 let text = |tag: Tag| set.element(tag).unwrap().to_str().unwrap().trim_end_matches('\0').to_owned();
                 tell.send((text(tags::SOP_INSTANCE_UID), text(tags::PATIENT_ID), is_native)).unwrap();
-                let Reply::Status(status) = reply else { break };
+                let Reply::Status(status) = reply else {
+                    hangs_up = true;
+                    break;
+                };
                 answer(&mut association, context, message, status);
             }
-            // Hears the release, or hangs up.
-            let _ = association.receive();
-            let _ = association.send(&Pdu::ReleaseRP);
+            if !hangs_up {
+                // Hears the release or the abort.
+                let _ = association.receive();
+                let _ = association.send(&Pdu::ReleaseRP);
+            }
         }
     });
     (to, told)
@@ -222,17 +246,19 @@ fn archive(syntaxes: &'static [&'static str], replies: Vec<Vec<Reply>>) -> (Dest
 type Association = dicom_ul::association::server::ServerAssociation<std::net::TcpStream>;
 
 fn request(association: &mut Association) -> Option<(u8, u16, Vec<u8>)> {
-    let (mut command, mut data, mut context) = (Vec::new(), Vec::new(), 0);
+    let (mut command, mut data) = (Vec::new(), Vec::new());
     loop {
         let Ok(Pdu::PData { data: values }) = association.receive() else { return None };
         for value in values {
-            context = value.presentation_context_id;
+            let context = value.presentation_context_id;
             match value.value_type {
                 PDataValueType::Command => command.extend(value.data),
                 PDataValueType::Data => {
                     data.extend(value.data);
                     if value.is_last {
-                        let set = InMemDicomObject::read_dataset_with_ts(&command[..], &IMPLICIT_VR_LITTLE_ENDIAN.erased()).unwrap();
+                        let set =
+                            InMemDicomObject::read_dataset_with_ts(&command[..], &IMPLICIT_VR_LITTLE_ENDIAN.erased())
+                                .unwrap();
                         return Some((context, set.element(tags::MESSAGE_ID).unwrap().to_int().unwrap(), data));
                     }
                 }
@@ -252,8 +278,12 @@ fn answer(association: &mut Association, context: u8, message: u16, status: u16)
     ]);
     let mut bytes = Vec::new();
     response.write_dataset_with_ts(&mut bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased()).unwrap();
-    let value =
-        PDataValue { presentation_context_id: context, value_type: PDataValueType::Command, is_last: true, data: bytes };
+    let value = PDataValue {
+        presentation_context_id: context,
+        value_type: PDataValueType::Command,
+        is_last: true,
+        data: bytes,
+    };
     association.send(&Pdu::PData { data: vec![value] }).unwrap();
 }
 
@@ -286,7 +316,13 @@ fn an_exam_is_sent_once_with_its_patient_and_what_is_there_is_not_sent_again() {
     drop(exam);
     let (store, _) = Store::open_with(root.path(), clock, 1 << 16).unwrap();
     let name = store.names().unwrap().remove(0);
-    let patient = Patient { id: "OTHER".into(), name: String::new(), birth_date: String::new(), sex: String::new(), accession: String::new() };
+    let patient = Patient {
+        id: "OTHER".into(),
+        name: String::new(),
+        birth_date: String::new(),
+        sex: String::new(),
+        accession: String::new(),
+    };
     assert_eq!(store.resume(&name).unwrap().bind(patient).unwrap_err().kind(), ErrorKind::Argument);
     store.forget(&name, false).unwrap();
 }
@@ -295,11 +331,8 @@ fn an_exam_is_sent_once_with_its_patient_and_what_is_there_is_not_sent_again() {
 fn a_passing_failure_is_tried_again_later_each_time_and_goes_on_where_it_was() {
     let root = tempfile::tempdir().unwrap();
     let exam = exam(root.path(), Origin::Captured);
-    let (to, told) = archive(ALL, vec![
-        vec![TAKEN, TAKEN, Reply::HangUp],
-        vec![TAKEN, Reply::Status(0xA700)],
-        vec![TAKEN; 5],
-    ]);
+    let (to, told) =
+        archive(ALL, vec![vec![TAKEN, TAKEN, Reply::HangUp], vec![TAKEN, Reply::Status(0xA700)], vec![TAKEN; 5]]);
     let mut waits = Vec::new();
     let report = send(exam.view(), &to, &options(), &mut |time| waits.push(time.as_secs())).unwrap();
     assert_eq!((report.sent, report.tries, report.state), (8, 3, SendState::Complete));

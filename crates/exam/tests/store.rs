@@ -4,6 +4,9 @@ mod common;
 
 use std::path::Path;
 
+use dicom_dictionary_std::tags;
+use dicom_object::open_file;
+
 use common::{cine, ellipse, frame, islands};
 use sonotap::{Error, ErrorKind, PixelFormat, ScaleSource};
 use sonotap_exam::{
@@ -44,7 +47,15 @@ fn what_is_saved_is_read_by_another_reader_while_the_first_writes() {
     let kinds: Vec<_> = view.items().map(|i| (i.number, i.kind, i.frames, i.objects)).collect();
     assert_eq!(kinds, [(1, ItemKind::Still, 1, 1), (2, ItemKind::Cine, 6, 1)]);
     let roles: Vec<Role> = view.items().next().unwrap().files.iter().map(|f| f.role).collect();
-    let all = [Role::Image, Role::Picture, Role::Outlined, Role::OutlinedPicture, Role::Segmentation, Role::Report, Role::Notes];
+    let all = [
+        Role::Image,
+        Role::Picture,
+        Role::Outlined,
+        Role::OutlinedPicture,
+        Role::Segmentation,
+        Role::Report,
+        Role::Notes,
+    ];
     assert_eq!(roles, all);
     assert_eq!(view.verify(), []);
     assert!(!view.is_bound() && !view.is_ended() && view.is_date_confirmed());
@@ -68,11 +79,8 @@ fn a_changed_or_missing_file_is_found() {
     std::fs::write(folder.join("0001.dcm"), bytes).unwrap();
     std::fs::remove_file(folder.join("0001-sr.dcm")).unwrap();
     std::fs::write(folder.join("0007.png"), "?").unwrap();
-    let expected = [
-        Fault::Changed("0001.dcm".into()),
-        Fault::Missing("0001-sr.dcm".into()),
-        Fault::Unfinished("0007.png".into()),
-    ];
+    let expected =
+        [Fault::Changed("0001.dcm".into()), Fault::Missing("0001-sr.dcm".into()), Fault::Unfinished("0007.png".into())];
     assert_eq!(exam.view().verify(), expected);
 }
 
@@ -92,11 +100,10 @@ fn what_a_cut_leaves_is_put_right_and_what_was_acknowledged_stays() {
     std::fs::create_dir(root.path().join(".2026-11-29-0002.77.part")).unwrap();
     let (store, report) = Store::open_with(root.path(), clock, 1 << 20).unwrap();
     let repairs: Vec<_> = report.repairs.into_iter().map(|(exam, repair)| (exam.is_some(), repair)).collect();
-    assert_eq!(repairs, [
-        (false, Repair::Removed),
-        (true, Repair::JournalCut(40)),
-        (true, Repair::SetAside(vec!["0002.dcm".into()])),
-    ]);
+    assert_eq!(
+        repairs,
+        [(false, Repair::Removed), (true, Repair::JournalCut(40)), (true, Repair::SetAside(vec!["0002.dcm".into()])),]
+    );
     assert_eq!(std::fs::read(&journal).unwrap(), whole);
     assert_eq!(std::fs::read(folder.join("unfinished/0002.dcm")).unwrap(), b"DICM");
     let name = store.names().unwrap().remove(0);
@@ -167,7 +174,15 @@ fn a_new_exam_of_a_store_has_nothing_of_the_last() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
     let mut first = store.begin(&NewExam::default()).unwrap();
-    first.bind(Patient { id: "4711".into(), name: String::new(), birth_date: String::new(), sex: String::new(), accession: String::new() }).unwrap();
+    first
+        .bind(Patient {
+            id: "4711".into(),
+            name: String::new(),
+            birth_date: String::new(),
+            sex: String::new(),
+            accession: String::new(),
+        })
+        .unwrap();
     first.save(&still(1)).unwrap();
     let second = store.begin(&NewExam::default()).unwrap();
     assert_eq!(second.name(), "2026-11-29-0002");
@@ -228,6 +243,29 @@ fn captures_that_cannot_be_saved_are_refused_with_the_reason() {
         assert!(refused.kind() == ErrorKind::Argument && refused.to_string().contains(expected), "{refused}");
     }
     assert_eq!(exam.save(&still(1)).unwrap().number, 1);
+}
+
+#[test]
+fn without_a_scale_no_object_that_is_saved_has_millimetres() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    for (number, scale) in [(1, None), (2, Some(ScaleSource::DicomRegion))] {
+        let frame = frame(number, PixelFormat::Grey8, scale);
+        let objects = vec![ellipse(&frame, "Bladder")];
+        exam.save(&Capture::still(frame, objects)).unwrap();
+        let file = |ending: &str| exam.view().folder().join(format!("{number:04}{ending}"));
+        let image = open_file(file(".dcm")).unwrap();
+        assert_eq!(image.get(tags::SEQUENCE_OF_ULTRASOUND_REGIONS).is_some(), scale.is_some());
+        let report = std::fs::read(file("-sr.dcm")).unwrap();
+        let has = |text: &[u8]| report.windows(text.len()).any(|w| w == text);
+        assert_eq!(
+            (has(b"42798000"), has(b"mm2"), has(b"DICOM region")),
+            (scale.is_some(), scale.is_some(), scale.is_some())
+        );
+        assert!(has(b"POLYLINE"));
+        let notes = std::fs::read_to_string(file(".prompts.json")).unwrap();
+        assert_eq!(notes.contains("\"mm\": null"), scale.is_none());
+    }
 }
 
 #[test]

@@ -42,9 +42,12 @@ pub(crate) fn begin(context: &Context, class_uid: &str, series: &Series) -> (Dat
         .text(tags::CONTENT_DATE, VR::DA, &date)
         .text(tags::CONTENT_TIME, VR::TM, &time);
     // The patient is in exam.json, and is put here when an object leaves (`address`).
-    for (tag, vr) in
-        [(tags::PATIENT_NAME, VR::PN), (tags::PATIENT_ID, VR::LO), (tags::PATIENT_BIRTH_DATE, VR::DA), (tags::PATIENT_SEX, VR::CS)]
-    {
+    for (tag, vr) in [
+        (tags::PATIENT_NAME, VR::PN),
+        (tags::PATIENT_ID, VR::LO),
+        (tags::PATIENT_BIRTH_DATE, VR::DA),
+        (tags::PATIENT_SEX, VR::CS),
+    ] {
         d.text(tag, vr, "");
     }
     d.uid(tags::STUDY_INSTANCE_UID, &exam.study_uid)

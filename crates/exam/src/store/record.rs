@@ -104,12 +104,16 @@ impl Patient {
             return refuse("patient ID", "1 to 64 characters without a backslash or control character");
         }
         if !is_text(&self.name, TEXT_MAX) || self.name.matches('^').count() > 4 {
-            return refuse("patient name", "at most 64 characters FAMILY^GIVEN without a backslash or control character");
+            return refuse(
+                "patient name",
+                "at most 64 characters FAMILY^GIVEN without a backslash or control character",
+            );
         }
         if !is_text(&self.accession, 16) {
             return refuse("accession number", "at most 16 characters without a backslash or control character");
         }
-        let is_date = chrono::NaiveDate::parse_from_str(&self.birth_date, "%Y%m%d").is_ok() && self.birth_date.len() == 8;
+        let is_date =
+            chrono::NaiveDate::parse_from_str(&self.birth_date, "%Y%m%d").is_ok() && self.birth_date.len() == 8;
         if !self.birth_date.is_empty() && !is_date {
             return refuse("birth date", "YYYYMMDD");
         }

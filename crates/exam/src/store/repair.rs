@@ -36,8 +36,12 @@ impl std::fmt::Display for Repair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Removed => write!(f, "a folder of an exam that was never begun, or already forgotten, was removed"),
-            Self::JournalCut(bytes) => write!(f, "{bytes} bytes of an event that was never acknowledged were cut off the journal"),
-            Self::SetAside(files) => write!(f, "an item that was never finished is in {UNFINISHED}/: {}", files.join(", ")),
+            Self::JournalCut(bytes) => {
+                write!(f, "{bytes} bytes of an event that was never acknowledged were cut off the journal")
+            }
+            Self::SetAside(files) => {
+                write!(f, "an item that was never finished is in {UNFINISHED}/: {}", files.join(", "))
+            }
             Self::Lost(file) => write!(f, "{file}: expected the file that was saved, got none or one of another size"),
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
         }

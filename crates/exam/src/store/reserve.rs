@@ -57,7 +57,8 @@ impl Reserve {
     /// `Unavailable`.
     pub(crate) fn check(&self) -> Result<()> {
         self.fill().map_err(|e| {
-            let what = "disk full: expected space for the reserve, got none; what runs is finished, nothing new is begun";
+            let what =
+                "disk full: expected space for the reserve, got none; what runs is finished, nothing new is begun";
             Error::caused(ErrorKind::Unavailable, what, e)
         })
     }

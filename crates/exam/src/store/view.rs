@@ -99,7 +99,8 @@ impl ExamView {
 
     /// Whether its date can be relied on: the clock was synchronized, or somebody confirmed it.
     pub fn is_date_confirmed(&self) -> bool {
-        self.record.clock == ClockState::Synchronized || self.events.iter().any(|e| matches!(e, Event::ClockConfirmed { .. }))
+        self.record.clock == ClockState::Synchronized
+            || self.events.iter().any(|e| matches!(e, Event::ClockConfirmed { .. }))
     }
 
     /// Whether anything of it has left for a destination.
@@ -139,7 +140,10 @@ impl ExamView {
         let mut bytes = Vec::with_capacity(usize::try_from(file.bytes).unwrap_or(0).min(1 << 30));
         opened.take(file.bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
         if hex_digest(&bytes) != file.sha256 {
-            return Err(Error::new(ErrorKind::Format, format!("{}: expected the bytes that were saved, got others", place())));
+            return Err(Error::new(
+                ErrorKind::Format,
+                format!("{}: expected the bytes that were saved, got others", place()),
+            ));
         }
         Ok(bytes)
     }

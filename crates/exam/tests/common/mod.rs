@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sonotap::region::FrameRegion;
 use sonotap::{
-    Frame, FrameId, ImageSpace, Millimetres, Nanos, ObjectId, Outline, Picture, PixelFormat, PixelScale, Point, Rect, RegionContent,
-    ScaleSource,
+    Frame, FrameId, ImageSpace, Millimetres, Nanos, ObjectId, Outline, Picture, PixelFormat, PixelScale, Point, Rect,
+    RegionContent, ScaleSource,
 };
 use sonotap_exam::Outlined;
 
@@ -51,7 +51,8 @@ pub fn frame(number: u64, format: PixelFormat, scale: Option<ScaleSource>) -> Fr
     }
     let scale = scale.and_then(|source| PixelScale::new(Millimetres(0.2), Millimetres(0.25), source));
     let [x0, y0, x1, y1] = REGION;
-    let region = FrameRegion { rect: Rect::new(x0, y0, x1, y1), content: RegionContent::BMode, scale, is_low_priority: false };
+    let region =
+        FrameRegion { rect: Rect::new(x0, y0, x1, y1), content: RegionContent::BMode, scale, is_low_priority: false };
     let picture = Picture { regions: &[region], scale, ..Picture::dense(width, height, format, &pixels) };
     let mut frame = Frame::new(&picture).unwrap();
     // Uneven, as grabbers are: 33, 34, 33, 50 ms.
