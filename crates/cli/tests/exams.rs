@@ -63,7 +63,8 @@ fn a_still_is_saved_looked_at_exported_and_deleted() {
     // What is in the file is what was told.
     let notes = std::fs::read(folder.path().join("kept").join(&exam).join("0001.prompts.json")).unwrap();
     let notes: Value = serde_json::from_slice(&notes).unwrap();
-    assert_eq!(notes["objects"][0]["outline_px"], answer["outline"]);
+    let rings = |value: &Value| serde_json::from_value::<Vec<Vec<[f32; 2]>>>(value.clone()).unwrap();
+    assert!(rings(&notes["objects"][0]["outline_px"]) == rings(&answer["outline"]), "another outline was saved");
     assert!(run("exams verify --in kept").status.success());
     let refused = run(&format!("exams export {exam} --in kept --to ."));
     assert!(
