@@ -79,9 +79,8 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     files.write()?;
     let saved = match &arguments.save_exam {
         Some(root) => {
-            let clicks = (prompts.clicks.as_slice(), prompts.boxed);
             let label = arguments.preset.as_deref().map(Preset::find).transpose()?.map(|p| p.label);
-            let object = Outlined::of_look(look, &outline, frame, &home, clicks, label);
+            let object = Outlined::of_look(look, &outline, frame, &home, &prompts, label);
             let new =
                 NewExam { origin: Origin::File, model: name, model_sha256: assets::pin_of_model(&model_profile)? };
             Some(saving::save_still(root, arguments.exam.as_deref(), &new, frame, object)?)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sonotap::geometry::Image;
 use sonotap::measure::measure;
-use sonotap::model::look::ObjectLook;
+use sonotap::model::look::{LookPrompts, ObjectLook};
 use sonotap::region::{FrameRegion, Unmeasured};
 use sonotap::{Frame, Marker, Measurements, ObjectId, Outline, Overlay, Point, Polarity, Rect, Scene, Score};
 
@@ -90,7 +90,7 @@ impl Outlined {
         outline: &Outline,
         frame: &Frame,
         home: &FrameRegion,
-        prompts: (&[(Point<Image>, Polarity)], Option<Rect<Image>>),
+        prompts: &LookPrompts,
         label: Option<String>,
     ) -> Option<Self> {
         let grid = look.mask().filter(|_| !outline.is_empty())?;
@@ -99,8 +99,8 @@ impl Outlined {
             object: ObjectId(0),
             label,
             outline: outline.clone(),
-            clicks: prompts.0.to_vec(),
-            boxed: prompts.1,
+            clicks: prompts.clicks.clone(),
+            boxed: prompts.boxed,
             score: look.score(),
             measurements: measure(outline, scale.ok().flatten().as_ref()),
         })

@@ -59,15 +59,15 @@ fn section(page: &mut String, item: &ItemRecord, notes: &Notes) {
             )
         }
     };
-    let _ = write!(page, "<h2>{:04} {what}</h2>\n", item.number);
+    let _ = writeln!(page, "<h2>{:04} {what}</h2>", item.number);
     let of = |role| item.files.iter().find(|f| f.role == role).map(|f| f.name.as_str());
     if let Some(picture) = of(Role::OutlinedPicture).or(of(Role::Picture)) {
-        let _ = write!(page, "<p><img src=\"{0}\" alt=\"{0}\"></p>\n", escaped(picture));
+        let _ = writeln!(page, "<p><img src=\"{0}\" alt=\"{0}\"></p>", escaped(picture));
     }
     for object in &notes.objects {
         let label = object.label.as_deref().unwrap_or("object");
         let score = object.score.map_or("-".to_owned(), |s| format!("{s:.2}"));
-        let _ = write!(page, "<h3>{} {}, score {score}</h3>\n", escaped(label), object.object);
+        let _ = writeln!(page, "<h3>{} {}, score {score}</h3>", escaped(label), object.object);
         if let Some(m) = &object.measurements {
             page.push_str("<table>");
             for (name, value) in rows(m) {
