@@ -196,7 +196,7 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
 }
 
 /// The command of a key: space freezes, the arrows step, u undoes, r redoes, n begins an object, c clears, f fills,
-/// i includes, e excludes.
+/// i includes, e excludes, s saves a still, v the cine.
 pub fn key_command(key: Key) -> Option<Command> {
     Some(match key {
         Key::Space => Command::ToggleFreeze,
@@ -208,6 +208,8 @@ pub fn key_command(key: Key) -> Option<Command> {
         Key::Character('c') => Command::Clear,
         Key::Character('f') => Command::CycleFill,
         Key::Character('i') => Command::ChooseTool(Tool::Include),
+        Key::Character('s') => Command::SaveStill,
+        Key::Character('v') => Command::SaveCine,
         Key::Character('e') => Command::ChooseTool(Tool::Exclude),
         Key::Character(_) => return None,
     })

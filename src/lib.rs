@@ -66,7 +66,7 @@ pub use glass::{DisplayTiming, Light};
 pub use pipeline::live::{Live, LiveConfig, LiveReport, LiveView, Ticket};
 pub use preset::Preset;
 pub use prompt::Polarity;
-pub use session::Command;
+pub use session::{Command, SaveRequest};
 
 // What is on the screen.
 pub use contour::Outline;

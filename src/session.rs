@@ -123,6 +123,19 @@ pub enum Command {
     RubberBand(Option<Rect<ImageSpace>>),
     /// Show the next outline of a lone click, cyclically.
     NextCandidate,
+    /// Save the frame on the screen with its outlines; see [`Session::take_save_request`].
+    SaveStill,
+    /// Save the cine ring, with the outlines of the frame on the screen.
+    SaveCine,
+}
+
+/// What the operator asked to save.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaveRequest {
+    /// The frame on the screen.
+    pub still: bool,
+    /// The cine ring.
+    pub cine: bool,
 }
 
 /// The state of the cine ring.
@@ -205,6 +218,7 @@ pub struct Session {
     is_overlay_hidden: bool,
     rubber_band: Option<Rect<ImageSpace>>,
     notice: Option<(Notice, Timestamp)>,
+    save_request: SaveRequest,
 }
 
 impl Session {
@@ -220,6 +234,7 @@ impl Session {
             is_overlay_hidden: false,
             rubber_band: None,
             notice: None,
+            save_request: SaveRequest::default(),
         }
     }
 
@@ -251,6 +266,14 @@ impl Session {
                 change(&mut self.rubber_band, band)
             }
             Command::NextCandidate => self.next_candidate(at),
+            Command::SaveStill => {
+                self.save_request.still = true;
+                Outcome::Unchanged
+            }
+            Command::SaveCine => {
+                self.save_request.cine = true;
+                Outcome::Unchanged
+            }
         };
         match outcome {
             Outcome::Refused(notice) => self.notify(notice, at.now),
@@ -258,6 +281,11 @@ impl Session {
             _ => {}
         }
         outcome
+    }
+
+    /// What the operator asked to save since the last call. The host has the disk: it saves, or says why not.
+    pub fn take_save_request(&mut self) -> SaveRequest {
+        std::mem::take(&mut self.save_request)
     }
 
     /// Resets prompts, history, mode and tool, so that nothing of one patient is shown with the next. The fill stays.
@@ -269,6 +297,7 @@ impl Session {
         self.is_overlay_hidden = false;
         self.rubber_band = None;
         self.notice = None;
+        self.save_request = SaveRequest::default();
     }
 
     /// Moves the prompts along with the tissue; see [`PromptSet::carry`].

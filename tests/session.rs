@@ -377,6 +377,7 @@ fn command() -> impl Strategy<Value = Command> {
             Command::Unfreeze, Command::StepBack, Command::StepForward, Command::NewObject,
             Command::ChooseTool(Tool::Include), Command::ChooseTool(Tool::Exclude), Command::CycleFill,
             Command::HideOverlay(true), Command::HideOverlay(false), Command::RubberBand(None), Command::NextCandidate,
+            Command::SaveStill, Command::SaveCine,
         ]),
     ]
 }

@@ -30,7 +30,7 @@ use crate::preset::Preset;
 use crate::prompt::{Polarity, Prompt, PromptShape};
 use crate::region::{FrameRegion, Misplaced};
 use crate::scene::{CinePlace, LostReason, Mode, Notice, Overlay, Scene, Signal};
-use crate::session::{Command, Outcome, RingView, Session, SessionConfig, Situation, View};
+use crate::session::{Command, Outcome, RingView, SaveRequest, Session, SessionConfig, Situation, View};
 use crate::track::carry::DriftLimits;
 use crate::track::flow::FlowField;
 use crate::units::{FrameId, ObjectId, Revision, Timestamp};
@@ -306,6 +306,16 @@ impl Engine {
     /// The last composed scene.
     pub fn scene(&self) -> &Scene {
         self.scenery.scene()
+    }
+
+    /// What the operator asked to save since the last call; see [`Session::take_save_request`].
+    pub fn take_save_request(&mut self) -> SaveRequest {
+        self.session.take_save_request()
+    }
+
+    /// The frames of the cine ring, oldest first.
+    pub fn cine(&self) -> impl Iterator<Item = &Arc<Frame>> {
+        self.ring.iter().flat_map(|ring| (0..ring.len()).filter_map(|i| ring.get(i)))
     }
 
     /// The newest edit that all drawn outlines include; `None` while an object waits for its outline.

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Controls: `freeze`, `unfreeze`, `undo`, `redo`, `clear`, `new-object`, `step-back`, `step-forward`, `fill`, `include`,
-//! `exclude`, `next-candidate`, `hide`, `show`.
+//! `exclude`, `next-candidate`, `hide`, `show`, `save`, `save-cine`.
 //!
 //! A step is due when its time has come and all steps before it are done, so times of one kind must not decrease. The
 //! file is strict: an unknown key is an error with its line and the nearest valid key, and so is an impossible value. A
@@ -57,7 +57,7 @@ const WHEN_KEYS: [&str; 2] = ["at_ms", "frame"];
 const ACTION_KEYS: [&str; 5] = ["tap", "box", "press", "scrub", "select"];
 const STEP_KEYS: [&str; 8] = ["at_ms", "frame", "tap", "label", "box", "press", "scrub", "select"];
 const LABELS: [&str; 2] = ["include", "exclude"];
-const CONTROLS: [(&str, Command); 14] = [
+const CONTROLS: [(&str, Command); 16] = [
     ("freeze", Command::Freeze),
     ("unfreeze", Command::Unfreeze),
     ("undo", Command::Undo),
@@ -72,6 +72,8 @@ const CONTROLS: [(&str, Command); 14] = [
     ("next-candidate", Command::NextCandidate),
     ("hide", Command::HideOverlay(true)),
     ("show", Command::HideOverlay(false)),
+    ("save", Command::SaveStill),
+    ("save-cine", Command::SaveCine),
 ];
 
 /// A day.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ModelSpec;
+use crate::durable;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Name of the manifest within a model folder.
@@ -246,8 +247,7 @@ impl Manifest {
     /// # Errors
     /// `Io` when it cannot be written.
     pub fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<FileSpec> {
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))?;
+        durable::write(&folder.join(name), bytes)?;
         Ok(FileSpec { file: name.into(), bytes: bytes.len() as u64, sha256: hex_digest(bytes) })
     }
 

@@ -32,6 +32,26 @@ pub struct Caption {
     pub measurements: Option<Measurements>,
 }
 
+/// An object of a still image.
+#[derive(Clone, Copy, Debug)]
+pub struct StillObject<'a> {
+    /// Which one; chooses the colour.
+    pub object: ObjectId,
+    /// Its outline, computed from this image.
+    pub outline: &'a Outline,
+    /// Its clicks.
+    pub clicks: &'a [(Point<ImageSpace>, Polarity)],
+    /// Its box.
+    pub boxed: Option<Rect<ImageSpace>>,
+    /// What is said of it below the image.
+    pub caption: Caption,
+}
+
+/// How many times larger than the image its picture is.
+pub fn magnification(frame: &Frame) -> u32 {
+    (SIDE / frame.width.max(frame.height).max(1)).max(1)
+}
+
 /// Draws an outlined still image, enlarged by a whole factor.
 ///
 /// # Errors
@@ -43,17 +63,25 @@ pub fn still(
     boxed: Option<Rect<ImageSpace>>,
     caption: &Caption,
 ) -> Result<Canvas> {
+    still_of(frame, &[StillObject { object: ObjectId(0), outline, clicks, boxed, caption: *caption }])
+}
+
+/// The same with any number of objects.
+///
+/// # Errors
+/// As [`still`].
+pub fn still_of(frame: &Frame, objects: &[StillObject]) -> Result<Canvas> {
     let longest = frame.width.max(frame.height);
     if longest == 0 || longest > SIDE_MAX {
         let got = format!("{}x{}", frame.width, frame.height);
         return Err(Error::new(ErrorKind::Argument, format!("still: expected 1..={SIDE_MAX} px a side, got {got}")));
     }
-    let times = (SIDE / longest).max(1);
+    let times = magnification(frame);
     let (width, height) = (frame.width * times, frame.height * times);
     let face = Typeface::with_cap_height(PX_PER_MM * 2.5);
-    let lines = caption_lines(caption);
+    let lines: Vec<(String, u32)> = objects.iter().flat_map(|o| caption_lines(o, objects.len() > 1)).collect();
     let foot = face.line_height() * lines.len() as i32 + face.line_height() / 2;
-    let widest = lines.iter().map(|l| face.width(l)).max().unwrap_or(0) + face.advance() * 2;
+    let widest = lines.iter().map(|(line, _)| face.width(line)).max().unwrap_or(0) + face.advance() * 2;
     let mut canvas = Canvas::new(width.max(widest as u32), height + foot as u32);
     canvas.pixels_mut().fill(Theme::DARK.background);
     let area: Rect<DisplaySpace> = Rect::new(0.0, 0.0, width as f32, height as f32);
@@ -61,30 +89,42 @@ pub fn still(
     Blitter::default().blit(frame, &to_display, PxRect::around(&area), &mut canvas);
     let clip = Clip::whole(PxRect::around(&area));
     let mut painter = Painter::new(&mut canvas, &clip);
-    let colour = Theme::DARK.object(ObjectId(0));
-    if let Some(style) = style_of(Overlay::Exact) {
-        let colours = LineColours { line: colour, halo: Theme::DARK.halo };
-        OutlinePainter::default().line(&mut painter, outline, &to_display, style, PX_PER_MM, colours);
-    }
-    let prompt = PromptId(0);
-    for &(at, polarity) in clicks {
-        marks::marker(&mut painter, PX_PER_MM, &to_display, &Marker::Click { prompt, at, polarity }, colour);
-    }
-    if let Some(rect) = boxed {
-        marks::marker(&mut painter, PX_PER_MM, &to_display, &Marker::Box { prompt, rect }, colour);
+    for object in objects {
+        paint(&mut painter, object, &to_display);
     }
     let below = Clip::whole(PxRect::new(0, height as i32, canvas.width() as i32, canvas.height() as i32));
     let mut painter = Painter::new(&mut canvas, &below);
-    for (i, line) in lines.iter().enumerate() {
+    for (i, (line, colour)) in lines.iter().enumerate() {
         let y = height as i32 + face.line_height() / 4 + i as i32 * face.line_height();
-        face.draw(&mut painter, face.advance(), y, line, Theme::DARK.text);
+        face.draw(&mut painter, face.advance(), y, line, *colour);
     }
     Ok(canvas)
 }
 
-fn caption_lines(caption: &Caption) -> Vec<String> {
+fn paint(painter: &mut Painter, object: &StillObject, to_display: &Converter<ImageSpace, DisplaySpace>) {
+    let colour = Theme::DARK.object(object.object);
+    if let Some(style) = style_of(Overlay::Exact) {
+        let colours = LineColours { line: colour, halo: Theme::DARK.halo };
+        OutlinePainter::default().line(painter, object.outline, to_display, style, PX_PER_MM, colours);
+    }
+    let prompt = PromptId(0);
+    for &(at, polarity) in object.clicks {
+        marks::marker(painter, PX_PER_MM, to_display, &Marker::Click { prompt, at, polarity }, colour);
+    }
+    if let Some(rect) = object.boxed {
+        marks::marker(painter, PX_PER_MM, to_display, &Marker::Box { prompt, rect }, colour);
+    }
+}
+
+/// Lines of text with their colours: that of the object where there are several.
+fn caption_lines(object: &StillObject, is_one_of_several: bool) -> Vec<(String, u32)> {
+    let caption = &object.caption;
+    let (colour, number) = match is_one_of_several {
+        true => (Theme::DARK.object(object.object), format!(" {}", object.object.0 + 1)),
+        false => (Theme::DARK.text, String::new()),
+    };
     let score = caption.score.map_or("-".into(), |s| format!("{:.2}", s.get()));
-    let mut lines = vec![format!("AI outline, score {score}. Not for diagnostic use.")];
+    let mut lines = vec![format!("AI outline{number}, score {score}. Not for diagnostic use.")];
     if let Some(m) = caption.measurements {
         lines.push(match m.metric {
             Some(mm) => format!(
@@ -99,5 +139,5 @@ fn caption_lines(caption: &Caption) -> Vec<String> {
             }
         });
     }
-    lines
+    lines.into_iter().map(|line| (line, colour)).collect()
 }

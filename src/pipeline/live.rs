@@ -45,7 +45,7 @@ use crate::glass::DisplayTiming;
 use crate::model::predictor::Predictor;
 use crate::preset::Preset;
 use crate::scene::{Mode, Scene, Signal};
-use crate::session::{Command, SessionConfig};
+use crate::session::{Command, SaveRequest, SessionConfig};
 use crate::track::carry::DriftLimits;
 use crate::units::{FrameId, Revision, Span, Timestamp};
 
@@ -318,6 +318,11 @@ impl<W: InferenceWorker> Live<W> {
             }
             self.ask();
         }
+    }
+
+    /// What the operator asked to save since the last call; see [`Session::take_save_request`](crate::session::Session::take_save_request).
+    pub fn take_save_request(&mut self) -> SaveRequest {
+        self.engine.take_save_request()
     }
 
     /// Another patient: forgets prompts, objects and frames.

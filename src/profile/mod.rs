@@ -186,21 +186,6 @@ impl Default for HeatProfile {
     }
 }
 
-<<<<<<< HEAD
-impl TouchProfile {
-    /// Gesture thresholds for a screen of that resolution.
-    pub fn recognizer(&self, dpi: f32) -> RecognizerConfig {
-        let gloves = RecognizerConfig::gloves(dpi);
-        RecognizerConfig {
-            max_contact_mm: self.max_contact_mm,
-            min_contact: Duration::of_secs(self.min_contact_ms / 1e3),
-            tap_slop_mm: self.tap_slop_mm,
-            min_drag_mm: gloves.min_drag_mm.max(self.tap_slop_mm),
-            ..gloves
-        }
-    }
-}
-
 /// OpenIGTLink: results to every client, and images as a source. The protocol has no authentication.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -245,8 +230,6 @@ pub enum IgtlTime {
     Arrival,
 }
 
-=======
->>>>>>> w19
 impl Profile {
     /// The profile as TOML, with every key.
     pub fn to_toml(&self) -> String {

@@ -20,6 +20,9 @@ pub enum Command {
     Run(RunArguments),
     /// Outline one structure of one still image.
     Segment(SegmentArguments),
+    /// Look at saved exams, check, export and send them.
+    #[command(subcommand)]
+    Exams(ExamsCommand),
     /// Measure a model on data sets as the field does, or compare two reports.
     Eval(EvalArguments),
     /// Train a click model on one's own data. Ctrl-C saves; --resume goes on.
@@ -198,6 +201,10 @@ pub struct RunArguments {
     /// With --display none: a simulated screen that shows a picture at its next refresh, N times a second.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub flip_hz: Option<f64>,
+    /// Where exams are kept (docs/exams.md): key s, or `press = "save"` in --taps, saves the frame on the screen with its
+    /// exact outlines, v or `save-cine` the cine ring. The exam begins with the first of them.
+    #[arg(long, value_name = "STORE")]
+    pub save_exam: Option<PathBuf>,
     /// Seed of a phantom.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     pub seed: u64,
@@ -248,6 +255,12 @@ pub struct SegmentArguments {
     /// Write the image with the outline as PNG; an existing file is replaced.
     #[arg(long, value_name = "OVERLAY.png")]
     pub overlay: Option<PathBuf>,
+    /// Save the image with outline and measurements in this store of exams (docs/exams.md), as a new exam.
+    #[arg(long, value_name = "STORE")]
+    pub save_exam: Option<PathBuf>,
+    /// Add to this exam instead, as 2026-11-29-0001; it must not have ended.
+    #[arg(long, value_name = "EXAM", requires = "save_exam")]
+    pub exam: Option<String>,
     /// Print score, area and outline as JSON.
     #[arg(long)]
     pub json: bool,
@@ -320,6 +333,132 @@ pub struct TrainArguments {
     /// Train nothing: draw a few of the pictures and targets that would be learned from.
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["out", "resume", "take_up"])]
     pub preview: Option<PathBuf>,
+}
+
+/// Commands of `exams`. The store is a folder; by default `exams` in the current one.
+#[derive(Subcommand)]
+pub enum ExamsCommand {
+    /// All exams.
+    List {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One exam: its items and files.
+    Show {
+        /// As 2026-11-29-0001.
+        exam: String,
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Say the patient, too.
+        #[arg(long)]
+        patient: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every file again and compare it with what was saved; all exams without a name.
+    Verify {
+        /// As 2026-11-29-0001.
+        exam: Option<String>,
+        #[command(flatten)]
+        store: StoreArguments,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put right what a power cut left.
+    Repair {
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Bind an exam to a patient, until it is sent. The patient is read as lines KEY=VALUE (id, name, birth-date, sex,
+    /// accession) from standard input: arguments can be seen by others.
+    Bind {
+        /// As 2026-11-29-0001.
+        exam: String,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Say that date and time of an exam are right, which a clock without a time server does not know.
+    Confirm {
+        /// As 2026-11-29-0001.
+        exam: String,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// End an exam: nothing is added any more, and it may be sent.
+    End {
+        /// As 2026-11-29-0001.
+        exam: String,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Copy an exam into a new folder, as for a stick, with index.html; de-identified unless said otherwise. Every file is
+    /// read back.
+    Export {
+        /// As 2026-11-29-0001.
+        exam: String,
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The folder that gets the new one.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// With the patient.
+        #[arg(long, conflicts_with = "pixels_are_clean")]
+        with_patient: bool,
+        /// Somebody looked: no picture shows a name, so nothing has to be made black.
+        #[arg(long)]
+        pixels_are_clean: bool,
+    },
+    /// Send an ended exam to an archive by DICOM C-STORE.
+    Send {
+        /// As 2026-11-29-0001.
+        exam: String,
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The archive.
+        #[arg(long, value_name = "AE-TITLE@HOST:PORT")]
+        to: String,
+        /// Our title.
+        #[arg(long, value_name = "AE-TITLE", default_value = "SONOTAP")]
+        calling: String,
+        /// Tries before giving up for now, with growing waits between them.
+        #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+        tries: u32,
+        /// Wait so long on connecting, reading and writing.
+        #[arg(long, value_name = "S", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+        timeout: u64,
+        /// Even if the exam is bound to nobody.
+        #[arg(long)]
+        unbound: bool,
+        /// Try again what was refused.
+        #[arg(long)]
+        again: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete an ended exam that was sent.
+    Forget {
+        /// As 2026-11-29-0001.
+        exam: String,
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Even if not all of it was sent.
+        #[arg(long)]
+        unsent_too: bool,
+    },
+}
+
+/// Where exams are kept.
+#[derive(Args, Clone)]
+pub struct StoreArguments {
+    /// The folder of exams.
+    #[arg(long = "in", value_name = "STORE", default_value = "exams")]
+    pub root: PathBuf,
 }
 
 #[derive(Subcommand)]

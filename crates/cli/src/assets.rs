@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use sonotap::model::pin::check_pin;
+use sonotap::model::pin::{check_pin, pin_of};
 use sonotap::model::sam::{self, LoadOptions, Loaded};
 use sonotap::profile::ModelProfile;
 
@@ -33,4 +33,9 @@ pub fn load_model(model: &ModelProfile) -> Result<Loaded> {
         check_pin(&folder, pin)?;
     }
     sam::load_with(&folder, LoadOptions::default()).with_context(|| format!("model {}", folder.display()))
+}
+
+/// SHA-256 of the manifest of a profile's model.
+pub fn pin_of_model(model: &ModelProfile) -> Result<String> {
+    Ok(pin_of(&model.folder.clone().map_or_else(|| find(MODEL), Ok)?)?)
 }

@@ -214,8 +214,7 @@ fn theme_colours() -> Vec<u32> {
 }
 
 /// The keys, for people: [`sonotap::display_loop::key_command`].
-pub const KEYS: &str =
-    "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, Esc close";
+pub const KEYS: &str = "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, s save, v save cine, Esc close";
 
 /// Whether a window can probably be opened.
 #[cfg(feature = "window")]

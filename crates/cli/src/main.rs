@@ -11,6 +11,7 @@ mod device;
 mod displays;
 mod doctor;
 mod eval;
+mod exams;
 mod feed;
 mod igtl;
 mod model;
@@ -19,6 +20,7 @@ mod quantize;
 mod rehearse;
 mod report;
 mod run;
+mod saving;
 mod segment;
 mod service;
 mod sheet;
@@ -56,6 +58,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         None => run::demo(),
         Some(Command::Run(a)) => run::run(&a),
         Some(Command::Segment(a)) => segment::segment(&a),
+        Some(Command::Exams(a)) => exams::exams(&a),
         Some(Command::Eval(a)) => eval::eval(&a),
         #[cfg(feature = "train")]
         Some(Command::Train(a)) => train::train(&a),

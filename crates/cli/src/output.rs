@@ -1,14 +1,14 @@
 //! What a command leaves behind: text on standard output, whole files in folders.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
-use sonotap::durable::PartFile;
+use sonotap::durable;
 use sonotap::mask::Bitmap;
 use sonotap::overlay::Canvas;
 
@@ -53,19 +53,7 @@ impl Files {
 
     /// Writes them all. When one cannot be written, none of them is changed.
     pub fn write(self) -> Result<()> {
-        let mut parts = Vec::with_capacity(self.files.len());
-        let written = self.files.iter().try_for_each(|(path, bytes)| {
-            let begun = PartFile::create(path).with_context(|| path.display().to_string())?;
-            parts.push((path, begun));
-            let Some((_, part)) = parts.last_mut() else { return Ok(()) };
-            part.write_all(bytes).with_context(|| format!("{}: cannot be written", path.display()))?;
-            part.sync().with_context(|| path.display().to_string())
-        });
-        if written.is_err() {
-            parts.into_iter().for_each(|(_, part)| part.discard());
-            return written;
-        }
-        parts.into_iter().try_for_each(|(path, part)| part.publish().with_context(|| path.display().to_string()))
+        Ok(durable::write_all(&self.files)?)
     }
 }
 

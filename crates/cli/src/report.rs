@@ -9,6 +9,8 @@ use sonotap::pipeline::player::Played;
 use sonotap::pipeline::stats::Summary;
 use sonotap_igtl::server::ServerReport;
 
+use crate::saving::{self, ExamReport};
+
 /// Everything that is known after a run.
 #[derive(Serialize)]
 pub struct RunReport {
@@ -46,6 +48,8 @@ pub struct RunReport {
     pub frames_damaged: usize,
     /// Of OpenIGTLink, where it listened.
     pub igtl: Option<ServerReport>,
+    /// What was saved, with --save-exam.
+    pub exam: Option<ExamReport>,
 }
 
 /// Of the capture side.
@@ -163,6 +167,9 @@ impl fmt::Display for RunReport {
         }
         if self.frames_damaged > 0 {
             write!(f, "\ndamaged frames: {} are missing or damaged and were passed over", self.frames_damaged)?;
+        }
+        if let Some(exam) = &self.exam {
+            write!(f, "\n{}", saving::told(exam))?;
         }
         if let Some(why) = &self.scale_refused {
             write!(f, "\nno millimetres: {why}")?;

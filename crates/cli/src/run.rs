@@ -26,6 +26,7 @@ use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::source::SourceDescription;
 use sonotap::source::camera::Patience;
 use sonotap::units::Span;
+use sonotap_exam::{NewExam, Origin as ExamOrigin};
 
 use crate::arguments::RunArguments;
 use crate::device;
@@ -34,6 +35,7 @@ use crate::feed::Feed;
 use crate::output::{Files, message, png_of, say, say_json};
 use crate::rehearse::rehearse;
 use crate::report::{ObjectReport, RunReport};
+use crate::saving::Saving;
 use crate::service::Service;
 use crate::sheet::Sheet;
 use crate::source::{Opened, Origin};
@@ -83,6 +85,7 @@ pub fn demo() -> Result<()> {
         dpi: None,
         mirror: false,
         flip_hz: None,
+        save_exam: None,
         seed: 1,
         igtl: None,
         igtl_device: None,
@@ -124,9 +127,11 @@ pub fn run(arguments: &RunArguments) -> Result<()> {
     whole(&report)
 }
 
-/// Fails when a recording did.
+/// Fails when a recording or a saving did.
 fn whole(report: &RunReport) -> Result<()> {
-    report.recording_failed.as_ref().map_or(Ok(()), |why| bail!("{why}"))
+    report.recording_failed.as_ref().map_or(Ok(()), |why| bail!("{why}"))?;
+    let failed = report.exam.as_ref().and_then(|exam| exam.failed.first());
+    failed.map_or(Ok(()), |why| bail!("{why}"))
 }
 
 /// What the arguments say, checked as far as they can be without opening anything.
@@ -215,6 +220,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     displays.present_again(screen.canvas(), &Presented::default())?;
     let model = plan.profile.model.clone();
     let loaded = unless_stopped("loader", &is_stopped, move || assets::load_model(&model))?;
+    let saving = open_saving(arguments, &plan, &loaded.manifest.name)?;
     let size = displays.size();
     displays.begin_recordings(&plan.wanted, size)?;
 
@@ -244,13 +250,16 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
         first_ms: [None; 2],
         service: Service::default(),
         heat: HeatWatch::start(&plan.profile.heat)?,
+        saving,
         publisher,
     };
     let played_for = stage.run(&feed, seconds.map(Duration::of_secs), &is_stopped)?;
-    let Stage { display_loop, first_ms, playing, .. } = stage;
+    let Stage { display_loop, first_ms, playing, saving, .. } = stage;
     let (live, _, mut displays) = display_loop.into_parts();
     let (capture, camera) = (feed.played(), feed.camera());
     feed.stop()?;
+    // What was asked for is written to its end.
+    let exam = saving.map(Saving::finish);
     displays.finish()?;
     let (recording_dropped, failure) = displays.recorded();
     Ok(RunReport {
@@ -271,7 +280,20 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
         scale_refused: opened.scale_refused,
         frames_damaged: opened.damaged.load(Ordering::Relaxed),
         igtl: server.map(|s| s.report()),
+        exam,
     })
+}
+
+/// The store of exams, repaired, and who writes into it.
+fn open_saving(arguments: &RunArguments, plan: &Plan, model: &str) -> Result<Option<Saving>> {
+    let Some(root) = &arguments.save_exam else { return Ok(None) };
+    let origin = match arguments.source.as_deref().and_then(|s| s.split_once(':')) {
+        Some(("phantom", _)) => ExamOrigin::Simulated,
+        Some(("dicom" | "images", _)) => ExamOrigin::File,
+        _ => ExamOrigin::Captured,
+    };
+    let model_sha256 = assets::pin_of_model(&plan.profile.model)?;
+    Saving::open(root, NewExam { origin, model: model.to_owned(), model_sha256 }).map(Some)
 }
 
 /// Opens the source where a request to stop is heard: a large file, a slow disk or a pipe may take as long as they like.

@@ -21,10 +21,12 @@ use sonotap::prompt::Polarity;
 use sonotap::region::{FrameRegion, Misplaced, Unmeasured};
 use sonotap::source::dicom::DicomSource;
 use sonotap::source::{FrameSource, Next, images};
+use sonotap_exam::{NewExam, Origin, Outlined};
 
 use crate::arguments::SegmentArguments;
 use crate::assets;
 use crate::output::{Files, check_png_paths, png_of, png_of_mask, say, say_json};
+use crate::saving::{self, SavedItem};
 
 /// Islands smaller than this, image px², are not reported as outline.
 const ISLAND_PX2_MIN: f64 = 4.0;
@@ -46,8 +48,9 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
     }
     let closer = !arguments.whole_frame;
     let options = PredictOptions { target_crop: closer, survey: closer, ..PredictOptions::default() };
-    let model = ModelProfile { folder: arguments.model.clone(), ..ModelProfile::default() };
-    let model = assets::load_model(&model)?;
+    let model_profile = ModelProfile { folder: arguments.model.clone(), ..ModelProfile::default() };
+    let model = assets::load_model(&model_profile)?;
+    let name = model.manifest.name.clone();
     let mut predictor = Predictor::new(Box::new(model.segmenter), options);
     prompts.previous = previous_mask.map(|mask| previous(&mask, &home.rect, predictor.spec()));
     let (mut looks, began) = (Vec::new(), Instant::now());
@@ -74,7 +77,17 @@ pub fn segment(arguments: &SegmentArguments) -> Result<()> {
         files.add(path, png_of(&still(frame, &outline, &prompts.clicks, prompts.boxed, &caption)?)?);
     }
     files.write()?;
-    let answer = Answer { frame, home, look, mask: &mask, outline: &outline, measured, took_ms, scale_refused };
+    let saved = match &arguments.save_exam {
+        Some(root) => {
+            let label = arguments.preset.as_deref().map(Preset::find).transpose()?.map(|p| p.label);
+            let object = Outlined::of_look(look, &outline, frame, &home, &prompts, label);
+            let new =
+                NewExam { origin: Origin::File, model: name, model_sha256: assets::pin_of_model(&model_profile)? };
+            Some(saving::save_still(root, arguments.exam.as_deref(), &new, frame, object)?)
+        }
+        None => None,
+    };
+    let answer = Answer { frame, home, look, mask: &mask, outline: &outline, measured, took_ms, scale_refused, saved };
     match arguments.json {
         true => say_json(&answer.as_json()),
         false => say(answer.lines().join("\n")),
@@ -294,6 +307,7 @@ struct Answer<'a> {
     measured: Option<Measurements>,
     took_ms: f64,
     scale_refused: Option<String>,
+    saved: Option<SavedItem>,
 }
 
 impl Answer<'_> {
@@ -323,6 +337,7 @@ impl Answer<'_> {
             "scale_refused": self.scale_refused,
             "look_ms": self.took_ms,
             "outline": rings,
+            "saved": self.saved,
             "use": "not for diagnostic use",
         })
     }
@@ -358,6 +373,7 @@ impl Answer<'_> {
             lines.push(format!("          {n} candidates for a lone click: --candidate 1 shows the next"));
         }
         lines.extend(self.scale_refused.as_ref().map(|why| format!("no millimetres: {why}")));
+        lines.extend(self.saved.as_ref().map(|s| format!("saved     exam {}, item {:04}", s.exam, s.item)));
         lines.push(format!("look      {:.0} ms. Not for diagnostic use.", self.took_ms));
         lines
     }

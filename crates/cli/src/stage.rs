@@ -16,6 +16,7 @@ use sonotap_igtl::publish::Publisher;
 
 use crate::displays::Displays;
 use crate::feed::Feed;
+use crate::saving::{self, Saving};
 use crate::service::Service;
 use crate::sheet::Sheet;
 
@@ -49,6 +50,8 @@ pub struct Stage<'a> {
     pub heat: HeatWatch,
     /// Who tells OpenIGTLink clients what is on the screen.
     pub publisher: Option<Publisher>,
+    /// Who saves, with --save-exam.
+    pub saving: Option<Saving>,
 }
 
 impl Stage<'_> {
@@ -80,6 +83,10 @@ impl Stage<'_> {
             self.show(elapsed)?;
             if let Some(publisher) = &mut self.publisher {
                 publisher.turn(now);
+            }
+            match &mut self.saving {
+                Some(saving) => saving.turn(self.display_loop.live_mut(), now),
+                None => saving::refuse(self.display_loop.live_mut()),
             }
             let is_live = self.display_loop.live().engine().session().mode() == Mode::Live;
             let expects_frames = is_live && feed.is_streaming();

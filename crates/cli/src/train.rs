@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use sonotap::durable;
 use sonotap::model::manifest::Evaluation;
 use sonotap_lab::eval::report::Report;
 use sonotap_lab::train::Device;
@@ -25,7 +26,7 @@ pub fn train(a: &TrainArguments) -> Result<()> {
     match (&a.preview, &a.out) {
         (Some(path), _) => {
             let sheet = preview(&TrainConfig::load(&a.config)?)?;
-            std::fs::write(path, png_of(&sheet)?).with_context(|| format!("{} cannot be written", path.display()))?;
+            durable::write(path, &png_of(&sheet)?)?;
             say(format!("{}", path.display()))
         }
         (None, Some(out)) => learn(&a.config, None, out, opening(a.resume, a.take_up.as_deref())),

@@ -49,7 +49,7 @@ pub fn save(path: &Path, tensors: &Tensors, notes: Notes, precision: Precision) 
     });
     let views: Vec<_> = views.collect::<Result<_>>()?;
     let whole = safetensors::serialize(views, Some(notes)).map_err(|e| cannot(e.to_string()))?;
-    durable::write(path, &whole).map_err(|e| e.within(path.display()))
+    durable::write(path, &whole)
 }
 
 /// Reads tensors of rank 2, or lower or higher ones as [first edge, the rest].

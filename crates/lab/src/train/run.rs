@@ -32,6 +32,7 @@ use super::sources::Sources;
 use super::step::{Lesson, Outcome};
 use super::teacher::Teacher;
 use super::validate::{Validation, validate};
+use sonotap::durable;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::model::manifest::hex_digest;
 
@@ -394,10 +395,7 @@ impl Run {
         ]);
         let weights = checkpoint::averaged(&self.parameters, &self.optimizer);
         checkpoint::save(&self.folder.join("weights.safetensors"), &weights, notes, Precision::Half)?;
-        let write = |name: &str, bytes: &[u8]| {
-            let path = self.folder.join(name);
-            std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))
-        };
+        let write = |name: &str, bytes: &[u8]| durable::write(&self.folder.join(name), bytes);
         write("history.json", history.as_bytes())?;
         write("curves.png", &curves::png(&self.history)?)?;
         tell(Event::Saved(&path));

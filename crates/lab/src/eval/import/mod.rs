@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::dataset::MANIFEST;
+use sonotap::durable;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::mask::Bitmap;
@@ -183,9 +184,7 @@ impl Writer {
             let why = if reasons.is_empty() { "no objects are there".to_owned() } else { reasons.join("; ") };
             return Err(Error::new(ErrorKind::Format, format!("nothing can be used: {why}")));
         }
-        let path = self.out.join(MANIFEST);
-        let io = |e| Error::caused(ErrorKind::Io, format!("{}: cannot be written", path.display()), e);
-        std::fs::write(&path, &self.manifest).map_err(io)?;
+        durable::write(&self.out.join(MANIFEST), self.manifest.as_bytes())?;
         Ok(self.imported)
     }
 }

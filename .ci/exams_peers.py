@@ -1,0 +1,259 @@
+"""What other readers make of saved exams: dciodvfy, pydicom, highdicom, storescp, Orthanc. Fails when one of them does."""
+import io, json, os, re, shutil, socket, subprocess, sys, time, urllib.request
+import numpy as np, pydicom, highdicom
+from pathlib import Path
+from PIL import Image
+
+samples, sonotap, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+bin_of_python = Path(sys.executable).parent
+wrong, counts = [], {}
+DATA = ["ID-4711", "QUARK", "ALICE", "19700131", "ACC-0815"]
+
+
+def expect(is_so, what):
+    counts["checks"] = counts.get("checks", 0) + 1
+    if not is_so:
+        wrong.append(what)
+
+
+def run(*arguments, text=None, fails=False):
+    done = subprocess.run([sonotap, "exams", *map(str, arguments)], input=text, capture_output=True, text=True)
+    expect((done.returncode != 0) == fails, f"exams {arguments}: {done.returncode} {done.stderr}")
+    for datum in DATA:
+        expect(datum not in done.stdout + done.stderr, f"exams {arguments[0]} says {datum}")
+    return done.stdout
+
+
+def validate(path):
+    done = subprocess.run([bin_of_python / "dciodvfy", path], capture_output=True, text=True)
+    told = done.stdout + done.stderr
+    errors = [line for line in told.splitlines() if "Error" in line]
+    expect(not errors and done.returncode == 0, f"{path.name}: dciodvfy {done.returncode}: {errors[:5]}")
+    counts["objects"] = counts.get("objects", 0) + 1
+    for line in told.splitlines():
+        if line.startswith("Warning"):
+            warnings[line] = warnings.get(line, 0) + 1
+
+
+def fill(rings, width, height):
+    """Pixels whose centre is inside by the even-odd rule: the definition, apart from the program's."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    inside = np.zeros((height, width), bool)
+    for ring in rings:
+        ring = np.asarray(ring, np.float64)
+        for (ax, ay), (bx, by) in zip(np.roll(ring, 1, 0), ring):
+            if ay == by:
+                continue
+            crosses = (ay <= y) != (by <= y)
+            inside ^= crosses & (ax + (y - ay) / (by - ay) * (bx - ax) <= x)
+    return inside
+
+
+def numbers(group):
+    return {
+        item.ConceptNameCodeSequence[0].CodeValue: (
+            float(item.MeasuredValueSequence[0].NumericValue),
+            item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue,
+        )
+        for item in group.ContentSequence
+        if item.ValueType == "NUM"
+    }
+
+
+def check_item(folder, number):
+    notes = json.loads((folder / f"{number}.prompts.json").read_text())
+    image = pydicom.dcmread(folder / f"{number}.dcm")
+    picture = np.asarray(Image.open(folder / f"{number}.png"))
+    frames = image.pixel_array
+    is_cine = "NumberOfFrames" in image
+    if is_cine:
+        vector = [float(v) for v in image.FrameTimeVector]
+        expect(np.allclose(np.cumsum(vector)[1:], notes["frame_times_ms"], atol=1e-3), f"{number}: times {vector}")
+        expect(int(image.NumberOfFrames) == len(vector) == len(frames), f"{number}: {len(vector)} times, {len(frames)} frames")
+        lossy = np.abs(frames[notes["frame"] - 1].astype(int) - picture).mean()
+        expect(lossy < 14, f"{number}: JPEG differs by {lossy:.1f} in the mean")
+    else:
+        expect(np.array_equal(frames, picture), f"{number}: pixels differ from the PNG's")
+    scales = [r["mm_per_px"] for r in notes["regions"] if r["mm_per_px"]]
+    regions = getattr(image, "SequenceOfUltrasoundRegions", [])
+    expect(len(scales) == len(regions), f"{number}: {len(regions)} regions for {len(scales)} scales")
+    for scale, region, told in zip(scales, regions, notes["regions"]):
+        expect(np.allclose([region.PhysicalDeltaX * 10, region.PhysicalDeltaY * 10], scale, atol=1e-7), f"{number}: scale")
+        box = [region.RegionLocationMinX0, region.RegionLocationMinY0, region.RegionLocationMaxX1 + 1, region.RegionLocationMaxY1 + 1]
+        expect(box == told["bounds_px"], f"{number}: region {box}")
+    if not notes["objects"]:
+        return
+    outlines = [fill(o["outline_px"], notes["width_px"], notes["height_px"]) for o in notes["objects"]]
+    seg = highdicom.seg.segread(folder / f"{number}-seg.dcm")
+    if is_cine:
+        bits = seg.get_pixels_by_source_frame(image.SOPInstanceUID, [notes["frame"]])
+    else:
+        bits = seg.get_pixels_by_source_instance([image.SOPInstanceUID])
+    for i, outline in enumerate(outlines):
+        expect(np.array_equal(bits[0, :, :, i].astype(bool), outline), f"{number}: bits of segment {i + 1}")
+    raw = pydicom.dcmread(folder / f"{number}-seg.dcm").pixel_array.reshape(len(outlines), *outlines[0].shape)
+    expect(np.array_equal(raw.astype(bool), np.array(outlines)), f"{number}: bits by pydicom")
+    report = highdicom.sr.srread(folder / f"{number}-sr.dcm")
+    groups = report.content.get_planar_roi_measurement_groups()
+    expect(len(groups) == len(notes["objects"]), f"{number}: {len(groups)} groups")
+    raw = pydicom.dcmread(folder / f"{number}-sr.dcm")
+    measured = next(c for c in raw.ContentSequence if c.ValueType == "CONTAINER").ContentSequence
+    for object_, group, raw_group in zip(notes["objects"], groups, measured):
+        expect(str(group.tracking_uid) == object_["tracking_uid"], f"{number}: tracking UID")
+        check_group(number, object_, raw_group, notes)
+    derived = pydicom.dcmread(folder / f"{number}-outlined.dcm")
+    expect(np.array_equal(derived.pixel_array, np.asarray(Image.open(folder / f"{number}-outlined.png"))), f"{number}: outlined")
+    expect(derived.SourceImageSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID, f"{number}: source of outlined")
+
+
+def check_group(number, object_, group, notes):
+    line = next((c for c in group.ContentSequence if c.ValueType == "SCOORD"), None)
+    if len(object_["outline_px"]) == 1:
+        points = np.array(line.GraphicData).reshape(-1, 2)
+        expect(np.array_equal(points[:-1], np.float32(object_["outline_px"][0])), f"{number}: polyline")
+        expect(np.array_equal(points[0], points[-1]), f"{number}: polyline is open")
+    else:
+        expect(line is None, f"{number}: several rings as one polyline")
+        bits = next(c for c in group.ContentSequence if c.ValueType == "IMAGE" and c.ConceptNameCodeSequence[0].CodeValue == "121191")
+        expect("ReferencedSegmentNumber" in bits.ReferencedSOPSequence[0], f"{number}: segment")
+    mm = (object_["measurements"] or {}).get("mm")
+    told = numbers(group)
+    expected = {"iou-estimate": (object_["score"], "1")}
+    if mm:
+        expected |= {
+            "42798000": (mm["area_mm2"], "mm2"), "131191004": (mm["perimeter_mm"], "mm"), "103339001": (mm["longest_mm"], "mm"),
+            "103340004": (mm["perpendicular_mm"], "mm"), "131187009": (mm["ellipse_axes_mm"][0], "mm"),
+            "131188004": (mm["ellipse_axes_mm"][1], "mm"),
+        }
+    expect(told.keys() == expected.keys(), f"{number}: measured {told.keys()}")
+    for code, (value, unit) in expected.items():
+        expect(abs(told[code][0] - value) < 1e-4 and told[code][1] == unit, f"{number}: {code} {told[code]} for {value} {unit}")
+    # A second way to the area: the pixels.
+    scale = next((r["mm_per_px"] for r in notes["regions"] if r["mm_per_px"]), None)
+    if mm and scale:
+        pixels = fill(object_["outline_px"], notes["width_px"], notes["height_px"]).sum() * scale[0] * scale[1]
+        expect(abs(pixels - mm["area_mm2"]) < 0.01 * pixels, f"{number}: area {mm['area_mm2']} for {pixels} by pixels")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def until_open(port, process):
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    raise SystemExit(f"{process.args[0]} does not listen on {port}")
+
+
+def to_storescp(exam, objects):
+    taken = out / "storescp"
+    shutil.rmtree(taken, ignore_errors=True)
+    taken.mkdir()
+    port = free_port()
+    archive = subprocess.Popen(["storescp", "--prefer-uncompr", "-od", taken, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until_open(port, archive)
+        run("send", exam, "--in", store, "--to", f"ANY@127.0.0.1:{port}")
+    finally:
+        archive.kill(), archive.wait()
+    received = [pydicom.dcmread(p) for p in taken.iterdir()]
+    expect(len(received) == objects, f"storescp has {len(received)} of {objects}")
+    expect(all(d.PatientID == DATA[0] and str(d.PatientName) == "QUARK^ALICE" for d in received), "storescp: patient")
+    expect(all(not d.file_meta.TransferSyntaxUID.is_compressed for d in received), "storescp: it asked for native frames")
+    for d in received:
+        if "PixelData" in d:
+            d.pixel_array
+    # Killed: what is left is for another time, and says so.
+    gone = run("send", exam, "--in", store, "--to", f"GONE@127.0.0.1:{port}", "--tries", 1, fails=True)
+    expect("0 objects sent" in gone, gone)
+
+
+def to_orthanc(exam, objects):
+    folder = out / "orthanc"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    dicom, http = free_port(), free_port()
+    (folder / "orthanc.json").write_text(json.dumps({
+        "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "DicomPort": dicom, "HttpPort": http,
+        "DicomAet": "ORTHANC", "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": False, "Plugins": [],
+    }))
+    archive = subprocess.Popen(["Orthanc", folder / "orthanc.json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    get = lambda path: urllib.request.urlopen(f"http://127.0.0.1:{http}{path}", timeout=30).read()
+    try:
+        until_open(dicom, archive), until_open(http, archive)
+        began = time.monotonic()
+        told = json.loads(run("send", exam, "--in", store, "--to", f"ORTHANC@127.0.0.1:{dicom}", "--json"))
+        took = time.monotonic() - began
+        print(f"to Orthanc: {told['sent']} objects, {told['bytes'] / 1e6:.1f} MB in {took:.2f} s, process and all")
+        instances = json.loads(get("/instances"))
+        expect(len(instances) == told["sent"] == objects, f"Orthanc has {len(instances)} of {objects}")
+        shown = 0
+        for instance in instances:
+            tags = json.loads(get(f"/instances/{instance}/simplified-tags"))
+            expect(tags["PatientID"] == DATA[0], f"Orthanc: patient of {tags['Modality']}")
+            if tags["Modality"] == "US":
+                picture = np.asarray(Image.open(io.BytesIO(get(f"/instances/{instance}/preview"))))
+                expect(picture.std() > 5, "Orthanc shows an empty picture")
+                shown += 1
+        expect(shown > 0, "Orthanc shows no picture")
+        again = json.loads(run("send", exam, "--in", store, "--to", f"ORTHANC@127.0.0.1:{dicom}", "--json"))
+        expect((again["sent"], again["before"]) == (0, objects), f"sent again: {again}")
+        # As if the marker had been lost with the power: the archive knows the object.
+        marker = next((store / exam / "sent").glob("ORTHANC*/2.25.*"))
+        marker.unlink()
+        again = json.loads(run("send", exam, "--in", store, "--to", f"ORTHANC@127.0.0.1:{dicom}", "--json"))
+        expect(again["sent"] == 1 and len(json.loads(get("/instances"))) == objects, f"a second time: {again}")
+    finally:
+        archive.terminate(), archive.wait()
+
+
+warnings = {}
+store = out / "store"
+for old in (store, out / "stick"):
+    shutil.rmtree(old, ignore_errors=True)
+subprocess.run([samples, store], check=True, stdout=subprocess.DEVNULL)
+exams = sorted(p.name for p in store.iterdir() if re.match(r"\d{4}-", p.name))
+for exam in exams:
+    for path in sorted((store / exam).glob("*.dcm")):
+        validate(path)
+    for notes in sorted((store / exam).glob("*.prompts.json")):
+        check_item(store / exam, notes.name[:4])
+run("list", "--in", store), run("verify", "--in", store)
+(out / "stick").mkdir()
+for exam in exams:
+    run("bind", exam, "--in", store, text=f"id={DATA[0]}\nname={DATA[1]}^{DATA[2]}\nbirth-date={DATA[3]}\nsex=F\naccession={DATA[4]}\n")
+    run("show", exam, "--in", store)
+    run("confirm", exam, "--in", store), run("end", exam, "--in", store)
+    folder = Path(run("export", exam, "--in", store, "--to", out / "stick").split(": ")[0])
+    for path in folder.iterdir():
+        if path.suffix == ".dcm":
+            validate(path)
+            expect(pydicom.dcmread(path).PatientIdentityRemoved == "YES", f"{path.name}: not said to be de-identified")
+        for datum in DATA:
+            expect(datum.encode() not in path.read_bytes(), f"{path.name}: {datum}")
+    sums = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+    expect(sums.returncode == 0, sums.stdout)
+    for notes in sorted(folder.glob("*.prompts.json")):
+        if json.loads(notes.read_text())["origin"] == "simulated":
+            check_item(folder, notes.name[:4])
+    run("export", exam, "--in", store, "--to", out / "stick", "--with-patient")
+    for path in (out / "stick" / exam).glob("*.dcm"):
+        validate(path)
+objects = len(list((store / exams[0]).glob("*.dcm")))
+to_storescp(exams[0], objects)
+to_orthanc(exams[1], objects)
+run("verify", "--in", store)
+run("forget", exams[2], "--in", store, fails=True), run("forget", exams[0], "--in", store)
+for line, times in sorted(warnings.items()):
+    print(f"{times} x {line}")
+print(f"{counts['objects']} objects validated, {counts['checks']} checks, {len(wrong)} wrong")
+print("\n".join(wrong[:30]))
+sys.exit(bool(wrong))

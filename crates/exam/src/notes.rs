@@ -1,0 +1,175 @@
+//! `NNNN.prompts.json`: prompts, outlines and measurements of an item for whoever has no DICOM viewer, and for an export.
+//! Nothing in it is of the patient.
+
+use serde::{Deserialize, Serialize};
+use sonotap::units::Span as _;
+use sonotap::{Measurements, Polarity, Rect};
+
+use crate::capture::{Capture, Origin, Outlined};
+
+/// An item's outlines in plain numbers. Places are image px: x to the right, y down, a pixel's centre at +0.5.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Notes {
+    /// Number of the item.
+    pub item: u32,
+    /// When it was saved, RFC 3339, UTC; nothing in a de-identified export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
+    pub width_px: u32,
+    pub height_px: u32,
+    /// The frame that the objects are on, from 1.
+    pub frame: u32,
+    /// Times of the frames after the first, ms.
+    pub frame_times_ms: Vec<f64>,
+    /// How much larger the picture with outlines is.
+    pub outlined_times: u32,
+    pub regions: Vec<RegionNotes>,
+    /// Whether somebody said which part of the frame is the image: outside it a host may write names.
+    pub is_region_known: bool,
+    pub origin: Origin,
+    pub model: String,
+    pub model_sha256: String,
+    pub objects: Vec<ObjectNotes>,
+    #[serde(rename = "use")]
+    pub purpose: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RegionNotes {
+    /// x0, y0, x1, y1.
+    pub bounds_px: [f32; 4],
+    pub shows: String,
+    pub is_tissue: bool,
+    pub mm_per_px: Option<[f32; 2]>,
+    pub scale_source: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ObjectNotes {
+    /// From 1.
+    pub object: u32,
+    pub label: Option<String>,
+    /// Follows the object through the SEG and the report.
+    pub tracking_uid: String,
+    pub clicks: Vec<ClickNotes>,
+    pub box_px: Option<[f32; 4]>,
+    /// The model's estimate of the outline's IoU.
+    pub score: Option<f32>,
+    /// Rings; an outer one has its points clockwise on the screen, a hole counter-clockwise.
+    pub outline_px: Vec<Vec<[f32; 2]>>,
+    pub measurements: Option<MeasurementNotes>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ClickNotes {
+    pub x: f32,
+    pub y: f32,
+    pub is_inside: bool,
+}
+
+/// In px where there is no scale; then there is no `mm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MeasurementNotes {
+    pub area_px2: f64,
+    pub perimeter_px: f64,
+    pub longest_px: f64,
+    pub perpendicular_px: f64,
+    pub mm: Option<MetricNotes>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MetricNotes {
+    pub area_mm2: f64,
+    /// Along the outline.
+    pub perimeter_mm: f64,
+    pub longest_mm: f64,
+    pub perpendicular_mm: f64,
+    /// Of the ellipse of equal second moments.
+    pub ellipse_axes_mm: [f64; 2],
+    pub scale_source: String,
+}
+
+fn corners<S>(r: &Rect<S>) -> [f32; 4] {
+    [r.x0, r.y0, r.x1, r.y1]
+}
+
+impl Notes {
+    pub fn of(
+        capture: &Capture,
+        number: u32,
+        taken: String,
+        exam: &crate::ExamRecord,
+        uids: &[String],
+        times: u32,
+    ) -> Self {
+        let frame = &capture.frames[capture.outlined_frame];
+        let first = capture.frames[0].captured();
+        let since = |f: &sonotap::Frame| f.captured().since(first).as_ms();
+        let regions: Vec<RegionNotes> = frame
+            .parts()
+            .iter()
+            .map(|r| RegionNotes {
+                bounds_px: corners(&r.rect),
+                shows: r.content.label().to_owned(),
+                is_tissue: r.content.is_segmentable(),
+                mm_per_px: r.scale.map(|s| [s.mm_per_px().0, s.mm_per_px().1]),
+                scale_source: r.scale.map(|s| s.source().label().to_owned()),
+            })
+            .collect();
+        let whole = corners(&frame.bounds());
+        Self {
+            item: number,
+            taken: Some(taken),
+            width_px: frame.width(),
+            height_px: frame.height(),
+            frame: capture.outlined_frame as u32 + 1,
+            frame_times_ms: capture.frames[1..].iter().map(|f| since(f)).collect(),
+            outlined_times: times,
+            is_region_known: regions.iter().all(|r| r.bounds_px != whole),
+            regions,
+            origin: exam.origin,
+            model: exam.model.clone(),
+            model_sha256: exam.model_sha256.clone(),
+            objects: capture.objects.iter().zip(uids).map(|(o, uid)| ObjectNotes::of(o, uid)).collect(),
+            purpose: "not for diagnostic use".into(),
+        }
+    }
+}
+
+impl ObjectNotes {
+    fn of(object: &Outlined, uid: &str) -> Self {
+        Self {
+            object: u32::from(object.object.0) + 1,
+            label: object.label.clone(),
+            tracking_uid: uid.to_owned(),
+            clicks: object
+                .clicks
+                .iter()
+                .map(|(p, polarity)| ClickNotes { x: p.x, y: p.y, is_inside: *polarity == Polarity::Positive })
+                .collect(),
+            box_px: object.boxed.as_ref().map(corners),
+            score: object.score.map(|s| s.get()),
+            outline_px: object.outline.rings().map(|ring| ring.iter().map(|p| [p.x, p.y]).collect()).collect(),
+            measurements: object.measurements.as_ref().map(MeasurementNotes::of),
+        }
+    }
+}
+
+impl MeasurementNotes {
+    fn of(m: &Measurements) -> Self {
+        Self {
+            area_px2: m.area_px,
+            perimeter_px: m.perimeter_px,
+            longest_px: m.longest_px,
+            perpendicular_px: m.perpendicular_px,
+            mm: m.metric.map(|mm| MetricNotes {
+                area_mm2: mm.area.0,
+                perimeter_mm: mm.perimeter.0,
+                longest_mm: mm.longest.0,
+                perpendicular_mm: mm.perpendicular.0,
+                ellipse_axes_mm: [mm.ellipse_axes.0.0, mm.ellipse_axes.1.0],
+                scale_source: mm.source.label().to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The files of an item, made in memory before the first is written.
+
+use chrono::{DateTime, Utc};
+use png::{BitDepth, ColorType, Compression};
+use sonotap::overlay::still::{Caption, StillObject, magnification, still_of};
+use sonotap::{Canvas, Error, ErrorKind, Frame, PixelFormat, Result};
+
+use crate::capture::{Capture, Outlined};
+use crate::dicom::common::Context;
+use crate::dicom::elements::file_of;
+use crate::dicom::{Made, Source, image, report, segmentation};
+use crate::notes::Notes;
+use crate::store::json_of;
+use crate::store::record::{DicomRecord, Role, new_uid};
+use crate::store::view::ExamView;
+use crate::wall_clock::text_of;
+
+/// Longest side of a frame that is saved, px.
+const EDGE_PX_MAX: u32 = 8_192;
+/// Most frames of a cine: as many as a ring holds.
+const FRAMES_MAX: usize = 512;
+
+/// A file that is to be written.
+pub(crate) struct MadeFile {
+    pub name: String,
+    pub role: Role,
+    pub bytes: Vec<u8>,
+    pub dicom: Option<DicomRecord>,
+}
+
+/// Makes all files of an item.
+///
+/// # Errors
+/// `Argument` when there is no frame, one is too large, or they do not fit each other.
+pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &DateTime<Utc>) -> Result<Vec<MadeFile>> {
+    check(capture)?;
+    let context = Context { exam: &exam.record, name: &exam.name, number, taken };
+    let frame = &*capture.frames[capture.outlined_frame];
+    let label = capture.objects.iter().find_map(|o| o.label.as_deref());
+    let mut files = Files { number, files: Vec::new() };
+    let is_still = capture.frames.len() == 1;
+    let frames = match is_still {
+        true => image::still(&context, frame, label),
+        false => image::cine(&context, &capture.frames, label)?,
+    };
+    let series = &exam.record.series;
+    let source = Source {
+        class_uid: frames.class_uid,
+        instance_uid: frames.instance_uid.clone(),
+        series_uid: series.images.clone(),
+        frame: (!is_still).then_some(capture.outlined_frame as u32 + 1),
+    };
+    files.object(".dcm", Role::Image, frames)?;
+    files.add(".png", Role::Picture, png_of_frame(frame)?);
+    let tracking: Vec<String> = capture.objects.iter().map(|_| new_uid()).collect();
+    if !capture.objects.is_empty() {
+        let canvas = outlined(frame, &capture.objects)?;
+        files.object("-outlined.dcm", Role::Outlined, image::outlined(&context, &canvas, &source, label))?;
+        files.add(
+            "-outlined.png",
+            Role::OutlinedPicture,
+            png_of(&canvas.to_rgb(), canvas.width(), canvas.height(), ColorType::Rgb)?,
+        );
+        let bits = segmentation::segmentation(&context, frame, &capture.objects, &tracking, &source);
+        let of_bits = Source {
+            class_uid: bits.class_uid,
+            instance_uid: bits.instance_uid.clone(),
+            series_uid: series.segmentations.clone(),
+            frame: None,
+        };
+        files.object("-seg.dcm", Role::Segmentation, bits)?;
+        files.object(
+            "-sr.dcm",
+            Role::Report,
+            report::report(&context, &capture.objects, &tracking, &source, &of_bits),
+        )?;
+    }
+    let notes = Notes::of(capture, number, text_of(taken), &exam.record, &tracking, magnification(frame));
+    files.add(".prompts.json", Role::Notes, json_of(&notes)?);
+    Ok(files.files)
+}
+
+fn check(capture: &Capture) -> Result<()> {
+    let refuse = |what: String| Err(Error::new(ErrorKind::Argument, what));
+    let count = capture.frames.len();
+    if count == 0 || count > FRAMES_MAX {
+        return refuse(format!("capture: expected 1 to {FRAMES_MAX} frames, got {count}"));
+    }
+    if capture.outlined_frame >= count {
+        return refuse(format!(
+            "capture: expected outlines on one of {count} frames, got number {}",
+            capture.outlined_frame + 1
+        ));
+    }
+    for frame in &capture.frames {
+        let (w, h) = (frame.width(), frame.height());
+        if w == 0 || h == 0 || w.max(h) > EDGE_PX_MAX {
+            return refuse(format!("capture: expected frames of 1 to {EDGE_PX_MAX} px a side, got {w}x{h}"));
+        }
+    }
+    Ok(())
+}
+
+struct Files {
+    number: u32,
+    files: Vec<MadeFile>,
+}
+
+impl Files {
+    fn add(&mut self, ending: &str, role: Role, bytes: Vec<u8>) {
+        self.files.push(MadeFile { name: format!("{:04}{ending}", self.number), role, bytes, dicom: None });
+    }
+
+    fn object(&mut self, ending: &str, role: Role, made: Made) -> Result<()> {
+        let Made { set, class_uid, instance_uid, syntax_uid } = made;
+        let bytes = file_of(set, syntax_uid)?;
+        let dicom = DicomRecord { class_uid: class_uid.into(), instance_uid, syntax_uid: syntax_uid.into() };
+        self.files.push(MadeFile { name: format!("{:04}{ending}", self.number), role, bytes, dicom: Some(dicom) });
+        Ok(())
+    }
+}
+
+fn outlined(frame: &Frame, objects: &[Outlined]) -> Result<Canvas> {
+    let objects: Vec<StillObject> = objects
+        .iter()
+        .map(|o| StillObject {
+            object: o.object,
+            outline: &o.outline,
+            clicks: &o.clicks,
+            boxed: o.boxed,
+            caption: Caption { score: o.score, measurements: o.measurements },
+        })
+        .collect();
+    still_of(frame, &objects)
+}
+
+fn png_of_frame(frame: &Frame) -> Result<Vec<u8>> {
+    let colours = match frame.format() {
+        PixelFormat::Grey8 => ColorType::Grayscale,
+        PixelFormat::Rgb8 => ColorType::Rgb,
+    };
+    png_of(frame.pixels(), frame.width(), frame.height(), colours)
+}
+
+/// A picture as PNG.
+pub(crate) fn png_of(pixels: &[u8], width: u32, height: u32, colours: ColorType) -> Result<Vec<u8>> {
+    let failed =
+        |e: png::EncodingError| Error::new(ErrorKind::Argument, format!("a picture cannot be made a PNG: {e}"));
+    let mut bytes = Vec::with_capacity(pixels.len() / 2);
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(colours);
+    encoder.set_depth(BitDepth::Eight);
+    // On speckle the slower settings gain a few percent.
+    encoder.set_compression(Compression::Fast);
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(pixels).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(bytes)
+}

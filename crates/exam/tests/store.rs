@@ -1,0 +1,296 @@
+//! The store: what is saved is there, for a second reader and after a cut; what was not is told.
+
+mod common;
+
+use std::path::Path;
+
+use dicom_dictionary_std::tags;
+use dicom_object::open_file;
+
+use common::{cine, ellipse, frame, islands};
+use sonotap::{Error, ErrorKind, PixelFormat, ScaleSource};
+use sonotap_exam::{
+    Capture, ClockDoubt, ClockReading, ClockState, Exam, Fault, ItemKind, NewExam, Patient, Repair, Role, Saver, Store,
+};
+
+fn clock() -> ClockReading {
+    ClockReading { now: "2026-11-29T10:30:00.5Z".parse().unwrap(), is_synchronized: true }
+}
+
+fn store(root: &Path) -> Store {
+    Store::open_with(root, clock, 1 << 20).unwrap().0
+}
+
+fn still(number: u64) -> Capture {
+    let frame = frame(number, PixelFormat::Grey8, Some(ScaleSource::Profile));
+    let objects = vec![ellipse(&frame, "Bladder")];
+    Capture::still(frame, objects)
+}
+
+fn begun(root: &Path) -> Exam {
+    store(root).begin(&NewExam::default()).unwrap()
+}
+
+#[test]
+fn what_is_saved_is_read_by_another_reader_while_the_first_writes() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    assert_eq!(exam.name(), "2026-11-29-0001");
+    exam.save(&still(1)).unwrap();
+    let reader = Store::read(root.path()).unwrap();
+    let name = reader.names().unwrap().remove(0);
+    assert_eq!(reader.view(&name).unwrap().items().count(), 1);
+    let frames = cine(6, PixelFormat::Grey8, None);
+    let objects = vec![islands(&frames[2], "")];
+    exam.save(&Capture::cine(frames, 2, objects)).unwrap();
+    let view = reader.view(&name).unwrap();
+    let kinds: Vec<_> = view.items().map(|i| (i.number, i.kind, i.frames, i.objects)).collect();
+    assert_eq!(kinds, [(1, ItemKind::Still, 1, 1), (2, ItemKind::Cine, 6, 1)]);
+    let roles: Vec<Role> = view.items().next().unwrap().files.iter().map(|f| f.role).collect();
+    let all = [
+        Role::Image,
+        Role::Picture,
+        Role::Outlined,
+        Role::OutlinedPicture,
+        Role::Segmentation,
+        Role::Report,
+        Role::Notes,
+    ];
+    assert_eq!(roles, all);
+    assert_eq!(view.verify(), []);
+    assert!(!view.is_bound() && !view.is_ended() && view.is_date_confirmed());
+    // Nobody else writes it meanwhile.
+    let refused = store(root.path()).resume(&name).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    drop(exam);
+    let mut again = store(root.path()).resume(&name).unwrap();
+    assert_eq!(again.save(&still(3)).unwrap().number, 3);
+}
+
+#[test]
+fn a_changed_or_missing_file_is_found() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    exam.save(&still(1)).unwrap();
+    let folder = exam.view().folder().to_owned();
+    let mut bytes = std::fs::read(folder.join("0001.dcm")).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(folder.join("0001.dcm"), bytes).unwrap();
+    std::fs::remove_file(folder.join("0001-sr.dcm")).unwrap();
+    std::fs::write(folder.join("0007.png"), "?").unwrap();
+    let expected =
+        [Fault::Changed("0001.dcm".into()), Fault::Missing("0001-sr.dcm".into()), Fault::Unfinished("0007.png".into())];
+    assert_eq!(exam.view().verify(), expected);
+}
+
+#[test]
+fn what_a_cut_leaves_is_put_right_and_what_was_acknowledged_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    exam.save(&still(1)).unwrap();
+    let folder = exam.view().folder().to_owned();
+    drop(exam);
+    // Files of an item whose line never came, a file without a name, half a line, half an exam.
+    std::fs::write(folder.join("0002.dcm"), "DICM").unwrap();
+    std::fs::write(folder.join("0002.png.part"), "PN").unwrap();
+    let journal = folder.join("journal");
+    let whole = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, [&whole[..], &whole[..40]].concat()).unwrap();
+    std::fs::create_dir(root.path().join(".2026-11-29-0002.77.part")).unwrap();
+    let (store, report) = Store::open_with(root.path(), clock, 1 << 20).unwrap();
+    let repairs: Vec<_> = report.repairs.into_iter().map(|(exam, repair)| (exam.is_some(), repair)).collect();
+    assert_eq!(
+        repairs,
+        [(false, Repair::Removed), (true, Repair::JournalCut(40)), (true, Repair::SetAside(vec!["0002.dcm".into()])),]
+    );
+    assert_eq!(std::fs::read(&journal).unwrap(), whole);
+    assert_eq!(std::fs::read(folder.join("unfinished/0002.dcm")).unwrap(), b"DICM");
+    let name = store.names().unwrap().remove(0);
+    assert_eq!(store.view(&name).unwrap().verify(), []);
+    // Its number is not used again.
+    assert_eq!(store.resume(&name).unwrap().save(&still(2)).unwrap().number, 3);
+    assert!(Store::open_with(root.path(), clock, 1 << 20).unwrap().1.repairs.is_empty());
+}
+
+#[test]
+fn a_lost_file_is_reported_and_nothing_is_changed_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    exam.save(&still(1)).unwrap();
+    let folder = exam.view().folder().to_owned();
+    drop(exam);
+    std::fs::remove_file(folder.join("0001.png")).unwrap();
+    std::fs::write(folder.join("exam.json.bad"), "{").unwrap();
+    let report = Store::open_with(root.path(), clock, 1 << 20).unwrap().1;
+    assert_eq!(report.repairs.len(), 1);
+    assert_eq!(report.repairs[0].1, Repair::Lost("0001.png".into()));
+    std::fs::write(folder.join("exam.json"), "{\"patient\":{\"id\":\"4711\"}}").unwrap();
+    let report = Store::open_with(root.path(), clock, 1 << 20).unwrap().1;
+    let told = report.repairs[0].1.to_string();
+    assert!(told.starts_with("cannot be read") && !told.contains("4711"), "{told}");
+}
+
+#[test]
+fn an_exam_begins_bound_to_nobody_and_the_patient_is_in_one_file_only() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    exam.save(&still(1)).unwrap();
+    assert!(!exam.view().is_bound());
+    let patient = Patient {
+        id: "ID-4711".into(),
+        name: "QUARK^ALICE".into(),
+        birth_date: "19700131".into(),
+        sex: "F".into(),
+        accession: "ACC-0815".into(),
+    };
+    exam.bind(patient.clone()).unwrap();
+    exam.save(&still(2)).unwrap();
+    exam.end().unwrap();
+    assert!(exam.view().is_bound() && exam.view().is_ended());
+    assert_eq!(exam.save(&still(3)).unwrap_err().kind(), ErrorKind::Argument);
+    let mut with_identity = Vec::new();
+    let mut folders = vec![root.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let bytes = std::fs::read(entry.path()).unwrap();
+                let has = |datum: &str| bytes.windows(datum.len()).any(|w| w == datum.as_bytes());
+                if ["4711", "QUARK", "ALICE", "19700131", "0815"].iter().any(|d| has(d)) {
+                    with_identity.push(name.clone());
+                }
+            }
+            assert!(!name.contains("4711") && !name.to_uppercase().contains("QUARK"));
+        }
+    }
+    assert_eq!(with_identity, ["exam.json"]);
+}
+
+#[test]
+fn a_new_exam_of_a_store_has_nothing_of_the_last() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let mut first = store.begin(&NewExam::default()).unwrap();
+    first
+        .bind(Patient {
+            id: "4711".into(),
+            name: String::new(),
+            birth_date: String::new(),
+            sex: String::new(),
+            accession: String::new(),
+        })
+        .unwrap();
+    first.save(&still(1)).unwrap();
+    let second = store.begin(&NewExam::default()).unwrap();
+    assert_eq!(second.name(), "2026-11-29-0002");
+    assert!(!second.view().is_bound() && second.view().items().count() == 0);
+    assert_ne!(first.view().record().study_uid, second.view().record().study_uid);
+}
+
+#[test]
+fn a_clock_that_went_back_or_is_not_synchronized_holds_the_date() {
+    fn earlier() -> ClockReading {
+        ClockReading { now: "2026-11-27T10:30:00Z".parse().unwrap(), is_synchronized: true }
+    }
+    let root = tempfile::tempdir().unwrap();
+    begun(root.path());
+    let (store, _) = Store::open_with(root.path(), earlier, 1 << 20).unwrap();
+    let mut exam = store.begin(&NewExam::default()).unwrap();
+    assert_eq!(exam.view().record().clock, ClockState::Unverified { doubt: ClockDoubt::WentBack });
+    // It is captured all the same.
+    exam.save(&still(1)).unwrap();
+    assert!(!exam.view().is_date_confirmed());
+    exam.confirm_date().unwrap();
+    assert!(exam.view().is_date_confirmed());
+}
+
+#[test]
+fn what_was_sent_nowhere_is_not_deleted_unless_somebody_means_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let mut exam = store.begin(&NewExam::default()).unwrap();
+    exam.save(&still(1)).unwrap();
+    let name = exam.view().name().clone();
+    let kind = |r: Result<(), Error>| r.unwrap_err().kind();
+    assert_eq!(kind(store.forget(&name, true)), ErrorKind::Unavailable, "it is written to");
+    drop(exam);
+    assert_eq!(kind(store.forget(&name, true)), ErrorKind::Argument, "it is open");
+    store.resume(&name).unwrap().end().unwrap();
+    let told = store.forget(&name, false).unwrap_err().to_string();
+    assert!(told.contains("4 objects that were sent nowhere"), "{told}");
+    store.forget(&name, true).unwrap();
+    assert!(store.names().unwrap().is_empty());
+    assert!(root.path().read_dir().unwrap().all(|e| !e.unwrap().file_type().unwrap().is_dir()));
+}
+
+#[test]
+fn captures_that_cannot_be_saved_are_refused_with_the_reason() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    let frames = |n| cine(n, PixelFormat::Grey8, None);
+    let mut mixed = frames(2);
+    mixed.push(std::sync::Arc::new(frame(3, PixelFormat::Rgb8, None)));
+    for (capture, expected) in [
+        (Capture::cine(Vec::new(), 0, Vec::new()), "expected 1 to 512 frames, got 0"),
+        (Capture::cine(frames(2), 2, Vec::new()), "expected outlines on one of 2 frames, got number 3"),
+        (Capture::still(sonotap::Frame::default(), Vec::new()), "px a side, got 0x0"),
+        (Capture::cine(mixed, 0, Vec::new()), "expected frames of"),
+    ] {
+        let refused = exam.save(&capture).unwrap_err();
+        assert!(refused.kind() == ErrorKind::Argument && refused.to_string().contains(expected), "{refused}");
+    }
+    assert_eq!(exam.save(&still(1)).unwrap().number, 1);
+}
+
+#[test]
+fn without_a_scale_no_object_that_is_saved_has_millimetres() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    for (number, scale) in [(1, None), (2, Some(ScaleSource::DicomRegion))] {
+        let frame = frame(number, PixelFormat::Grey8, scale);
+        let objects = vec![ellipse(&frame, "Bladder")];
+        exam.save(&Capture::still(frame, objects)).unwrap();
+        let file = |ending: &str| exam.view().folder().join(format!("{number:04}{ending}"));
+        let image = open_file(file(".dcm")).unwrap();
+        assert_eq!(image.get(tags::SEQUENCE_OF_ULTRASOUND_REGIONS).is_some(), scale.is_some());
+        let report = std::fs::read(file("-sr.dcm")).unwrap();
+        let has = |text: &[u8]| report.windows(text.len()).any(|w| w == text);
+        assert_eq!(
+            (has(b"42798000"), has(b"mm2"), has(b"DICOM region")),
+            (scale.is_some(), scale.is_some(), scale.is_some())
+        );
+        assert!(has(b"POLYLINE"));
+        let notes = std::fs::read_to_string(file(".prompts.json")).unwrap();
+        assert_eq!(notes.contains("\"mm\": null"), scale.is_none());
+    }
+}
+
+#[test]
+fn the_thread_tells_of_every_capture_what_became_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut saver = Saver::start(store(root.path()), NewExam::default()).unwrap();
+    for number in 1..=3 {
+        saver.save(still(number)).unwrap();
+    }
+    saver.save(Capture::cine(Vec::new(), 0, Vec::new())).unwrap();
+    let outcomes = saver.finish();
+    let told: Vec<_> = outcomes.iter().map(|o| o.saved.as_ref().ok().map(|s| s.number)).collect();
+    assert_eq!(told, [Some(1), Some(2), Some(3), None]);
+    assert!(outcomes.iter().all(|o| o.exam.as_deref() == Some("2026-11-29-0001")));
+}
+
+#[test]
+fn another_folder_is_not_taken_for_a_store() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(Store::read(root.path()).unwrap_err().kind(), ErrorKind::Io);
+    std::fs::write(root.path().join("store.json"), "{\"format\": 9, \"device_uid\": \"2.25.1\"}").unwrap();
+    assert_eq!(Store::read(root.path()).unwrap_err().kind(), ErrorKind::Unsupported);
+    std::fs::write(root.path().join("store.json"), "QUARK").unwrap();
+    let told = Store::read(root.path()).unwrap_err().to_string();
+    assert!(told.contains("line 1") && !told.contains("QUARK"), "{told}");
+    let told = "QUARK ALICE".parse::<sonotap_exam::ExamName>().unwrap_err().to_string();
+    assert_eq!(told, "exam: expected a name as 2026-11-29-0001, got something else");
+}
