@@ -165,7 +165,7 @@ pub(crate) struct Deidentifier {
 
 impl Deidentifier {
     /// With a salt of its own.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let halves = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
         let mut salt = [0; 32];
         salt[..16].copy_from_slice(halves[0].as_bytes());
@@ -175,12 +175,12 @@ impl Deidentifier {
     }
 
     /// A random name for folders and objects of this export.
-    pub fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 
     /// Another UID for a UID, the same for the same.
-    pub fn uid_of(&self, uid: &str) -> String {
+    pub(crate) fn uid_of(&self, uid: &str) -> String {
         let mut mac = <Hmac<Sha256>>::new_from_slice(&self.salt).expect("HMAC takes a key of any length");
         mac.update(uid.trim_end_matches('\0').as_bytes());
         let digest = mac.finalize().into_bytes();
@@ -193,7 +193,7 @@ impl Deidentifier {
     ///
     /// # Errors
     /// `Format` when it is not an object of this program.
-    pub fn object(&self, set: &InMemDicomObject) -> Result<InMemDicomObject> {
+    pub(crate) fn object(&self, set: &InMemDicomObject) -> Result<InMemDicomObject> {
         let mut clean = DataSet(self.kept(set)?);
         clean
             .text(tags::PATIENT_NAME, VR::PN, self.subject.replace('-', "^"))

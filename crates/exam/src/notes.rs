@@ -94,7 +94,7 @@ fn corners<S>(r: &Rect<S>) -> [f32; 4] {
 }
 
 impl Notes {
-    pub fn of(
+    pub(crate) fn of(
         capture: &Capture,
         number: u32,
         taken: String,

@@ -28,7 +28,7 @@ impl From<io::Error> for Fault {
 ///
 /// # Errors
 /// `Gone` when it ends within the header, or what comes is no header.
-pub fn next_header(stream: &mut impl Read) -> Result<Option<Header>, Fault> {
+pub(crate) fn next_header(stream: &mut impl Read) -> Result<Option<Header>, Fault> {
     let mut bytes = [0; HEADER_BYTES];
     match stream.read(&mut bytes[..1])? {
         0 => return Ok(None),
@@ -38,7 +38,7 @@ pub fn next_header(stream: &mut impl Read) -> Result<Option<Header>, Fault> {
 }
 
 /// A body that is being read.
-pub struct Body<'a, R> {
+pub(crate) struct Body<'a, R> {
     stream: &'a mut R,
     header: Header,
     content_bytes: u64,
@@ -51,7 +51,7 @@ impl<'a, R: Read> Body<'a, R> {
     ///
     /// # Errors
     /// `Gone` when the stream ends, or the lengths of an extended header do not fit the body.
-    pub fn open(stream: &'a mut R, header: Header) -> Result<Self, Fault> {
+    pub(crate) fn open(stream: &'a mut R, header: Header) -> Result<Self, Fault> {
         let (content_bytes, crc) = (header.body_bytes, BodyCrc::default());
         let mut body = Self { stream, header, content_bytes, metadata_bytes: 0, crc };
         if header.version == 1 {
@@ -70,7 +70,7 @@ impl<'a, R: Read> Body<'a, R> {
     }
 
     /// Bytes of the content that are still to come.
-    pub fn content_bytes(&self) -> u64 {
+    pub(crate) fn content_bytes(&self) -> u64 {
         self.content_bytes
     }
 
@@ -78,7 +78,7 @@ impl<'a, R: Read> Body<'a, R> {
     ///
     /// # Errors
     /// `Refused` when the content has fewer, `Gone` when the stream ends.
-    pub fn read(&mut self, to: &mut [u8]) -> Result<(), Fault> {
+    pub(crate) fn read(&mut self, to: &mut [u8]) -> Result<(), Fault> {
         if to.len() as u64 > self.content_bytes {
             let (kind, got, expected) = (self.header.kind, self.content_bytes, to.len());
             let what = format!("{kind:?}: expected {expected} more bytes, got {got}");
@@ -97,7 +97,7 @@ impl<'a, R: Read> Body<'a, R> {
     ///
     /// # Errors
     /// `Refused` when it is wrong, `Gone` when the stream ends.
-    pub fn finish(mut self) -> Result<(), Fault> {
+    pub(crate) fn finish(mut self) -> Result<(), Fault> {
         self.skip(self.content_bytes)?;
         self.content_bytes = std::mem::take(&mut self.metadata_bytes);
         self.skip(self.content_bytes)?;

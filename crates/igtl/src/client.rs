@@ -18,7 +18,7 @@ use crate::server::Counters;
 use crate::source::{ImageSource, Peer};
 
 /// A client whose socket takes nothing for so long is cut off.
-pub const STUCK: Duration = Duration::from_secs(5);
+pub(crate) const STUCK: Duration = Duration::from_secs(5);
 /// A message may take so long from its first byte to its last.
 const MESSAGE_MAX: Duration = Duration::from_secs(10);
 /// How often a thread that waits looks whether it is to end.
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const ANSWERS_MAX: usize = 16 << 10;
 
 /// A connection, shared by its two threads and the server.
-pub struct Client {
+pub(crate) struct Client {
     pub(crate) peer: Peer,
     stream: TcpStream,
     newest: Latest<Bundle>,
@@ -53,7 +53,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn new(
+    pub(crate) fn new(
         stream: TcpStream,
         address: SocketAddr,
         connection: u64,
@@ -70,12 +70,12 @@ impl Client {
     }
 
     /// Whether its threads are to end.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
 
     /// Ends its threads.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         // Already gone is as good.
         let _ = self.stream.shutdown(Shutdown::Both);
@@ -83,14 +83,14 @@ impl Client {
     }
 
     /// The newest state; never waits.
-    pub fn offer(&self, bundle: &Bundle) {
+    pub(crate) fn offer(&self, bundle: &Bundle) {
         if self.is_listener && self.newest.put(bundle.clone()).is_some() {
             self.counters.skipped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Reads until the connection ends. The thread of its name.
-    pub fn read(&self, source: Option<&ImageSource>) {
+    pub(crate) fn read(&self, source: Option<&ImageSource>) {
         let mut stream = Patient { client: self, until: None };
         let mut last_told = String::new();
         let why = loop {
@@ -181,7 +181,7 @@ impl Client {
     }
 
     /// Writes until the connection ends. The thread of its name.
-    pub fn write(&self) {
+    pub(crate) fn write(&self) {
         let mut sent = [0; PARTS];
         let mut current = Bundle::default();
         while !self.is_closed() {

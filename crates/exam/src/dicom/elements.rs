@@ -15,12 +15,12 @@ const IMPLEMENTATION: &str = "SONOTAP_0_1";
 pub(crate) struct DataSet(pub InMemDicomObject);
 
 impl DataSet {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(InMemDicomObject::new_empty())
     }
 
     /// A text of any VR, empty for a type 2 element without a value.
-    pub fn text(&mut self, tag: Tag, vr: VR, value: impl AsRef<str>) -> &mut Self {
+    pub(crate) fn text(&mut self, tag: Tag, vr: VR, value: impl AsRef<str>) -> &mut Self {
         let value = match value.as_ref() {
             "" => PrimitiveValue::Empty,
             text => PrimitiveValue::from(text),
@@ -28,45 +28,45 @@ impl DataSet {
         self.put(tag, vr, value)
     }
 
-    pub fn texts(&mut self, tag: Tag, vr: VR, values: &[&str]) -> &mut Self {
+    pub(crate) fn texts(&mut self, tag: Tag, vr: VR, values: &[&str]) -> &mut Self {
         self.put(tag, vr, PrimitiveValue::Strs(values.iter().map(|v| (*v).to_owned()).collect()))
     }
 
-    pub fn uid(&mut self, tag: Tag, value: &str) -> &mut Self {
+    pub(crate) fn uid(&mut self, tag: Tag, value: &str) -> &mut Self {
         self.text(tag, VR::UI, value)
     }
 
-    pub fn short(&mut self, tag: Tag, value: u16) -> &mut Self {
+    pub(crate) fn short(&mut self, tag: Tag, value: u16) -> &mut Self {
         self.put(tag, VR::US, PrimitiveValue::from(value))
     }
 
-    pub fn long(&mut self, tag: Tag, value: u32) -> &mut Self {
+    pub(crate) fn long(&mut self, tag: Tag, value: u32) -> &mut Self {
         self.put(tag, VR::UL, PrimitiveValue::from(value))
     }
 
-    pub fn double(&mut self, tag: Tag, value: f64) -> &mut Self {
+    pub(crate) fn double(&mut self, tag: Tag, value: f64) -> &mut Self {
         self.put(tag, VR::FD, PrimitiveValue::from(value))
     }
 
-    pub fn sequence(&mut self, tag: Tag, items: Vec<Self>) -> &mut Self {
+    pub(crate) fn sequence(&mut self, tag: Tag, items: Vec<Self>) -> &mut Self {
         let items: Vec<InMemDicomObject> = items.into_iter().map(|item| item.0).collect();
         self.0.put(DataElement::new(tag, VR::SQ, DataSetSequence::new(items, Length::UNDEFINED)));
         self
     }
 
-    pub fn put(&mut self, tag: Tag, vr: VR, value: PrimitiveValue) -> &mut Self {
+    pub(crate) fn put(&mut self, tag: Tag, vr: VR, value: PrimitiveValue) -> &mut Self {
         self.0.put(DataElement::new(tag, vr, value));
         self
     }
 
     /// With further elements.
-    pub fn with_more(mut self, build: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with_more(mut self, build: impl FnOnce(&mut Self)) -> Self {
         build(&mut self);
         self
     }
 
     /// The same built in one expression.
-    pub fn with(build: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(build: impl FnOnce(&mut Self)) -> Self {
         let mut set = Self::new();
         build(&mut set);
         set
@@ -78,7 +78,7 @@ impl DataSet {
 pub(crate) struct Code(pub &'static str, pub &'static str, pub &'static str);
 
 impl Code {
-    pub fn item(self) -> DataSet {
+    pub(crate) fn item(self) -> DataSet {
         DataSet::with(|d| {
             d.text(tags::CODE_VALUE, VR::SH, self.0).text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, self.1).text(
                 tags::CODE_MEANING,

@@ -76,19 +76,19 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Writes a new one with these events.
-    pub fn create(folder: &Path, events: &[impl Serialize]) -> Result<()> {
+    pub(crate) fn create(folder: &Path, events: &[impl Serialize]) -> Result<()> {
         let text = events.iter().map(line_of).collect::<Result<String>>()?;
         durable::write(&folder.join(JOURNAL), text.as_bytes())
     }
 
     /// Opens one whose text was read and is whole.
-    pub fn open(folder: &Path, text: String) -> Self {
+    pub(crate) fn open(folder: &Path, text: String) -> Self {
         Self { path: folder.join(JOURNAL), text, file: None, is_torn: false }
     }
 
     /// Adds an event; it is on the disk when this returns. After an error the event is not in the journal's text, though the
     /// disk may have it.
-    pub fn append(&mut self, event: &impl Serialize) -> Result<()> {
+    pub(crate) fn append(&mut self, event: &impl Serialize) -> Result<()> {
         let line = line_of(event)?;
         self.is_torn = self.is_torn || self.append_in_place(&line).is_err();
         if self.is_torn {

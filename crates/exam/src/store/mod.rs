@@ -3,12 +3,12 @@
 //! The writer of an exam holds its lock. Readers take none: `exam.json` is replaced as a whole, and a journal is read up to its
 //! last whole line.
 
-pub mod exam;
-pub mod journal;
-pub mod record;
-pub mod repair;
-pub mod reserve;
-pub mod view;
+pub(crate) mod exam;
+pub(crate) mod journal;
+pub(crate) mod record;
+pub(crate) mod repair;
+pub(crate) mod reserve;
+pub(crate) mod view;
 
 use std::fmt;
 use std::fs::File;

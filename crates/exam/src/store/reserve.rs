@@ -13,7 +13,7 @@ const NAME: &str = ".reserve";
 
 /// A file of zeros that is given up when a write finds the disk full. Until it is filled again nothing new is begun.
 #[derive(Clone, Debug)]
-pub struct Reserve {
+pub(crate) struct Reserve {
     path: PathBuf,
     bytes: u64,
 }

@@ -12,13 +12,13 @@ use sonotap::{
 use sonotap_exam::Outlined;
 
 /// The part of the frame that is the image; a host writes beside it.
-pub const REGION: [f32; 4] = [40.0, 30.0, 300.0, 230.0];
-pub const SIZE: (u32, u32) = (320, 240);
+pub(crate) const REGION: [f32; 4] = [40.0, 30.0, 300.0, 230.0];
+pub(crate) const SIZE: (u32, u32) = (320, 240);
 /// Grey of what a host writes.
-pub const WRITTEN: u8 = 251;
+pub(crate) const WRITTEN: u8 = 251;
 
 /// A ring of an ellipse; clockwise on the screen, or the other way for a hole.
-pub fn ring(centre: (f32, f32), radii: (f32, f32), is_hole: bool) -> Vec<Point<ImageSpace>> {
+pub(crate) fn ring(centre: (f32, f32), radii: (f32, f32), is_hole: bool) -> Vec<Point<ImageSpace>> {
     let turn = if is_hole { -1.0 } else { 1.0 };
     let corner = |i: usize| {
         let a = turn * i as f32 / 72.0 * std::f32::consts::TAU;
@@ -28,7 +28,7 @@ pub fn ring(centre: (f32, f32), radii: (f32, f32), is_hole: bool) -> Vec<Point<I
 }
 
 /// A frame of speckle with a dark ellipse, and something written outside its region.
-pub fn frame(number: u64, format: PixelFormat, scale: Option<ScaleSource>) -> Frame {
+pub(crate) fn frame(number: u64, format: PixelFormat, scale: Option<ScaleSource>) -> Frame {
     let (width, height) = SIZE;
     let mut pixels = Vec::with_capacity((width * height) as usize * format.bytes());
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -61,19 +61,19 @@ pub fn frame(number: u64, format: PixelFormat, scale: Option<ScaleSource>) -> Fr
     frame
 }
 
-pub fn cine(frames: u64, format: PixelFormat, scale: Option<ScaleSource>) -> Vec<Arc<Frame>> {
+pub(crate) fn cine(frames: u64, format: PixelFormat, scale: Option<ScaleSource>) -> Vec<Arc<Frame>> {
     (1..=frames).map(|n| Arc::new(frame(n, format, scale))).collect()
 }
 
 /// The dark ellipse.
-pub fn ellipse(frame: &Frame, label: &str) -> Outlined {
+pub(crate) fn ellipse(frame: &Frame, label: &str) -> Outlined {
     let mut outline = Outline::default();
     outline.push_ring(ring((150.0, 120.0), (60.0, 40.0), false));
     Outlined::known(ObjectId(0), label, outline, frame)
 }
 
 /// An outline of two islands, one with a hole.
-pub fn islands(frame: &Frame, label: &str) -> Outlined {
+pub(crate) fn islands(frame: &Frame, label: &str) -> Outlined {
     let mut outline = Outline::default();
     outline.push_ring(ring((240.0, 80.0), (40.0, 30.0), false));
     outline.push_ring(ring((240.0, 80.0), (15.3, 9.7), true));
