@@ -4,9 +4,8 @@
 //! screen; or, while the camera is away or the operator looks at a still picture, a picture on the screen and a capture
 //! that still goes its rounds. A display, driver or capture that hangs lets the dog bite.
 
-#[cfg(feature = "device")]
 use std::time::Duration;
-
+#[cfg(feature = "device")]
 use std::{
     io::ErrorKind,
     os::linux::net::SocketAddrExt as _,

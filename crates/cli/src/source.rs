@@ -12,7 +12,6 @@ use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::ImagesSource;
 use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::source::{FrameSource, SourceDescription};
-use sonotap::units::Span;
 
 /// Where frames come from.
 pub enum Origin {
@@ -100,6 +99,7 @@ fn played(source: Box<dyn FrameSource>, scale_refused: Option<String>, is_endles
 fn open_camera(camera: &CameraProfile) -> Result<Opened> {
     use sonotap::frame::PixelFormat;
     use sonotap::source::camera::{Ink, v4l2::V4l2Camera};
+    use sonotap::units::Span as _;
     let pictures = SourceDescription {
         name: "camera".into(),
         width: camera.size[0],
