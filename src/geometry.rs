@@ -311,12 +311,12 @@ impl ModelView {
     }
 
     /// Image to model.
-    pub fn to_model(&self, p: Point<ImageSpace>) -> Point<ModelSpace> {
+    pub fn to_model(self, p: Point<ImageSpace>) -> Point<ModelSpace> {
         self.converter.apply(p)
     }
 
     /// Model to image.
-    pub fn to_image(&self, p: Point<ModelSpace>) -> Point<ImageSpace> {
+    pub fn to_image(self, p: Point<ModelSpace>) -> Point<ImageSpace> {
         self.converter.invert(p)
     }
 

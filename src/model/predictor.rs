@@ -266,7 +266,7 @@ impl Predictor {
     /// Loads the model of a folder, with all its checks, and predicts by all rules.
     ///
     /// # Errors
-    /// Those of [`sam::load`].
+    /// `Io` when a file cannot be read, `Model` when the folder is not what its manifest says.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Ok(Self::new(sam::load(folder.as_ref())?, PredictOptions::default()))
     }

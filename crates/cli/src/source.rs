@@ -13,7 +13,6 @@ use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::ImagesSource;
 use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::source::{FrameSource, SourceDescription};
-use sonotap::units::Span;
 
 /// Where frames come from.
 pub enum Origin {
@@ -126,6 +125,7 @@ fn open_igtl(igtl: &IgtlProfile) -> Result<Opened> {
 #[cfg(feature = "v4l2")]
 fn open_camera(camera: &CameraProfile) -> Result<Opened> {
     use sonotap::source::camera::{Ink, v4l2::V4l2Camera};
+    use sonotap::units::Span as _;
     let pictures = SourceDescription {
         name: "camera".into(),
         width: camera.size[0],
