@@ -139,6 +139,13 @@ impl Capture {
         Self { frames: vec![frame.into()], outlined_frame: 0, objects }
     }
 
+    /// Copies its frames, oldest first, so that those of a live path can be filled again.
+    pub(crate) fn detach(&mut self) {
+        for frame in &mut self.frames {
+            *frame = Arc::new(Frame::clone(frame));
+        }
+    }
+
     /// Frames in the order of their times, with the outlines of the frame at `outlined_frame`.
     pub fn cine(frames: Vec<Arc<Frame>>, outlined_frame: usize, objects: Vec<Outlined>) -> Self {
         Self { frames, outlined_frame, objects }

@@ -40,7 +40,9 @@ impl Saver {
         let (told, outcomes) = channel();
         let work = move || {
             let mut exam: Option<Exam> = None;
-            for capture in taken {
+            for mut capture in taken {
+                // Coding and writing a cine takes longer than a live path can be without its frames.
+                capture.detach();
                 let saved = match &mut exam {
                     Some(exam) => exam.save(&capture),
                     none => store.begin(&new).and_then(|begun| none.insert(begun).save(&capture)),

@@ -339,7 +339,11 @@ impl Sending<'_> {
         // A peer that answers for a context that nobody proposed makes dicom-ul panic.
         let established = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| asked.establish(address.as_str())));
         match established {
-            Ok(Ok(association)) => Ok(association),
+            Ok(Ok(mut association)) => {
+                // A command and its data set are two writes before an answer: Nagle's algorithm would hold the second back.
+                let _ = association.inner_stream().set_nodelay(true);
+                Ok(association)
+            }
             Ok(Err(UlError::NoAcceptedPresentationContexts { .. })) => {
                 Err(Failure::Final { file: first(), why: "the archive takes no object of this kind".into() })
             }
