@@ -13,6 +13,7 @@ use sonotap::source::dicom::DicomSource;
 use sonotap::source::images::ImagesSource;
 use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::source::{FrameSource, SourceDescription};
+use sonotap::units::Span as _;
 
 /// Where frames come from.
 pub enum Origin {
