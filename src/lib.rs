@@ -76,10 +76,10 @@ pub use model::sam::load as load_model;
 pub use source::images::load_still;
 
 // The screen and its display.
-pub use display::{Display, Key, NullDisplay, Presence, Presentation, Presented};
+pub use display::{Arrival, Display, Key, NullDisplay, Presence, Presentation, Presented};
 pub use display_loop::{DisplayLoop, Turn};
 pub use input::{Contact, Phase};
-pub use overlay::Canvas;
+pub use overlay::{Canvas, Control};
 pub use screen::{Screen, ScreenConfig};
 
 // Sources, and device profiles.

@@ -7,6 +7,7 @@ use sonotap::pipeline::capture;
 use sonotap::pipeline::live::{DeadlineReport, LiveReport};
 use sonotap::pipeline::player::Played;
 use sonotap::pipeline::stats::Summary;
+use sonotap_remote::RemoteReport;
 
 /// Everything that is known after a run.
 #[derive(Serialize)]
@@ -39,6 +40,8 @@ pub struct RunReport {
     pub steps_missed: usize,
     /// Where the objects ended.
     pub objects: Vec<ObjectReport>,
+    /// Of tablets, where they may show the screen.
+    pub remote: Option<RemoteReport>,
     /// Why no millimetres are shown, where a scale was offered and refused.
     pub scale_refused: Option<String>,
     /// Frames that are missing or damaged, and were passed over.
@@ -97,6 +100,10 @@ impl fmt::Display for RunReport {
             write!(f, "camera   opened {}, stalled {}, failed {}, gone {}; ", c.opened, c.stalled, c.failed, c.gone)?;
             write!(f, "{} pictures skipped, {} damaged; ", c.skipped, c.damaged)?;
             writeln!(f, "longest time without {:.0} ms, last {:.0} ms", c.outage_max_ms, c.outage_last_ms)?;
+        }
+        if let Some(r) = &self.remote {
+            write!(f, "tablets  {} pictures encoded, {:.1} ms and {:.0} bytes each; ", r.encoded, r.encode_ms_mean, r.bytes_mean)?;
+            writeln!(f, "{} sent, {} drawn, {} displaced; {} requests refused", r.sent, r.seen, r.displaced, r.refused)?;
         }
         let d = &self.deadline;
         writeln!(
