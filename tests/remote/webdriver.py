@@ -39,6 +39,8 @@ class Browser:
                 time.sleep(0.1)
         asked = {"capabilities": {"alwaysMatch": capabilities or CAPABILITIES[driver]}}
         self.session = self.call("POST", "/session", asked)["sessionId"]
+        # WebKitGTK has no touch by its driver.
+        self.pointer = "touch" if driver == "chromedriver" else "mouse"
 
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -68,8 +70,9 @@ class Browser:
             time.sleep(0.02)
         raise AssertionError(f"after {seconds} s: {text}: {self.js(STATE)}")
 
-    def tap(self, x, y, kind="touch", hold_ms=90):
+    def tap(self, x, y, kind=None, hold_ms=90):
         """At CSS px of the window."""
+        kind = kind or self.pointer
         move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
         actions = [move, {"type": "pointerDown", "button": 0}, {"type": "pause", "duration": hold_ms},
                    {"type": "pointerUp", "button": 0}]

@@ -97,13 +97,12 @@ impl ImageBuffer for Pixels<'_> {
 
     fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
         let width = self.0.width() as usize;
-        let [luma, blue, red, _] = buffers;
-        for &pixel in &self.0.pixels()[usize::from(y) * width..][..width] {
-            let (y, cb, cr) = rgb_to_ycbcr((pixel >> 16) as u8, (pixel >> 8) as u8, pixel as u8);
-            luma.push(y);
-            blue.push(cb);
-            red.push(cr);
-        }
+        let row = &self.0.pixels()[usize::from(y) * width..][..width];
+        let converted = |&p: &u32| rgb_to_ycbcr((p >> 16) as u8, (p >> 8) as u8, p as u8);
+        // One pass for each colour: the compiler makes each of them vectors.
+        buffers[0].extend(row.iter().map(|p| converted(p).0));
+        buffers[1].extend(row.iter().map(|p| converted(p).1));
+        buffers[2].extend(row.iter().map(|p| converted(p).2));
     }
 }
 

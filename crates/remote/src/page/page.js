@@ -182,7 +182,8 @@
       enable();
     }
     $("sign").textContent = link === "lost" ? "NO LINK" : link === "late" ? `LATE ${Math.round(drawn_age_ms)} ms` : "";
-    if (drawn) $("age").textContent = words.mode === "live" ? `${Math.round(Math.max(0, drawn_age_ms))} ms` : words.mode;
+    if (link === "lost") $("age").textContent = "";
+    else if (drawn) $("age").textContent = words.mode === "live" ? `${Math.round(Math.max(0, drawn_age_ms))} ms` : words.mode;
   }
   setInterval(watch, 20);
 
