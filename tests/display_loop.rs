@@ -262,8 +262,12 @@ fn a_picture_under_way_is_at_the_glass_when_its_display_says_so() {
     let mut late = Bench::new();
     play_remotely(&mut late, 30, Nanos::from_ms(60));
     let report = late.display_loop.live().report();
-    assert!(report.deadline.late_under_live <= 1 && report.deadline.late_said >= 3, "{:?}", report.deadline);
-    assert!(report.drops.past_deadline + report.deadline.late_said > 10, "a display that is too far away is not believed");
+    // The first, and what was under way before its time was over.
+    assert!(report.deadline.late_under_live <= 2 && report.deadline.late_said >= 3, "{:?}", report.deadline);
+    assert!(
+        report.drops.past_deadline + report.deadline.late_said > 10,
+        "a display that is too far away is not believed"
+    );
 }
 
 #[test]

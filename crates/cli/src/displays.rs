@@ -8,8 +8,8 @@ use sonotap::display::{Arrival, Display, FlipDisplay, Key, NullDisplay, Presence
 use sonotap::error::{Error, Result as SonotapResult};
 use sonotap::glass::DisplayTiming;
 use sonotap::input::Contact;
-use sonotap::overlay::{Canvas, Control};
 use sonotap::overlay::theme::Theme;
+use sonotap::overlay::{Canvas, Control};
 use sonotap::profile::{DisplayKind, Profile, RemoteProfile};
 use sonotap::scene::Scene;
 use sonotap::units::{FrameId, Nanos};
@@ -45,7 +45,9 @@ impl Wanted {
                 (_, Some(("drm", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Drm, Some(path))?,
                 (_, Some(("fbdev", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Fbdev, Some(path))?,
                 (_, Some(("record", path))) if !path.is_empty() => wanted.record(Path::new(path))?,
-                _ => bail!("--display: expected window, drm, fbdev, auto, remote[:ADDRESS:PORT], record:PATH or none, got {what:?}"),
+                _ => bail!(
+                    "--display: expected window, drm, fbdev, auto, remote[:ADDRESS:PORT], record:PATH or none, got {what:?}"
+                ),
             }
         }
         if wanted.main.is_none() && arguments.iter().any(|a| a == "none") {
@@ -310,8 +312,7 @@ fn theme_colours() -> Vec<u32> {
 }
 
 /// The keys, for people: [`sonotap::display_loop::key_command`].
-pub const KEYS: &str =
-    "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, p pair a tablet, Esc close";
+pub const KEYS: &str = "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, p pair a tablet, Esc close";
 
 /// Whether a window can probably be opened.
 #[cfg(feature = "window")]

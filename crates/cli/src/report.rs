@@ -102,8 +102,16 @@ impl fmt::Display for RunReport {
             writeln!(f, "longest time without {:.0} ms, last {:.0} ms", c.outage_max_ms, c.outage_last_ms)?;
         }
         if let Some(r) = &self.remote {
-            write!(f, "tablets  {} pictures encoded, {:.1} ms and {:.0} bytes each; ", r.encoded, r.encode_ms_mean, r.bytes_mean)?;
-            writeln!(f, "{} sent, {} drawn, {} displaced; {} requests refused", r.sent, r.seen, r.displaced, r.refused)?;
+            write!(
+                f,
+                "tablets  {} pictures encoded, {:.1} ms and {:.0} bytes each; ",
+                r.encoded, r.encode_ms_mean, r.bytes_mean
+            )?;
+            writeln!(
+                f,
+                "{} sent, {} drawn, {} displaced; {} requests refused",
+                r.sent, r.seen, r.displaced, r.refused
+            )?;
         }
         let d = &self.deadline;
         writeln!(

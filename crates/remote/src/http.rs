@@ -225,8 +225,7 @@ impl<'a> Answer<'a> {
 /// Those of the socket.
 pub fn begin_stream(mut stream: &TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIME))?;
-    let head =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n{SAFE}\r\n");
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n{SAFE}\r\n");
     stream.write_all(head.as_bytes())
 }
 

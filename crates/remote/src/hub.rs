@@ -539,7 +539,14 @@ impl State {
                 *is_down = false;
                 let time = Instant::now();
                 let finger = finger as u8;
-                self.touches.push(Touch { finger, phase: Phase::Cancel, at: (0.0, 0.0), size_mm: None, time, frame: 0 });
+                self.touches.push(Touch {
+                    finger,
+                    phase: Phase::Cancel,
+                    at: (0.0, 0.0),
+                    size_mm: None,
+                    time,
+                    frame: 0,
+                });
             }
         }
     }

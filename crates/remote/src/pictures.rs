@@ -56,7 +56,11 @@ pub fn encode_until_closed(hub: &Hub) {
         let began = Instant::now();
         let mut jpeg = Vec::with_capacity(last_len + last_len / 4);
         if let Err(e) = encode(&picture.canvas, quality, &mut jpeg) {
-            log::error!("a picture of {}x{} px cannot be encoded: {e}", picture.canvas.width(), picture.canvas.height());
+            log::error!(
+                "a picture of {}x{} px cannot be encoded: {e}",
+                picture.canvas.width(),
+                picture.canvas.height()
+            );
             hub.give_back(picture, None, began.elapsed());
             continue;
         }

@@ -106,7 +106,8 @@ impl Drop for Server {
         for connection in &connections {
             drop(connection.stream.shutdown(Shutdown::Both));
         }
-        for thread in connections.into_iter().filter_map(|c| c.thread).chain(self.acceptor.take().filter(|_| is_woken)) {
+        for thread in connections.into_iter().filter_map(|c| c.thread).chain(self.acceptor.take().filter(|_| is_woken))
+        {
             drop(thread.join());
         }
     }
@@ -423,12 +424,10 @@ fn fitted(body: &ScreenBody) -> Option<((u32, u32), f32)> {
 }
 
 fn stream_to(mut stream: &TcpStream, hub: &Hub, viewer: ViewerId) {
-    if begin_stream(stream).is_err() {
-        return;
-    }
     let number = hub.begin_stream(viewer);
-    loop {
-        let is_sent = match hub.next(number) {
+    let mut is_open = begin_stream(stream).is_ok();
+    while is_open {
+        let sent = match hub.next(number) {
             Next::End => break,
             Next::Beat(newest, flags) => stream.write_all(&wire::beat(flags, newest, hub.now_us())),
             Next::Picture(encoded, flags) => {
@@ -439,9 +438,7 @@ fn stream_to(mut stream: &TcpStream, hub: &Hub, viewer: ViewerId) {
                 stream.write_all(&head).and_then(|()| stream.write_all(&encoded.jpeg))
             }
         };
-        if is_sent.is_err() {
-            break;
-        }
+        is_open = sent.is_ok();
     }
     hub.end_stream(viewer, number);
 }

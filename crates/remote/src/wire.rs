@@ -156,12 +156,15 @@ mod tests {
 
     #[test]
     fn every_control_of_the_screen_has_a_name() {
-        let names = ["freeze", "undo", "redo", "clear", "include", "exclude", "new", "fill", "back", "forward", "scrub"];
+        let names =
+            ["freeze", "undo", "redo", "clear", "include", "exclude", "new", "fill", "back", "forward", "scrub"];
         for expected in Control::ALL {
             let named = names.iter().filter_map(|n| control(n, Some(0.0))).filter(|c| c.is_same(expected)).count();
             assert_eq!(named, 1, "{expected:?}");
         }
-        for (name, at) in [("scrub", None), ("scrub", Some(1.1)), ("scrub", Some(f32::NAN)), ("Freeze", None), ("", None)] {
+        for (name, at) in
+            [("scrub", None), ("scrub", Some(1.1)), ("scrub", Some(f32::NAN)), ("Freeze", None), ("", None)]
+        {
             assert_eq!(control(name, at), None, "{name} {at:?}");
         }
     }

@@ -112,8 +112,13 @@
   }
 
   // ---- The stream ----
+  // A page that nobody sees draws nothing: it lets the device know by ending its stream.
+  let abort = new AbortController();
+  document.addEventListener("visibilitychange", () => { if (document.hidden) abort.abort(); });
   async function stream() {
-    const response = await fetch("frames", { cache: "no-store" });
+    while (document.hidden) await new Promise((r) => document.addEventListener("visibilitychange", r, { once: true }));
+    abort = new AbortController();
+    const response = await fetch("frames", { cache: "no-store", signal: abort.signal });
     if (response.status === 403) return "pair";
     if (!response.ok) return "again";
     $("pair").hidden = true;
