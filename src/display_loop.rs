@@ -13,15 +13,17 @@
 //! # Ok::<(), sonotap::Error>(())
 //! ```
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::display::{Display, Key, Presence, Presentation, Presented};
+use crate::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
 use crate::input::Contact;
-use crate::pipeline::live::{Live, LiveView};
+use crate::overlay::Control;
+use crate::pipeline::live::{Live, LiveView, Ticket};
 use crate::pipeline::worker::{InferenceWorker, Worker};
 use crate::scene::Tool;
-use crate::screen::Screen;
+use crate::screen::{Screen, pressed};
 use crate::session::Command;
 use crate::units::Timestamp;
 
@@ -29,6 +31,9 @@ use crate::units::Timestamp;
 const POLL_INTERVAL: Duration = Duration::from_millis(4);
 /// A display may lose its picture, as a covered window does. After this time without a new one it gets the old one again.
 const PRESENT_AGAIN: Duration = Duration::from_millis(250);
+
+/// Pictures on their way to the glass that are waited for; as many as the live path waits for.
+const UNDERWAY_MAX: usize = 8;
 
 /// What happened in one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,12 @@ pub struct DisplayLoop<D, W = Worker> {
     contacts: Vec<Contact>,
     keys: Vec<Key>,
     commands: Vec<Command>,
+    controls: Vec<Control>,
+    /// Pictures whose display has not said yet when they were at the glass, oldest first.
+    underway: VecDeque<(u64, Ticket)>,
+    arrivals: Vec<Arrival>,
+    /// What the display said last; the screen may have been made for another resolution.
+    dpi: f32,
     presented: Timestamp,
     /// The screen has another size than its last picture.
     is_resized: bool,
@@ -73,9 +84,13 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     pub fn new(live: Live<W>, screen: Screen, display: D) -> Self {
         Self {
             presented: live.clock().now(),
+            dpi: display.dpi(),
             live,
             screen,
             display,
+            controls: Vec::new(),
+            underway: VecDeque::with_capacity(UNDERWAY_MAX),
+            arrivals: Vec::new(),
             contacts: Vec::new(),
             keys: Vec::new(),
             commands: Vec::new(),
@@ -124,12 +139,15 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     /// Those of the display.
     pub fn obey_operator(&mut self) -> Result<Presence> {
         let now = self.live.clock().now();
+        self.take_arrivals();
         let presence = self.display.contacts(now, self.live.on_screen(), &mut self.contacts)?;
         if presence == Presence::Closed {
             return Ok(presence);
         }
         self.display.keys(&mut self.keys);
         self.commands.extend(self.keys.drain(..).filter_map(key_command));
+        self.display.controls(&mut self.controls);
+        self.commands.extend(self.controls.drain(..).map(pressed));
         for contact in self.contacts.drain(..) {
             self.screen.touch(contact, &mut self.commands);
         }
@@ -145,20 +163,23 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     /// # Errors
     /// Those of the display.
     pub fn show(&mut self) -> Result<Option<TurnPresented>> {
-        self.is_resized |= self.screen.resize(self.display.size());
+        self.is_resized |= self.fit_screen();
         if let Some(radius) = self.screen.marker_radius_px() {
             self.live.set_marker_radius_px(radius);
         }
         let Some(LiveView { frame, scene, ticket }) = self.live.poll() else { return self.show_again() };
         let has_outline = scene.objects.iter().any(|o| o.overlay.is_drawn());
         let canvas = self.screen.draw(frame, scene);
+        self.display.tell(scene);
         let presented = self.live.clock().now();
         let shown = Presented { frame: Some(ticket.frame()), captured: ticket.captured(), presented };
         let live = &mut self.live;
         let presentation = self.display.present(canvas, &shown, &mut || live.hand_over(&ticket))?;
-        let is_new_frame = Some(ticket.frame()) != self.live.on_screen();
+        let last = self.underway.back().map_or(self.live.on_screen(), |(_, ticket)| Some(ticket.frame()));
+        let is_new_frame = Some(ticket.frame()) != last;
         match presentation {
             Presentation::Lit(light) => self.live.presented(ticket, light),
+            Presentation::Underway(picture) => self.wait_for(picture, ticket),
             Presentation::Withheld | Presentation::Away => {
                 self.live.withheld(ticket);
                 return Ok(None);
@@ -166,6 +187,36 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
         }
         (self.presented, self.is_resized) = (presented, false);
         Ok(Some(TurnPresented { is_new_frame, is_drawn: true, has_outline }))
+    }
+
+    /// The screen gets the size and resolution of a display that has changed them. Returns whether anything changed.
+    fn fit_screen(&mut self) -> bool {
+        let (size, dpi) = (self.display.size(), self.display.dpi());
+        if dpi == self.dpi {
+            return self.screen.resize(size);
+        }
+        self.dpi = dpi;
+        self.screen.refit(size, dpi)
+    }
+
+    /// Keeps a ticket until its picture arrives. One that has not arrived when eight newer ones are under way counts as late.
+    fn wait_for(&mut self, picture: u64, ticket: Ticket) {
+        if self.underway.len() == UNDERWAY_MAX {
+            self.underway.pop_front();
+        }
+        self.underway.push_back((picture, ticket));
+    }
+
+    fn take_arrivals(&mut self) {
+        self.display.arrivals(&mut self.arrivals);
+        for Arrival { picture, light } in self.arrivals.drain(..) {
+            let Some(at) = self.underway.iter().position(|(p, _)| *p == picture) else { continue };
+            let Some((_, ticket)) = self.underway.remove(at) else { continue };
+            match light {
+                Some(light) => self.live.presented(ticket, light),
+                None => self.live.withheld(ticket),
+            }
+        }
     }
 
     /// Sleeps until there may be something to do, at most 4 ms.
@@ -182,6 +233,7 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
         match on_screen {
             Some(frame) if self.is_resized => {
                 self.screen.draw(frame, engine.scene());
+                self.display.tell(engine.scene());
                 self.is_resized = false;
             }
             _ if now.since(self.presented) >= PRESENT_AGAIN => {}

@@ -79,10 +79,10 @@ pub use model::predictor::{PredictOptions, Prediction, Predictor, Prompts};
 pub use source::images::load_still;
 
 // The screen and its display.
-pub use display::{Display, Key, NullDisplay, Presence, Presentation, Presented};
+pub use display::{Arrival, Display, Key, NullDisplay, Presence, Presentation, Presented};
 pub use display_loop::DisplayLoop;
 pub use input::{Contact, Phase};
-pub use overlay::Canvas;
+pub use overlay::{Canvas, Control};
 pub use screen::{Screen, ScreenConfig};
 
 // Sources, and device profiles.

@@ -24,6 +24,16 @@ pub enum Pointer {
     Tuned(RecognizerConfig),
 }
 
+impl Pointer {
+    fn thresholds(self, dpi: f32) -> RecognizerConfig {
+        match self {
+            Self::Gloves => RecognizerConfig::gloves(dpi),
+            Self::Mouse => RecognizerConfig::mouse(dpi),
+            Self::Tuned(tuned) => RecognizerConfig { dpi, ..tuned },
+        }
+    }
+}
+
 /// Settings of a screen.
 #[derive(Clone, Debug)]
 pub struct ScreenConfig {
@@ -72,11 +82,7 @@ impl Screen {
     /// # Errors
     /// `Argument` when size or dpi leave no room for the mandatory controls.
     pub fn new(config: ScreenConfig) -> Result<Self> {
-        let touch = match config.pointer {
-            Pointer::Gloves => RecognizerConfig::gloves(config.dpi),
-            Pointer::Mouse => RecognizerConfig::mouse(config.dpi),
-            Pointer::Tuned(tuned) => tuned,
-        };
+        let touch = config.pointer.thresholds(config.dpi);
         Ok(Self {
             layout: Layout::new(config.size, config.dpi, config.layout)?,
             canvas: Canvas::new(config.size.0, config.size.1),
@@ -98,6 +104,22 @@ impl Screen {
         let Ok(layout) = Layout::new(size, self.config.dpi, self.config.layout) else { return false };
         self.config.size = size;
         self.layout = layout;
+        self.canvas.resize(size.0, size.1);
+        self.to_display = None;
+        true
+    }
+
+    /// Resizes the screen and changes its resolution, as for another display; what is too small changes nothing. Returns
+    /// whether anything changed; then the current touch is taken back, and touches are ignored until the next drawing.
+    pub fn refit(&mut self, size: (u32, u32), dpi: f32) -> bool {
+        if dpi == self.config.dpi {
+            return self.resize(size);
+        }
+        let Ok(recognizer) = Recognizer::new(self.config.pointer.thresholds(dpi)) else { return false };
+        let Ok(layout) = Layout::new(size, dpi, self.config.layout) else { return false };
+        self.recognizer.reset(&mut self.gestures);
+        (self.config.size, self.config.dpi) = (size, dpi);
+        (self.layout, self.recognizer, self.pressed) = (layout, recognizer, None);
         self.canvas.resize(size.0, size.1);
         self.to_display = None;
         true
@@ -167,7 +189,7 @@ impl Screen {
     }
 
     fn translate(&mut self, out: &mut Vec<Command>) {
-        let Some(to_display) = self.to_display else { return self.gestures.clear() };
+        let Some(to_display) = self.to_display else { return self.end_gestures(out) };
         let mut gestures = std::mem::take(&mut self.gestures);
         let on_image = |p: Point<DisplaySpace>| self.layout.image_area().contains(p);
         let rect =
@@ -193,6 +215,14 @@ impl Screen {
             }
         }
         self.gestures = gestures;
+    }
+
+    /// Without a drawing no gesture has a place; what has begun ends nevertheless.
+    fn end_gestures(&mut self, out: &mut Vec<Command>) {
+        let is_end = |g: Gesture| matches!(g, Gesture::HoldEnd | Gesture::Cancelled | Gesture::Drag { .. });
+        if self.gestures.drain(..).any(is_end) {
+            out.extend([Command::RubberBand(None), Command::HideOverlay(false)]);
+        }
     }
 
     /// The control along which a finger slid.

@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{DarkRegion, SlowPredictor};
-use sonotap::display::{Display, Key, Presence, Presentation, Presented};
+use sonotap::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use sonotap::display_loop::DisplayLoop;
 use sonotap::error::Result;
 use sonotap::frame::Frame;
 use sonotap::glass::Light;
 use sonotap::input::{Contact, Phase};
 use sonotap::model::predictor::{PredictOptions, Predictor};
-use sonotap::overlay::Canvas;
+use sonotap::overlay::{Canvas, Control};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Live, LiveConfig};
-use sonotap::scene::Mode;
+use sonotap::scene::{Mode, Scene};
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, Span, Timestamp};
@@ -38,6 +38,18 @@ struct Fake {
     /// Of each presentation, the frame and whether it was shown.
     shown: Vec<(FrameId, bool)>,
     again: usize,
+    dpi: f32,
+    /// Where pictures arrive later: those under way, with the time at which they were handed over.
+    underway: Option<Vec<(u64, Timestamp)>>,
+    arrivals: Vec<Arrival>,
+    controls: Vec<Control>,
+    told: u64,
+}
+
+impl Fake {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ns(self.hand.load(Ordering::Acquire))
+    }
 }
 
 impl Display for Fake {
@@ -46,7 +58,7 @@ impl Display for Fake {
     }
 
     fn dpi(&self) -> f32 {
-        133.0
+        self.dpi
     }
 
     fn present(
@@ -59,6 +71,12 @@ impl Display for Fake {
         self.hand.fetch_add(self.takes.as_ns(), Ordering::AcqRel);
         let is_shown = is_in_time();
         self.shown.push((shown.frame.unwrap(), is_shown));
+        let now = self.now();
+        if let Some(underway) = self.underway.as_mut().filter(|_| is_shown) {
+            let number = shown.frame.unwrap().0;
+            underway.push((number, now));
+            return Ok(Presentation::Underway(number));
+        }
         Ok(if is_shown { Presentation::Lit(Light::Now) } else { Presentation::Withheld })
     }
 
@@ -74,6 +92,18 @@ impl Display for Fake {
 
     fn keys(&mut self, out: &mut Vec<Key>) {
         out.append(&mut self.keys);
+    }
+
+    fn arrivals(&mut self, out: &mut Vec<Arrival>) {
+        out.append(&mut self.arrivals);
+    }
+
+    fn controls(&mut self, out: &mut Vec<Control>) {
+        out.append(&mut self.controls);
+    }
+
+    fn tell(&mut self, _scene: &Scene) {
+        self.told += 1;
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -106,6 +136,11 @@ impl Bench {
             is_closed: false,
             shown: Vec::new(),
             again: 0,
+            dpi: 133.0,
+            underway: None,
+            arrivals: Vec::new(),
+            controls: Vec::new(),
+            told: 0,
         };
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
         let phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
@@ -193,4 +228,79 @@ fn a_display_of_another_size_is_drawn_anew_and_one_without_news_gets_its_picture
     assert_eq!(bench.fake().again, again + 1);
     bench.display_loop.turn().unwrap();
     assert_eq!(bench.fake().again, again + 1, "the same picture was shown twice in a row");
+}
+
+/// Plays frames on a display where each picture arrives `takes` after it was handed over.
+fn play_remotely(bench: &mut Bench, frames: usize, takes: Duration) {
+    bench.display_loop.display_mut().underway.get_or_insert_default();
+    for _ in 0..frames {
+        bench.push();
+        let end = bench.now() + PERIOD_MS * 1_000_000;
+        while bench.now() < end {
+            let display = bench.display_loop.display_mut();
+            let now = display.now();
+            let underway = display.underway.as_mut().unwrap();
+            while underway.first().is_some_and(|(_, handed)| now >= *handed + takes) {
+                let (picture, handed) = underway.remove(0);
+                let light = Some(Light::Ago(now.since(handed + takes)));
+                display.arrivals.push(Arrival { picture, light });
+            }
+            bench.display_loop.turn().unwrap();
+            bench.hand.fetch_add(1_000_000, Ordering::AcqRel);
+        }
+    }
+}
+
+#[test]
+fn a_picture_under_way_is_at_the_glass_when_its_display_says_so() {
+    let mut bench = Bench::new();
+    play_remotely(&mut bench, 30, Duration::from_millis(12));
+    let report = bench.display_loop.live().report();
+    assert!(report.frames >= 28 && report.deadline.late_under_live == 0, "{}", report.frames);
+    let on_screen = bench.display_loop.live().on_screen();
+    let display = bench.display_loop.display_mut();
+    assert_eq!(on_screen, display.shown.last().unwrap().0);
+    assert!(display.told as usize >= display.shown.len(), "a display with words of its own is told of each picture");
+    let mut late = Bench::new();
+    play_remotely(&mut late, 30, Duration::from_millis(60));
+    let report = late.display_loop.live().report();
+    // The first, and what was under way before its time was over.
+    assert!(report.deadline.late_under_live <= 2 && report.deadline.late_said >= 3, "{:?}", report.deadline);
+    assert!(
+        report.drops.past_deadline + report.deadline.late_said > 10,
+        "a display that is too far away is not believed"
+    );
+}
+
+#[test]
+fn a_picture_that_never_arrives_is_withheld_and_one_of_which_nobody_speaks_is_late() {
+    let mut bench = Bench::new();
+    bench.display_loop.display_mut().underway = Some(Vec::new());
+    bench.period();
+    let picture = bench.display_loop.display_mut().underway.as_mut().unwrap()[0].0;
+    bench.display_loop.display_mut().arrivals.push(Arrival { picture, light: None });
+    bench.display_loop.turn().unwrap();
+    let report = bench.display_loop.live().report();
+    assert_eq!((report.frames, report.drops.past_deadline), (0, 1));
+    for _ in 0..12 {
+        bench.period();
+    }
+    assert_eq!(bench.display_loop.live().report().frames, 0);
+    assert!(!bench.display_loop.live().engine().scene().signal.allows_outlines(), "nobody says LIVE");
+}
+
+#[test]
+fn controls_of_a_display_are_those_of_the_screen_and_its_resolution_may_change() {
+    let mut bench = Bench::new();
+    bench.period();
+    bench.display_loop.display_mut().controls.push(Control::Freeze);
+    bench.period();
+    assert_eq!(bench.display_loop.live().engine().session().mode(), Mode::Frozen);
+    let before = bench.display_loop.screen().layout().text_height();
+    let display = bench.display_loop.display_mut();
+    (display.size, display.dpi) = ((1000, 600), 266.0);
+    bench.display_loop.turn().unwrap();
+    let layout = bench.display_loop.screen().layout();
+    assert_eq!((layout.size(), layout.dpi()), ((1000, 600), 266.0));
+    assert!((layout.text_height() - 2.0 * before).abs() < 0.1, "millimetres are not what they were");
 }

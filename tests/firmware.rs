@@ -75,6 +75,28 @@ fn the_service_can_touch_nothing_but_its_devices() {
 }
 
 #[test]
+fn a_remote_screen_opens_one_port_towards_one_network() {
+    let profile = Profile::load(&folder().join("remote/sonotap.toml")).unwrap();
+    let remote = profile.remote.unwrap();
+    let port = remote.address.port();
+    let unit = read("systemd/sonotap.service.d/remote.conf");
+    let service = section(&unit, "Service");
+    let value = |key: &str| service.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+    assert_eq!((value("IPAddressDeny"), value("SocketBindDeny")), ("any", "any"));
+    assert_eq!(value("SocketBindAllow"), format!("ipv4:tcp:{port}"));
+    assert_eq!(value("IPAddressAllow"), "192.168.7.0/24");
+    assert!(remote.address.ip().to_string().starts_with("192.168.7."));
+    assert!(remote.button.unwrap().starts_with(format!("/run/{}", value("RuntimeDirectory"))));
+    let rules = read("remote/nftables.conf");
+    assert_eq!(rules.matches("policy drop").count(), 2, "input and forward are closed");
+    let accepted: Vec<_> = rules.lines().filter(|l| l.contains("dport") && l.trim_end().ends_with("accept")).collect();
+    assert!(accepted.iter().all(|l| l.contains("iifname \"wlan0\"")), "{accepted:?}");
+    assert_eq!(accepted.iter().filter(|l| l.contains("tcp")).count(), 1);
+    assert!(accepted.iter().any(|l| l.contains(&format!("tcp dport {port}")) && l.contains("192.168.7.0/24")));
+    assert!(read("remote/hostapd.conf").contains("\nap_isolate=1\n"), "tablets reach each other");
+}
+
+#[test]
 fn a_service_that_keeps_failing_says_so_on_the_screen_and_is_tried_again() {
     let unit = read("systemd/sonotap-failed.service");
     let service = section(&unit, "Service");

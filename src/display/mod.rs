@@ -56,7 +56,8 @@ pub use window::Window;
 use crate::error::Result;
 use crate::glass::{DisplayTiming, Light};
 use crate::input::Contact;
-use crate::overlay::Canvas;
+use crate::overlay::{Canvas, Control};
+use crate::scene::Scene;
 use crate::units::{FrameId, Timestamp};
 
 /// The frame of a picture, and its times.
@@ -79,6 +80,17 @@ pub enum Presentation {
     Withheld,
     /// Another program has the screen at present.
     Away,
+    /// It is on its way under this number; [`Display::arrivals`] says what became of it.
+    Underway(u64),
+}
+
+/// What became of a picture that was [`Presentation::Underway`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its number.
+    pub picture: u64,
+    /// When it was at the glass; `None` if it never was.
+    pub light: Option<Light>,
 }
 
 /// Whether the display is still open.
@@ -144,6 +156,15 @@ pub trait Display {
     /// Appends the keys pressed up to the last call of [`Self::contacts`] to `out`.
     fn keys(&mut self, _out: &mut Vec<Key>) {}
 
+    /// Appends what became of pictures under way since the last call to `out`, oldest first.
+    fn arrivals(&mut self, _out: &mut Vec<Arrival>) {}
+
+    /// Appends the controls pressed up to the last call of [`Self::contacts`] to `out`, for a display with controls of its own.
+    fn controls(&mut self, _out: &mut Vec<Control>) {}
+
+    /// Told before a picture is presented: what is on it, for a display with controls or words of its own.
+    fn tell(&mut self, _scene: &Scene) {}
+
     /// Flushes and closes the display. Nothing may be presented afterwards.
     fn finish(&mut self) -> Result<()>;
 }
@@ -180,6 +201,18 @@ impl<D: Display + ?Sized> Display for Box<D> {
 
     fn keys(&mut self, out: &mut Vec<Key>) {
         (**self).keys(out);
+    }
+
+    fn arrivals(&mut self, out: &mut Vec<Arrival>) {
+        (**self).arrivals(out);
+    }
+
+    fn controls(&mut self, out: &mut Vec<Control>) {
+        (**self).controls(out);
+    }
+
+    fn tell(&mut self, scene: &Scene) {
+        (**self).tell(scene);
     }
 
     fn finish(&mut self) -> Result<()> {

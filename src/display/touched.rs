@@ -1,11 +1,12 @@
 //! A screen with a touch panel on it.
 
-use super::{Display, Key, Presence, Presentation, Presented};
+use super::{Arrival, Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
 use crate::glass::DisplayTiming;
 use crate::input::Contact;
 use crate::input::touch::evdev::TouchPanel;
-use crate::overlay::Canvas;
+use crate::overlay::{Canvas, Control};
+use crate::scene::Scene;
 use crate::units::{FrameId, Timestamp};
 
 /// A display whose contacts come from a touch panel, which may be absent or return at any time.
@@ -50,6 +51,18 @@ impl Display for Touched {
 
     fn keys(&mut self, out: &mut Vec<Key>) {
         self.screen.keys(out);
+    }
+
+    fn arrivals(&mut self, out: &mut Vec<Arrival>) {
+        self.screen.arrivals(out);
+    }
+
+    fn controls(&mut self, out: &mut Vec<Control>) {
+        self.screen.controls(out);
+    }
+
+    fn tell(&mut self, scene: &Scene) {
+        self.screen.tell(scene);
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -115,6 +115,8 @@ pub enum Handedness {
     Right,
     /// Controls on the left.
     Left,
+    /// No controls here: whoever shows the screen has them.
+    Elsewhere,
 }
 
 /// Settings of a layout.
@@ -324,6 +326,9 @@ impl Plan {
     }
 
     fn choose_columns(&mut self) {
+        if self.config.handedness == Handedness::Elsewhere {
+            return;
+        }
         let room = self.column_room();
         let length = if self.height_of(&IMPORTANCE) <= room { IMPORTANCE.len() } else { COLUMN_LENGTH };
         let width_min = (self.size.0 as f32 * PICTURE_WIDTH_MIN).max(self.label_width());
@@ -443,7 +448,8 @@ impl Plan {
         let height_min = self.size.1 as f32 * PICTURE_HEIGHT_MIN;
         let scrub = Rect::new(left + side + gap, y1 - side, right - side - gap, y1);
         let has_width = right - left >= 2.0 * (side + gap) + self.px(Control::Scrub(0.0).min_size_mm().0);
-        if self.config.has_cine && has_width && scrub.y0 - gap - top >= height_min {
+        let has_cine = self.config.has_cine && self.config.handedness != Handedness::Elsewhere;
+        if has_cine && has_width && scrub.y0 - gap - top >= height_min {
             places.push((Control::StepBack, Rect::new(left, scrub.y0, left + side, y1)));
             places.push((Control::StepForward, Rect::new(right - side, scrub.y0, right, y1)));
             places.push((Control::Scrub(0.0), scrub));
@@ -552,6 +558,18 @@ mod tests {
             let image = layout.image_area();
             let share = image.width() * image.height() / (size.0 * size.1) as f32;
             assert!(share >= 0.45, "{size:?}: the picture has only {share} of the screen");
+        }
+    }
+
+    #[test]
+    fn without_controls_the_picture_has_their_room() {
+        for size in [(800, 480), (480, 800), (1280, 900), (300, 500)] {
+            let here = Layout::new(size, 133.0, LayoutConfig::default()).unwrap();
+            let elsewhere = LayoutConfig { handedness: Handedness::Elsewhere, ..LayoutConfig::default() };
+            let layout = Layout::new(size, 133.0, elsewhere).unwrap();
+            assert_eq!((layout.controls().count(), layout.track()), (0, None), "{size:?}");
+            let area = |l: &Layout| l.image_area().width() * l.image_area().height();
+            assert!(area(&layout) > area(&here) && area(&layout) > 0.6 * (size.0 * size.1) as f32, "{size:?}");
         }
     }
 

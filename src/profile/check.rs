@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::{CameraProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, TouchProfile, rect_of};
+use super::{
+    CameraProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, RemoteProfile, TouchProfile,
+    rect_of,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};
 use crate::geometry::Rect;
@@ -22,6 +25,9 @@ impl Profile {
         check_display(&self.display)?;
         if let Some(touch) = &self.touch {
             check_touch(touch)?;
+        }
+        if let Some(remote) = &self.remote {
+            check_remote(remote)?;
         }
         if let Some(pin) = self.model.pin.as_deref().filter(|pin| !is_pin(pin)) {
             return Err(wrong(format!("model.pin: expected 64 hexadecimal digits, got {pin:?}")));
@@ -121,6 +127,18 @@ fn check_touch(touch: &TouchProfile) -> Result<()> {
     within("touch.max-contact-mm", touch.max_contact_mm.into(), 1.0..=200.0)?;
     within("touch.min-contact-ms", touch.min_contact_ms, 0.0..=500.0)?;
     within("touch.tap-slop-mm", touch.tap_slop_mm.into(), 0.5..=20.0)
+}
+
+fn check_remote(remote: &RemoteProfile) -> Result<()> {
+    let is_name = |name: &String| {
+        !name.is_empty() && name.len() <= 253 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    };
+    if let Some(name) = remote.names.iter().find(|name| !is_name(name)) {
+        return Err(wrong(format!("remote.names: expected names of hosts without a port, got {name:?}")));
+    }
+    within("remote.tablets", remote.tablets as f64, 1.0..=8.0)?;
+    within("remote.pairing-s", remote.pairing_s, 10.0..=3_600.0)?;
+    within("remote.age-ms-max", remote.age_ms_max, 50.0..=2_000.0)
 }
 
 fn check_heat(heat: &HeatProfile) -> Result<()> {

@@ -23,6 +23,7 @@
 //! | `[image]` | what its frames show: region, keep-outs, scale, mirror |
 //! | `[display]` | which screen, its rotation and resolution |
 //! | `[touch]` | which panel, its orientation, what counts as a touch |
+//! | `[remote]` | a browser on a tablet as the screen, or beside it |
 //! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
 //! | `[igtl]` | OpenIGTLink: where to listen, and whose images are the source |
 
@@ -55,6 +56,8 @@ pub struct Profile {
     pub display: DisplayProfile,
     /// The touch panel, if any.
     pub touch: Option<TouchProfile>,
+    /// Tablets, if they may show the screen.
+    pub remote: Option<RemoteProfile>,
     /// The model.
     pub model: ModelProfile,
     /// The live path.
@@ -132,6 +135,8 @@ pub enum DisplayKind {
     Fbdev,
     /// A window.
     Window,
+    /// A browser on a tablet: `[remote]`.
+    Remote,
     /// None.
     #[default]
     None,
@@ -146,6 +151,37 @@ pub enum Hand {
     Right,
     /// On the left.
     Left,
+}
+
+/// Tablets whose browser shows the screen: alone with `display.kind = "remote"`, else as a mirror of the screen.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct RemoteProfile {
+    /// Where it listens once pairing is opened.
+    pub address: SocketAddr,
+    /// Names under which a browser may reach it, beside its addresses.
+    pub names: Vec<String>,
+    /// Tablets at a time.
+    pub tablets: usize,
+    /// How long a pairing stays open, s.
+    pub pairing_s: f64,
+    /// Largest age of a live frame at a tablet's glass, ms.
+    pub age_ms_max: f64,
+    /// A Unix socket at which `sonotap pair` asks for a pairing: the button of a device.
+    pub button: Option<PathBuf>,
+}
+
+impl Default for RemoteProfile {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+            names: Vec::new(),
+            tablets: 4,
+            pairing_s: 120.0,
+            age_ms_max: 250.0,
+            button: None,
+        }
+    }
 }
 
 /// Which model.

@@ -183,6 +183,9 @@ mod tests {
             ("[touch]\nrotate = 1", "touch.rotate: expected 0, 90, 180 or 270, got 1"),
             ("[touch]\ncalibration = [0, 0, 0, 0, 0, 0]", "touch.calibration: expected a map that can be turned round"),
             ("[touch]\nmax-contact-mm = 0", "touch.max-contact-mm: expected 1 to 200, got 0"),
+            ("[remote]\ntablets = 0", "remote.tablets: expected 1 to 8, got 0"),
+            ("[remote]\nnames = [\"a:80\"]", "remote.names: expected names of hosts without a port, got \"a:80\""),
+            ("[remote]\nage-ms-max = 9999", "remote.age-ms-max: expected 50 to 2000, got 9999"),
             ("[live]\ndeadline-ms = 0", "live.deadline-ms: expected 0.1 to 60000, got 0"),
             ("[heat]\nhot-c = 60\ncool-c = 70", "heat.cool-c: expected less than heat.hot-c, 60, got 70"),
         ];

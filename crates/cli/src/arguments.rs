@@ -94,6 +94,12 @@ pub enum Command {
         #[arg(long, value_name = "S", default_value_t = 0.0)]
         seconds: f64,
     },
+    /// Let a tablet show the screen of a run with [remote] button: prints address, PIN and QR code.
+    Pair {
+        /// The socket of its profile.
+        #[arg(long, value_name = "SOCKET", default_value = "/run/sonotap/button")]
+        button: PathBuf,
+    },
     /// Say what this device can do, and what is missing.
     Doctor {
         /// As JSON.
@@ -172,10 +178,13 @@ pub struct RunArguments {
     /// Scripted taps (TOML).
     #[arg(long, value_name = "FILE")]
     pub taps: Option<PathBuf>,
-    /// window, drm, fbdev (each also with :DEVICE), auto (drm, else fbdev), record:PATH (a .gif or .y4m file, which is
-    /// replaced, or a new folder for PNGs), or none; may be given more than once; by default that of --config, else none.
+    /// window, drm, fbdev (each also with :DEVICE), auto (drm, else fbdev), remote[:ADDRESS:PORT] (a browser on a tablet; beside
+    /// another one, a mirror), record:PATH (a .gif or .y4m file, which is replaced, or a new folder for PNGs), or none; may be given more than once; by default that of --config, else none.
     #[arg(long, value_name = "WHERE")]
     pub display: Vec<String>,
+    /// Open pairing for a tablet at the start: prints address, PIN and QR code on standard error.
+    #[arg(long)]
+    pub pair: bool,
     /// Frames a second; by default as recorded, else 30.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub fps: Option<f64>,

@@ -72,6 +72,13 @@ fn look_at(profile: &mut Profile, wanted: &Wanted) {
         profile.display.kind = kind;
         profile.display.path = path.map(Path::to_owned);
     }
+    if let Some(address) = wanted.remote() {
+        let remote = profile.remote.get_or_insert_default();
+        remote.address = address.unwrap_or(remote.address);
+        if wanted.main().is_none_or(|(kind, _)| kind == DisplayKind::None) {
+            profile.display.kind = DisplayKind::Remote;
+        }
+    }
 }
 
 /// Takes what a killed run left off the screen: black, or `text` for `seconds`, and then the text console where there is one.
@@ -144,7 +151,7 @@ fn open_bare(profile: &Profile) -> Result<Box<dyn Display>> {
                 Box::new(fbdev(None).with_context(|| format!("no screen can be used: {why_not}"))?)
             }
         },
-        DisplayKind::Window | DisplayKind::None => bail!("expected a screen of its own"),
+        DisplayKind::Window | DisplayKind::Remote | DisplayKind::None => bail!("expected a screen of its own"),
     })
 }
 

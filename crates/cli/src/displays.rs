@@ -1,18 +1,21 @@
 //! The `--display` arguments: one display that is looked at and touched, and recordings beside it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sonotap::display::{Display, FlipDisplay, Key, NullDisplay, Presence, Presentation, Presented, Recorder};
+use sonotap::display::{Arrival, Display, FlipDisplay, Key, NullDisplay, Presence, Presentation, Presented, Recorder};
 use sonotap::error::{Error, Result as SonotapResult};
 use sonotap::glass::DisplayTiming;
 use sonotap::input::Contact;
-use sonotap::overlay::Canvas;
 use sonotap::overlay::theme::Theme;
-use sonotap::profile::{DisplayKind, Profile};
+use sonotap::overlay::{Canvas, Control};
+use sonotap::profile::{DisplayKind, Profile, RemoteProfile};
+use sonotap::scene::Scene;
 use sonotap::units::{FrameId, Timestamp};
 
 use crate::device;
+use crate::tablets::Tablets;
 
 /// Dots per inch of a screen that nobody described: the 7 inch panel with 800x480 px.
 pub const DPI: f32 = 133.0;
@@ -21,6 +24,8 @@ pub const DPI: f32 = 133.0;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     main: Option<(DisplayKind, Option<PathBuf>)>,
+    /// Tablets, and where they are listened to.
+    remote: Option<Option<SocketAddr>>,
     recordings: Vec<PathBuf>,
 }
 
@@ -32,13 +37,17 @@ impl Wanted {
             match (what.as_str(), what.split_once(':')) {
                 ("none", _) => {}
                 ("window", _) => wanted.look_at(DisplayKind::Window, None)?,
+                ("remote", _) => wanted.show_on_tablets(None)?,
+                (_, Some(("remote", address))) => wanted.show_on_tablets(Some(address))?,
                 ("auto", _) => wanted.look_at(DisplayKind::Auto, None)?,
                 ("drm", _) => wanted.look_at(DisplayKind::Drm, None)?,
                 ("fbdev", _) => wanted.look_at(DisplayKind::Fbdev, None)?,
                 (_, Some(("drm", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Drm, Some(path))?,
                 (_, Some(("fbdev", path))) if !path.is_empty() => wanted.look_at(DisplayKind::Fbdev, Some(path))?,
                 (_, Some(("record", path))) if !path.is_empty() => wanted.record(Path::new(path))?,
-                _ => bail!("--display: expected window, drm, fbdev, auto, record:PATH or none, got {what:?}"),
+                _ => bail!(
+                    "--display: expected window, drm, fbdev, auto, remote[:ADDRESS:PORT], record:PATH or none, got {what:?}"
+                ),
             }
         }
         if wanted.main.is_none() && arguments.iter().any(|a| a == "none") {
@@ -50,6 +59,23 @@ impl Wanted {
     /// The display that is looked at, if the arguments say.
     pub fn main(&self) -> Option<(DisplayKind, Option<&Path>)> {
         self.main.as_ref().map(|(kind, path)| (*kind, path.as_deref()))
+    }
+
+    /// Whether tablets may show the screen, and where they are listened to if the arguments say.
+    pub fn remote(&self) -> Option<Option<SocketAddr>> {
+        self.remote
+    }
+
+    fn show_on_tablets(&mut self, address: Option<&str>) -> Result<()> {
+        let parse = |text: &str| {
+            text.parse().with_context(|| {
+                format!("--display remote: expected ADDRESS:PORT, as in 192.168.7.1:8080, got {text:?}")
+            })
+        };
+        match self.remote.replace(address.map(parse).transpose()?) {
+            None => Ok(()),
+            Some(_) => bail!("--display: expected remote once, got it twice"),
+        }
     }
 
     fn look_at(&mut self, kind: DisplayKind, path: Option<&str>) -> Result<()> {
@@ -74,7 +100,10 @@ impl Wanted {
 ///
 /// A failed recording keeps its partial file; the run continues while a display is open.
 pub struct Displays {
-    main: Box<dyn Display>,
+    /// None where tablets alone show the screen.
+    main: Option<Box<dyn Display>>,
+    tablets: Option<Tablets>,
+    dpi: Option<f32>,
     kind: DisplayKind,
     is_recording: bool,
     recorders: Vec<Recorder>,
@@ -87,20 +116,25 @@ impl Displays {
     pub fn open(profile: &Profile, flip_hz: Option<f64>) -> Result<Self> {
         let [width, height] = profile.display.size;
         let kind = profile.display.kind;
-        let main: Box<dyn Display> = match kind {
-            DisplayKind::Window => open_window((width, height)).context("--display window")?,
+        let main: Option<Box<dyn Display>> = match kind {
+            DisplayKind::Window => Some(open_window((width, height)).context("--display window")?),
+            DisplayKind::Remote if flip_hz.is_none() => None,
             DisplayKind::None => {
                 let dpi = profile.display.dpi.unwrap_or(DPI);
                 let null = NullDisplay::new(width, height).with_dpi(dpi);
-                match flip_hz {
+                Some(match flip_hz {
                     Some(hz) => Box::new(FlipDisplay::new(null, hz).context("--flip-hz")?),
                     None => Box::new(null),
-                }
+                })
             }
             _ if flip_hz.is_some() => bail!("--flip-hz: expected --display none, got a display of its own"),
-            DisplayKind::Auto | DisplayKind::Drm | DisplayKind::Fbdev => device::open_screen(profile)?,
+            _ => Some(device::open_screen(profile)?),
         };
-        Ok(Self { main, kind, is_recording: true, recorders: Vec::new(), dropped: 0, failure: None })
+        let size = main.as_ref().map_or((width, height), |m| m.size());
+        let tablets = profile.remote.clone().or((kind == DisplayKind::Remote).then(RemoteProfile::default));
+        let tablets = tablets.map(|remote| Tablets::open(&remote, size, main.is_none())).transpose()?;
+        let dpi = profile.display.dpi;
+        Ok(Self { main, tablets, dpi, kind, is_recording: true, recorders: Vec::new(), dropped: 0, failure: None })
     }
 
     /// Begins the recordings.
@@ -109,6 +143,17 @@ impl Displays {
             self.recorders.push(Recorder::create(path, size.0, size.1, &theme_colours())?);
         }
         Ok(())
+    }
+
+    /// The tablets, where they may show the screen.
+    pub fn tablets(&mut self) -> Option<&mut Tablets> {
+        self.tablets.as_mut()
+    }
+
+    /// What is looked at first: the screen of the device, or the tablets where it has none.
+    fn front(&self) -> Option<&dyn Display> {
+        let tablets = || self.tablets.as_ref().map(|t| t as &dyn Display);
+        self.main.as_deref().or_else(tablets)
     }
 
     /// Whether it is a window.
@@ -156,25 +201,36 @@ impl Displays {
 
 impl Display for Displays {
     fn size(&self) -> (u32, u32) {
-        self.main.size()
+        self.front().map_or((0, 0), Display::size)
     }
 
     fn dpi(&self) -> f32 {
-        self.main.dpi()
+        self.dpi.or(self.front().map(Display::dpi)).unwrap_or(DPI)
     }
 
     fn timing(&self) -> DisplayTiming {
-        self.main.timing()
+        self.front().map_or(DisplayTiming::OnReturn, Display::timing)
     }
 
-    /// Presents to who looks and, if it came to be shown and is wanted, to the recordings.
+    /// Presents to who looks and, if it came to be shown and is wanted, to tablets beside and to the recordings.
     fn present(
         &mut self,
         canvas: &Canvas,
         shown: &Presented,
         is_in_time: &mut dyn FnMut() -> bool,
     ) -> SonotapResult<Presentation> {
-        let presentation = self.main.present(canvas, shown, is_in_time)?;
+        let presentation = match (&mut self.main, &mut self.tablets) {
+            (Some(main), None) => main.present(canvas, shown, is_in_time)?,
+            (Some(main), Some(tablets)) => {
+                let presentation = main.present(tablets.with_card(canvas), shown, is_in_time)?;
+                if presentation != Presentation::Withheld {
+                    tablets.present(canvas, shown, &mut || true)?;
+                }
+                presentation
+            }
+            (None, Some(tablets)) => tablets.present(canvas, shown, is_in_time)?,
+            (None, None) => Presentation::Away,
+        };
         if self.is_recording && presentation != Presentation::Withheld {
             self.record(canvas, shown);
         }
@@ -182,19 +238,61 @@ impl Display for Displays {
     }
 
     fn present_again(&mut self, canvas: &Canvas, shown: &Presented) -> SonotapResult<()> {
-        self.main.present_again(canvas, shown)
+        if let Some(tablets) = &mut self.tablets {
+            tablets.present_again(canvas, shown)?;
+        }
+        match (&mut self.main, &mut self.tablets) {
+            (Some(main), Some(tablets)) => main.present_again(tablets.with_card(canvas), shown),
+            (Some(main), None) => main.present_again(canvas, shown),
+            (None, _) => Ok(()),
+        }
     }
 
     fn contacts(&mut self, now: Timestamp, shown: Option<FrameId>, out: &mut Vec<Contact>) -> SonotapResult<Presence> {
-        self.main.contacts(now, shown, out)
+        if let Some(tablets) = &mut self.tablets {
+            tablets.contacts(now, shown, out)?;
+        }
+        self.main.as_mut().map_or(Ok(Presence::Open), |main| main.contacts(now, shown, out))
     }
 
     fn keys(&mut self, out: &mut Vec<Key>) {
-        self.main.keys(out);
+        if let Some(main) = &mut self.main {
+            main.keys(out);
+        }
+        if let Some(tablets) = &mut self.tablets
+            && out.contains(&Key::Character('p'))
+        {
+            tablets.pair();
+        }
+    }
+
+    fn arrivals(&mut self, out: &mut Vec<Arrival>) {
+        match (&mut self.main, &mut self.tablets) {
+            (Some(main), _) => main.arrivals(out),
+            (None, Some(tablets)) => tablets.arrivals(out),
+            (None, None) => {}
+        }
+    }
+
+    fn controls(&mut self, out: &mut Vec<Control>) {
+        if let Some(tablets) = &mut self.tablets {
+            tablets.controls(out);
+        }
+    }
+
+    fn tell(&mut self, scene: &Scene) {
+        if let Some(tablets) = &mut self.tablets {
+            tablets.tell(scene);
+        }
     }
 
     fn finish(&mut self) -> SonotapResult<()> {
-        self.main.finish()?;
+        if let Some(main) = &mut self.main {
+            main.finish()?;
+        }
+        if let Some(tablets) = &mut self.tablets {
+            tablets.finish()?;
+        }
         for recorder in &mut self.recorders {
             if let Err(e) = recorder.finish() {
                 self.failure.get_or_insert(e);
@@ -214,7 +312,7 @@ fn theme_colours() -> Vec<u32> {
 }
 
 /// The keys, for people: [`sonotap::display_loop::key_command`].
-pub const KEYS: &str = "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, s save, v save cine, Esc close";
+pub const KEYS: &str = "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, s save, v save cine, p pair a tablet, Esc close";
 
 /// Whether a window can probably be opened.
 #[cfg(feature = "window")]
@@ -255,8 +353,14 @@ mod tests {
         let wanted = parse(&["window", "record:a.gif", "record:b:c", "none"]).unwrap();
         assert_eq!(wanted.main(), Some((DisplayKind::Window, None)));
         assert_eq!(wanted.recordings, ["a.gif", "b:c"].map(PathBuf::from));
+        let wanted = parse(&["window", "remote:127.0.0.1:80"]).unwrap();
+        assert_eq!((wanted.main().is_some(), wanted.remote()), (true, Some("127.0.0.1:80".parse().ok())));
+        assert_eq!((parse(&["remote"]).unwrap().remote(), parse(&["none"]).unwrap().remote()), (Some(None), None));
         for bad in [
             &["windows"][..],
+            &["remote:"],
+            &["remote:8080"],
+            &["remote", "remote"],
             &["record"],
             &["record:"],
             &["window:1"],
@@ -264,7 +368,7 @@ mod tests {
             &["window", "window"],
             &["drm", "auto"],
         ] {
-            assert!(parse(bad).unwrap_err().to_string().starts_with("--display: expected "), "{bad:?}");
+            assert!(parse(bad).unwrap_err().to_string().starts_with("--display"), "{bad:?}");
         }
         assert!(parse(&["record:a.gif", "record:./a.gif"]).unwrap_err().to_string().ends_with("got two"));
     }

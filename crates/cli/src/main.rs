@@ -26,6 +26,7 @@ mod service;
 mod sheet;
 mod source;
 mod stage;
+mod tablets;
 #[cfg(feature = "train")]
 mod train;
 
@@ -85,6 +86,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             run::check_seconds(seconds)?;
             device::blank(&config, display.as_slice(), &text, seconds)
         }
+        Some(Command::Pair { button }) => output::say(tablets::press_button(&button)?.trim_end()),
         Some(Command::Doctor { json }) => doctor::doctor(json),
     }
 }

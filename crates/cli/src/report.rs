@@ -8,6 +8,7 @@ use sonotap::pipeline::live::{DeadlineReport, LiveReport};
 use sonotap::pipeline::player::Played;
 use sonotap::pipeline::stats::Summary;
 use sonotap_igtl::server::ServerReport;
+use sonotap_remote::RemoteReport;
 
 use crate::saving::{self, ExamReport};
 
@@ -42,6 +43,8 @@ pub struct RunReport {
     pub steps_missed: usize,
     /// Where the objects ended.
     pub objects: Vec<ObjectReport>,
+    /// Of tablets, where they may show the screen.
+    pub remote: Option<RemoteReport>,
     /// Why no millimetres are shown, where a scale was offered and refused.
     pub scale_refused: Option<String>,
     /// Frames that are missing or damaged, and were passed over.
@@ -112,6 +115,18 @@ impl fmt::Display for RunReport {
                 write!(f, "         {} images, {} refused, {} of wrong CRC, ", s.images, s.refused, s.checksum)?;
                 writeln!(f, "{} of other senders", s.busy)?;
             }
+        }
+        if let Some(r) = &self.remote {
+            write!(
+                f,
+                "tablets  {} pictures encoded, {:.1} ms and {:.0} bytes each; ",
+                r.encoded, r.encode_ms_mean, r.bytes_mean
+            )?;
+            writeln!(
+                f,
+                "{} sent, {} drawn, {} displaced; {} requests refused",
+                r.sent, r.seen, r.displaced, r.refused
+            )?;
         }
         let d = &self.deadline;
         writeln!(

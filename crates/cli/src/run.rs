@@ -15,12 +15,12 @@ use sonotap::heat::HeatWatch;
 use sonotap::input::script::Script;
 use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam::TractSam;
-use sonotap::overlay::LayoutConfig;
+use sonotap::overlay::{Handedness, LayoutConfig};
 use sonotap::pipeline::capture::CaptureConfig;
 use sonotap::pipeline::live::{Live, LiveConfig};
 use sonotap::pipeline::player::PlayConfig;
 use sonotap::preset::Preset;
-use sonotap::profile::{ModelProfile, Profile};
+use sonotap::profile::{DisplayKind, ModelProfile, Profile};
 use sonotap::scene::Overlay;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::source::SourceDescription;
@@ -77,6 +77,7 @@ pub fn demo() -> Result<()> {
         preset: None,
         taps: Some(taps),
         display,
+        pair: false,
         fps: None,
         deadline_ms: None,
         seconds: (!has_window).then_some(DEMO_SECONDS),
@@ -154,7 +155,7 @@ impl Plan {
         let profile = device::effective(arguments, &wanted)?;
         Ok(Self {
             preset: profile.model.preset.as_deref().map(Preset::find).transpose()?.map(Arc::new),
-            deadline: profile.live.deadline_ms.map(|ms| Duration::of_secs(ms / 1e3)),
+            deadline: deadline_ms(&profile).map(|ms| Duration::of_secs(ms / 1e3)),
             profile,
             period: fps.map(|fps| Duration::of_secs(1.0 / fps)),
             seconds: within("--seconds", arguments.seconds, SECONDS)?,
@@ -186,7 +187,11 @@ impl Plan {
     /// A screen of that size, display px, whose display says `dpi`.
     fn screen_of(&self, size: (u32, u32), dpi: f32, is_window: bool) -> Result<Screen> {
         let profile = &self.profile;
-        let layout = LayoutConfig { handedness: profile.handedness(), ..LayoutConfig::default() };
+        let handedness = match profile.display.kind {
+            DisplayKind::Remote => Handedness::Elsewhere,
+            _ => profile.handedness(),
+        };
+        let layout = LayoutConfig { handedness, ..LayoutConfig::default() };
         let dpi = profile.display.dpi.unwrap_or(dpi);
         let config = ScreenConfig {
             size,
@@ -223,6 +228,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     let saving = open_saving(arguments, &plan, &loaded.manifest.name)?;
     let size = displays.size();
     displays.begin_recordings(&plan.wanted, size)?;
+    open_pairing(arguments, &mut displays)?;
 
     let is_still = pictures.frames == Some(1);
     let period = plan.period.or(pictures.frame_period).unwrap_or(LiveConfig::default().period);
@@ -261,6 +267,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     // What was asked for is written to its end.
     let exam = saving.map(Saving::finish);
     displays.finish()?;
+    let remote = displays.tablets().map(|t| t.report());
     let (recording_dropped, failure) = displays.recorded();
     Ok(RunReport {
         version: env!("CARGO_PKG_VERSION"),
@@ -277,6 +284,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
         recording_failed: failure.map(|e| e.to_string()),
         steps_missed: playing.map_or(0, |p| p.script.len() - p.done),
         objects: objects(&live),
+        remote,
         scale_refused: opened.scale_refused,
         frames_damaged: opened.damaged.load(Ordering::Relaxed),
         igtl: server.map(|s| s.report()),
@@ -294,6 +302,25 @@ fn open_saving(arguments: &RunArguments, plan: &Plan, model: &str) -> Result<Opt
     };
     let model_sha256 = assets::pin_of_model(&plan.profile.model)?;
     Saving::open(root, NewExam { origin, model: model.to_owned(), model_sha256 }).map(Some)
+}
+
+/// Greatest age of a frame at the glass, ms. A tablet alone is further away than a screen: it has its own.
+fn deadline_ms(profile: &Profile) -> Option<f64> {
+    let is_remote = profile.display.kind == DisplayKind::Remote;
+    profile.live.deadline_ms.or(is_remote.then(|| profile.remote.clone().unwrap_or_default().age_ms_max))
+}
+
+/// Opens pairing where the arguments ask for it; where nothing else could later, they have to.
+fn open_pairing(arguments: &RunArguments, displays: &mut Displays) -> Result<()> {
+    let is_only_way = !displays.is_window();
+    match displays.tablets() {
+        Some(tablets) if arguments.pair => tablets.open_pairing().map(drop).context("--pair"),
+        Some(tablets) if is_only_way && !tablets.has_button() => {
+            bail!("--display remote: expected --pair, or a [remote] button in --config, got no way to pair a tablet")
+        }
+        None if arguments.pair => bail!("--pair: expected --display remote or [remote] in --config, got neither"),
+        _ => Ok(()),
+    }
 }
 
 /// Opens the source where a request to stop is heard: a large file, a slow disk or a pipe may take as long as they like.

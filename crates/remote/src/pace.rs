@@ -1,0 +1,212 @@
+//! How many pictures may be under way to one viewer, and in which quality: what a slow link gets.
+//!
+//! The time from sending a picture to hearing that it was drawn is compared with the shortest of the last seconds. Where it grows,
+//! pictures are queueing somewhere on the way: fewer may be under way, and they get smaller. Where it stays short, both come back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Pictures under way to one viewer, at most.
+pub const UNDERWAY_MAX: usize = 4;
+
+/// JPEG qualities, best first.
+const QUALITIES: [u8; 6] = [85, 75, 60, 45, 30, 20];
+/// A picture that takes so much longer than the fastest was queued.
+const QUEUED: Duration = Duration::from_millis(60);
+/// One that takes at most so much longer was not.
+const DIRECT: Duration = Duration::from_millis(25);
+/// How long pictures come directly until one more may be under way, or the quality rises.
+const CALM: Duration = Duration::from_millis(1500);
+/// The fastest of so long counts, twice that at most.
+const FASTEST_OF: Duration = Duration::from_secs(5);
+
+/// A picture on its way.
+#[derive(Clone, Copy, Debug)]
+struct Underway {
+    picture: u64,
+    sent: Duration,
+}
+
+/// The pace of one viewer. Times are spans since any fixed moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    underway: VecDeque<Underway>,
+    window: usize,
+    quality: usize,
+    /// Shortest times of the present and the last spell, and when the present one began.
+    fastest: [Option<Duration>; 2],
+    spell_began: Duration,
+    calm_since: Duration,
+    slowed: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            underway: VecDeque::with_capacity(UNDERWAY_MAX),
+            window: 2,
+            quality: 1,
+            fastest: [None; 2],
+            spell_began: Duration::ZERO,
+            calm_since: Duration::ZERO,
+            slowed: Duration::ZERO,
+        }
+    }
+}
+
+impl Pace {
+    /// Whether another picture may be sent.
+    pub(crate) fn has_room(&self) -> bool {
+        self.underway.len() < self.window
+    }
+
+    /// JPEG quality of the next picture.
+    pub(crate) fn quality(&self) -> u8 {
+        QUALITIES[self.quality]
+    }
+
+    /// A picture is sent.
+    pub(crate) fn sent(&mut self, picture: u64, now: Duration) {
+        self.underway.push_back(Underway { picture, sent: now });
+    }
+
+    /// The viewer says that it has drawn a picture; those before it were drawn or left out. Returns how long it took, or `None`
+    /// for a picture that was not under way.
+    pub(crate) fn seen(&mut self, picture: u64, now: Duration) -> Option<Duration> {
+        let at = self.underway.iter().position(|u| u.picture == picture)?;
+        let took = now.saturating_sub(self.underway[at].sent);
+        self.underway.drain(..=at);
+        self.adapt(took, now);
+        Some(took)
+    }
+
+    fn adapt(&mut self, took: Duration, now: Duration) {
+        if now.saturating_sub(self.spell_began) > FASTEST_OF {
+            self.fastest = [None, self.fastest[0]];
+            self.spell_began = now;
+        }
+        let present = self.fastest[0].map_or(took, |f| f.min(took));
+        self.fastest[0] = Some(present);
+        let fastest = self.fastest[1].map_or(present, |f| f.min(present));
+        let more = took.saturating_sub(fastest);
+        if more > DIRECT {
+            self.calm_since = now;
+        }
+        // What is under way now was sent before the last change and says nothing about it.
+        if more > QUEUED && now.saturating_sub(self.slowed) > took {
+            self.window = self.window.saturating_sub(1).max(1);
+            self.quality = (self.quality + 1).min(QUALITIES.len() - 1);
+            self.slowed = now;
+        } else if now.saturating_sub(self.calm_since) > CALM {
+            match self.window < UNDERWAY_MAX {
+                true => self.window += 1,
+                false => self.quality = self.quality.saturating_sub(1),
+            }
+            self.calm_since = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link with a delay one way, a rate, and stalls (a lost packet sent again); pictures wait in it one behind the other.
+    struct Link {
+        delay: Duration,
+        bytes_per_s: f64,
+        free: Duration,
+        /// Every so many pictures one waits for so long.
+        stall: (u64, Duration),
+    }
+
+    impl Link {
+        fn new(delay_ms: u64, bytes_per_s: f64) -> Self {
+            Self {
+                delay: Duration::from_millis(delay_ms),
+                bytes_per_s,
+                free: Duration::ZERO,
+                stall: (u64::MAX, Duration::ZERO),
+            }
+        }
+
+        /// When a picture is drawn.
+        fn carry(&mut self, picture: u64, bytes: f64, now: Duration) -> Duration {
+            let stall = if picture.is_multiple_of(self.stall.0) { self.stall.1 } else { Duration::ZERO };
+            self.free = self.free.max(now) + Duration::from_secs_f64(bytes / self.bytes_per_s) + stall;
+            self.free + self.delay
+        }
+    }
+
+    /// Bytes of an 800x480 picture of speckle, about.
+    fn bytes(quality: u8) -> f64 {
+        4_000.0 + 900.0 * f64::from(quality)
+    }
+
+    /// Plays 30 pictures a second over a link; gives the times from sending to drawn, and the pictures not sent.
+    fn play(link: &mut Link, seconds: u64) -> (Vec<Duration>, usize, Pace) {
+        let (mut pace, mut told, mut took, mut unsent) = (Pace::default(), VecDeque::new(), Vec::new(), 0);
+        for tick in 0..seconds * 1000 {
+            let now = Duration::from_millis(tick);
+            while told.front().is_some_and(|&(_, heard, _)| heard <= now) {
+                let (picture, heard, sent): (u64, Duration, Duration) = told.pop_front().unwrap();
+                assert!(pace.seen(picture, heard).is_some());
+                took.push(heard - link.delay - sent);
+            }
+            if tick % 33 == 0 {
+                if !pace.has_room() {
+                    unsent += 1;
+                    continue;
+                }
+                pace.sent(tick, now);
+                assert!(pace.underway.len() <= UNDERWAY_MAX);
+                let drawn = link.carry(tick / 33, bytes(pace.quality()), now);
+                told.push_back((tick, drawn + link.delay, now));
+            }
+        }
+        (took, unsent, pace)
+    }
+
+    #[test]
+    fn a_fast_link_gets_every_picture_in_the_best_quality() {
+        let (took, unsent, pace) = play(&mut Link::new(3, 10e6), 20);
+        assert!(took.iter().all(|t| *t < Duration::from_millis(15)));
+        assert_eq!((unsent, pace.quality()), (0, 85));
+    }
+
+    #[test]
+    fn a_slow_link_drops_pictures_and_quality_and_its_lag_does_not_grow() {
+        for (delay_ms, rate, worst_ms) in [(5, 250e3, 280), (100, 250e3, 380), (20, 1e6, 200), (5, 100e3, 480)] {
+            let mut link = Link::new(delay_ms, rate);
+            let (took, unsent, pace) = play(&mut link, 60);
+            let settled = &took[took.len() / 4..];
+            let worst = settled.iter().max().unwrap();
+            assert!(*worst < Duration::from_millis(worst_ms), "{delay_ms} ms, {rate}: {worst:?}");
+            assert!(unsent > 0 && pace.quality() < 75, "{delay_ms} ms, {rate}: {unsent}, {}", pace.quality());
+            let mean = |t: &[Duration]| t.iter().sum::<Duration>() / t.len() as u32;
+            let (early, late) = settled.split_at(settled.len() / 2);
+            assert!(mean(late) < mean(early) + Duration::from_millis(20), "{delay_ms} ms, {rate}: the lag grows");
+        }
+    }
+
+    #[test]
+    fn after_stalls_of_a_lossy_link_the_lag_is_what_it_was() {
+        let mut link = Link { stall: (40, Duration::from_millis(250)), ..Link::new(20, 2e6) };
+        let (mut took, ..) = play(&mut link, 60);
+        took.sort();
+        assert!(took[took.len() / 2] < Duration::from_millis(80), "{:?}", took[took.len() / 2]);
+        assert!(*took.last().unwrap() < Duration::from_millis(900));
+    }
+
+    #[test]
+    fn what_was_not_under_way_is_not_seen() {
+        let mut pace = Pace::default();
+        pace.sent(7, Duration::ZERO);
+        assert_eq!(pace.seen(6, Duration::from_millis(1)), None);
+        assert_eq!(pace.seen(8, Duration::from_millis(1)), None);
+        assert_eq!(pace.underway.len(), 1);
+        pace.sent(8, Duration::from_millis(2));
+        assert_eq!(pace.seen(8, Duration::from_millis(5)), Some(Duration::from_millis(3)), "7 was left out");
+        assert_eq!((pace.underway.len(), pace.seen(8, Duration::from_millis(9))), (0, None));
+    }
+}
