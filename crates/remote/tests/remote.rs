@@ -197,7 +197,9 @@ fn at_most_four_pictures_are_under_way_and_newer_ones_displace_what_waits() {
         underway.push(stream.picture());
     }
     assert_eq!(underway, [(1, 1), (2, 2)]);
-    (3..=60).for_each(|frame| drop(present(&mut remote, frame)));
+    for frame in 3..=60 {
+        present(&mut remote, frame);
+    }
     loop {
         let message = stream.message_beside(&mut remote);
         let number = u64::from_be_bytes(message[2..10].try_into().unwrap());
@@ -228,7 +230,7 @@ fn light_is_when_the_lead_says_that_it_has_drawn() {
     let got = arrivals(&mut remote);
     let Some(Light::Ago(ago)) = got[0].light else { panic!("{got:?}") };
     assert_eq!((got.len(), got[0].picture), (1, number));
-    assert!(Duration::from(ago) < began.elapsed(), "before it was presented");
+    assert!(ago < began.elapsed(), "before it was presented");
     let Presentation::Underway(six) = present(&mut remote, 6) else { panic!("nobody looks") };
     drop(stream);
     // The stream ends at a beat that cannot be sent; then nobody will say anything of that picture.
