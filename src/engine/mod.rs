@@ -210,6 +210,12 @@ impl Engine {
         self.signal.arrived_unseen(frame.captured().min(now));
     }
 
+    /// Notes that the host says there is no signal, which is faster than waiting for frames that do not come.
+    pub fn signal_lost(&mut self, now: Timestamp) {
+        self.signal.lost();
+        self.note_signal(now);
+    }
+
     /// Executes a command. Its points are on the frame that it names as shown, and are mapped to the frame shown now.
     pub fn command(&mut self, command: Command, now: Timestamp) {
         let Some(command) = self.mapped(command) else {

@@ -61,6 +61,11 @@ impl SignalWatch {
         self.last_new = Some(captured);
     }
 
+    /// Notes that the host says there is no signal: it is missing until something arrives.
+    pub fn lost(&mut self) {
+        self.last_arrival = None;
+    }
+
     /// Number of new images that were shown.
     pub fn tick(&self) -> u64 {
         self.tick
@@ -86,6 +91,17 @@ impl SignalWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_that_is_said_to_be_lost_is_missing_at_once_until_something_arrives() {
+        let ms = Timestamp::from_ms;
+        let mut w = SignalWatch::new(Duration::from_millis(33));
+        w.arrived(ms(10), true);
+        w.lost();
+        assert_eq!((w.state(ms(11)), w.without_picture(ms(30))), (Signal::Missing, Duration::from_millis(20)));
+        w.arrived(ms(43), true);
+        assert_eq!(w.state(ms(44)), Signal::Good);
+    }
 
     #[test]
     fn stall_and_repeat_are_told_apart_after_three_periods() {

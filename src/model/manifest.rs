@@ -8,8 +8,8 @@
 //! | `sonotap` | `image` [1, 1, S, S] grey in 0..=1 to `embedding` [1, D, S/8, S/8], `skip4`, `skip2` | those, `point_coords` [1, N, 2], `point_labels` [1, N], `prompt_maps` [1, 5, C, C] to `masks` [1, M, C, C], `iou` [1, M], and perhaps `pixels` [1, P, C, C] |
 //! | `sam-official` | one input [1, 3, S, S], normalised, to `image_embeddings` | the inputs of SAM's ONNX export to `low_res_masks` [1, M, C, C], `iou_predictions` [1, M] |
 
-use std::fs::File;
-use std::io::Read;
+use std::borrow::Cow;
+
 use std::path::Path;
 
 pub use crate::onnx::{Dim, TensorSpec};
@@ -18,13 +18,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ModelSpec;
+use super::files::ModelFiles;
 use crate::durable;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Name of the manifest within a model folder.
 pub const MANIFEST: &str = "manifest.toml";
 
-const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+pub(super) const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 const FILE_BYTES_MAX: u64 = 2 << 30;
 const SIDE_MAX: usize = 2048;
 const CHANNELS_MAX: usize = 4096;
@@ -184,11 +185,18 @@ impl Manifest {
     /// # Errors
     /// `Io` when it cannot be read, `Model` when a key is unknown, missing or has an invalid value.
     pub fn load(folder: &Path) -> Result<Self> {
-        let bytes = read_bounded(folder, MANIFEST, MANIFEST_BYTES_MAX)?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            refused(format!("{MANIFEST}: expected UTF-8, got another byte at {}", e.utf8_error().valid_up_to()))
-        })?;
-        Self::parse(&text)
+        Self::of(&ModelFiles::Folder(folder))
+    }
+
+    /// The same for files that may be in memory.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of(files: &ModelFiles<'_>) -> Result<Self> {
+        let bytes = files.read(MANIFEST, MANIFEST_BYTES_MAX)?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|e| refused(format!("{MANIFEST}: expected UTF-8, got another byte at {}", e.valid_up_to())))?;
+        Self::parse(text)
     }
 
     /// Parses and checks the text of a manifest.
@@ -231,15 +239,7 @@ impl Manifest {
     /// # Errors
     /// `Io` when it cannot be read, `Model` when it differs.
     pub fn read_file(folder: &Path, spec: &FileSpec) -> Result<Vec<u8>> {
-        let bytes = read_bounded(folder, &spec.file, spec.bytes)?;
-        if bytes.len() as u64 != spec.bytes {
-            return Err(refused(format!("{}: expected {} bytes, got {}", spec.file, spec.bytes, bytes.len())));
-        }
-        let got = hex_digest(&bytes);
-        if !got.eq_ignore_ascii_case(&spec.sha256) {
-            return Err(refused(format!("{}: expected SHA-256 {}, got {got}", spec.file, spec.sha256)));
-        }
-        Ok(bytes)
+        ModelFiles::Folder(folder).read_checked(spec).map(Cow::into_owned)
     }
 
     /// Writes a file of a folder; returns its entry for the manifest.
@@ -410,23 +410,6 @@ fn refused(context: String) -> Error {
 
 fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(refused(otherwise())) }
-}
-
-/// Reads at most one byte more than `bytes_max`: a file that is too large is detected and never read whole.
-fn read_bounded(folder: &Path, file: &str, bytes_max: u64) -> Result<Vec<u8>> {
-    let cannot =
-        |e: std::io::Error| Error::caused(ErrorKind::Io, format!("{file}: cannot be read from the model folder"), e);
-    let opened = File::open(folder.join(file)).map_err(cannot)?;
-    let size = opened.metadata().map_err(cannot)?.len();
-    if size > bytes_max {
-        return Err(refused(format!("{file}: expected at most {bytes_max} bytes, got {size}")));
-    }
-    let mut bytes = Vec::with_capacity(size as usize + 1);
-    opened.take(bytes_max + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(refused(format!("{file}: expected at most {bytes_max} bytes, got more")));
-    }
-    Ok(bytes)
 }
 
 fn check_file(f: &FileSpec) -> Result<()> {

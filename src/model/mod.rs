@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `files.rs` | the files, in a folder or in memory |
 //! | `manifest.rs` | the folder's manifest: files with digests, shapes, training data, self-test |
 //! | `preprocess.rs` | frame and view to the encoder's input |
 //! | `sam.rs` `graph.rs` | the two graphs in tract, and the tensors between them; with `values.rs` the only files that name tract |
@@ -14,6 +15,7 @@
 
 pub mod add;
 pub mod correct;
+pub mod files;
 pub mod graph;
 pub mod inspect;
 pub mod manifest;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tract_onnx::prelude::*;
 
+use super::files::ModelFiles;
 use super::graph::{Graph, TypedGraph, failed, refused};
 use super::manifest::{GraphSpec, InputSpec, Kind, Manifest};
 use super::postprocess::{self, MAPS, Padding};
@@ -73,12 +74,20 @@ pub fn load(folder: &Path) -> Result<Box<dyn Segmenter>> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
+    load_files(ModelFiles::Folder(folder), options)
+}
+
+/// Loads a model whose files may be in memory.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_files(files: ModelFiles<'_>, options: LoadOptions) -> Result<Loaded> {
     let mut times = LoadTimes::default();
     let begin = Instant::now();
-    let manifest = Manifest::load(folder)?;
-    Manifest::read_file(folder, &manifest.card)?;
+    let manifest = Manifest::of(&files)?;
+    files.read_checked(&manifest.card)?;
     times.read += begin.elapsed();
-    let [encoder, decoder] = planned(folder, &manifest, options, &mut times)?;
+    let [encoder, decoder] = planned(files, &manifest, options, &mut times)?;
     let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
@@ -91,19 +100,24 @@ pub fn load_with(folder: &Path, options: LoadOptions) -> Result<Loaded> {
     Ok(Loaded { segmenter, manifest, times })
 }
 
-/// Parses a graph of the folder; the file's bytes are dropped.
-fn parsed(folder: &Path, spec: &GraphSpec, options: LoadOptions, times: &mut LoadTimes) -> Result<TypedGraph> {
+/// Parses a graph; the file's bytes are dropped.
+fn parsed(files: ModelFiles<'_>, spec: &GraphSpec, options: LoadOptions, times: &mut LoadTimes) -> Result<TypedGraph> {
     let begin = Instant::now();
-    let bytes = Manifest::read_file(folder, &spec.file_spec())?;
+    let bytes = files.read_checked(&spec.file_spec())?;
     times.read += begin.elapsed();
     TypedGraph::parse(spec, &bytes, options.tract_only, times)
 }
 
 /// Loads both graphs, with bytes between them if both support it. The decoder is reduced to its operation before the encoder is
 /// read, so that one unfused graph is in memory at a time.
-fn planned(folder: &Path, manifest: &Manifest, options: LoadOptions, times: &mut LoadTimes) -> Result<[Graph; 2]> {
+fn planned(
+    files: ModelFiles<'_>,
+    manifest: &Manifest,
+    options: LoadOptions,
+    times: &mut LoadTimes,
+) -> Result<[Graph; 2]> {
     let kernels = options.kernels.map_or_else(chosen_kernels, Ok)?;
-    let mut decoder = parsed(folder, &manifest.decoder, options, times)?;
+    let mut decoder = parsed(files, &manifest.decoder, options, times)?;
     let mut takes_bytes = false;
     if !options.tract_only {
         takes_bytes = manifest.kind == Kind::Sonotap && decoder.fuse_mask_decoder(times)?;
@@ -111,7 +125,7 @@ fn planned(folder: &Path, manifest: &Manifest, options: LoadOptions, times: &mut
             decoder.fuse_int8(kernels, false, times)?;
         }
     }
-    let mut encoder = parsed(folder, &manifest.encoder, options, times)?;
+    let mut encoder = parsed(files, &manifest.encoder, options, times)?;
     if !options.tract_only {
         encoder.fuse_int8(kernels, takes_bytes, times)?;
     }

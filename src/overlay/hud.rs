@@ -87,11 +87,34 @@ impl Hud {
         panel::panel(&mut painter, layout, &faces.body, scene, is_outline_shown, &mut self.words);
         panel::track(&mut painter, layout, scene);
 
+        self.draw_on_picture(canvas, frame, scene, view);
+    }
+
+    /// Paints over a picture that a host has drawn, and nothing beyond the layout's image area: the fault of the signal, outlines,
+    /// prompts, chips, and a label with the mode, "AI" and "Not for diagnostic use". Returns `false`, with nothing painted, when
+    /// keep-outs leave no room for the label.
+    pub fn draw_over(&mut self, canvas: &mut Canvas, frame: &Frame, scene: &Scene, view: &HudView) -> bool {
+        let layout = view.layout;
+        self.clip.set(picture(layout), view.keep_outs, &view.to_display);
+        let face = &faces(&mut self.faces, layout).body;
+        let Some(label) = panel::HostLabel::place(layout, face, scene, &self.clip, &mut self.words) else {
+            return false;
+        };
+        self.draw_on_picture(canvas, frame, scene, view);
+        let mut painter = Painter::new(canvas, &self.clip);
+        label.draw(&mut painter, layout, &faces(&mut self.faces, layout).body, scene, &mut self.words);
+        true
+    }
+
+    /// What is drawn on the frame itself, within the clip.
+    fn draw_on_picture(&mut self, canvas: &mut Canvas, frame: &Frame, scene: &Scene, view: &HudView) {
+        let layout = view.layout;
+        let faces = faces(&mut self.faces, layout);
         let mut painter = Painter::new(canvas, &self.clip);
         if scene.mode == Mode::Live && !scene.signal.allows_outlines() {
             banner(&mut painter, &faces.large, panel::signal_words(scene.signal));
         }
-        if is_outline_shown {
+        if may_show_outlines(scene, frame) {
             if !scene.objects.iter().any(|o| o.overlay == Overlay::Hidden(HiddenReason::ByOperator)) {
                 regions(&mut painter, layout, &view.to_display, frame);
             }

@@ -184,6 +184,30 @@ impl Layout {
         Ok(plan.finish())
     }
 
+    /// The layout of a picture of `size` px that a host draws itself: nothing but the image, at `image`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] unless the picture is 1..=16384 px on each side and 40..=800 dpi, and `image` is within it and 16 px a
+    /// side or more.
+    pub fn bare(size: (u32, u32), dpi: f32, image: Rect<DisplaySpace>) -> Result<Self> {
+        let fits = |v: u32| (1..=16384).contains(&v);
+        let is_within = image.x0 >= 0.0 && image.y0 >= 0.0 && image.x1 <= size.0 as f32 && image.y1 <= size.1 as f32;
+        let is_wide = image.width() >= 16.0 && image.height() >= 16.0;
+        if !(fits(size.0) && fits(size.1) && (40.0..=800.0).contains(&dpi) && is_within && is_wide) {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!(
+                    "overlay: expected an image of at least 16 px a side within a picture of at most 16384, at 40..=800 dpi, got \
+                     {image:?} in {}x{} at {dpi}",
+                    size.0, size.1
+                ),
+            ));
+        }
+        let nothing = Rect::new(0.0, 0.0, 0.0, 0.0);
+        let (places, status, panel) = (Vec::new(), nothing, nothing);
+        Ok(Self { size, dpi, places, status, image, panel, track: None, is_label_split: false })
+    }
+
     /// Size of the screen, px.
     pub fn size(&self) -> (u32, u32) {
         self.size

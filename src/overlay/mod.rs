@@ -9,6 +9,7 @@
 //! | `layout.rs` | where everything is, in millimetres of glass |
 //! | `hud.rs` | composes the screen; `chrome.rs` draws controls, `marks.rs` prompts and labels on the frame, `panel.rs`
 //! text around it |
+//! | `over.rs` | the same over a picture of the host's own |
 //! | `still.rs` | an outlined still image for a file |
 //! | `theme.rs`, `text.rs` | colours and typefaces |
 //!
@@ -24,6 +25,7 @@ mod hud;
 pub mod layout;
 mod marks;
 pub mod outline;
+mod over;
 mod panel;
 mod sign;
 pub mod still;
@@ -34,6 +36,7 @@ pub use blend::KeepOut;
 pub use canvas::Canvas;
 pub use hud::{Hud, HudView};
 pub use layout::{Control, Handedness, Layout, LayoutConfig};
+pub use over::{HostOverlay, Placed};
 pub use sign::sign;
 
 /// Tiles canvases, `columns` to a row; each row is as high as its highest tile, each column as wide as its widest.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::measure::Measurements;
-use crate::overlay::blend::{Painter, PxRect, alpha};
+use crate::overlay::blend::{Clip, Painter, PxRect, alpha};
 use crate::overlay::layout::Layout;
 use crate::overlay::marks::glyph;
 use crate::overlay::text::Typeface;
@@ -100,6 +100,89 @@ pub(super) fn status(painter: &mut Painter, layout: &Layout, face: &Typeface, sc
     }
 }
 
+/// The words of the badge.
+fn write_badge(scene: &Scene, words: &mut String) {
+    words.clear();
+    let _ = match (scene.mode, scene.signal, scene.cine) {
+        (Mode::Live, Signal::Good, _) => write!(words, "LIVE"),
+        (Mode::Live, signal, _) => write!(words, "{}", signal_words(signal)),
+        (Mode::Frozen, ..) => write!(words, "FROZEN"),
+        (Mode::Review, _, Some(place)) => write!(words, "REVIEW {}/{}", place.index + 1, place.len),
+        (Mode::Review, _, None) => write!(words, "REVIEW"),
+    };
+}
+
+/// The label on a picture that a host draws: the badge, "AI", "Not for diagnostic use".
+pub(super) struct HostLabel {
+    place: PxRect,
+    is_split: bool,
+}
+
+impl HostLabel {
+    /// In the first corner of the image where it touches no keep-out; `None` when there is none.
+    pub(super) fn place(
+        layout: &Layout,
+        face: &Typeface,
+        scene: &Scene,
+        clip: &Clip,
+        words: &mut String,
+    ) -> Option<Self> {
+        write_badge(scene, words);
+        let (pad, cap) = (Self::pad(layout), face.cap_height());
+        let hot = if scene.is_hot { face.width(HOT) + face.advance() } else { 0 };
+        let first = face.width(words) + 3 * cap + hot + face.width("AI") + 2 * pad;
+        let area = PxRect::around(&layout.image_area());
+        let of = |is_split: bool| {
+            let second = if is_split { face.width(LABEL_LINES[1]) } else { face.width(LABEL) };
+            let (width, rows) = (first.max(second) + 2 * pad, if is_split { 3 } else { 2 });
+            let height = rows * Self::pitch(face) + 2 * pad - (Self::pitch(face) - cap);
+            let at = |x: i32, y: i32| PxRect::new(x, y, x + width, y + height);
+            let corners = [
+                at(area.x0, area.y0),
+                at(area.x1 - width, area.y0),
+                at(area.x0, area.y1 - height),
+                at(area.x1 - width, area.y1 - height),
+            ];
+            let place = corners.into_iter().find(|r| clip.allows_all(*r))?;
+            Some(Self { place, is_split })
+        };
+        of(false).or_else(|| of(true))
+    }
+
+    fn pad(layout: &Layout) -> i32 {
+        (layout.mm(0.8) as i32).max(3)
+    }
+
+    fn pitch(face: &Typeface) -> i32 {
+        face.cap_height() * 8 / 5
+    }
+
+    pub(super) fn draw(
+        &self,
+        painter: &mut Painter,
+        layout: &Layout,
+        face: &Typeface,
+        scene: &Scene,
+        words: &mut String,
+    ) {
+        let theme = &Theme::DARK;
+        let (pad, cap) = (Self::pad(layout), face.cap_height());
+        painter.fill(self.place, theme.chip, 256);
+        let (x, y) = (self.place.x0 + pad, self.place.y0 + pad);
+        let end = badge(painter, layout, face, scene, (x, y), words);
+        let ai = PxRect::new(end + cap / 2, y - pad / 2, end + cap / 2 + face.width("AI") + pad, y + cap + pad / 2);
+        painter.round_frame(ai, layout.mm(0.6), 1.5, theme.text, 256);
+        face.draw(painter, ai.x0 + pad / 2, y, "AI", theme.text);
+        let row = |i: i32| y + i * Self::pitch(face);
+        if self.is_split {
+            face.draw(painter, x, row(1), LABEL_LINES[0], theme.text);
+            face.draw(painter, x, row(2), LABEL_LINES[1], theme.text);
+        } else {
+            face.draw(painter, x, row(1), LABEL, theme.text);
+        }
+    }
+}
+
 /// LIVE with its tick, FROZEN, REVIEW or the fault of the signal. Returns its right end.
 fn badge(
     painter: &mut Painter,
@@ -111,14 +194,7 @@ fn badge(
 ) -> i32 {
     let theme = &Theme::DARK;
     let cap = face.cap_height();
-    words.clear();
-    let _ = match (scene.mode, scene.signal, scene.cine) {
-        (Mode::Live, Signal::Good, _) => write!(words, "LIVE"),
-        (Mode::Live, signal, _) => write!(words, "{}", signal_words(signal)),
-        (Mode::Frozen, ..) => write!(words, "FROZEN"),
-        (Mode::Review, _, Some(place)) => write!(words, "REVIEW {}/{}", place.index + 1, place.len),
-        (Mode::Review, _, None) => write!(words, "REVIEW"),
-    };
+    write_badge(scene, words);
     let width = face.width(words);
     if scene.mode != Mode::Live {
         let pad = layout.mm(0.8) as i32;

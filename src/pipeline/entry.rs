@@ -96,7 +96,10 @@ impl FrameInput {
     }
 
     /// Takes what `fill` makes of a frame; it is counted when that is refused.
-    pub(crate) fn push_by(
+    ///
+    /// # Errors
+    /// Those of `fill`, and those of [`Lease::enter`].
+    pub fn push_by(
         &self,
         fill: impl FnOnce(&mut Frame) -> Result<()>,
         time: CaptureTime,
@@ -120,6 +123,12 @@ impl FrameInput {
         // What was in it before must not come in again as new.
         lease.clear();
         Some(lease)
+    }
+
+    /// Forgets a frame that came in and was not taken yet; it counts as displaced.
+    pub fn forget_waiting(&self) {
+        let mut state = self.lock();
+        state.report.displaced += u64::from(self.slot.take().is_some());
     }
 
     /// What has come in so far.
@@ -255,6 +264,17 @@ mod tests {
         assert!(slot.is_empty());
         assert_eq!(input.push(&good, CaptureTime::Now, None).unwrap(), Entered::Taken { id: FrameId(1) });
         assert_eq!(input.report(), EntryReport { entered: 1, refused: 3, ..EntryReport::default() });
+    }
+
+    #[test]
+    fn a_frame_that_waits_can_be_forgotten() {
+        let (input, slot, _) = door(1 << 20);
+        let pixels = [9; 64];
+        input.push(&Picture::dense(8, 8, PixelFormat::Grey8, &pixels), CaptureTime::Now, None).unwrap();
+        input.forget_waiting();
+        input.forget_waiting();
+        assert!(slot.is_empty());
+        assert_eq!(input.report(), EntryReport { entered: 1, displaced: 1, ..EntryReport::default() });
     }
 
     #[test]

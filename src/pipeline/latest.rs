@@ -2,29 +2,48 @@
 //!
 //! Several slots may share one [`Wake`], so that a thread sleeps until any of them has something.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// Wakes one sleeping thread; waking it twice before it looks is waking it once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Wake {
     ring: Sender<()>,
     hear: Receiver<()>,
+    bell: Option<Bell>,
+}
+
+/// Called on the thread that wakes.
+pub type Bell = Arc<dyn Fn() + Send + Sync>;
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wake").field("is_rung", &!self.hear.is_empty()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Wake {
     fn default() -> Self {
         let (ring, hear) = bounded(1);
-        Self { ring, hear }
+        Self { ring, hear, bell: None }
     }
 }
 
 impl Wake {
+    /// The same wake; who wakes through the returned one also calls `bell`.
+    pub fn with_bell(&self, bell: Bell) -> Self {
+        Self { bell: Some(bell), ..self.clone() }
+    }
+
     /// Wakes the sleeper, now or when it next sleeps.
     pub fn wake(&self) {
         let _already_awake = self.ring.try_send(());
+        if let Some(bell) = &self.bell {
+            bell();
+        }
     }
 
     /// Sleeps until woken, at most `timeout`; whether it was woken.
@@ -100,6 +119,22 @@ mod tests {
         b.put(2);
         assert!(wake.sleep(Duration::ZERO));
         assert!(!wake.sleep(Duration::ZERO), "two puts were two wakings");
+    }
+
+    #[test]
+    fn a_bell_is_heard_by_who_sleeps_and_by_who_listens() {
+        let rung = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = rung.clone();
+        let wake = Wake::default();
+        let belled = wake.with_bell(Arc::new(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }));
+        wake.wake();
+        assert_eq!(rung.load(std::sync::atomic::Ordering::Relaxed), 0);
+        assert!(wake.sleep(Duration::ZERO));
+        belled.wake();
+        assert!(wake.sleep(Duration::ZERO), "the bell rang and nobody was woken");
+        assert_eq!(rung.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -325,8 +325,17 @@ impl<W: InferenceWorker> Live<W> {
         self.engine.take_save_request()
     }
 
+    /// The host says that there is no signal: a cable was pulled, a probe unplugged. Outlines are hidden from the next scene on, until a
+    /// frame comes in; a frame that waits is not shown any more.
+    pub fn signal_lost(&mut self) {
+        self.input.forget_waiting();
+        self.waiting = None;
+        self.engine.signal_lost(self.clock.now());
+    }
+
     /// Another patient: forgets prompts, objects and frames.
     pub fn new_exam(&mut self) {
+        self.input.forget_waiting();
         self.engine.new_exam();
         self.waiting = None;
         self.taps.clear();
@@ -394,6 +403,16 @@ impl<W: InferenceWorker> Live<W> {
         let now = self.clock.now();
         let Some(pending) = self.pending.iter_mut().find(|p| p.serial == ticket.serial) else { return false };
         pending.times.handed = now;
+        self.may_show(ticket, now)
+    }
+
+    /// What [`Live::hand_over`] would answer now; notes nothing.
+    pub fn is_in_time(&self, ticket: &Ticket) -> bool {
+        let is_known = self.pending.iter().any(|p| p.serial == ticket.serial);
+        is_known && self.may_show(ticket, self.clock.now())
+    }
+
+    fn may_show(&self, ticket: &Ticket, now: Timestamp) -> bool {
         ticket.due.is_none() || self.timeliness == Timeliness::TooSlow || self.pacer.can_make(now, ticket.captured)
     }
 

@@ -15,6 +15,7 @@
 //! | `stats.rs` | fixed histograms and counters |
 //! | `figures.rs` | each frame followed from capture to the glass, with the worst case |
 //! | `pace.rs` | shall a frame be shown now, wait for its mask, or be dropped |
+//! | `step.rs` | a model without a thread, which predicts when the host says so |
 //! | `worker.rs` | the thread that looks, and is started again when it dies |
 //! | `player.rs` | the thread that plays a source as if it came from the probe |
 //! | `capture.rs` | the thread that reads a camera, and opens it again whatever fails |
@@ -32,4 +33,5 @@ pub mod live;
 pub mod pace;
 pub mod player;
 pub mod stats;
+pub mod step;
 pub mod worker;

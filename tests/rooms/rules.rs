@@ -260,7 +260,12 @@ fn unsafe_lines(source: &Source) -> impl Iterator<Item = (usize, &str)> {
 pub(crate) fn unsafe_without_reason(source: &Source) -> Vec<String> {
     let text: Vec<&str> = source.text.lines().map(str::trim).collect();
     let code: Vec<&str> = source.code.lines().map(str::trim).collect();
-    let needs = |l: &str| l.replace("unsafe fn", "").replace("unsafe extern", "").contains("unsafe");
+    let needs = |l: &str| {
+        ["unsafe fn", "unsafe extern", "#[unsafe(no_mangle)]"]
+            .iter()
+            .fold(l.to_owned(), |l, w| l.replace(w, ""))
+            .contains("unsafe")
+    };
     let mut wrong = Vec::new();
     for (at, _) in unsafe_lines(source).filter(|(_, l)| needs(l)) {
         let is_begun_above =
