@@ -4,21 +4,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 echo 'libsonotap is Apache-2.0 OR MIT. It contains these crates, each under its own licence:'
 echo
-list=$(cargo metadata --locked --offline --format-version 1 --filter-platform x86_64-unknown-linux-gnu |
-    python3 -c '
-import json, sys
-meta = json.load(sys.stdin)
-packages = {p["id"]: p for p in meta["packages"]}
-nodes = {n["id"]: n for n in meta["resolve"]["nodes"]}
-todo, seen = [i for i, p in packages.items() if p["name"] == "sonotap-capi"], set()
-while todo:
-    node = todo.pop()
-    if node not in seen:
-        seen.add(node)
-        todo += [d["pkg"] for d in nodes[node]["deps"] if any(k["kind"] is None for k in d["dep_kinds"])]
-for p in sorted((packages[i] for i in seen), key=lambda p: p["name"]):
-    if p["source"]:
-        print(p["name"], p["version"], (p["license"] or "see the file").replace(" ", "_"), p["manifest_path"].rsplit("/", 1)[0])
+linked=$(cargo tree --package sonotap-capi --edges normal --target x86_64-unknown-linux-gnu --prefix none --locked --offline --format '{p}' |
+    sed 's/ (\*)$//; s/ (proc-macro)$//; s/ v/ /' | grep -v ' (/' | sort -u)
+list=$(cargo metadata --locked --offline --format-version 1 | LINKED=$linked python3 -c '
+import json, os, sys
+linked = set(os.environ["LINKED"].splitlines())
+for p in sorted(json.load(sys.stdin)["packages"], key=lambda p: p["name"]):
+    if p["name"] + " " + p["version"] in linked:
+        print(p["name"], p["version"], (p["license"] or "see_the_file").replace(" ", "_"), p["manifest_path"].rsplit("/", 1)[0])
 ')
 echo "$list" | while read -r name version licence _; do echo "$name $version: ${licence//_/ }"; done
 echo "$list" | while read -r name version _ folder; do

@@ -19,8 +19,8 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 case $arch in
-    amd64) triplet=x86_64-linux-gnu target='' ;;
-    arm64) triplet=aarch64-linux-gnu target=aarch64-unknown-linux-gnu ;;
+    amd64) triplet=x86_64-linux-gnu target='' glibc=2.35 ;;
+    arm64) triplet=aarch64-linux-gnu target=aarch64-unknown-linux-gnu glibc=2.34 ;;
     *) echo "--arch: expected amd64 or arm64, got '$arch'" >&2; exit 2 ;;
 esac
 [ -n "$out" ] || { echo "--out: expected a folder" >&2; exit 2; }
@@ -62,7 +62,6 @@ move() { mkdir -p "$work/$1/$(dirname "$2")"; cp -a "$work/all/$2" "$work/$1/$2"
 lib=usr/lib/$triplet
 move "libsonotap$abi" "$lib/libsonotap.so.$abi.$version"
 move "libsonotap$abi" "$lib/libsonotap.so.$abi"
-# glibc of Debian 11; no symbol of a later one is used (.ci/capi checks it).
 echo "libsonotap $abi libsonotap$abi (>= $version)" > "$work/shlibs"
 mkdir -p "$work/libsonotap$abi/DEBIAN"
 cp "$work/shlibs" "$work/libsonotap$abi/DEBIAN/shlibs"
@@ -73,7 +72,7 @@ done
 mkdir -p "$work/libsonotap-dev/usr/share/doc"
 cp -a "$work/all/usr/share/doc/sonotap" "$work/libsonotap-dev/usr/share/doc/libsonotap-dev"
 move sonotap-models usr/share/sonotap/models
-pack "libsonotap$abi" "$arch" 'libc6 (>= 2.34), libgcc-s1' 'library of sonotap'
+pack "libsonotap$abi" "$arch" "libc6 (>= $glibc), libgcc-s1" 'library of sonotap'
 pack libsonotap-dev "$arch" "libsonotap$abi (= $version), sonotap-models" 'headers and examples of sonotap'
 pack sonotap-models all '' 'models of sonotap'
 if [ -n "$program" ]; then
@@ -89,7 +88,7 @@ if [ -n "$program" ]; then
     install -m 0644 firmware-config/profiles/*.toml "$tree/usr/share/sonotap/profiles/"
     install -D -m 0644 firmware-config/README.md "$tree/usr/share/doc/sonotap/firmware-config/README.md"
     # No profile is put in /etc: the unit starts once the vendor has chosen one.
-    pack sonotap "$arch" 'libc6 (>= 2.34), libgcc-s1, sonotap-models' 'outlines on live ultrasound, the program of a device'
+    pack sonotap "$arch" "libc6 (>= $glibc), libgcc-s1, sonotap-models" 'outlines on live ultrasound, the program of a device'
 fi
 tar -C "$work/all/usr" --owner=0 --group=0 -cJf "$out/libsonotap-$version-$arch.tar.xz" .
 echo "$out/libsonotap-$version-$arch.tar.xz"
