@@ -194,7 +194,9 @@ fn at_most_four_pictures_are_under_way_and_newer_ones_displace_what_waits() {
         underway.push(stream.picture());
     }
     assert_eq!(underway, [(1, 1), (2, 2)]);
-    (3..=60).for_each(|frame| drop(present(&mut remote, frame)));
+    for frame in 3..=60 {
+        present(&mut remote, frame);
+    }
     loop {
         let message = stream.message_beside(&mut remote);
         let number = u64::from_be_bytes(message[2..10].try_into().unwrap());
