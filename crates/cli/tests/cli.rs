@@ -135,12 +135,19 @@ fn wrong_input_is_refused_with_what_was_expected() {
         ("run --source phantom:cyst --seed -1", &["'--seed"]),
         (
             "run --source phantom:cyst --display tv",
-            &["--display: expected window, drm, fbdev, auto, record:PATH or none, got \"tv\""],
+            &["--display: expected window, drm, fbdev, auto, remote[:ADDRESS:PORT], record:PATH or none, got \"tv\""],
         ),
         (
             "run --source phantom:cyst --display record:",
-            &["--display: expected window, drm, fbdev, auto, record:PATH or none"],
+            &["--display: expected window, drm, fbdev, auto, remote[:ADDRESS:PORT], record:PATH or none"],
         ),
+        ("run --source phantom:cyst --display remote", &["--display remote: expected --pair, or a [remote] button"]),
+        (
+            "run --source phantom:cyst --pair",
+            &["--pair: expected --display remote or [remote] in --config, got neither"],
+        ),
+        ("run --source phantom:cyst --display remote:80", &["--display remote: expected ADDRESS:PORT", "got \"80\""]),
+        ("pair --button nobody", &["nobody: no sonotap with this [remote] button runs"]),
         (
             "run --source phantom:cyst --display record:a.gif --display record:./a.gif",
             &["expected one recording at ./a"],

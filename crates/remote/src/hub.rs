@@ -124,9 +124,8 @@ struct State {
     access: Access,
     viewers: Vec<Viewer>,
     streams: u64,
-    waiting: Option<Box<Picture>>,
-    #[expect(clippy::vec_box, reason = "boxes change hands under the lock, pictures are not copied")]
-    spare: Vec<Box<Picture>>,
+    waiting: Option<Picture>,
+    spare: Vec<Picture>,
     encoded: Option<Arc<Encoded>>,
     newest: u64,
     words: Words,
@@ -256,18 +255,18 @@ impl Hub {
     }
 
     /// A picture to be filled, of those that are done with.
-    pub(crate) fn spare(&self) -> Box<Picture> {
+    pub(crate) fn spare(&self) -> Picture {
         self.lock().spare.pop().unwrap_or_default()
     }
 
     /// Returns a picture that is not shown.
-    pub(crate) fn keep(&self, picture: Box<Picture>) {
+    pub(crate) fn keep(&self, picture: Picture) {
         self.lock().keep(picture);
     }
 
     /// A picture to be shown, in place of one that waits. Returns its number where the lead will say when it was drawn, and
     /// `None` where nobody looks.
-    pub(crate) fn offer(&self, mut picture: Box<Picture>) -> Option<u64> {
+    pub(crate) fn offer(&self, mut picture: Picture) -> Option<u64> {
         let mut state = self.lock();
         state.newest += 1;
         let number = state.newest;
@@ -296,7 +295,7 @@ impl Hub {
     // For the encoder.
 
     /// Waits for a picture that a viewer has room for; `None` when the hub is closed.
-    pub(crate) fn take_picture(&self) -> Option<(Box<Picture>, u8)> {
+    pub(crate) fn take_picture(&self) -> Option<(Picture, u8)> {
         let mut state = self.lock();
         loop {
             if state.is_closed {
@@ -313,7 +312,7 @@ impl Hub {
     }
 
     /// Returns a picture, and what it was encoded to.
-    pub(crate) fn give_back(&self, picture: Box<Picture>, encoded: Option<Arc<Encoded>>, took: Duration) {
+    pub(crate) fn give_back(&self, picture: Picture, encoded: Option<Arc<Encoded>>, took: Duration) {
         let mut state = self.lock();
         match &encoded {
             Some(e) => {
@@ -519,7 +518,7 @@ impl State {
             | flag(asks == Some(viewer.id), ASKS)
     }
 
-    fn keep(&mut self, picture: Box<Picture>) {
+    fn keep(&mut self, picture: Picture) {
         if self.spare.len() < 2 {
             self.spare.push(picture);
         }

@@ -45,10 +45,10 @@
   function take(bytes) {
     const v = view(bytes);
     flags = v.getUint8(1);
+    showRole();
     if (v.getUint8(0) === 2) {
       figures.beats++;
       if (drawn && u64(v, 2) === drawn.picture) confirmed = now();
-      showRole();
       return;
     }
     const length = v.getUint16(34);
