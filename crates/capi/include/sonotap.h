@@ -281,6 +281,9 @@
 /* The source stopped or was exchanged. */
 #define SONOTAP_LOST_SIGNAL 107
 
+/* A notice, reason, tool or source of the scale that this header has no number for. */
+#define SONOTAP_OTHER 255
+
 /* This belongs to the object. */
 #define SONOTAP_MARKER_INCLUDE 1
 

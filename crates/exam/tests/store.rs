@@ -159,7 +159,7 @@ fn an_exam_begins_bound_to_nobody_and_the_patient_is_in_one_file_only() {
             } else {
                 let bytes = std::fs::read(entry.path()).unwrap();
                 let has = |datum: &str| bytes.windows(datum.len()).any(|w| w == datum.as_bytes());
-                if ["4711", "QUARK", "ALICE", "19700131", "0815"].iter().any(|d| has(d)) {
+                if ["ID-4711", "QUARK", "ALICE", "19700131", "ACC-0815"].iter().any(|d| has(d)) {
                     with_identity.push(name.clone());
                 }
             }

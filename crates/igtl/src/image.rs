@@ -209,8 +209,9 @@ impl Plane {
     /// use sonotap::Point;
     /// use sonotap_igtl::image::Plane;
     /// let plane = Plane::unplaced(640, 480, Some((0.1, 0.2)));
-    /// assert_eq!(plane.to_ras(Point::new(0.5, 0.5)), [0.0, 0.0, 0.0]);
-    /// assert_eq!(plane.to_ras(Point::new(10.5, 20.5)), [1.0, 4.0, 0.0]);
+    /// assert_eq!(plane.to_ras(Point::new(0.5, 0.5)), [0.0; 3]);
+    /// let [x, y, z] = plane.to_ras(Point::new(10.5, 20.5));
+    /// assert!((x - 1.0).abs() < 1e-5 && (y - 4.0).abs() < 1e-5 && z == 0.0);
     /// ```
     pub fn to_ras(&self, p: Point<sonotap::ImageSpace>) -> [f32; 3] {
         let [x_axis, y_axis] = self.across;
