@@ -4,6 +4,7 @@ checks.py SONOTAP OUT [chromedriver|WebKitWebDriver|attacks|beside|links|figures
 
 Screenshots and figures are left in OUT, to be looked at.
 """
+import atexit
 import http.client
 import json
 import os
@@ -41,6 +42,8 @@ class Device:
         display = ["--flip-hz", "60"] if beside else ["--display", "remote"]
         command = [SONOTAP, "run", "--config", path, "--source", source, "--json", "--loop", *display, *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A check that fails leaves no device running.
+        atexit.register(lambda: self.process.poll() is None and self.process.kill())
         self.said = []
         threading.Thread(target=lambda: self.said.extend(self.process.stderr), daemon=True).start()
 

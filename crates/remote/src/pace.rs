@@ -176,13 +176,15 @@ mod tests {
 
     #[test]
     fn a_slow_link_drops_pictures_and_quality_and_its_lag_does_not_grow() {
-        for (delay_ms, rate, worst_ms) in [(5, 250e3, 280), (100, 250e3, 380), (20, 1e6, 200), (5, 100e3, 480)] {
+        // At 1 MB/s pictures are left out, and what comes need not be coarse.
+        let cases = [(5, 250e3, 280, 60), (100, 250e3, 380, 60), (20, 1e6, 200, 75), (5, 100e3, 480, 60)];
+        for (delay_ms, rate, worst_ms, quality_max) in cases {
             let mut link = Link::new(delay_ms, rate);
             let (took, unsent, pace) = play(&mut link, 60);
             let settled = &took[took.len() / 4..];
             let worst = settled.iter().max().unwrap();
             assert!(*worst < Duration::from_millis(worst_ms), "{delay_ms} ms, {rate}: {worst:?}");
-            assert!(unsent > 0 && pace.quality() < 75, "{delay_ms} ms, {rate}: {unsent}, {}", pace.quality());
+            assert!(unsent > 0 && pace.quality() <= quality_max, "{delay_ms} ms, {rate}: {unsent}, {}", pace.quality());
             let mean = |t: &[Duration]| t.iter().sum::<Duration>() / t.len() as u32;
             let (early, late) = settled.split_at(settled.len() / 2);
             assert!(mean(late) < mean(early) + Duration::from_millis(20), "{delay_ms} ms, {rate}: the lag grows");
