@@ -19,6 +19,7 @@
 //! `SONOTAP_E_PANIC` until it is closed; no function blocks but `sonotap_wait`, `sonotap_step` and `sonotap_close`; a picture is handed
 //! over only while it can be in time, or says itself that it is late.
 #![allow(non_camel_case_types, reason = "names of the header")]
+#![allow(rustdoc::broken_intra_doc_links, reason = "[any], [owner] and plane[0] are text of the header")]
 #![allow(clippy::missing_safety_doc, reason = "the rules at the top of the header are the contract of every function")]
 
 mod boundary;
