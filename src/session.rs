@@ -123,7 +123,7 @@ pub enum Command {
     RubberBand(Option<Rect<ImageSpace>>),
     /// Show the next outline of a lone click, cyclically.
     NextCandidate,
-    /// Save the frame on the screen with its outlines; see [`Session::take_save_request`].
+    /// Save the frame on the screen with its outlines; see `Session::take_save_request`.
     SaveStill,
     /// Save the cine ring, with the outlines of the frame on the screen.
     SaveCine,

@@ -98,7 +98,7 @@ impl FrameInput {
     /// Takes what `fill` makes of a frame; it is counted when that is refused.
     ///
     /// # Errors
-    /// Those of `fill`, and those of [`Lease::enter`].
+    /// Those of `fill`, and those of its entry.
     pub fn push_by(
         &self,
         fill: impl FnOnce(&mut Frame) -> Result<()>,

@@ -320,7 +320,7 @@ impl<W: InferenceWorker> Live<W> {
         }
     }
 
-    /// What the operator asked to save since the last call; see [`Session::take_save_request`](crate::session::Session::take_save_request).
+    /// What the operator asked to save since the last call; see `Session::take_save_request`.
     pub fn take_save_request(&mut self) -> SaveRequest {
         self.engine.take_save_request()
     }
