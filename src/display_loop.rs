@@ -20,7 +20,7 @@ use crate::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
 use crate::input::Contact;
 use crate::overlay::Control;
-use crate::pipeline::live::{Live, LiveView, Ticket};
+use crate::pipeline::live::{Live, LiveView, PENDING_MAX, Ticket};
 use crate::pipeline::worker::{InferenceWorker, Worker};
 use crate::scene::Tool;
 use crate::screen::{Screen, pressed};
@@ -31,9 +31,6 @@ use crate::units::Timestamp;
 const POLL_INTERVAL: Duration = Duration::from_millis(4);
 /// A display may lose its picture, as a covered window does. After this time without a new one it gets the old one again.
 const PRESENT_AGAIN: Duration = Duration::from_millis(250);
-
-/// Pictures on their way to the glass that are waited for; as many as the live path waits for.
-const UNDERWAY_MAX: usize = 8;
 
 /// What happened in one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +86,7 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
             screen,
             display,
             controls: Vec::new(),
-            underway: VecDeque::with_capacity(UNDERWAY_MAX),
+            underway: VecDeque::with_capacity(PENDING_MAX),
             arrivals: Vec::new(),
             contacts: Vec::new(),
             keys: Vec::new(),
@@ -201,7 +198,7 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
 
     /// Keeps a ticket until its picture arrives. One that has not arrived when eight newer ones are under way counts as late.
     fn wait_for(&mut self, picture: u64, ticket: Ticket) {
-        if self.underway.len() == UNDERWAY_MAX {
+        if self.underway.len() == PENDING_MAX {
             self.underway.pop_front();
         }
         self.underway.push_back((picture, ticket));

@@ -119,6 +119,17 @@ impl Signal {
     pub fn allows_outlines(self) -> bool {
         matches!(self, Self::Good | Self::Delayed)
     }
+
+    /// Its words on the screen.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Good => "LIVE",
+            Self::Missing => "NO SIGNAL",
+            Self::Repeating => "NO NEW IMAGE",
+            Self::Delayed => "DELAYED",
+            Self::Late => "TOO SLOW",
+        }
+    }
 }
 
 /// What the screen follows.

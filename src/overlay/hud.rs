@@ -112,7 +112,7 @@ impl Hud {
         let faces = faces(&mut self.faces, layout);
         let mut painter = Painter::new(canvas, &self.clip);
         if scene.mode == Mode::Live && !scene.signal.allows_outlines() {
-            banner(&mut painter, &faces.large, panel::signal_words(scene.signal));
+            banner(&mut painter, &faces.large, scene.signal.label());
         }
         if may_show_outlines(scene, frame) {
             if !scene.objects.iter().any(|o| o.overlay == Overlay::Hidden(HiddenReason::ByOperator)) {

@@ -104,8 +104,7 @@ pub(super) fn status(painter: &mut Painter, layout: &Layout, face: &Typeface, sc
 fn write_badge(scene: &Scene, words: &mut String) {
     words.clear();
     let _ = match (scene.mode, scene.signal, scene.cine) {
-        (Mode::Live, Signal::Good, _) => write!(words, "LIVE"),
-        (Mode::Live, signal, _) => write!(words, "{}", signal_words(signal)),
+        (Mode::Live, signal, _) => write!(words, "{}", signal.label()),
         (Mode::Frozen, ..) => write!(words, "FROZEN"),
         (Mode::Review, _, Some(place)) => write!(words, "REVIEW {}/{}", place.index + 1, place.len),
         (Mode::Review, _, None) => write!(words, "REVIEW"),
@@ -235,17 +234,6 @@ fn tick(painter: &mut Painter, cx: f32, cy: f32, radius: f32, count: u64) {
         let r = PxRect::new((x - radius) as i32, (y - radius) as i32, (x + radius) as i32 + 1, (y + radius) as i32 + 1);
         let d = |px: f32, py: f32| ((px - x).powi(2) + (py - y).powi(2)).sqrt() - radius * size;
         painter.shape(r, theme.live, alpha(strength), d);
-    }
-}
-
-/// The fault of the signal as text.
-pub(super) fn signal_words(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Good => "",
-        Signal::Missing => "NO SIGNAL",
-        Signal::Repeating => "NO NEW IMAGE",
-        Signal::Delayed => "DELAYED",
-        Signal::Late => "TOO SLOW",
     }
 }
 

@@ -214,7 +214,7 @@ const PERIODS_UNSHOWN: u32 = 3;
 /// Late frames in a row until the screen says that it is too slow.
 const LATE_RUN_MAX: u32 = 3;
 /// Pictures that may be on their way to the glass.
-const PENDING_MAX: usize = 8;
+pub(crate) const PENDING_MAX: usize = 8;
 /// How long after its time a picture may still be reported.
 const REPORT_GRACE: Duration = Duration::from_millis(20);
 

@@ -20,8 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use sonotap::pipeline::latest::{Latest, Wake};
 use sonotap::{
-    Frame, HiddenReason, LostReason, Measurements, Mode, ObjectId, Outline, Overlay, PixelScale, Scene, Signal,
-    Timestamp,
+    Frame, HiddenReason, Measurements, Mode, ObjectId, Outline, Overlay, PixelScale, Scene, Signal, Timestamp,
 };
 
 use crate::image::Plane;
@@ -409,11 +408,7 @@ fn words(mode: Mode, signal: Signal) -> &'static str {
     match (mode, signal) {
         (Mode::Frozen, _) => "FROZEN",
         (Mode::Review, _) => "REVIEW",
-        (Mode::Live, Signal::Good) => "LIVE",
-        (Mode::Live, Signal::Missing) => "NO SIGNAL",
-        (Mode::Live, Signal::Repeating) => "NO NEW IMAGE",
-        (Mode::Live, Signal::Delayed) => "DELAYED",
-        (Mode::Live, Signal::Late) => "TOO SLOW",
+        (Mode::Live, signal) => signal.label(),
     }
 }
 
@@ -518,7 +513,7 @@ fn object_report(shot: &ObjectShot, place: &Place) -> ObjectReport {
         Overlay::Carried { age } => ("carried", None, Some(age)),
         Overlay::Stale { age } => ("stale", None, Some(age)),
         Overlay::Hidden(why) => ("hidden", Some(hidden_words(why)), None),
-        Overlay::Lost(why) => ("lost", Some(lost_words(why)), None),
+        Overlay::Lost(why) => ("lost", Some(why.label()), None),
     };
     let (not_in_polydata, is_exact) = (shot.not_sent_in_mm(place), state == "exact");
     ObjectReport {
@@ -559,8 +554,4 @@ fn hidden_words(why: HiddenReason) -> &'static str {
         HiddenReason::ByOperator => "hidden by the operator",
         _ => "hidden",
     }
-}
-
-fn lost_words(why: LostReason) -> &'static str {
-    why.label()
 }
