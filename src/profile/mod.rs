@@ -26,10 +26,13 @@
 //! | `[remote]` | a browser on a tablet as the screen, or beside it |
 //! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
 //! | `[igtl]` | OpenIGTLink: where to listen, and whose images are the source |
+//! | `[dicom]` | archive and worklist, TLS |
 
 mod check;
+mod dicom;
 mod read;
 
+pub use self::dicom::{DicomProfile, DicomTlsProfile};
 pub use crate::input::touch::TouchProfile;
 pub use crate::source::camera::CameraProfile;
 
@@ -66,6 +69,8 @@ pub struct Profile {
     pub heat: HeatProfile,
     /// OpenIGTLink, if it is to listen.
     pub igtl: Option<IgtlProfile>,
+    /// Archive and worklist, if there are any.
+    pub dicom: Option<DicomProfile>,
 }
 
 /// What the frames show. Coordinates are image px.
