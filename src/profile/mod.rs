@@ -174,6 +174,8 @@ pub struct RemoteProfile {
     pub age_ms_max: f64,
     /// A Unix socket at which `sonotap pair` asks for a pairing: the button of a device.
     pub button: Option<PathBuf>,
+    /// TLS: the device's own authority, certificate and private key as PEM, made there when it is missing.
+    pub authority: Option<PathBuf>,
 }
 
 impl Default for RemoteProfile {
@@ -185,6 +187,7 @@ impl Default for RemoteProfile {
             pairing_s: 120.0,
             age_ms_max: 250.0,
             button: None,
+            authority: None,
         }
     }
 }
