@@ -1,4 +1,4 @@
-"""MJPEG beside our stream in one run: the same pictures of one device, over the same links, in the same browser.
+"""MJPEG beside our stream in one run: the same pictures of one device, over loopback, in the same browser.
 
 Pictures show a number in six blocks. A recorder on the device's own machine knows when each was captured; the browser tells when it
 shows a number, read from the pixels at each turn of its screen, for both streams alike.
@@ -12,7 +12,7 @@ import time
 
 from PIL import Image
 
-PAGE = b"<!doctype html><img id=m src=/stream style='position:fixed;left:-9999px'><canvas id=picture></canvas>"
+PAGE = b"<!doctype html><img id=m src=/stream style='width:60%'><canvas id=picture hidden></canvas>"
 
 # Where the blocks are comes with the arguments, as parts of width and height; `copy` draws the MJPEG's picture first.
 READ = """
@@ -45,10 +45,17 @@ class Recorder:
     def __init__(self, device, client):
         self.device, self.client, self.pictures, self.offset = device, client, [], 1e99
         self.newest, self.came, self.is_over = None, threading.Condition(), False
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
+        while not self.is_over:
+            try:
+                self.record()
+            except (OSError, IndexError, http.client.HTTPException):
+                time.sleep(0.1)
+
+    def record(self):
+        """Until the stream ends."""
         stream = self.client.stream().makefile("rb")
         while stream.readline() != b"\r\n":
             pass
