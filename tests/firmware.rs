@@ -105,7 +105,9 @@ fn exams_are_on_a_partition_of_their_own_and_nothing_on_it_or_on_a_stick_is_run(
     let place = value("exams/var-lib-sonotap.mount", "Mount", "Where");
     let (drop_in, service) = ("exams/exams.conf", "Service");
     assert_eq!(value(drop_in, "Unit", "RequiresMountsFor"), place);
-    let state = format!("/var/lib/{}", value(drop_in, service, "StateDirectory"));
+    let states = value(drop_in, service, "StateDirectory");
+    let state = format!("/var/lib/{}", states.split(' ').next().unwrap());
+    assert!(states.split(' ').all(|s| format!("/var/lib/{s}").starts_with(&format!("{place}/"))), "{states}");
     assert!(state.starts_with(&format!("{place}/")) && value(drop_in, service, "StateDirectoryMode") == "0700");
     let start = value(drop_in, service, "ExecStart");
     let plain = section(&read("systemd/sonotap.service"), service);
