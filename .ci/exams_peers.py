@@ -1,4 +1,4 @@
-"""What other readers make of saved exams: dciodvfy, pydicom, highdicom, storescp, Orthanc. Fails when one of them does."""
+"""What other readers make of saved exams: dciodvfy, pydicom, highdicom, storescp, Orthanc, wlmscpfs. Fails when one of them does."""
 import io, json, os, re, shutil, socket, subprocess, sys, time, urllib.request
 import numpy as np, pydicom, highdicom
 from pathlib import Path
@@ -176,6 +176,126 @@ def to_storescp(exam, objects):
     expect("0 objects sent" in gone, gone)
 
 
+def certificates():
+    """An authority of our own, and what it signed: NAME.pem and NAME.key."""
+    folder = out / "tls"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    openssl = lambda *a: subprocess.run(["openssl", *map(str, a)], cwd=folder, check=True, capture_output=True)
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", 2, "-subj", "/CN=clinic", "-keyout", "ca.key", "-out", "ca.pem")
+    for name in ("archive", "device"):
+        (folder / f"{name}.ext").write_text("subjectAltName=DNS:pacs.example,IP:127.0.0.1")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-days", 2, "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    return folder
+
+
+def by_tls(exam, objects):
+    """dcmtk's storescp with TLS, which wants our certificate; without one, or without TLS, nothing is sent."""
+    keys = certificates()
+    taken = out / "storescp-tls"
+    shutil.rmtree(taken, ignore_errors=True)
+    taken.mkdir()
+    port = free_port()
+    tls = ["+tls", keys / "archive.key", keys / "archive.pem", "+cf", keys / "ca.pem"]
+    archive = subprocess.Popen(["storescp", *tls, "-od", taken, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    profile = out / "tls.toml"
+    said = f'[dicom]\narchive = "ANY@127.0.0.1:{port}"\n[dicom.tls]\nauthorities = "{keys}/ca.pem"\n'
+    own = f'certificate = "{keys}/device.pem"\nkey = "{keys}/device.key"\n'
+    try:
+        until_open(port, archive)
+        for wrong_one in (said, said.replace(f"{keys}/ca.pem", f"{keys}/device.pem") + own):
+            profile.write_text(wrong_one)
+            gone = run("send", exam, "--in", store, "--config", profile, "--tries", 1, fails=True)
+            expect("0 objects sent" in gone, gone)
+        gone = run("send", exam, "--in", store, "--to", f"ANY@127.0.0.1:{port}", "--tries", 1, "--timeout", 5, fails=True)
+        expect("0 objects sent" in gone, gone)
+        profile.write_text(said + own)
+        began = time.monotonic()
+        told = json.loads(run("send", exam, "--in", store, "--config", profile, "--json"))
+        took = time.monotonic() - began
+        print(f"to storescp by TLS: {told['sent']} objects, {told['bytes'] / 1e6:.1f} MB in {took:.2f} s, process and all")
+    finally:
+        archive.kill(), archive.wait()
+    received = [pydicom.dcmread(p) for p in taken.iterdir()]
+    expect(len(received) == objects, f"storescp by TLS has {len(received)} of {objects}")
+    expect(all(d.PatientID == DATA[0] for d in received), "storescp by TLS: patient")
+
+
+ORDERS = [
+    # number, name, character set, step, day from today, modality
+    (DATA[0], f"{DATA[1]}^{DATA[2]}", None, "STEP-1", 0, "US"),
+    ("ID-4712", "B\u00d6HM^J\u00c9R\u00d4ME", "ISO_IR 100", "STEP-2", 1, "US"),
+    ("ID-4713", "\u0418\u0432\u0430\u043d\u043e\u0432^\u041f\u0451\u0442\u0440", "ISO_IR 192", "STEP-3", -1, "US"),
+    ("ID-4714", "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce", ["", "ISO 2022 IR 87"], "STEP-4", 0, "US"),
+    ("ID-4715", "ELSEWHERE^X", None, "STEP-5", 0, "CT"),
+    ("ID-4716", "LATER^X", None, "STEP-6", 9, "US"),
+]
+
+
+def worklist_files(folder):
+    """A worklist as wlmscpfs reads it."""
+    from datetime import datetime, timedelta, timezone
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    place = folder / "RIS"
+    place.mkdir(parents=True)
+    (place / "lockfile").touch()
+    now = datetime.now(timezone.utc)
+    for number, name, charset, step_id, day, modality in ORDERS:
+        order, step = Dataset(), Dataset()
+        if charset:
+            order.SpecificCharacterSet = charset
+        order.AccessionNumber, order.PatientName, order.PatientID = DATA[4] if day == 0 else "ACC-1", name, number
+        order.PatientBirthDate, order.PatientSex, order.StudyInstanceUID = DATA[3], "F", generate_uid()
+        order.ReferringPhysicianName = order.RequestingPhysician = order.MedicalAlerts = order.Allergies = ""
+        order.RequestedProcedureID, order.RequestedProcedureDescription = f"P-{step_id}", "Bladder volume"
+        order.ReferencedStudySequence, order.ReferencedPatientSequence = [], []
+        step.Modality, step.ScheduledStationAETitle, step.ScheduledProcedureStepID = modality, "SONOTAP", step_id
+        step.ScheduledProcedureStepStartDate = (now + timedelta(days=day)).strftime("%Y%m%d")
+        step.ScheduledProcedureStepStartTime, step.ScheduledPerformingPhysicianName = "101500", ""
+        step.ScheduledProcedureStepDescription, step.ScheduledStationName = "Bladder", "ROOM1"
+        step.ScheduledProcedureStepLocation = step.PreMedication = step.RequestedContrastAgent = ""
+        order.ScheduledProcedureStepSequence = [step]
+        order.file_meta = FileMetaDataset()
+        order.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        order.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.31"
+        order.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        order.save_as(place / f"{step_id}.wl", enforce_file_format=True)
+
+
+def from_worklist(exam):
+    """dcmtk's wlmscpfs: orders around today, names in their letters, and an exam that is bound without typing."""
+    folder = out / "worklist"
+    shutil.rmtree(folder, ignore_errors=True)
+    worklist_files(folder)
+    port = free_port()
+    server = subprocess.Popen(["wlmscpfs", "-dfp", folder, "-csk", "-dfr", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peer = f"RIS@127.0.0.1:{port}"
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    try:
+        until_open(port, server)
+        told = run("worklist", "--from", peer, "--day", today)
+        expect(all(f"STEP-{n}" in told for n in (1, 2, 3)) and "STEP-5" not in told and "STEP-6" not in told, told)
+        expect("1 orders are left out" in told, f"ISO 2022 is not read, and has to be counted: {told}")
+        expect("STEP-6" in run("worklist", "--from", peer, "--all-days"), "all days")
+        # On standard output, where somebody asked for it.
+        said = subprocess.run([sonotap, "exams", "worklist", "--from", peer, "--day", today, "--patients", "--json"], capture_output=True, text=True)
+        names = {order["step"]: order["patient"]["name"] for order in json.loads(said.stdout)}
+        expect(names == {step: name for _, name, _, step, day, m in ORDERS if abs(day) < 2 and m == "US" and step != "STEP-4"}, str(names))
+        expect(not any(datum in said.stderr for datum in DATA), said.stderr)
+        run("worklist", "--from", f"OTHER@127.0.0.1:{port}", "--all-days", fails=True)
+        run("worklist", "--from", peer, "--all-days", "--bind", exam, "--in", store, text="STEP-9", fails=True)
+        run("worklist", "--from", peer, "--all-days", "--bind", exam, "--in", store, text="STEP-1\n")
+        bound = json.loads((store / exam / "exam.json").read_text())["patient"]
+        expect([bound[key] for key in ("id", "name", "birth_date", "sex", "accession")]
+               == [DATA[0], f"{DATA[1]}^{DATA[2]}", DATA[3], "F", DATA[4]], "bound to somebody else")
+    finally:
+        server.kill(), server.wait()
+    run("worklist", "--from", peer, "--timeout", 5, fails=True)
+
+
 def to_orthanc(exam, objects):
     folder = out / "orthanc"
     shutil.rmtree(folder, ignore_errors=True)
@@ -228,6 +348,7 @@ for exam in exams:
         check_item(store / exam, notes.name[:4])
 run("list", "--in", store), run("verify", "--in", store)
 (out / "stick").mkdir()
+from_worklist(exams[0])
 for exam in exams:
     run("bind", exam, "--in", store, text=f"id={DATA[0]}\nname={DATA[1]}^{DATA[2]}\nbirth-date={DATA[3]}\nsex=F\naccession={DATA[4]}\n")
     run("show", exam, "--in", store)
@@ -250,6 +371,9 @@ for exam in exams:
 objects = len(list((store / exams[0]).glob("*.dcm")))
 to_storescp(exams[0], objects)
 to_orthanc(exams[1], objects)
+by_tls(exams[0], objects)
+# Others have it with its patient: no order changes that.
+run("bind", exams[0], "--in", store, text="id=OTHER\n", fails=True)
 run("verify", "--in", store)
 run("forget", exams[2], "--in", store, fails=True), run("forget", exams[0], "--in", store)
 for line, times in sorted(warnings.items()):

@@ -97,6 +97,43 @@ fn a_remote_screen_opens_one_port_towards_one_network() {
 }
 
 #[test]
+fn exams_are_on_a_partition_of_their_own_and_nothing_on_it_or_on_a_stick_is_run() {
+    let value = |name: &str, of: &str, key: &str| {
+        let lines = section(&read(name), of);
+        lines.iter().filter(|(k, v)| k == key && !v.is_empty()).map(|(_, v)| v.clone()).next_back().unwrap_or_default()
+    };
+    let place = value("exams/var-lib-sonotap.mount", "Mount", "Where");
+    let (drop_in, service) = ("exams/exams.conf", "Service");
+    assert_eq!(value(drop_in, "Unit", "RequiresMountsFor"), place);
+    let states = value(drop_in, service, "StateDirectory");
+    let state = format!("/var/lib/{}", states.split(' ').next().unwrap());
+    assert!(states.split(' ').all(|s| format!("/var/lib/{s}").starts_with(&format!("{place}/"))), "{states}");
+    assert!(state.starts_with(&format!("{place}/")) && value(drop_in, service, "StateDirectoryMode") == "0700");
+    let start = value(drop_in, service, "ExecStart");
+    let plain = section(&read("systemd/sonotap.service"), service);
+    let plain = &plain.iter().find(|(k, _)| k == "ExecStart").unwrap().1;
+    assert_eq!(start, format!("{plain} --save-exam {state}"));
+    let user = value(drop_in, service, "User");
+    assert!(read("exams/sysusers.conf").contains(&format!("u {user} ")), "nobody makes the owner of the exams");
+    // Files that are there already belong to whoever wrote them.
+    assert_eq!(value(drop_in, service, "DynamicUser"), "no");
+    for mount in ["exams/var-lib-sonotap.mount", "exams/media-stick.mount"] {
+        let options = value(mount, "Mount", "Options");
+        let options: Vec<_> = options.split(',').collect();
+        assert!(["nodev", "nosuid", "noexec"].iter().all(|o| options.contains(o)), "{mount}: {options:?}");
+        for unsafe_one in ["nobarrier", "barrier=0", "data=writeback", "async", "noload"] {
+            assert!(!options.contains(&unsafe_one), "{mount}: {unsafe_one} loses what was acknowledged");
+        }
+    }
+    let options = value("exams/media-stick.mount", "Mount", "Options");
+    assert!(options.contains(&format!("uid={user},")) && options.contains("umask=0077"), "{options}");
+    let rules = read("exams/71-sonotap-stick.rules");
+    assert!(rules.contains("ENV{ID_BUS}!=\"usb\", GOTO=") && rules.contains("media-stick.mount"));
+    assert!(!rules.contains("RUN"), "a stick runs something");
+    assert!(read("exams/fstab").lines().any(|l| l.starts_with("/dev/root") && l.contains(" ro,")));
+}
+
+#[test]
 fn a_service_that_keeps_failing_says_so_on_the_screen_and_is_tried_again() {
     let unit = read("systemd/sonotap-failed.service");
     let service = section(&unit, "Service");

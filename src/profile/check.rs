@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    CameraProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, RemoteProfile, TouchProfile,
-    rect_of,
+    CameraProfile, DicomProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, RemoteProfile,
+    TouchProfile, rect_of,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};
@@ -41,8 +41,34 @@ impl Profile {
         if let Some(igtl) = &self.igtl {
             check_igtl(igtl, self.camera.is_some())?;
         }
+        if let Some(dicom) = &self.dicom {
+            check_dicom(dicom)?;
+        }
         check_heat(&self.heat)
     }
+}
+
+fn check_dicom(dicom: &DicomProfile) -> Result<()> {
+    for (key, peer) in [("archive", &dicom.archive), ("worklist", &dicom.worklist)] {
+        if let Some(peer) = peer.as_deref().filter(|peer| DicomProfile::peer(peer).is_none()) {
+            return Err(wrong(format!("dicom.{key}: expected AE-TITLE@HOST:PORT, got {peer:?}")));
+        }
+    }
+    for (key, title, may_be_empty) in [("calling", &dicom.calling, false), ("station", &dicom.station, true)] {
+        let is_good = DicomProfile::is_title(title) || may_be_empty && title.is_empty();
+        if !is_good {
+            let expected = "1 to 16 letters, digits, - or _";
+            return Err(wrong(format!("dicom.{key}: expected {expected}, got {title:?}")));
+        }
+    }
+    let is_modality = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+    if dicom.modality.len() > 16 || !dicom.modality.bytes().all(is_modality) {
+        return Err(wrong(format!("dicom.modality: expected capital letters, as in US, got {:?}", dicom.modality)));
+    }
+    if dicom.tls.as_ref().is_some_and(|tls| tls.certificate.is_some() != tls.key.is_some()) {
+        return Err(wrong("dicom.tls: expected certificate and key, or neither, got one of them"));
+    }
+    within("dicom.timeout-s", dicom.timeout_s, 1.0..=600.0)
 }
 
 fn check_igtl(igtl: &IgtlProfile, has_camera: bool) -> Result<()> {

@@ -26,10 +26,13 @@
 //! | `[remote]` | a browser on a tablet as the screen, or beside it |
 //! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
 //! | `[igtl]` | OpenIGTLink: where to listen, and whose images are the source |
+//! | `[dicom]` | archive and worklist, TLS |
 
 mod check;
+mod dicom;
 mod read;
 
+pub use self::dicom::{DicomProfile, DicomTlsProfile};
 pub use crate::input::touch::TouchProfile;
 pub use crate::source::camera::CameraProfile;
 
@@ -66,6 +69,8 @@ pub struct Profile {
     pub heat: HeatProfile,
     /// OpenIGTLink, if it is to listen.
     pub igtl: Option<IgtlProfile>,
+    /// Archive and worklist, if there are any.
+    pub dicom: Option<DicomProfile>,
 }
 
 /// What the frames show. Coordinates are image px.
@@ -169,6 +174,8 @@ pub struct RemoteProfile {
     pub age_ms_max: f64,
     /// A Unix socket at which `sonotap pair` asks for a pairing: the button of a device.
     pub button: Option<PathBuf>,
+    /// TLS: the device's own authority, certificate and private key as PEM, made there when it is missing.
+    pub authority: Option<PathBuf>,
 }
 
 impl Default for RemoteProfile {
@@ -180,6 +187,7 @@ impl Default for RemoteProfile {
             pairing_s: 120.0,
             age_ms_max: 250.0,
             button: None,
+            authority: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 """The remote screen in real browsers: taps, outlines, NO LINK, refusals, slow links. `.ci/remote` calls it.
 
-checks.py SONOTAP OUT [chromedriver|WebKitWebDriver|attacks|beside|links|figures ...]
+checks.py SONOTAP OUT [chromedriver|WebKitWebDriver|firefox|tls|attacks|beside|links|figures|mjpeg ...]
 
 Screenshots and figures are left in OUT, to be looked at.
 """
@@ -18,7 +18,7 @@ import threading
 import time
 
 from link import Link
-from webdriver import STATE, Browser, encode_png, free_port
+from webdriver import STATE, Browser, Firefox, encode_png, free_port
 
 SONOTAP, OUT = sys.argv[1], sys.argv[2]
 GARBAGE = int(os.environ.get("SONOTAP_GARBAGE", "500"))
@@ -31,9 +31,11 @@ OUTLINE, NEAR = (64, 224, 208), 70
 class Device:
     """A run of sonotap with a remote screen."""
 
-    def __init__(self, *arguments, host="127.0.0.1", port=None, profile="", source="phantom:cyst", beside=False):
-        self.host, self.port = host, port or free_port(host)
+    def __init__(self, *arguments, host="127.0.0.1", port=None, profile="", source="phantom:cyst", beside=False, tls=False):
+        self.host, self.port, self.tls = host, port or free_port(host), tls
         self.folder = tempfile.TemporaryDirectory()
+        self.authority = os.path.join(self.folder.name, "authority.pem")
+        profile += f"authority = \"{self.authority}\"\n" if tls else ""
         self.button = os.path.join(self.folder.name, "button")
         path = os.path.join(self.folder.name, "sonotap.toml")
         with open(path, "w") as f:
@@ -58,7 +60,7 @@ class Device:
             time.sleep(0.1)
 
     def url(self, host=None):
-        return f"http://{host or self.host}:{self.port}/"
+        return f"{'https' if self.tls else 'http'}://{host or self.host}:{self.port}/"
 
     def rss_kb(self):
         with open(f"/proc/{self.process.pid}/status") as f:
@@ -225,9 +227,10 @@ def coloured(picture, x, y, radius):
 def check_browser(driver):
     """A tap gets its outline on the page; controls, a second viewer, NO LINK, and the session afterwards."""
     # WebKit draws by software here: a smaller window and fewer frames, so that a busy machine keeps up.
-    device, browser = Device(*([] if driver == "chromedriver" else ["--fps", "8"])), Browser(driver)
+    device = Device(*([] if driver == "chromedriver" else ["--fps", "8"]))
+    browser = Firefox() if driver == "firefox" else Browser(driver)
     try:
-        if driver != "chromedriver":
+        if driver == "WebKitWebDriver":
             browser.do("POST", "/window/rect", {"width": 700, "height": 520})
         paired(browser, device)
         assert browser.js("return document.cookie") == "", "a script can read the cookie"
@@ -365,20 +368,77 @@ def check_reconnect(device, browser):
     browser.wait("window.sonotap && sonotap.drawn && document.body.dataset.link == 'good' && (sonotap.flags & 1)")
 
 
+def check_tls():
+    """By TLS a browser that has taken the device's authority in shows the page without a warning; another refuses it."""
+    device = Device(tls=True)
+    _, card = device.pair()
+    with open(device.authority) as f:
+        pem = f.read()
+    assert os.stat(device.authority).st_mode & 0o77 == 0 and "PRIVATE KEY" in pem
+    with tempfile.TemporaryDirectory() as home:
+        with open(f"{home}/authority.crt", "w") as f:
+            f.write(pem[:pem.index("-----BEGIN PRIVATE")])
+        printed = subprocess.run(["openssl", "x509", "-in", f"{home}/authority.crt", "-noout", "-fingerprint", "-sha256"],
+                                 capture_output=True, text=True, check=True).stdout
+        assert printed.strip().split("=")[1] in card, (printed, card)
+        stranger = Browser("chromedriver", home=home)
+        try:
+            stranger.open(device.url())
+            said = stranger.js("return (window.sonotap ? 'taken' : '') + document.body.innerText")
+        except RuntimeError as e:
+            said = str(e)
+        finally:
+            stranger.close()
+        assert "ERR_CERT_AUTHORITY_INVALID" in said and "taken" not in said, f"a browser without the authority: {said}"
+        database = f"sql:{home}/.pki/nssdb"
+        os.makedirs(f"{home}/.pki/nssdb")
+        subprocess.run(["certutil", "-d", database, "-N", "--empty-password"], check=True)
+        subprocess.run(["certutil", "-d", database, "-A", "-t", "C,,", "-n", "sonotap", "-i", f"{home}/authority.crt"], check=True)
+        browser = Browser("chromedriver", home=home)
+        try:
+            paired(browser, device)
+            assert browser.js("return isSecureContext && 'wakeLock' in navigator && location.protocol") == "https:"
+            browser.js(WATCH)
+            tap_the_cyst(browser)
+            browser.screenshot(f"{OUT}/tls.png")
+            browser.open(device.url("localhost"))
+        finally:
+            browser.close()
+    status, text = Client(device).ask("GET", "/")
+    assert status == 400 and "https://" in text, (status, text)
+    for begin in (b"", b"\x16", b"\x16\x03\x01\x02\x00" + b"\0" * 100, b"\0\0"):
+        with socket.create_connection((device.host, device.port), timeout=12) as s:
+            s.sendall(begin)
+            began = time.time()
+            try:
+                while s.recv(1000):
+                    pass
+            except ConnectionError:
+                pass
+            assert time.time() - began < 8, f"{begin[:8]} keeps a connection"
+    report = device.stop()
+    print(f"TLS: {report['remote']}")
+
+
+def write_numbers(folder):
+    """Pictures that show their number in blocks; how many."""
+    for n in range(64):
+        rows = [[40 + (x * 7 + y * 13) % 60 for x in range(320)] for y in range(240)]
+        for bit in range(6):
+            level = 255 if n >> bit & 1 else 0
+            for y in range(40, 80):
+                rows[y][10 + bit * 50:10 + bit * 50 + 40] = [level] * 40
+        with open(f"{folder}/{n:03}.png", "wb") as f:
+            f.write(encode_png(rows))
+    return 64
+
+
 def check_frame_numbers(driver):
     """The picture shows the number of its frame in blocks; the page names the same frame, picture for picture."""
     with tempfile.TemporaryDirectory() as folder:
-        count, bits = 64, 6
-        for n in range(count):
-            rows = [[40 + (x * 7 + y * 13) % 60 for x in range(320)] for y in range(240)]
-            for bit in range(bits):
-                level = 255 if n >> bit & 1 else 0
-                for y in range(40, 80):
-                    rows[y][10 + bit * 50:10 + bit * 50 + 40] = [level] * 40
-            with open(f"{folder}/{n:03}.png", "wb") as f:
-                f.write(encode_png(rows))
+        count = write_numbers(folder)
         fps, least = (8, 25) if driver == "chromedriver" else (4, 8)
-        device, browser = Device("--fps", str(fps), source=f"images:{folder}"), Browser(driver)
+        device, browser = Device("--fps", str(fps), source=f"images:{folder}"), Firefox() if driver == "firefox" else Browser(driver)
         try:
             paired(browser, device)
             pairs = []
@@ -417,7 +477,8 @@ for (let bit = 0; bit < 6; bit++) {
     const v = at(left + (right - left) * (10 + bit * 50 + 20) / 320, top + (bottom - top) * 60 / 240);
     if (v > 180) number += 1 << bit; else if (v > 70) return null;
 }
-return {frame: Number(c.dataset.frame), named: sonotap.drawn.frame, number};
+const xs = [0, 1, 2, 3, 4, 5].map((bit) => (left + (right - left) * (30 + bit * 50) / 320) / w);
+return {frame: Number(c.dataset.frame), named: sonotap.drawn.frame, number, xs, y: (top + (bottom - top) / 4) / h};
 """
 
 
@@ -621,15 +682,48 @@ def measure():
         json.dump(all_figures, f, indent=1)
 
 
+def measure_mjpeg():
+    """Ours and MJPEG over loopback, one after the other with the same device and browser; to OUT/mjpeg.json."""
+    import mjpeg
+    with tempfile.TemporaryDirectory() as folder:
+        write_numbers(folder)
+        device, browser = Device("--fps", "15", source=f"images:{folder}"), Browser("chromedriver")
+        paired(browser, device)
+        pin, _ = device.pair()
+        tablet = Client(device)
+        assert tablet.ask("POST", "/pair", {"pin": pin})[0] == 204
+        recorder, place, before = mjpeg.Recorder(device, tablet), None, 0
+        # The blocks move when the screen is composed anew for the page.
+        while place is None or place["xs"] != before:
+            before = place and place["xs"]
+            time.sleep(1)
+            place = browser.js(ALL_BLOCKS)
+        xs, y = place["xs"], place["y"]
+        ours = mjpeg.watch(browser, xs, y, False, 20)
+        browser.open(f"http://127.0.0.1:{mjpeg.Mjpeg(recorder).port}/")
+        theirs = mjpeg.watch(browser, xs, y, True, 20)
+        browser.close()
+        recorder.is_over = True
+        captures, figures = recorder.captures(xs, y), []
+        device.stop()
+    for what, shown in (("ours", ours), ("MJPEG", theirs)):
+        found = mjpeg.ages(shown, captures)
+        assert len(found) > 20, f"{what}: hardly a picture was shown"
+        figures.append({"stream": what, "captured to shown, ms": percentiles(found), "shown a second": round(len(shown) / 20, 1)})
+        print(json.dumps(figures[-1]), flush=True)
+    with open(f"{OUT}/mjpeg.json", "w") as f:
+        json.dump(figures, f, indent=1)
+
+
 def main():
     os.makedirs(OUT, exist_ok=True)
     for what in sys.argv[3:]:
         began = time.time()
-        if what in ("chromedriver", "WebKitWebDriver"):
+        if what in ("chromedriver", "WebKitWebDriver", "firefox"):
             check_browser(what)
             check_frame_numbers(what)
         else:
-            {"attacks": check_attacks, "beside": check_beside, "links": check_links, "figures": measure}[what]()
+            {"attacks": check_attacks, "tls": check_tls, "beside": check_beside, "links": check_links, "figures": measure, "mjpeg": measure_mjpeg}[what]()
         print(f"{what}: held, {time.time() - began:.0f} s", flush=True)
 
 

@@ -1,8 +1,10 @@
 """A browser through the WebDriver protocol, and PNGs, with Python alone: chromedriver and WebKitWebDriver speak the same."""
 import json
+import os
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,9 +26,11 @@ def free_port(host="127.0.0.1"):
 
 
 class Browser:
-    def __init__(self, driver, capabilities=None):
+    def __init__(self, driver, capabilities=None, home=None):
         port = free_port()
-        self.process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = {**os.environ, "HOME": home} if home else None
+        self.process = subprocess.Popen(
+            [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         self.root = f"http://127.0.0.1:{port}"
         end = time.time() + 30
         while True:
@@ -95,6 +99,68 @@ class Browser:
         finally:
             self.process.terminate()
             self.process.wait()
+
+
+class Firefox(Browser):
+    """Firefox by Marionette, its own protocol: the commands of WebDriver as JSON over a socket, so no driver is needed."""
+
+    PREFERENCES = {
+        "app.update.enabled": False, "browser.shell.checkDefaultBrowser": False, "browser.startup.page": 0,
+        "datareporting.policy.dataSubmissionEnabled": False, "dom.w3c_touch_events.enabled": 1,
+        "network.captive-portal-service.enabled": False, "network.connectivity-service.enabled": False,
+        "services.settings.server": "data:,", "toolkit.telemetry.server": "data:,",
+    }
+
+    def __init__(self):
+        self.profile, port = tempfile.TemporaryDirectory(), free_port()
+        with open(f"{self.profile.name}/user.js", "w") as f:
+            for name, value in {**self.PREFERENCES, "marionette.port": port}.items():
+                f.write(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n")
+        command = ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", self.profile.name]
+        size = {"MOZ_HEADLESS_WIDTH": "1100", "MOZ_HEADLESS_HEIGHT": "760"}
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={
+            **os.environ, **size, "HOME": self.profile.name, "MOZ_DISABLE_CONTENT_SANDBOX": "1"})
+        end = time.time() + 120
+        while True:
+            try:
+                self.socket = socket.create_connection(("127.0.0.1", port), 60)
+                break
+            except OSError:
+                if time.time() > end or self.process.poll() is not None:
+                    raise
+                time.sleep(0.2)
+        self.reader, self.number, self.pointer = self.socket.makefile("rb"), 0, "touch"
+        self.receive()
+        self.command("WebDriver:NewSession", {"acceptInsecureCerts": False})
+
+    def receive(self):
+        length = b""
+        while not length.endswith(b":"):
+            byte = self.reader.read(1)
+            if not byte:
+                raise RuntimeError("Firefox has gone")
+            length += byte
+        return json.loads(self.reader.read(int(length[:-1])))
+
+    def command(self, name, what):
+        self.number += 1
+        text = json.dumps([0, self.number, name, what]).encode()
+        self.socket.sendall(f"{len(text)}:".encode() + text)
+        _, number, error, value = self.receive()
+        if error or number != self.number:
+            raise RuntimeError(f"{name}: {error}")
+        return value.get("value") if isinstance(value, dict) and set(value) == {"value"} else value
+
+    def do(self, method, path, body=None):
+        names = {"/url": "WebDriver:Navigate", "/execute/sync": "WebDriver:ExecuteScript", "/actions": "WebDriver:PerformActions",
+                 "/screenshot": "WebDriver:TakeScreenshot", "/window/rect": "WebDriver:SetWindowRect"}
+        return self.command(names[path], {"full": False} if path == "/screenshot" else body or {})
+
+    def close(self):
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait()
+        self.profile.cleanup()
 
 
 STATE = """return JSON.stringify({link: document.body.dataset.link, sign: document.getElementById('sign').textContent,

@@ -428,24 +428,45 @@ pub enum ExamsCommand {
         exam: String,
         #[command(flatten)]
         store: StoreArguments,
-        /// The archive.
-        #[arg(long, value_name = "AE-TITLE@HOST:PORT")]
-        to: String,
-        /// Our title.
-        #[arg(long, value_name = "AE-TITLE", default_value = "SONOTAP")]
-        calling: String,
+        /// The archive; by default that of the profile.
+        #[arg(long, value_name = "AE-TITLE@HOST:PORT", required_unless_present = "config")]
+        to: Option<String>,
+        #[command(flatten)]
+        network: NetworkArguments,
         /// Tries before giving up for now, with growing waits between them.
         #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
         tries: u32,
-        /// Wait so long on connecting, reading and writing.
-        #[arg(long, value_name = "S", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
-        timeout: u64,
         /// Even if the exam is bound to nobody.
         #[arg(long)]
         unbound: bool,
         /// Try again what was refused.
         #[arg(long)]
         again: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is ordered, by DICOM C-FIND: a day in UTC with the ones before and after it.
+    Worklist {
+        /// The server; by default that of the profile.
+        #[arg(long, value_name = "AE-TITLE@HOST:PORT", required_unless_present = "config")]
+        from: Option<String>,
+        #[command(flatten)]
+        network: NetworkArguments,
+        /// Around this day, YYYY-MM-DD; by default today, or all days where nobody vouches for the clock.
+        #[arg(long, value_name = "DAY", conflicts_with = "all_days")]
+        day: Option<String>,
+        /// All days.
+        #[arg(long)]
+        all_days: bool,
+        /// Say the patients, too.
+        #[arg(long)]
+        patients: bool,
+        /// Bind this exam to the patient of an order, whose step is read from standard input: arguments can be seen by others.
+        #[arg(long, value_name = "EXAM", conflicts_with_all = ["patients", "json"])]
+        bind: Option<String>,
+        #[command(flatten)]
+        store: StoreArguments,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -460,6 +481,20 @@ pub enum ExamsCommand {
         #[arg(long)]
         unsent_too: bool,
     },
+}
+
+/// How DICOM peers are reached.
+#[derive(Args, Clone)]
+pub struct NetworkArguments {
+    /// A profile with [dicom]: peers, titles, TLS.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Our title; by default SONOTAP.
+    #[arg(long, value_name = "AE-TITLE")]
+    pub calling: Option<String>,
+    /// Wait so long on connecting, reading and writing; by default 15.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub timeout: Option<u64>,
 }
 
 /// Where exams are kept.

@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use sonotap::profile::{DicomProfile, Profile};
 use sonotap_exam::{
-    Backoff, ClockState, Destination, Exam, ExamName, ExamView, ExportOptions, ItemKind, Patient, Pixels, SendOptions,
-    SendReport, SendState, Store, export, send,
+    Backoff, ClockReading, ClockState, Days, Destination, Exam, ExamName, ExamView, ExportOptions, ItemKind, Patient,
+    Pixels, SendOptions, SendReport, SendState, Store, Tls, Worklist, WorklistEntry, WorklistOptions, export, send,
+    worklist,
 };
 
-use crate::arguments::ExamsCommand;
+use crate::arguments::{ExamsCommand, NetworkArguments};
 use crate::output::{say, say_json};
 use crate::saving::open_store;
 
 /// Largest text of a patient, bytes.
 const PATIENT_BYTES_MAX: u64 = 4_096;
+/// Largest text of an order's step, bytes.
+const STEP_BYTES_MAX: u64 = 256;
 
 /// Does what the arguments say.
 pub fn exams(command: &ExamsCommand) -> Result<()> {
@@ -40,15 +44,17 @@ pub fn exams(command: &ExamsCommand) -> Result<()> {
             let made = export(&view_of(&store.root, exam)?, to, &options)?;
             say(format!("{}: {} files, {} bytes, all read back", made.folder.display(), made.files, made.bytes))
         }
-        ExamsCommand::Send { exam, store, to, calling, tries, timeout, unbound, again, json } => {
+        ExamsCommand::Send { exam, store, to, network, tries, unbound, again, json } => {
+            let network = Network::of(network)?;
             let options = SendOptions {
-                calling: calling.clone(),
+                calling: network.profile.calling.clone(),
                 is_unbound_allowed: *unbound,
                 is_again: *again,
-                timeout: Duration::from_secs(*timeout),
+                timeout: network.timeout(),
+                tls: network.tls()?,
                 backoff: Backoff { tries: *tries, ..Backoff::default() },
             };
-            let to: Destination = to.parse().context("--to")?;
+            let to = Network::peer("--to", to.as_ref(), "archive", network.profile.archive.as_ref())?;
             let view = view_of(&store.root, exam)?;
             let report = send(&view, &to, &options, &mut |time| {
                 log::warn!("exam {exam}: trying again in {} s", time.as_secs());
@@ -56,11 +62,132 @@ pub fn exams(command: &ExamsCommand) -> Result<()> {
             })?;
             sent(exam, &report, *json)
         }
+        ExamsCommand::Worklist { from, network, day, all_days, patients, bind, store, json } => {
+            let network = Network::of(network)?;
+            let from = Network::peer("--from", from.as_ref(), "worklist", network.profile.worklist.as_ref())?;
+            let options = WorklistOptions {
+                calling: network.profile.calling.clone(),
+                timeout: network.timeout(),
+                tls: network.tls()?,
+                days: days_of(day.as_deref(), *all_days)?,
+                modality: network.profile.modality.clone(),
+                station: network.profile.station.clone(),
+                ..WorklistOptions::default()
+            };
+            match bind {
+                Some(exam) => bind_to_order(&mut resumed(&store.root, exam)?, &from, &options),
+                None => listed(&worklist(&from, &options)?, *patients, *json),
+            }
+        }
         ExamsCommand::Forget { exam, store, unsent_too } => {
             open_store(&store.root)?.forget(&exam.parse()?, *unsent_too)?;
             say(format!("exam {exam}: deleted"))
         }
     }
+}
+
+/// How DICOM peers are reached: as the profile says, and then the arguments.
+struct Network {
+    profile: DicomProfile,
+}
+
+impl Network {
+    fn of(arguments: &NetworkArguments) -> Result<Self> {
+        let mut profile = match &arguments.config {
+            None => DicomProfile::default(),
+            Some(path) => {
+                let missing = || format!("{}: expected [dicom] in it, got none", path.display());
+                Profile::load(path)?.dicom.with_context(missing)?
+            }
+        };
+        if let Some(calling) = &arguments.calling {
+            profile.calling.clone_from(calling);
+        }
+        if let Some(timeout) = arguments.timeout {
+            profile.timeout_s = timeout as f64;
+        }
+        Ok(Self { profile })
+    }
+
+    fn peer(argument: &str, given: Option<&String>, key: &str, configured: Option<&String>) -> Result<Destination> {
+        match (given, configured) {
+            (Some(given), _) => given.parse().with_context(|| argument.to_owned()),
+            (None, Some(configured)) => configured.parse().with_context(|| format!("dicom.{key}")),
+            (None, None) => bail!("expected dicom.{key} in the profile, or {argument}, got neither"),
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.profile.timeout_s)
+    }
+
+    fn tls(&self) -> Result<Option<Tls>> {
+        let Some(tls) = &self.profile.tls else { return Ok(None) };
+        let own = tls.certificate.as_deref().zip(tls.key.as_deref());
+        Ok(Some(Tls::open(&tls.authorities, own, tls.name.as_deref()).context("dicom.tls")?))
+    }
+}
+
+fn days_of(day: Option<&str>, is_all: bool) -> Result<Days> {
+    match day {
+        Some(day) => Ok(Days::Around(day.parse().context("--day: expected YYYY-MM-DD")?)),
+        None if is_all => Ok(Days::All),
+        None => Ok(Days::around(&ClockReading::take())),
+    }
+}
+
+/// An order with its patient, which is said only when somebody asks for it.
+#[derive(Serialize)]
+struct Order<'a> {
+    #[serde(flatten)]
+    entry: &'a WorklistEntry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patient: Option<&'a Patient>,
+}
+
+fn listed(found: &Worklist, are_patients_shown: bool, is_json: bool) -> Result<()> {
+    let orders: Vec<_> = found
+        .entries
+        .iter()
+        .map(|entry| Order { entry, patient: are_patients_shown.then_some(&entry.patient) })
+        .collect();
+    if is_json {
+        return say_json(&orders);
+    }
+    if orders.is_empty() {
+        say("no orders")?;
+    } else {
+        say(format!("{:<16} {:<16} {:<8} procedure", "step", "scheduled", "modality"))?;
+    }
+    for Order { entry, patient } in &orders {
+        let WorklistEntry { step, scheduled, modality, procedure, .. } = entry;
+        let line = format!("{step:<16} {scheduled:<16} {modality:<8} {procedure}");
+        say(line.trim_end())?;
+        if let Some(p) = patient {
+            say(format!("{:<16} {} {} {} {}", "", p.id, p.name, p.birth_date, p.sex).trim_end())?;
+        }
+    }
+    if found.left_out > 0 {
+        say(format!("{} orders are left out: an exam cannot hold their patient", found.left_out))?;
+    }
+    if found.is_cut { say(format!("only the first {} are told", orders.len())) } else { Ok(()) }
+}
+
+/// Binds an exam to the patient of the order whose step is on standard input.
+fn bind_to_order(exam: &mut Exam, from: &Destination, options: &WorklistOptions) -> Result<()> {
+    let mut step = String::new();
+    let read = std::io::stdin().take(STEP_BYTES_MAX).read_to_string(&mut step);
+    let step = step.trim();
+    if read.is_err() || step.is_empty() {
+        bail!("standard input: expected the step of an order, got nothing or something else");
+    }
+    let found = worklist(from, options)?;
+    let mut entries = found.entries.into_iter().filter(|entry| entry.step == step);
+    let (Some(entry), None) = (entries.next(), entries.next()) else {
+        bail!("worklist {from}: expected one order of this step, got none or several");
+    };
+    exam.bind(entry.patient)?;
+    say(format!("exam {}: bound", exam.name()))
 }
 
 fn view_of(root: &Path, exam: &str) -> Result<ExamView> {

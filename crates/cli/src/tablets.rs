@@ -1,25 +1,31 @@
 //! Tablets that show the screen: how they come to be paired on this device, beside `sonotap-remote`, which shows it.
 
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sonotap::display::{Arrival, Display, Presence, Presentation, Presented};
+use sonotap::durable;
 use sonotap::error::Result as SonotapResult;
 use sonotap::input::Contact;
 use sonotap::overlay::{Canvas, Control, sign};
 use sonotap::profile::RemoteProfile;
 use sonotap::scene::Scene;
+use sonotap::text_file;
 use sonotap::units::{FrameId, Timestamp};
-use sonotap_remote::{PairingCard, Remote, RemoteConfig, RemoteReport};
+use sonotap_remote::{Authority, PairingCard, Remote, RemoteConfig, RemoteReport};
 
 use crate::displays::DPI;
 
 /// px of a module of the QR code on the device's own screen.
 const MODULE_PX: u32 = 5;
+/// Largest file of an authority, bytes.
+const AUTHORITY_BYTES_MAX: usize = 1 << 16;
 
 /// The tablets, the button that opens pairing, and what the device's own screen shows meanwhile.
 pub struct Tablets {
@@ -40,6 +46,7 @@ impl Tablets {
         let config = RemoteConfig {
             address: profile.address,
             names: profile.names.clone(),
+            authority: profile.authority.as_deref().map(|path| authority(path, &profile.names)).transpose()?,
             viewers_max: profile.tablets,
             pairing: Duration::from_secs_f64(profile.pairing_s),
             age_max: Duration::from_secs_f64(profile.age_ms_max / 1e3),
@@ -106,6 +113,27 @@ impl Tablets {
             Err(e) => tell(pressed, &format!("sonotap: {e}\n")),
         }
     }
+}
+
+/// Reads the device's authority, or makes it.
+fn authority(path: &Path, names: &[String]) -> Result<Arc<Authority>> {
+    let what = || format!("remote.authority: {}", path.display());
+    if path.exists() {
+        let mode = std::fs::metadata(path).with_context(what)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            bail!("{}: expected a file that its owner alone can read, got mode {:o}", what(), mode & 0o777);
+        }
+        let text = text_file::read(path, "an authority", AUTHORITY_BYTES_MAX).with_context(what)?;
+        return Ok(Arc::new(Authority::from_pem(&text).with_context(what)?));
+    }
+    let authority = Authority::new(names).with_context(what)?;
+    let part = durable::part_of(path);
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).with_context(what)?;
+    file.write_all(authority.to_pem().as_bytes()).and_then(|()| file.sync_all()).with_context(what)?;
+    durable::publish(&part, path).with_context(what)?;
+    log::info!("remote screen: a new authority, SHA-256 {}", authority.fingerprint());
+    Ok(Arc::new(authority))
 }
 
 /// Address, PIN and QR code for the device's own screen.

@@ -31,6 +31,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod association;
 mod capture;
 mod deidentify;
 mod dicom;
@@ -43,14 +44,17 @@ mod saver;
 mod send;
 mod store;
 mod wall_clock;
+mod worklist;
 
+pub use association::{Destination, Tls};
 pub use capture::{Capture, Kept, LeftOut, Origin, Outlined};
 pub use export::{ExportOptions, Exported, Pixels, export};
 pub use saver::{Outcome, Saver};
-pub use send::{Backoff, Destination, SendOptions, SendReport, SendState, send};
+pub use send::{Backoff, SendOptions, SendReport, SendState, send};
 pub use store::exam::{Exam, NewExam, Saved};
 pub use store::record::{ExamRecord, FileRecord, ItemKind, ItemRecord, Patient, Role};
 pub use store::repair::{Repair, RepairReport};
 pub use store::view::{ExamView, Fault};
 pub use store::{ExamName, Store};
 pub use wall_clock::{ClockDoubt, ClockReading, ClockState};
+pub use worklist::{Days, Worklist, WorklistEntry, WorklistOptions, worklist};

@@ -6,24 +6,17 @@
 //! time. What a peer says in words is told nowhere: it may repeat the patient's name.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use dicom_core::value::PrimitiveValue;
-use dicom_core::{DataElement, VR};
+use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
-use dicom_transfer_syntax_registry::entries::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
-use dicom_ul::association::Error as UlError;
-use dicom_ul::association::client::{ClientAssociation, ClientAssociationOptions};
-use dicom_ul::pdu::{AssociationRJResult, PDataValue, PDataValueType, Pdu, PresentationContextResultReason};
 use serde::Serialize;
 use sonotap::durable;
 use sonotap::{Error, ErrorKind, Result};
 
+use crate::association::{Association, Caller, Destination, NoAssociation, Tls, element, encoded};
 use crate::dicom::common::address;
 use crate::dicom::elements::{DataSet, JPEG};
 use crate::dicom::native;
@@ -37,52 +30,8 @@ use crate::wall_clock::{ClockReading, text_of};
 const STORE_REQUEST: u16 = 0x0001;
 /// Command field of C-STORE-RSP.
 const STORE_RESPONSE: u16 = 0x8001;
-/// Largest answer, bytes.
-const RESPONSE_BYTES_MAX: usize = 1 << 16;
-
-/// An archive: `AE-TITLE@HOST:PORT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination {
-    title: String,
-    address: String,
-}
-
-impl FromStr for Destination {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let parsed = text.split_once('@').and_then(|(title, address)| {
-            let (host, port) = address.rsplit_once(':')?;
-            let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b));
-            let port = port.parse::<u16>().ok().filter(|p| *p > 0)?;
-            (is_title(title) && is_host).then(|| Self { title: title.into(), address: format!("{host}:{port}") })
-        });
-        let what = || {
-            format!(
-                "destination: expected AE-TITLE@HOST:PORT with a title of 1 to 16 letters, digits, - or _, got {text:?}"
-            )
-        };
-        parsed.ok_or_else(|| Error::new(ErrorKind::Argument, what()))
-    }
-}
-
-fn is_title(title: &str) -> bool {
-    (1..=16).contains(&title.len()) && title.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-}
-
-impl std::fmt::Display for Destination {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}@{}", self.title, self.address)
-    }
-}
-
-impl Destination {
-    /// A name for its folder of markers.
-    fn folder_name(&self) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-        self.to_string().chars().map(plain).collect()
-    }
-}
+/// An answer to C-STORE has no data set.
+const RESPONSE_DATA_MAX: usize = 0;
 
 /// How long to wait before each further try: each twice the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +69,8 @@ pub struct SendOptions {
     pub is_again: bool,
     /// On connecting, reading and writing.
     pub timeout: Duration,
+    /// TLS, where the archive has it.
+    pub tls: Option<Tls>,
     /// Waits between tries.
     pub backoff: Backoff,
 }
@@ -131,6 +82,7 @@ impl Default for SendOptions {
             is_unbound_allowed: false,
             is_again: false,
             timeout: Duration::from_secs(15),
+            tls: None,
             backoff: Backoff::default(),
         }
     }
@@ -255,10 +207,11 @@ fn check(view: &ExamView, options: &SendOptions) -> Result<()> {
     if !view.is_bound() && !options.is_unbound_allowed {
         return refuse("expected one that is bound to a patient, got one that is bound to nobody");
     }
-    if !is_title(&options.calling) {
-        return refuse("calling title: expected 1 to 16 letters, digits, - or _, got something else");
-    }
-    Ok(())
+    caller(options).check().map_err(|e| e.within(format!("exam {}", view.name())))
+}
+
+fn caller(options: &SendOptions) -> Caller<'_> {
+    Caller { title: &options.calling, timeout: options.timeout, tls: options.tls.as_ref() }
 }
 
 fn make_folders(view: &ExamView, markers: &PathBuf) -> Result<()> {
@@ -286,7 +239,7 @@ impl Sending<'_> {
             let status = match self.one(&mut association, file, dicom, number as u16 + 1) {
                 Ok(status) => status,
                 Err(failure) => {
-                    let _ = association.abort();
+                    association.abort();
                     return Err(failure);
                 }
             };
@@ -298,79 +251,53 @@ impl Sending<'_> {
                     report.bytes += file.bytes;
                 }
                 Verdict::Passing => {
-                    let _ = association.release();
+                    association.release();
                     return Err(Failure::Passing(format!("{}: status {status:04X}H", file.name)));
                 }
                 Verdict::Final => {
                     write_json(&self.markers.join(format!("{}.refused", dicom.instance_uid)), &marker)?;
-                    let _ = association.release();
+                    association.release();
                     return Err(Failure::Final { file: file.name.clone(), why: format!("status {status:04X}H") });
                 }
             }
         }
         // Everything is there, whether the peer says good-bye or not.
-        let _ = association.release();
+        association.release();
         Ok(())
     }
 
     /// One context a SOP class: the stored syntax first, then native ones.
-    fn associate(&self, objects: &[(&FileRecord, &DicomRecord)]) -> Result<ClientAssociation<TcpStream>, Failure> {
+    fn associate(&self, objects: &[(&FileRecord, &DicomRecord)]) -> Result<Association, Failure> {
         let mut classes: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
         for (file, dicom) in objects {
             classes.entry(&dicom.class_uid).or_insert((&dicom.syntax_uid, &file.name));
         }
-        let mut asked = ClientAssociationOptions::new()
-            .calling_ae_title(self.options.calling.clone())
-            .called_ae_title(self.to.title.clone())
-            .connection_timeout(self.options.timeout)
-            .read_timeout(self.options.timeout)
-            .write_timeout(self.options.timeout);
-        for (class_uid, (syntax, _)) in &classes {
-            let mut syntaxes = vec![(*syntax).to_owned()];
-            for native in [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN] {
-                if native != *syntax {
-                    syntaxes.push(native.to_owned());
-                }
-            }
-            asked = asked.with_presentation_context((*class_uid).to_owned(), syntaxes);
-        }
+        let contexts = classes.iter().map(|(class_uid, (syntax, _))| {
+            let native = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+            let syntaxes = [*syntax].into_iter().chain(native.into_iter().filter(|n| n != syntax));
+            ((*class_uid).to_owned(), syntaxes.map(str::to_owned).collect())
+        });
         let first = || classes.values().next().map_or(String::new(), |(_, name)| (*name).to_owned());
-        let address = self.to.address.clone();
-        // A peer that answers for a context that nobody proposed makes dicom-ul panic.
-        let established = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| asked.establish(address.as_str())));
-        match established {
-            Ok(Ok(mut association)) => {
-                // A command and its data set are two writes before an answer: Nagle's algorithm would hold the second back.
-                let _ = association.inner_stream().set_nodelay(true);
-                Ok(association)
+        Association::open(self.to, &caller(self.options), contexts.collect()).map_err(|why| match why {
+            NoAssociation::NoContext => {
+                Failure::Final { file: first(), why: "the archive takes no object of this kind".into() }
             }
-            Ok(Err(UlError::NoAcceptedPresentationContexts { .. })) => {
-                Err(Failure::Final { file: first(), why: "the archive takes no object of this kind".into() })
+            NoAssociation::Forbidden => {
+                Failure::Final { file: first(), why: "the archive takes no association from this title".into() }
             }
-            Ok(Err(UlError::Rejected { association_rj, .. }))
-                if association_rj.result == AssociationRJResult::Permanent =>
-            {
-                Err(Failure::Final { file: first(), why: "the archive takes no association from this title".into() })
-            }
-            Ok(Err(e)) => Err(Failure::Passing(format!("no association: {}", kind_of(&e)))),
-            Err(_) => Err(Failure::Passing("no association: the archive answered what was not asked".into())),
-        }
+            NoAssociation::Passing(why) => Failure::Passing(format!("no association: {why}")),
+        })
     }
 
     /// Sends an object; its status.
     fn one(
         &self,
-        association: &mut ClientAssociation<TcpStream>,
+        association: &mut Association,
         file: &FileRecord,
         dicom: &DicomRecord,
         message: u16,
     ) -> Result<u16, Failure> {
-        let accepted = association.presentation_contexts().iter().find(|c| {
-            c.abstract_syntax.trim_end_matches('\0') == dicom.class_uid
-                && c.reason == PresentationContextResultReason::Acceptance
-        });
-        let Some((context, syntax)) = accepted.map(|c| (c.id, c.transfer_syntax.trim_end_matches('\0').to_owned()))
-        else {
+        let Some((context, syntax)) = association.context(&dicom.class_uid) else {
             let marker = Marker { at: text_of(&ClockReading::take().now), status: 0x0122, file: &file.name };
             write_json(&self.markers.join(format!("{}.refused", dicom.instance_uid)), &marker)?;
             return Err(Failure::Final {
@@ -380,27 +307,20 @@ impl Sending<'_> {
         };
         let data = self.data(file, dicom, &syntax)?;
         let command = InMemDicomObject::command_from_element_iter([
-            element(tags::AFFECTED_SOP_CLASS_UID, VR::UI, PrimitiveValue::from(dicom.class_uid.as_str())),
-            element(tags::COMMAND_FIELD, VR::US, PrimitiveValue::from(STORE_REQUEST)),
-            element(tags::MESSAGE_ID, VR::US, PrimitiveValue::from(message)),
-            element(tags::PRIORITY, VR::US, PrimitiveValue::from(0u16)),
-            element(tags::COMMAND_DATA_SET_TYPE, VR::US, PrimitiveValue::from(0u16)),
-            element(tags::AFFECTED_SOP_INSTANCE_UID, VR::UI, PrimitiveValue::from(dicom.instance_uid.as_str())),
+            element(tags::AFFECTED_SOP_CLASS_UID, VR::UI, dicom.class_uid.as_str()),
+            element(tags::COMMAND_FIELD, VR::US, STORE_REQUEST),
+            element(tags::MESSAGE_ID, VR::US, message),
+            element(tags::PRIORITY, VR::US, 0u16),
+            element(tags::COMMAND_DATA_SET_TYPE, VR::US, 0u16),
+            element(tags::AFFECTED_SOP_INSTANCE_UID, VR::UI, dicom.instance_uid.as_str()),
         ]);
-        let mut request = Vec::new();
-        let made = command.write_dataset_with_ts(&mut request, &IMPLICIT_VR_LITTLE_ENDIAN.erased());
-        made.map_err(|_| Error::new(ErrorKind::Argument, format!("{}: its request cannot be written", file.name)))?;
-        let value = PDataValue {
-            presentation_context_id: context,
-            value_type: PDataValueType::Command,
-            is_last: true,
-            data: request,
-        };
-        let passing = |e: &dyn std::fmt::Display| Failure::Passing(format!("{}: {e}", file.name));
-        association.send(&Pdu::PData { data: vec![value] }).map_err(|e| passing(&kind_of(&e)))?;
-        let mut writer = association.send_pdata(context);
-        writer.write_all(&data).and_then(|()| writer.finish()).map_err(|e| passing(&e.kind()))?;
-        self.answer(association, message).map_err(|why| passing(&why))
+        let passing = |why: &str| Failure::Passing(format!("{}: {why}", file.name));
+        association.ask(context, command, Some(&data)).map_err(passing)?;
+        let answer = association.answer(RESPONSE_DATA_MAX).map_err(passing)?;
+        let is_ours = answer.number(tags::COMMAND_FIELD) == Some(STORE_RESPONSE)
+            && answer.number(tags::MESSAGE_ID_BEING_RESPONDED_TO) == Some(message);
+        let status = answer.number(tags::STATUS).filter(|_| is_ours);
+        status.ok_or_else(|| passing("expected an answer to the request, got another"))
     }
 
     /// The data set as it leaves: with the patient, in the syntax that was agreed on.
@@ -411,64 +331,10 @@ impl Sending<'_> {
         if dicom.syntax_uid == JPEG && syntax != JPEG {
             set = DataSet(native::uncompressed(&set.0)?);
         }
-        let syntax = match syntax {
-            uids::IMPLICIT_VR_LITTLE_ENDIAN => IMPLICIT_VR_LITTLE_ENDIAN.erased(),
-            // That of JPEG differs in the pixels alone.
-            _ => EXPLICIT_VR_LITTLE_ENDIAN.erased(),
-        };
-        let mut data = Vec::with_capacity(bytes.len() + 1024);
-        let written = set.0.write_dataset_with_ts(&mut data, &syntax);
-        written
-            .map_err(|_| Error::new(ErrorKind::Format, format!("{}: cannot be written for the archive", file.name)))?;
-        Ok(data)
-    }
-
-    /// Waits for the answer to a message.
-    fn answer(&self, association: &mut ClientAssociation<TcpStream>, message: u16) -> Result<u16, String> {
-        let mut bytes = Vec::new();
-        loop {
-            match association.receive().map_err(|e| kind_of(&e).to_string())? {
-                Pdu::PData { data } => {
-                    let mut is_last = false;
-                    for value in data.into_iter().filter(|v| v.value_type == PDataValueType::Command) {
-                        bytes.extend_from_slice(&value.data);
-                        is_last |= value.is_last;
-                    }
-                    if bytes.len() > RESPONSE_BYTES_MAX {
-                        return Err("expected an answer to the request, got a longer one".into());
-                    }
-                    if is_last {
-                        break;
-                    }
-                }
-                _ => return Err("expected an answer to the request, got the end of the association".into()),
-            }
-        }
-        let response = InMemDicomObject::read_dataset_with_ts(bytes.as_slice(), &IMPLICIT_VR_LITTLE_ENDIAN.erased());
-        let number = |tag| response.as_ref().ok()?.get(tag)?.to_int::<u16>().ok();
-        let is_ours = number(tags::COMMAND_FIELD) == Some(STORE_RESPONSE)
-            && number(tags::MESSAGE_ID_BEING_RESPONDED_TO) == Some(message);
-        number(tags::STATUS).filter(|_| is_ours).ok_or_else(|| "expected an answer to the request, got another".into())
-    }
-}
-
-fn element(tag: dicom_core::Tag, vr: VR, value: PrimitiveValue) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, vr, value)
-}
-
-/// What went wrong, without what the peer said.
-fn kind_of(e: &UlError) -> &'static str {
-    match e {
-        UlError::ToAddress { .. } => "the host is not known",
-        UlError::Connect { .. } => "nobody answers there",
-        UlError::Rejected { .. } => "rejected for now",
-        UlError::Aborted { .. } => "aborted by the archive",
-        UlError::Timeout { .. } => "no answer in time",
-        UlError::ConnectionClosed { .. } => "the connection was closed",
-        UlError::WireSend { .. } | UlError::WireRead { .. } | UlError::SendPdu { .. } | UlError::ReceivePdu { .. } => {
-            "the connection broke, or no answer came in time"
-        }
-        _ => "the archive does not follow the protocol",
+        encoded(&set.0, syntax).ok_or_else(|| {
+            let what = format!("{}: cannot be written for the archive", file.name);
+            Error::new(ErrorKind::Format, what).into()
+        })
     }
 }
 
@@ -493,31 +359,6 @@ fn verdict(status: u16) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_destination_is_a_title_a_host_and_a_port() {
-        let read = |text: &str| text.parse::<Destination>().map(|d| (d.to_string(), d.folder_name()));
-        assert_eq!(
-            read("ARCHIVE@pacs.clinic:104").unwrap(),
-            ("ARCHIVE@pacs.clinic:104".into(), "ARCHIVE_pacs.clinic_104".into())
-        );
-        assert_eq!(read("A@[::1]:11112").unwrap().1, "A____1__11112");
-        for wrong in [
-            "",
-            "ARCHIVE",
-            "@host:104",
-            "A@host",
-            "A@host:0",
-            "A@:104",
-            "A B@host:1",
-            "A@ho/st:1",
-            "A@host:99999",
-            "SEVENTEENLETTERSX@h:1",
-        ] {
-            let told = read(wrong).unwrap_err().to_string();
-            assert!(told.starts_with("destination: expected AE-TITLE@HOST:PORT"), "{told}");
-        }
-    }
 
     #[test]
     fn waits_double_up_to_the_longest_and_end() {

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use qrcode::{Color, QrCode};
 use sonotap::Canvas;
 
+use crate::authority::Authority;
+
 /// Modules of quiet around a QR code.
 const QUIET: usize = 4;
 
@@ -25,15 +27,16 @@ const QUIET: usize = 4;
 pub struct PairingCard {
     address: String,
     pin: String,
+    fingerprint: Option<String>,
     code: Option<QrCode>,
 }
 
 impl PairingCard {
-    pub(crate) fn new(own: SocketAddr, pin: String, token: &str) -> Self {
-        let address = address_of(own);
+    pub(crate) fn new(own: SocketAddr, pin: String, token: &str, authority: Option<&Authority>) -> Self {
+        let address = address_of(own, authority.is_some());
         // In the fragment: a browser sends it to nobody.
         let code = QrCode::new(format!("{address}#{token}").as_bytes()).ok();
-        Self { address, pin, code }
+        Self { address, pin, fingerprint: authority.map(Authority::fingerprint), code }
     }
 
     /// What is typed into the browser.
@@ -44,6 +47,11 @@ impl PairingCard {
     /// Six digits.
     pub fn pin(&self) -> &str {
         &self.pin
+    }
+
+    /// With TLS, the SHA-256 of the authority's certificate, to compare with what the tablet shows before it is taken in.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// The QR code, black on white with its margin, `scale` px a module; empty when there is none.
@@ -62,6 +70,9 @@ impl PairingCard {
     /// Address, PIN and QR code as text for a terminal with dark or light letters.
     pub fn to_text(&self) -> String {
         let mut text = format!("Tablet: open {} and type {}, or scan:\n", self.address, self.pin);
+        if let Some(fingerprint) = &self.fingerprint {
+            text += &format!("Its authority is at {}authority.crt, SHA-256 {fingerprint}\n", self.address);
+        }
         for pair in self.rows().chunks(2) {
             for (x, &top) in pair[0].iter().enumerate() {
                 let bottom = pair.get(1).is_some_and(|row| row[x]);
@@ -91,7 +102,7 @@ impl PairingCard {
     }
 }
 
-fn address_of(own: SocketAddr) -> String {
+fn address_of(own: SocketAddr, is_tls: bool) -> String {
     let ip = match own.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => outward(Ipv4Addr::UNSPECIFIED.into(), "192.0.2.1:9").unwrap_or(Ipv4Addr::LOCALHOST.into()),
@@ -101,9 +112,10 @@ fn address_of(own: SocketAddr) -> String {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
+    let (scheme, usual_port) = if is_tls { ("https", 443) } else { ("http", 80) };
     match own.port() {
-        80 => format!("http://{host}/"),
-        port => format!("http://{host}:{port}/"),
+        port if port == usual_port => format!("{scheme}://{host}/"),
+        port => format!("{scheme}://{host}:{port}/"),
     }
 }
 
@@ -121,7 +133,7 @@ mod tests {
     #[test]
     fn picture_and_text_show_the_same_modules_with_a_margin() {
         let token = "0123456789abcdef0123456789abcdef";
-        let card = PairingCard::new("192.168.7.1:80".parse().unwrap(), "123456".into(), token);
+        let card = PairingCard::new("192.168.7.1:80".parse().unwrap(), "123456".into(), token, None);
         assert_eq!(card.address(), "http://192.168.7.1/");
         let rows = card.rows();
         let (canvas, side) = (card.to_canvas(3), rows.len() as u32);

@@ -11,6 +11,7 @@ use sonotap::{
     Presented, Result, Scene, Timestamp,
 };
 
+use crate::authority::Authority;
 use crate::card::PairingCard;
 use crate::hub::{Fate, Hub, Touch};
 use crate::pictures::encode_until_closed;
@@ -26,6 +27,8 @@ pub struct RemoteConfig {
     pub address: SocketAddr,
     /// Names under which a browser may reach it, beside its addresses.
     pub names: Vec<String>,
+    /// With one, browsers are answered by TLS alone.
+    pub authority: Option<Arc<Authority>>,
     /// Tablets at a time.
     pub viewers_max: usize,
     /// How long a pairing stays open.
@@ -45,6 +48,7 @@ impl Default for RemoteConfig {
         Self {
             address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             names: Vec::new(),
+            authority: None,
             viewers_max: 4,
             pairing: Duration::from_secs(120),
             age_max: crate::AGE_MAX,
@@ -124,13 +128,14 @@ impl Remote {
             Some(server) => server.address(),
             None => {
                 let names = self.config.names.clone();
-                server.insert(Server::start(self.hub.clone(), self.config.address, names)?).address()
+                let authority = self.config.authority.clone();
+                server.insert(Server::start(self.hub.clone(), self.config.address, names, authority)?).address()
             }
         };
         let opened = self.hub.access(|access, now| access.open(now, self.config.pairing));
         let (pin, token) = opened
             .map_err(|e| Error::new(ErrorKind::Unavailable, format!("remote screen: no randomness for a PIN: {e}")))?;
-        Ok(PairingCard::new(own, pin, &token))
+        Ok(PairingCard::new(own, pin, &token, self.config.authority.as_deref()))
     }
 
     /// Whether a tablet can be paired now.

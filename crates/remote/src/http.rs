@@ -1,8 +1,9 @@
 //! Requests of HTTP/1.1, read within bounds of time and bytes, and answers.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use crate::channel::Channel;
 
 /// Bytes of a request's head, at most.
 const HEAD_MAX: usize = 8 * 1024;
@@ -65,8 +66,7 @@ pub(crate) enum NoRequest {
 }
 
 /// Reads requests of a connection, one after the other.
-pub(crate) struct Requests<'s> {
-    stream: &'s TcpStream,
+pub(crate) struct Requests {
     bytes: Vec<u8>,
 }
 
@@ -77,24 +77,24 @@ struct Head {
     length: usize,
 }
 
-impl<'s> Requests<'s> {
-    /// Those of a connection.
-    pub(crate) fn new(stream: &'s TcpStream) -> Self {
-        Self { stream, bytes: Vec::with_capacity(1024) }
+impl Requests {
+    /// Those of a new connection.
+    pub(crate) fn new() -> Self {
+        Self { bytes: Vec::with_capacity(1024) }
     }
 
     /// The next request. Waits `idle` for its first byte, then as long as a request may take.
-    pub(crate) fn next(&mut self, idle: Duration) -> Result<Request, NoRequest> {
+    pub(crate) fn next(&mut self, channel: &mut Channel, idle: Duration) -> Result<Request, NoRequest> {
         let mut until = Instant::now() + idle;
-        if self.bytes.is_empty() {
-            self.read(until)?;
+        while self.bytes.is_empty() {
+            self.read(channel, until)?;
         }
         until = Instant::now() + REQUEST_TIME;
         let head = loop {
             match parse_head(&self.bytes)? {
                 Some(head) => break head,
                 None if self.bytes.len() >= HEAD_MAX => return Err(NoRequest::Refused(431)),
-                None => self.read(until)?,
+                None => self.read(channel, until)?,
             }
         };
         let Head { mut request, body_len, length } = head;
@@ -102,20 +102,20 @@ impl<'s> Requests<'s> {
             return Err(NoRequest::Refused(431));
         }
         while self.bytes.len() < length + body_len {
-            self.read(until)?;
+            self.read(channel, until)?;
         }
         request.body = self.bytes[length..length + body_len].to_vec();
         self.bytes.drain(..length + body_len);
         Ok(request)
     }
 
-    fn read(&mut self, until: Instant) -> Result<(), NoRequest> {
+    fn read(&mut self, channel: &mut Channel, until: Instant) -> Result<(), NoRequest> {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
+        if left.is_zero() || channel.stream().set_read_timeout(Some(left)).is_err() {
             return Err(NoRequest::Gone);
         }
         let mut piece = [0; 2048];
-        match self.stream.read(&mut piece) {
+        match channel.read(&mut piece) {
             Ok(0) => Err(NoRequest::Gone),
             Ok(n) => {
                 self.bytes.extend_from_slice(&piece[..n]);
@@ -204,7 +204,7 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// Those of the socket.
-    pub(crate) fn send(&self, mut stream: &TcpStream, stays: bool) -> io::Result<()> {
+    pub(crate) fn send(&self, channel: &mut Channel, stays: bool) -> io::Result<()> {
         let Self { status, kind, more, body } = self;
         let connection = if stays { "keep-alive" } else { "close" };
         let head = format!(
@@ -212,10 +212,10 @@ impl<'a> Answer<'a> {
             reason(*status),
             body.len(),
         );
-        stream.set_write_timeout(Some(WRITE_TIME))?;
+        channel.stream().set_write_timeout(Some(WRITE_TIME))?;
         let mut all = head.into_bytes();
         all.extend_from_slice(body);
-        stream.write_all(&all)
+        channel.write_all(&all)
     }
 }
 
@@ -223,10 +223,10 @@ impl<'a> Answer<'a> {
 ///
 /// # Errors
 /// Those of the socket.
-pub(crate) fn begin_stream(mut stream: &TcpStream) -> io::Result<()> {
-    stream.set_write_timeout(Some(WRITE_TIME))?;
+pub(crate) fn begin_stream(channel: &mut Channel) -> io::Result<()> {
+    channel.stream().set_write_timeout(Some(WRITE_TIME))?;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n{SAFE}\r\n");
-    stream.write_all(head.as_bytes())
+    channel.write_all(head.as_bytes())
 }
 
 fn reason(status: u16) -> &'static str {

@@ -11,6 +11,8 @@
 //! | `pace.rs` | how many pictures may be under way to a viewer, and in which quality |
 //! | `touches.rs` | contacts of a viewer: which picture they name, when they happened |
 //! | `access.rs` | pairing, sessions, who controls |
+//! | `authority.rs` | TLS: an authority of the device's own, and certificates of it |
+//! | `channel.rs` | a connection, plain or by TLS |
 //! | `http.rs` | requests, read within bounds of time and bytes |
 //! | `server.rs` | the listener, its connections, what each address answers |
 //! | `wire.rs` | the messages of the picture stream |
@@ -41,7 +43,9 @@
 #![deny(unsafe_code)]
 
 mod access;
+mod authority;
 mod card;
+mod channel;
 mod display;
 mod http;
 mod hub;
@@ -53,6 +57,7 @@ mod wire;
 
 use std::time::Duration;
 
+pub use authority::Authority;
 pub use card::PairingCard;
 pub use display::{Remote, RemoteConfig, RemoteReport};
 pub use pace::UNDERWAY_MAX;

@@ -1,7 +1,9 @@
 //! How many pictures may be under way to one viewer, and in which quality: what a slow link gets.
 //!
-//! The time from sending a picture to hearing that it was drawn is compared with the shortest of the last seconds. Where it grows,
-//! pictures are queueing somewhere on the way: fewer may be under way, and they get smaller. Where it stays short, both come back.
+//! The time from sending a picture to hearing that it was drawn is compared with the shortest of the last seconds. A browser that
+//! draws unevenly makes some pictures late, and never all of them; a queue on the way does. So of each spell only the fastest
+//! picture counts (Nichols and Jacobson, "Controlling Queue Delay", 2012). Where even that was slow, fewer may be under way, and
+//! they get smaller; where it was not, both come back, later each time that it was too much.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,14 +13,20 @@ pub const UNDERWAY_MAX: usize = 4;
 
 /// JPEG qualities, best first.
 const QUALITIES: [u8; 6] = [85, 75, 60, 45, 30, 20];
-/// A picture that takes so much longer than the fastest was queued.
-const QUEUED: Duration = Duration::from_millis(60);
-/// One that takes at most so much longer was not.
-const DIRECT: Duration = Duration::from_millis(25);
-/// How long pictures come directly until one more may be under way, or the quality rises.
-const CALM: Duration = Duration::from_millis(1500);
+/// Where the fastest picture of a spell takes so much longer than the fastest ever, pictures wait one behind the other.
+const QUEUED: Duration = Duration::from_millis(35);
+/// Where it takes at most so much longer, none waits.
+const DIRECT: Duration = Duration::from_millis(15);
+/// A spell is at least so long, and has so many pictures.
+const SPELL: Duration = Duration::from_millis(400);
+const SPELL_PICTURES: usize = 3;
+/// Spells without a queue until one more may be under way, or the quality rises; twice as many after a rise that was too much.
+const CALM_SPELLS: u32 = 3;
+const CALM_SPELLS_MAX: u32 = 48;
+/// After so many in a row it is as at first.
+const FORGOTTEN: u32 = 12;
 /// The fastest of so long counts, twice that at most.
-const FASTEST_OF: Duration = Duration::from_secs(5);
+const FASTEST_OF: Duration = Duration::from_secs(6);
 
 /// A picture on its way.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +41,30 @@ pub(crate) struct Pace {
     underway: VecDeque<Underway>,
     window: usize,
     quality: usize,
-    /// Shortest times of the present and the last spell, and when the present one began.
+    /// Shortest times of the present and the last `FASTEST_OF`, and when the present one began.
     fastest: [Option<Duration>; 2],
-    spell_began: Duration,
-    calm_since: Duration,
-    slowed: Duration,
+    fastest_began: Duration,
+    spell: Spell,
+    /// Spells without a queue since the last change, and how many are waited for.
+    calm: u32,
+    patience: u32,
+    /// The last change, and whether it was a rise of which nothing is known yet.
+    changed: Duration,
+    is_trying: bool,
+}
+
+/// Some pictures of which the fastest counts.
+#[derive(Clone, Copy, Debug)]
+struct Spell {
+    began: Duration,
+    pictures: usize,
+    fastest: Duration,
+}
+
+impl Spell {
+    fn begin(now: Duration) -> Self {
+        Self { began: now, pictures: 0, fastest: Duration::MAX }
+    }
 }
 
 impl Default for Pace {
@@ -47,9 +74,12 @@ impl Default for Pace {
             window: 2,
             quality: 1,
             fastest: [None; 2],
-            spell_began: Duration::ZERO,
-            calm_since: Duration::ZERO,
-            slowed: Duration::ZERO,
+            fastest_began: Duration::ZERO,
+            spell: Spell::begin(Duration::ZERO),
+            calm: 0,
+            patience: CALM_SPELLS,
+            changed: Duration::ZERO,
+            is_trying: false,
         }
     }
 }
@@ -74,36 +104,69 @@ impl Pace {
     /// for a picture that was not under way.
     pub(crate) fn seen(&mut self, picture: u64, now: Duration) -> Option<Duration> {
         let at = self.underway.iter().position(|u| u.picture == picture)?;
-        let took = now.saturating_sub(self.underway[at].sent);
+        let sent = self.underway[at].sent;
+        let took = now.saturating_sub(sent);
         self.underway.drain(..=at);
-        self.adapt(took, now);
+        self.adapt(took, sent, now);
         Some(took)
     }
 
-    fn adapt(&mut self, took: Duration, now: Duration) {
-        if now.saturating_sub(self.spell_began) > FASTEST_OF {
+    fn adapt(&mut self, took: Duration, sent: Duration, now: Duration) {
+        if now.saturating_sub(self.fastest_began) > FASTEST_OF {
             self.fastest = [None, self.fastest[0]];
-            self.spell_began = now;
+            self.fastest_began = now;
         }
         let present = self.fastest[0].map_or(took, |f| f.min(took));
         self.fastest[0] = Some(present);
         let fastest = self.fastest[1].map_or(present, |f| f.min(present));
-        let more = took.saturating_sub(fastest);
-        if more > DIRECT {
-            self.calm_since = now;
+        // What was sent before the last change says nothing about it.
+        if sent < self.changed {
+            return;
         }
-        // What is under way now was sent before the last change and says nothing about it.
-        if more > QUEUED && now.saturating_sub(self.slowed) > took {
-            self.window = self.window.saturating_sub(1).max(1);
-            self.quality = (self.quality + 1).min(QUALITIES.len() - 1);
-            self.slowed = now;
-        } else if now.saturating_sub(self.calm_since) > CALM {
+        let spell = &mut self.spell;
+        (spell.pictures, spell.fastest) = (spell.pictures + 1, spell.fastest.min(took));
+        if spell.pictures < SPELL_PICTURES || now.saturating_sub(spell.began) < SPELL {
+            return;
+        }
+        let more = spell.fastest.saturating_sub(fastest);
+        *spell = Spell::begin(now);
+        match more {
+            _ if more > QUEUED => {
+                // With two under way at most, a rise that was too much shows that pictures are too large.
+                let is_smallest = self.quality + 1 == QUALITIES.len();
+                if self.is_trying && (self.window > 2 || is_smallest) {
+                    self.patience = (2 * self.patience).min(CALM_SPELLS_MAX);
+                }
+                self.window = self.window.saturating_sub(1).max(1);
+                self.quality = (self.quality + 1).min(QUALITIES.len() - 1);
+                self.change(now, false);
+            }
+            _ if more > DIRECT => self.calm = 0,
+            _ => self.rest(now),
+        }
+    }
+
+    /// A spell without a queue.
+    fn rest(&mut self, now: Duration) {
+        self.calm += 1;
+        if self.calm > 1 {
+            self.is_trying = false;
+        }
+        if self.calm >= FORGOTTEN {
+            self.patience = CALM_SPELLS;
+        }
+        if self.calm >= self.patience {
             match self.window < UNDERWAY_MAX {
                 true => self.window += 1,
                 false => self.quality = self.quality.saturating_sub(1),
             }
-            self.calm_since = now;
+            self.change(now, true);
         }
+    }
+
+    fn change(&mut self, now: Duration, is_trying: bool) {
+        (self.changed, self.is_trying, self.calm) = (now, is_trying, 0);
+        self.spell = Spell::begin(now);
     }
 }
 
@@ -118,6 +181,8 @@ mod tests {
         free: Duration,
         /// Every so many pictures one waits for so long.
         stall: (u64, Duration),
+        /// A browser draws after between nothing and so long; a seed.
+        unevenly: (f64, u64),
     }
 
     impl Link {
@@ -127,7 +192,16 @@ mod tests {
                 bytes_per_s,
                 free: Duration::ZERO,
                 stall: (u64::MAX, Duration::ZERO),
+                unevenly: (0.0, 1),
             }
+        }
+
+        /// How long the browser takes: mostly little, at times four times as long as usual.
+        fn drawing(&mut self) -> Duration {
+            let (usual_s, seed) = &mut self.unevenly;
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let part = (*seed >> 40) as f64 / f64::from(1 << 24);
+            Duration::from_secs_f64(*usual_s * (-(1.0 - part).ln()).min(4.0))
         }
 
         /// When a picture is drawn.
@@ -160,7 +234,11 @@ mod tests {
                 }
                 pace.sent(tick, now);
                 assert!(pace.underway.len() <= UNDERWAY_MAX);
-                let drawn = link.carry(tick / 33, bytes(pace.quality()), now);
+                let drawn = link.carry(tick / 33, bytes(pace.quality()), now) + link.drawing();
+                // A browser draws one after the other.
+                let drawn = told
+                    .back()
+                    .map_or(drawn, |(_, heard, _): &(u64, Duration, Duration)| drawn.max(*heard - link.delay));
                 told.push_back((tick, drawn + link.delay, now));
             }
         }
@@ -176,8 +254,8 @@ mod tests {
 
     #[test]
     fn a_slow_link_drops_pictures_and_quality_and_its_lag_does_not_grow() {
-        // At 1 MB/s pictures are left out, and what comes need not be coarse.
-        let cases = [(5, 250e3, 280, 60), (100, 250e3, 380, 60), (20, 1e6, 200, 75), (5, 100e3, 480, 60)];
+        // At 1 MB/s pictures are left out, and what comes need not be coarse. The worst is while more is tried.
+        let cases = [(5, 250e3, 280, 60), (100, 250e3, 420, 60), (20, 1e6, 200, 75), (5, 100e3, 640, 60)];
         for (delay_ms, rate, worst_ms, quality_max) in cases {
             let mut link = Link::new(delay_ms, rate);
             let (took, unsent, pace) = play(&mut link, 60);
@@ -188,6 +266,19 @@ mod tests {
             let mean = |t: &[Duration]| t.iter().sum::<Duration>() / t.len() as u32;
             let (early, late) = settled.split_at(settled.len() / 2);
             assert!(mean(late) < mean(early) + Duration::from_millis(20), "{delay_ms} ms, {rate}: the lag grows");
+        }
+    }
+
+    #[test]
+    fn a_browser_that_draws_unevenly_is_not_taken_for_a_slow_link() {
+        // Delay one way, ms, and bytes a second: loopback, good Wi-Fi, a long and fast link, a busy one.
+        for (delay_ms, rate, pictures_s_min, quality_min) in
+            [(1, 100e6, 24, 75), (3, 6e6, 24, 75), (20, 12e6, 24, 75), (15, 2.5e6, 15, 60)]
+        {
+            let mut link = Link { unevenly: (0.02, 7), ..Link::new(delay_ms, rate) };
+            let (took, _, pace) = play(&mut link, 60);
+            let what = format!("{delay_ms} ms, {rate}: {} pictures, quality {}", took.len(), pace.quality());
+            assert!(took.len() >= 60 * pictures_s_min && pace.quality() >= quality_min, "{what}");
         }
     }
 

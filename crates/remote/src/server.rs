@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 use sonotap::{Error, ErrorKind, Phase, Result};
 
 use crate::access::{Claim, Refusal, ViewerId};
+use crate::authority::Authority;
+use crate::channel::{Channel, NoTls};
 use crate::http::{Answer, Method, NoRequest, Request, Requests, begin_stream};
 use crate::hub::{Dead, FINGERS, Hub, Next, TabletTouch};
 use crate::wire;
@@ -29,6 +31,10 @@ const PIXELS_MAX: f32 = 1_000_000.0;
 const SIDE_MAX: f32 = 1600.0;
 const SIDE_MIN: f32 = 64.0;
 const DPI: std::ops::RangeInclusive<f32> = 40.0..=800.0;
+/// A TLS handshake takes at most so long.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// Where the certificate of the authority is; whoever asks may have it.
+const CERTIFICATE: &str = "/authority.crt";
 /// The cookie of a session.
 const COOKIE: &str = "sonotap";
 
@@ -52,6 +58,7 @@ struct Connection {
 struct Shared {
     hub: Arc<Hub>,
     names: Vec<String>,
+    authority: Option<Arc<Authority>>,
     connections: Mutex<Vec<Connection>>,
     is_closed: AtomicBool,
 }
@@ -68,14 +75,24 @@ impl Server {
     ///
     /// # Errors
     /// `Unavailable` when the address is in use or not ours, or no thread can be had.
-    pub(crate) fn start(hub: Arc<Hub>, address: SocketAddr, names: Vec<String>) -> Result<Self> {
+    pub(crate) fn start(
+        hub: Arc<Hub>,
+        address: SocketAddr,
+        names: Vec<String>,
+        authority: Option<Arc<Authority>>,
+    ) -> Result<Self> {
         let failed = |what: &str, e: std::io::Error| {
             Error::new(ErrorKind::Unavailable, format!("remote screen: {address}: {what}: {e}"))
         };
         let listener = TcpListener::bind(address).map_err(|e| failed("cannot be listened to", e))?;
         let address = listener.local_addr().map_err(|e| failed("has no address", e))?;
-        let shared =
-            Arc::new(Shared { hub, names, connections: Mutex::new(Vec::new()), is_closed: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            hub,
+            names,
+            authority,
+            connections: Mutex::new(Vec::new()),
+            is_closed: AtomicBool::new(false),
+        });
         let of_thread = shared.clone();
         let acceptor = std::thread::Builder::new()
             .name("remote-accept".into())
@@ -160,17 +177,36 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 fn serve(stream: &TcpStream, shared: &Shared) {
-    let hub = &shared.hub;
     let Ok(own) = stream.local_addr() else { return };
-    let mut requests = Requests::new(stream);
+    let Some(authority) = &shared.authority else { return converse(&mut Channel::plain(stream), shared, own) };
+    let config = match authority.config(own.ip(), &shared.names) {
+        Ok(config) => config,
+        Err(e) => return log::error!("{e}"),
+    };
+    match Channel::tls(stream, config, HANDSHAKE_TIME) {
+        Ok(mut channel) => converse(&mut channel, shared, own),
+        Err(NoTls::Plain) => {
+            shared.hub.refused();
+            let mut channel = Channel::plain(stream);
+            // What is not read when it closes would make it close before the answer is there.
+            drop(Requests::new().next(&mut channel, HANDSHAKE_TIME));
+            drop(Answer::text(400, "this screen is at https://, not at http://\n").send(&mut channel, false));
+        }
+        Err(NoTls::Gone) => shared.hub.refused(),
+    }
+}
+
+fn converse(channel: &mut Channel, shared: &Shared, own: SocketAddr) {
+    let hub = &shared.hub;
+    let mut requests = Requests::new();
     let mut is_paired = false;
     loop {
-        let request = match requests.next(IDLE[usize::from(is_paired)]) {
+        let request = match requests.next(channel, IDLE[usize::from(is_paired)]) {
             Ok(request) => request,
             Err(NoRequest::Gone) => return,
             Err(NoRequest::Refused(status)) => {
                 hub.refused();
-                drop(Answer::text(status, "refused\n").send(stream, false));
+                drop(Answer::text(status, "refused\n").send(channel, false));
                 return;
             }
         };
@@ -179,17 +215,17 @@ fn serve(stream: &TcpStream, shared: &Shared) {
         }
         let viewer = request.cookie(COOKIE).and_then(|c| hub.access(|access, _| access.viewer(c)));
         is_paired |= viewer.is_some();
-        let is_good = match may_ask(&request, own, &shared.names) {
-            false => refuse(stream, hub, 403, "this address or page may not ask\n"),
+        let is_good = match may_ask(&request, own, shared) {
+            false => refuse(channel, hub, 403, "this address or page may not ask\n"),
             true if request.method == Method::Get && request.path == "/frames" => {
                 let Some(viewer) = viewer else {
-                    drop(refuse(stream, hub, 403, "not paired\n"));
+                    drop(refuse(channel, hub, 403, "not paired\n"));
                     return;
                 };
-                stream_to(stream, hub, viewer);
+                stream_to(channel, hub, viewer);
                 return;
             }
-            true => answer(stream, hub, &request, viewer),
+            true => answer(channel, shared, &request, viewer),
         };
         if is_good.is_err() {
             return;
@@ -198,10 +234,11 @@ fn serve(stream: &TcpStream, shared: &Shared) {
 }
 
 /// Whether the request names us as its host, and comes from our own page where it changes anything.
-fn may_ask(request: &Request, own: SocketAddr, names: &[String]) -> bool {
+fn may_ask(request: &Request, own: SocketAddr, shared: &Shared) -> bool {
+    let (scheme, usual_port) = if shared.authority.is_some() { ("https://", 443) } else { ("http://", 80) };
     let is_port = |port: Option<&str>| match port {
         Some(port) => port.parse() == Ok(own.port()),
-        None => own.port() == 80,
+        None => own.port() == usual_port,
     };
     let host = request.host.as_str();
     // [::1]:8080, ::1 in brackets alone, or 10.0.0.1:8080.
@@ -211,26 +248,26 @@ fn may_ask(request: &Request, own: SocketAddr, names: &[String]) -> bool {
         None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
     };
     let is_address = name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == own.ip().to_canonical());
-    let is_name = names.iter().any(|n| n.eq_ignore_ascii_case(name));
+    let is_name = shared.names.iter().any(|n| n.eq_ignore_ascii_case(name));
     let is_loopback = own.ip().to_canonical().is_loopback() && name.eq_ignore_ascii_case("localhost");
     if !is_port(port) || !(is_address || is_name || is_loopback) {
         return false;
     }
     let is_foreign = |site: &str| !matches!(site, "same-origin" | "none");
-    let is_own_page = request.path == "/" && request.method == Method::Get;
+    let is_own_page = ["/", CERTIFICATE].contains(&request.path.as_str()) && request.method == Method::Get;
     if !is_own_page && request.fetch_site.as_deref().is_some_and(is_foreign) {
         return false;
     }
     let origin = request.origin.as_deref();
     match request.method {
         Method::Get => true,
-        Method::Post => origin.and_then(|o| o.strip_prefix("http://")) == Some(host),
+        Method::Post => origin.and_then(|o| o.strip_prefix(scheme)) == Some(host),
     }
 }
 
-fn refuse(stream: &TcpStream, hub: &Hub, status: u16, why: &str) -> std::io::Result<()> {
+fn refuse(channel: &mut Channel, hub: &Hub, status: u16, why: &str) -> std::io::Result<()> {
     hub.refused();
-    Answer::text(status, why).send(stream, true)
+    Answer::text(status, why).send(channel, true)
 }
 
 #[derive(Deserialize)]
@@ -301,54 +338,61 @@ enum ControlBody {
     Keep,
 }
 
-fn answer(stream: &TcpStream, hub: &Hub, request: &Request, viewer: Option<ViewerId>) -> std::io::Result<()> {
-    let bad = || refuse(stream, hub, 400, "this body is not understood\n");
+fn answer(channel: &mut Channel, shared: &Shared, request: &Request, viewer: Option<ViewerId>) -> std::io::Result<()> {
+    let hub = &*shared.hub;
+    let bad = |channel: &mut Channel| refuse(channel, hub, 400, "this body is not understood\n");
     if request.method == Method::Get {
+        if let Some(authority) = shared.authority.as_ref().filter(|_| request.path == CERTIFICATE) {
+            let body = authority.certificate();
+            return Answer { status: 200, kind: "application/x-x509-ca-cert", more: "", body }.send(channel, true);
+        }
         return match PAGE.iter().find(|(path, ..)| *path == request.path) {
-            Some((_, kind, body)) => Answer { status: 200, kind, more: "", body }.send(stream, true),
-            None => refuse(stream, hub, 404, "there is nothing here\n"),
+            Some((_, kind, body)) => Answer { status: 200, kind, more: "", body }.send(channel, true),
+            None => refuse(channel, hub, 404, "there is nothing here\n"),
         };
     }
     if request.path == "/pair" {
-        let Some(body) = parse::<PairBody>(&request.body) else { return bad() };
+        let Some(body) = parse::<PairBody>(&request.body) else { return bad(channel) };
         return match (&body.token, &body.pin) {
-            (Some(token), None) => pair(stream, hub, Claim::Token(token)),
-            (None, Some(pin)) => pair(stream, hub, Claim::Pin(pin)),
-            _ => bad(),
+            (Some(token), None) => pair(channel, shared, Claim::Token(token)),
+            (None, Some(pin)) => pair(channel, shared, Claim::Pin(pin)),
+            _ => bad(channel),
         };
     }
-    let Some(viewer) = viewer else { return refuse(stream, hub, 403, "not paired\n") };
+    let Some(viewer) = viewer else { return refuse(channel, hub, 403, "not paired\n") };
     match request.path.as_str() {
         "/seen" => {
-            let Some(body) = parse::<SeenBody>(&request.body) else { return bad() };
+            let Some(body) = parse::<SeenBody>(&request.body) else { return bad(channel) };
             hub.seen(viewer, body.picture, body.sent_ms);
             let time = format!("Sonotap-Time-Us: {}\r\n", hub.now_us());
-            Answer { more: &time, ..Answer::text(204, "") }.send(stream, true)
+            Answer { more: &time, ..Answer::text(204, "") }.send(channel, true)
         }
         "/contact" => {
-            let Some(body) = parse::<ContactBody>(&request.body) else { return bad() };
-            let Some(touches) = touches_of(&body) else { return bad() };
-            told(stream, hub, hub.touch(viewer, body.sent_ms, &touches))
+            let Some(body) = parse::<ContactBody>(&request.body) else { return bad(channel) };
+            let Some(touches) = touches_of(&body) else { return bad(channel) };
+            told(channel, hub, hub.touch(viewer, body.sent_ms, &touches))
         }
         "/press" => {
-            let Some(body) = parse::<PressBody>(&request.body) else { return bad() };
-            let Some(control) = wire::control(&body.press, body.at) else { return bad() };
-            told(stream, hub, hub.press(viewer, control, body.sent_ms, body.time_ms))
+            let Some(body) = parse::<PressBody>(&request.body) else { return bad(channel) };
+            let Some(control) = wire::control(&body.press, body.at) else { return bad(channel) };
+            told(channel, hub, hub.press(viewer, control, body.sent_ms, body.time_ms))
         }
         "/screen" => {
-            let Some((size, dpi)) = parse::<ScreenBody>(&request.body).and_then(|b| fitted(&b)) else { return bad() };
-            told(stream, hub, hub.want(viewer, size, dpi))
+            let Some((size, dpi)) = parse::<ScreenBody>(&request.body).and_then(|b| fitted(&b)) else {
+                return bad(channel);
+            };
+            told(channel, hub, hub.want(viewer, size, dpi))
         }
         "/control" => {
-            let Some(body) = parse::<ControlBody>(&request.body) else { return bad() };
+            let Some(body) = parse::<ControlBody>(&request.body) else { return bad(channel) };
             hub.change_control(|access, now| match body {
                 ControlBody::Ask => access.ask(viewer, now),
                 ControlBody::Give => drop(access.answer(viewer, true)),
                 ControlBody::Keep => drop(access.answer(viewer, false)),
             });
-            Answer::text(204, "").send(stream, true)
+            Answer::text(204, "").send(channel, true)
         }
-        _ => refuse(stream, hub, 404, "there is nothing here\n"),
+        _ => refuse(channel, hub, 404, "there is nothing here\n"),
     }
 }
 
@@ -356,21 +400,23 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_slice(body).ok()
 }
 
-fn told(stream: &TcpStream, hub: &Hub, outcome: std::result::Result<(), Dead>) -> std::io::Result<()> {
+fn told(channel: &mut Channel, hub: &Hub, outcome: std::result::Result<(), Dead>) -> std::io::Result<()> {
     match outcome {
-        Ok(()) => Answer::text(204, "").send(stream, true),
-        Err(Dead::NotYours) => refuse(stream, hub, 403, "another tablet controls\n"),
-        Err(Dead::Stale) => refuse(stream, hub, 409, "that picture is not on the screen any more\n"),
-        Err(Dead::Busy) => refuse(stream, hub, 429, "too much is waiting\n"),
+        Ok(()) => Answer::text(204, "").send(channel, true),
+        Err(Dead::NotYours) => refuse(channel, hub, 403, "another tablet controls\n"),
+        Err(Dead::Stale) => refuse(channel, hub, 409, "that picture is not on the screen any more\n"),
+        Err(Dead::Busy) => refuse(channel, hub, 429, "too much is waiting\n"),
     }
 }
 
-fn pair(stream: &TcpStream, hub: &Hub, claim: Claim) -> std::io::Result<()> {
+fn pair(channel: &mut Channel, shared: &Shared, claim: Claim) -> std::io::Result<()> {
+    let hub = &*shared.hub;
     match hub.access(|access, now| access.pair(claim, now)) {
         Ok((viewer, cookie)) => {
             log::info!("remote screen: viewer {viewer} is paired");
-            let cookie = format!("Set-Cookie: {COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict\r\n");
-            Answer { more: &cookie, ..Answer::text(204, "") }.send(stream, true)
+            let secure = if shared.authority.is_some() { "; Secure" } else { "" };
+            let cookie = format!("Set-Cookie: {COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}\r\n");
+            Answer { more: &cookie, ..Answer::text(204, "") }.send(channel, true)
         }
         Err(why) => {
             log::warn!("remote screen: a tablet is not paired: {why:?}");
@@ -381,7 +427,7 @@ fn pair(stream: &TcpStream, hub: &Hub, claim: Claim) -> std::io::Result<()> {
                 Refusal::Full => "as many tablets are paired as may be\n".to_owned(),
                 Refusal::NoRandomness => "the device has no randomness\n".to_owned(),
             };
-            refuse(stream, hub, 403, &words)
+            refuse(channel, hub, 403, &words)
         }
     }
 }
@@ -423,19 +469,19 @@ fn fitted(body: &ScreenBody) -> Option<((u32, u32), f32)> {
     (size.0 >= SIDE_MIN && size.1 >= SIDE_MIN && DPI.contains(&dpi)).then_some(((size.0 as u32, size.1 as u32), dpi))
 }
 
-fn stream_to(mut stream: &TcpStream, hub: &Hub, viewer: ViewerId) {
+fn stream_to(channel: &mut Channel, hub: &Hub, viewer: ViewerId) {
     let number = hub.begin_stream(viewer);
-    let mut is_open = begin_stream(stream).is_ok();
+    let mut is_open = begin_stream(channel).is_ok();
     while is_open {
         let sent = match hub.next(number) {
             Next::End => break,
-            Next::Beat(newest, flags) => stream.write_all(&wire::beat(flags, newest, hub.now_us())),
+            Next::Beat(newest, flags) => channel.write_all(&wire::beat(flags, newest, hub.now_us())),
             Next::Picture(encoded, flags) => {
                 let age = u64::try_from(encoded.age(Instant::now()).as_micros()).unwrap_or(u64::MAX);
                 let (number, frame) = (encoded.number, encoded.frame);
                 let len = encoded.jpeg.len();
                 let head = wire::picture_head(flags, number, frame, age, hub.now_us(), &encoded.words, len);
-                stream.write_all(&head).and_then(|()| stream.write_all(&encoded.jpeg))
+                channel.write_all(&head).and_then(|()| channel.write_all(&encoded.jpeg))
             }
         };
         is_open = sent.is_ok();
@@ -461,10 +507,17 @@ mod tests {
 
     #[test]
     fn only_our_own_addresses_are_our_host_and_only_our_own_page_may_post() {
-        let names = ["probe.local".to_owned()];
+        let shared = |authority: Option<Arc<Authority>>| Shared {
+            hub: Arc::new(Hub::new(1, Duration::from_secs(1))),
+            names: vec!["probe.local".to_owned()],
+            authority,
+            connections: Mutex::new(Vec::new()),
+            is_closed: AtomicBool::new(false),
+        };
+        let plain = shared(None);
         let own: SocketAddr = "192.168.7.1:8080".parse().unwrap();
         let is = |host: &str, origin: Option<&str>, site: Option<&str>| {
-            may_ask(&request(Method::Post, "/seen", host, origin, site), own, &names)
+            may_ask(&request(Method::Post, "/seen", host, origin, site), own, &plain)
         };
         assert!(is("192.168.7.1:8080", Some("http://192.168.7.1:8080"), Some("same-origin")));
         assert!(is("probe.local:8080", Some("http://probe.local:8080"), None));
@@ -486,10 +539,18 @@ mod tests {
             assert!(!is(host, origin, site), "{host} {origin:?} {site:?}");
         }
         let six: SocketAddr = "[::1]:80".parse().unwrap();
-        let get = |host: &str, path: &str, site| may_ask(&request(Method::Get, path, host, None, site), six, &[]);
+        let get = |host: &str, path: &str, site| may_ask(&request(Method::Get, path, host, None, site), six, &plain);
         assert!(get("[::1]", "/", Some("cross-site")), "a link from elsewhere opens the page");
         assert!(!get("[::1]", "/frames", Some("cross-site")));
         assert!(get("localhost", "/frames", Some("same-origin")) && get("[::1]:80", "/frames", None));
+        let tls = shared(Some(Arc::new(Authority::new(&[]).unwrap())));
+        let by_tls = |host: &str, origin: &str, own: SocketAddr| {
+            may_ask(&request(Method::Post, "/seen", host, Some(origin), Some("same-origin")), own, &tls)
+        };
+        assert!(by_tls("192.168.7.1:8080", "https://192.168.7.1:8080", own));
+        assert!(by_tls("192.168.7.1", "https://192.168.7.1", "192.168.7.1:443".parse().unwrap()));
+        assert!(!by_tls("192.168.7.1:8080", "http://192.168.7.1:8080", own), "a page that came in plain");
+        assert!(!by_tls("192.168.7.1", "https://192.168.7.1", "192.168.7.1:80".parse().unwrap()));
     }
 
     #[test]

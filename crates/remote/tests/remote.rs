@@ -2,10 +2,77 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::pem::PemObject as _;
 use sonotap::{Arrival, Canvas, Contact, Display, FrameId, Light, Phase, Presentation, Presented, Timestamp};
-use sonotap_remote::{PairingCard, Remote, RemoteConfig, UNDERWAY_MAX};
+use sonotap_remote::{Authority, PairingCard, Remote, RemoteConfig, UNDERWAY_MAX};
+
+/// One request by TLS; gives the whole answer, or why there is none.
+fn by_tls(device: SocketAddr, authority: &Authority, name: &str, request: &str) -> std::io::Result<String> {
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = authority.to_pem();
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
+    let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(device)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut tls = rustls::StreamOwned::new(connection, stream);
+    tls.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"\r\n\r\n") {
+        tls.read_exact(&mut byte)?;
+        answer.push(byte[0]);
+    }
+    Ok(String::from_utf8(answer).unwrap())
+}
+
+#[test]
+fn by_tls_a_tablet_that_has_the_authority_is_answered_and_nobody_is_in_plain() {
+    let names = ["probe.local".to_owned()];
+    let authority = Arc::new(Authority::from_pem(&Authority::new(&names).unwrap().to_pem()).unwrap());
+    let config = RemoteConfig {
+        address: "127.0.0.1:0".parse().unwrap(),
+        names: names.to_vec(),
+        authority: Some(authority.clone()),
+        ..RemoteConfig::default()
+    };
+    let remote = Remote::new(config).unwrap();
+    let card = remote.open_pairing().unwrap();
+    assert_eq!(card.fingerprint(), Some(authority.fingerprint().as_str()));
+    let device: SocketAddr = card.address().trim_start_matches("https://").trim_end_matches('/').parse().unwrap();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: {device}\r\n\r\n");
+    let ask = |name: &str, request: &str| by_tls(device, &authority, name, request);
+    assert!(ask("127.0.0.1", &get("/")).unwrap().starts_with("HTTP/1.1 200"));
+    assert!(ask("probe.local", &get("/authority.crt")).unwrap().contains("application/x-x509-ca-cert"));
+    assert!(ask("other.local", &get("/")).is_err(), "a certificate for a name that is not ours");
+    assert!(
+        by_tls(device, &Authority::new(&[]).unwrap(), "127.0.0.1", &get("/")).is_err(),
+        "another device's authority"
+    );
+    let body = format!("{{\"pin\":\"{}\"}}", card.pin());
+    let pair = |origin: &str| {
+        let length = body.len();
+        format!(
+            "POST /pair HTTP/1.1\r\nHost: {device}\r\nOrigin: {origin}{device}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    assert!(ask("127.0.0.1", &pair("http://")).unwrap().starts_with("HTTP/1.1 403"), "a page that came in plain");
+    let paired = ask("127.0.0.1", &pair("https://")).unwrap();
+    assert!(paired.starts_with("HTTP/1.1 204") && paired.contains("SameSite=Strict; Secure"), "{paired}");
+    let mut plain = TcpStream::connect(device).unwrap();
+    plain.write_all(get("/").as_bytes()).unwrap();
+    let mut answer = String::new();
+    plain.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("https://"), "{answer}");
+}
 
 fn remote() -> Remote {
     Remote::new(RemoteConfig { address: "127.0.0.1:0".parse().unwrap(), ..RemoteConfig::default() }).unwrap()

@@ -115,6 +115,12 @@
   // A page that nobody sees draws nothing: it lets the device know by ending its stream.
   let abort = new AbortController();
   document.addEventListener("visibilitychange", () => { if (document.hidden) abort.abort(); });
+  // Where the page came by TLS the tablet's glass stays on; a browser lets go of it when the page is hidden.
+  let awake = null;
+  async function stayAwake() {
+    if (awake && !awake.released || !navigator.wakeLock) return;
+    try { awake = await navigator.wakeLock.request("screen"); } catch (e) { /* it may dim */ }
+  }
   async function stream() {
     while (document.hidden) await new Promise((r) => document.addEventListener("visibilitychange", r, { once: true }));
     abort = new AbortController();
@@ -123,6 +129,7 @@
     if (!response.ok) return "again";
     $("pair").hidden = true;
     $("stage").hidden = false;
+    stayAwake();
     wanted = "";
     fit();
     const reader = response.body.getReader();
