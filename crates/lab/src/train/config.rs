@@ -326,7 +326,7 @@ impl TrainConfig {
 impl StageConfig {
     /// Whether parameters of a group are learned, and not frozen.
     pub fn learns(&self, group: Group) -> bool {
-        group != Group::Constant && (group != Group::Encoder || self.encoder_rate > 0.0)
+        group.is_learned(self.encoder_rate == 0.0)
     }
 
     /// Learning rate of a step of the stage.
