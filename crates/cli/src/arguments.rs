@@ -287,7 +287,7 @@ pub struct EvalArguments {
     /// Rows of this split; `all` for all rows.
     #[arg(long, value_name = "NAME", default_value = "test")]
     pub split: String,
-    /// noc, msa, clicksam, box, cine.
+    /// noc, msa, clicksam, box, auto, cine.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "noc,msa,clicksam,box")]
     pub protocol: Vec<String>,
     /// full (target crop, click correction, several scales where the model's scores compare them: as the product looks), single

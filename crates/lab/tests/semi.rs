@@ -12,8 +12,14 @@ use image::{GrayImage, Luma};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
 use sonotap::error::ErrorKind;
+use sonotap::mask::LogitGrid;
+use sonotap::model::predictor::{PredictOptions, Predictor};
+use sonotap::source::images::load_still;
+use sonotap_lab::eval::dataset::{Dataset, DatasetOptions, ObjectChoice};
+use sonotap_lab::eval::protocol::{LookKind, Protocol, Questions, Subject, examine};
+use sonotap_lab::quantize::{Options, quantize_folder};
 use sonotap_lab::train::config::TrainConfig;
-use sonotap_lab::train::export::Weights;
+use sonotap_lab::train::export::{self, Weights};
 use sonotap_lab::train::picture::SIDE;
 use sonotap_lab::train::run::{Ending, Opening, Run};
 use sonotap_lab::train::semi::config::SemiConfig;
@@ -33,7 +39,8 @@ fn set(folder: &Path) -> PathBuf {
     for i in 0..IMAGES {
         let (cx, cy) = (60.0 + 11.0 * i as f32, 190.0 - 9.0 * i as f32);
         let inside = |x: u32, y: u32| ((x as f32 - cx) / 34.0).powi(2) + ((y as f32 - cy) / 26.0).powi(2) < 1.0;
-        let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(97 + i) >> 27;
+        let noise =
+            |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(97 + i) >> 27;
         let grey = |x, y| Luma([(if inside(x, y) { 170 } else { 60 } + noise(x, y)) as u8]);
         GrayImage::from_fn(side, side, grey).save(folder.join(format!("images/{i}.png"))).unwrap();
         let mask = |x, y| Luma([if inside(x, y) { 255 } else { 0 }]);
@@ -295,4 +302,65 @@ fn a_semi_supervised_config_that_is_wrong_names_the_key() {
     let many = config(folder.path(), |text| text.replace("images = 3", "images = 11")).unwrap();
     let error = Pictures::open(&many).unwrap_err();
     assert!(error.kind() == ErrorKind::Format && error.to_string().contains("11 outlined images"), "{error}");
+}
+
+#[test]
+fn a_tuned_model_proposes_on_the_device_what_it_proposed_in_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), |text| text.replace("steps = 6", "steps = 60")).unwrap();
+    learned(folder.path(), &config, "run");
+    let weights = Weights::load(&folder.path().join("run/weights.safetensors")).unwrap();
+    let (plain, quantized) = (folder.path().join("f32"), folder.path().join("int8"));
+    let done = export::export(&weights, &plain, None, Vec::new()).unwrap();
+    assert!(done.difference.logit_max < 2e-3, "{:?}", done.difference);
+    let sets = vec![config.labelled.folder.clone()];
+    let options = Options { sets, images: 4, validation: 2, method: None, seed: 1 };
+    quantize_folder(&plain, &quantized, &options, &AtomicBool::new(false)).unwrap();
+    let frame = load_still(&config.labelled.folder.join("images/11.png")).unwrap();
+    let proposed = |folder: &Path| {
+        let mut predictor = Predictor::open(folder).unwrap();
+        assert!(predictor.spec().proposes);
+        predictor.propose(&frame, frame.bounds()).unwrap().unwrap()
+    };
+    let mut trained = Predictor::new(Box::new(weights.segmenter()), PredictOptions::default());
+    let trained = trained.propose(&frame, frame.bounds()).unwrap().unwrap();
+    let far = |grid: &LogitGrid| {
+        grid.values().iter().zip(trained.values()).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max)
+    };
+    let range = trained.values().iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    assert!(far(&proposed(&plain)) < 2e-3, "{}", far(&proposed(&plain)));
+    // Bytes of the embedding, dequantized for the proposal.
+    let lost = far(&proposed(&quantized));
+    assert!(lost > 0.0 && lost < 0.3 * range, "{lost} of {range}");
+
+    let path = quantized.join("proposal.onnx");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let error = Predictor::open(&quantized).err().unwrap().to_string();
+    assert!(error.contains("proposal.onnx"), "{error}");
+}
+
+#[test]
+fn a_model_without_a_proposal_says_so_when_it_is_evaluated_without_prompts() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = set(folder.path());
+    let weights = Weights::load(&click_model(folder.path(), &set)).unwrap();
+    let mut predictor = Predictor::new(Box::new(weights.segmenter()), PredictOptions::default());
+    let frame = load_still(&set.join("images/0.png")).unwrap();
+    assert_eq!(predictor.propose(&frame, frame.bounds()).unwrap(), None);
+    let dataset = Dataset::open(&set, &DatasetOptions { split: None, objects: ObjectChoice::Largest }).unwrap();
+    let pair = dataset.rows[0].load().unwrap();
+    let subject = Subject {
+        frame: &pair.image,
+        object: &pair.truth,
+        whole: Some(&pair.truth),
+        pixel_mm: None,
+        hc_mm: None,
+        key: "one".into(),
+    };
+    let questions = Questions { protocols: vec![Protocol::Auto], looks: vec![LookKind::Full], max_clicks: 1, seed: 1 };
+    let error = examine(&mut predictor, &subject, &questions).unwrap_err();
+    assert!(error.kind() == ErrorKind::Argument && error.to_string().contains("proposal.onnx"), "{error}");
 }

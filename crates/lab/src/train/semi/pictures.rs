@@ -73,13 +73,7 @@ impl Pictures {
         if config.unlabelled_pictures > 0 && unlabelled.is_empty() {
             return Err(Error::new(ErrorKind::Format, "unlabelled: expected images without masks, got none"));
         }
-        Ok(Self {
-            labelled,
-            unlabelled,
-            outlined: HashMap::new(),
-            plain: HashMap::new(),
-            unreadable: Vec::new(),
-        })
+        Ok(Self { labelled, unlabelled, outlined: HashMap::new(), plain: HashMap::new(), unreadable: Vec::new() })
     }
 
     /// Outlined images, and images without masks.

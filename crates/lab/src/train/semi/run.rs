@@ -120,7 +120,8 @@ impl SemiRun {
         let path = folder.join("checkpoint.safetensors");
         let place = path.display();
         if path.is_file() != resume {
-            let what = if resume { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
+            let what =
+                if resume { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
             return Err(Error::new(ErrorKind::Argument, format!("{place}: expected {what}")));
         }
         let mut run = Self {
