@@ -36,9 +36,6 @@ const SELF_TEST_SEED: u64 = 20_261_127;
 /// Of the pictures that both runtimes are compared on.
 const COMPARED: [u64; 3] = [1, 2, 3];
 
-/// By how much a closer view's score must be above the whole image's, of a model whose scores compare.
-const VIEW_ADVANTAGE: f32 = 0.05;
-
 const CARD: &str = "MODEL_CARD.md";
 
 /// What was written.
@@ -171,7 +168,7 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
             "diagnosis, therapy, anything on patients without an assessment of one's own; volumes, Doppler, traces"
                 .into(),
         mask_threshold: 0.0,
-        view_advantage: weights.config.stage.iter().any(|s| s.tasks.near > 0.0).then_some(VIEW_ADVANTAGE),
+        view_advantage: weights.config.view_advantage,
         input: InputSpec { side: SIDE, mean: vec![0.0], std: vec![255.0] },
         encoder: graph(encoder, image.to_vec(), seen),
         decoder: graph(decoder, asked, told),
