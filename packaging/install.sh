@@ -63,7 +63,7 @@ for file in sonotap.pc sonotapConfig.cmake sonotapConfigVersion.cmake; do
     sed "s,@VERSION@,$version,g; s,@ABI@,$abi,g; s,@LIBDIR@,$libdir,g; s,@UP@,$up,g" "packaging/$file.in" > "$place/$file"
     chmod 0644 "$place/$file"
 done
-cp -r models/student "$to/share/sonotap/models/"
+cp -r models/student models/student-small "$to/share/sonotap/models/"
 install -m 0644 LICENSE-APACHE LICENSE-MIT docs/vendors.md "$to/share/doc/sonotap/"
 install -d "$to/share/doc/sonotap/examples"
 install -m 0644 examples/c/* "$to/share/doc/sonotap/examples/"

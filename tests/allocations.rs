@@ -103,9 +103,9 @@ fn the_live_path_allocates_nothing_per_frame_after_warm_up() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
-/// Bytes of the heap while the bundled model is loaded, and after it. Its two files have 1.8 MB.
-const LOADING_BYTES_MAX: u64 = 10_500_000;
-const LOADED_BYTES_MAX: u64 = 8_500_000;
+/// Bytes of the heap while the bundled model is loaded, and after it. Its two files have 2.9 MB.
+const LOADING_BYTES_MAX: u64 = 14_500_000;
+const LOADED_BYTES_MAX: u64 = 12_000_000;
 
 #[test]
 fn loading_holds_one_graph_and_no_file_at_a_time() {

@@ -63,7 +63,16 @@ fn the_bundled_model_loads_and_computes_what_its_manifest_says() {
     let report = self_test::verify(&bundled()).unwrap();
     assert_eq!((report.name.as_str(), report.files.len()), ("student-int8", 3));
     let spec = report.spec;
-    assert_eq!((spec.side, spec.mask_cells, spec.masks, spec.pixel_channels), (256, 128, 4, 16));
+    assert_eq!((spec.side, spec.mask_cells, spec.masks, spec.pixel_channels), (256, 128, 4, 32));
+    assert!(report.difference.logit_max <= report.tolerance.logit_max);
+    assert!(report.difference.iou_max <= report.tolerance.iou_max);
+}
+
+#[test]
+fn the_small_model_loads_and_computes_what_its_manifest_says() {
+    let small = bundled().with_file_name("student-small");
+    let report = self_test::verify(&small).unwrap();
+    assert_eq!((report.name.as_str(), report.files.len()), ("student-small-int8", 3));
     assert!(report.difference.logit_max <= report.tolerance.logit_max);
     assert!(report.difference.iou_max <= report.tolerance.iou_max);
 }
@@ -115,7 +124,7 @@ fn a_missing_or_resized_file_is_named() {
     }
     let folder = copy_of_bundled();
     std::fs::write(folder.path().join("decoder.onnx"), b"short").unwrap();
-    assert_eq!(refusal(folder.path()).to_string(), "decoder.onnx: expected 861364 bytes, got 5");
+    assert_eq!(refusal(folder.path()).to_string(), "decoder.onnx: expected 884292 bytes, got 5");
 }
 
 #[test]
@@ -226,16 +235,16 @@ fn a_manifest_that_says_what_cannot_be_is_refused() {
             "manifest.toml: input.side: expected a multiple of 16 from 64 to 2048, got 100000",
         ),
         ("std = [255.0]", "std = [0.0]", "manifest.toml: input: expected finite mean and std above 0"),
-        ("bytes = 1004445", "bytes = 99999999999", "manifest.toml: encoder.onnx: expected 1 to 2147483648 bytes"),
+        ("bytes = 2035426", "bytes = 99999999999", "manifest.toml: encoder.onnx: expected 1 to 2147483648 bytes"),
         ("file = \"decoder.onnx\"", "file = \"../decoder.onnx\"", "manifest.toml: file: expected a plain file name"),
-        ("sha256 = \"0065", "sha256 = \"00g5", "manifest.toml: encoder.onnx: expected a SHA-256"),
+        ("sha256 = \"4155", "sha256 = \"41g5", "manifest.toml: encoder.onnx: expected a SHA-256"),
         (
             "name = \"masks\"\nshape = [1, 4,",
             "name = \"masks\"\nshape = [1, 4000,",
             "manifest.toml: decoder.outputs: expected 1 to 16",
         ),
         (
-            "name = \"pixels\"\nshape = [1, 16, 128, 128]",
+            "name = \"pixels\"\nshape = [1, 32, 128, 128]",
             "name = \"pixels\"\nshape = [1, 99999, 128, 128]",
             "manifest.toml: decoder.outputs: pixels: expected dimensions",
         ),

@@ -20,7 +20,7 @@ SYSTEMD_SERVICE:${PN} = "sonotap.service"
 
 do_install:append() {
     install -d ${D}${datadir}/sonotap/models
-    cp -r ${S}/models/student ${D}${datadir}/sonotap/models/
+    cp -r ${S}/models/student ${S}/models/student-small ${D}${datadir}/sonotap/models/
     install -D -m 0644 ${S}/firmware-config/udev/70-sonotap.rules ${D}${nonarch_base_libdir}/udev/rules.d/70-sonotap.rules
     install -D -m 0644 ${S}/firmware-config/systemd/sonotap.service ${D}${systemd_system_unitdir}/sonotap.service
     install -D -m 0644 ${S}/firmware-config/systemd/sonotap-failed.service ${D}${systemd_system_unitdir}/sonotap-failed.service

@@ -16,7 +16,7 @@ SONOTAP_CARGO_ENV = BINDGEN_EXTRA_CLANG_ARGS="--sysroot=$(STAGING_DIR)"
 
 define SONOTAP_INSTALL_FILES
 	mkdir -p $(TARGET_DIR)/usr/share/sonotap/models
-	cp -r $(@D)/models/student $(TARGET_DIR)/usr/share/sonotap/models/
+	cp -r $(@D)/models/student $(@D)/models/student-small $(TARGET_DIR)/usr/share/sonotap/models/
 	$(INSTALL) -D -m 0644 $(@D)/firmware-config/udev/70-sonotap.rules \
 		$(TARGET_DIR)/usr/lib/udev/rules.d/70-sonotap.rules
 	$(INSTALL) -D -m 0644 $(@D)/firmware-config/profiles/usb-grabber-raspberry-pi.toml \
