@@ -190,7 +190,8 @@ fn learned(folder: &Path, config: &SemiConfig, name: &str) -> SemiRun {
 fn three_outlined_images_teach_a_proposal_of_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), |text| {
-        text.replace("steps = 6", "steps = 90")
+        text.replace("steps = 6", "steps = 120")
+            .replace("proposal_rate = 3.0", "proposal_rate = 8.0")
             .replace("method = \"sam-match\"", "method = \"fix-match\"")
             .replace("threshold = 0.6", "threshold = 0.9")
     });
@@ -264,7 +265,10 @@ fn a_draw_takes_an_image_of_each_group_before_a_second() {
 #[test]
 fn pseudo_labels_are_taken_and_pictures_without_masks_change_what_is_learned() {
     let folder = tempfile::tempdir().unwrap();
-    let with = config(folder.path(), |text| text.replace("steps = 6", "steps = 50")).unwrap();
+    let with = config(folder.path(), |text| {
+        text.replace("steps = 6", "steps = 75").replace("proposal_rate = 3.0", "proposal_rate = 8.0")
+    })
+    .unwrap();
     let mut taken = Vec::new();
     let mut run = SemiRun::open(with.clone(), &folder.path().join("with"), false, &Device::flex()).unwrap();
     run.learn(&AtomicBool::new(false), &mut |event| {

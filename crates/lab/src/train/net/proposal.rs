@@ -14,8 +14,8 @@ use crate::train::ops::{Activation, up_add};
 /// How the names of the head's parameters begin.
 pub const PREFIX: &str = "proposal.";
 
-/// Gain of the last layer, so that it begins undecided.
-const FAINT: f32 = 0.1;
+/// Logit that all cells begin near: most of an image is not the structure (Lin et al., "Focal Loss", 2017, section 4.1).
+const PRIOR: f32 = -2.0;
 
 /// The head.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,11 @@ impl ProposalHead {
                 up4: Separable::new(b, "up4", d, middle, none),
                 up2: Separable::new(b, "up2", middle, pixels, none),
                 pixels: Separable::new(b, "pixels", pixels, pixels, Activation::Relu6),
-                out: Pointwise::scaled(b, "out", [pixels, 1], none, FAINT),
+                out: b.within("out", |b| Pointwise {
+                    weight: b.normal("weight", [pixels, 1], (1.0 / pixels as f32).sqrt()),
+                    bias: b.filled("bias", [1, 1], PRIOR),
+                    activation: none,
+                }),
             })
         })
     }
