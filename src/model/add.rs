@@ -164,6 +164,7 @@ fn write(said: &Said, out: &Path, [encoder, decoder]: [(&Packed, GraphSpec); 2])
         excluded_use: "diagnosis, therapy, anything on patients without an assessment of one's own".into(),
         mask_threshold: 0.0,
         view_advantage: None,
+        proposal: None,
         input: InputSpec { side, mean: MEAN.to_vec(), std: STD.to_vec() },
         encoder,
         decoder,

@@ -125,6 +125,10 @@ pub struct SelfTestVector {
     pub logit_tolerance: f32,
     /// Largest difference of a predicted IoU.
     pub iou_tolerance: f32,
+    /// Logits of the proposal on the first image, at [`SAMPLES`](super::self_test::SAMPLES) positions; empty if the model
+    /// proposes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proposal: Vec<f32>,
     /// One entry a case, in the order of [`CASES`](super::self_test::CASES), picture by picture.
     pub cases: Vec<SelfTestCase>,
 }
@@ -169,6 +173,10 @@ pub struct Manifest {
     pub encoder: GraphSpec,
     /// The graph that decodes prompts.
     pub decoder: GraphSpec,
+    /// The graph that proposes a mask without prompts, from the encoder's outputs. Present only if the model was tuned to find one
+    /// kind of structure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<GraphSpec>,
     /// The model card.
     pub card: FileSpec,
     /// Training data.
@@ -231,6 +239,7 @@ impl Manifest {
             pixel_channels: pixels.and_then(|t| t.fixed(1)).unwrap_or(0),
             first_candidate: usize::from(self.kind == Kind::SamOfficial),
             view_advantage: self.view_advantage,
+            proposes: self.proposal.is_some(),
         }
     }
 
@@ -256,7 +265,8 @@ impl Manifest {
     /// # Errors
     /// Those of [`Self::read_file`], for the first file that differs.
     pub fn verify_files(&self, folder: &Path) -> Result<Vec<FileSpec>> {
-        let files = vec![self.encoder.file_spec(), self.decoder.file_spec(), self.card.clone()];
+        let graphs = [&self.encoder, &self.decoder].into_iter().chain(&self.proposal).map(GraphSpec::file_spec);
+        let files: Vec<FileSpec> = graphs.chain([self.card.clone()]).collect();
         for file in &files {
             Self::read_file(folder, file)?;
         }
@@ -282,9 +292,10 @@ impl Manifest {
         for (key, text) in [("name", &self.name), ("licence", &self.licence), ("intended_use", &self.intended_use)] {
             expect(!text.trim().is_empty(), || format!("{key}: expected a text, got none"))?;
         }
-        for file in [&self.encoder.file_spec(), &self.decoder.file_spec(), &self.card] {
-            check_file(file)?;
+        for graph in [&self.encoder, &self.decoder].into_iter().chain(&self.proposal) {
+            check_file(&graph.file_spec())?;
         }
+        check_file(&self.card)?;
         let grey = usize::from(self.kind == Kind::Sonotap);
         let channels = 3 - 2 * grey;
         self.check_input(channels)?;
@@ -300,6 +311,7 @@ impl Manifest {
             Kind::Sonotap => self.check_sonotap(),
             Kind::SamOfficial => self.check_sam(),
         }?;
+        self.proposal.as_ref().map_or(Ok(()), |p| self.check_proposal(p))?;
         self.self_test.as_ref().map_or(Ok(()), |v| self.check_self_test(v))
     }
 
@@ -356,6 +368,16 @@ impl Manifest {
         same_shape(&self.decoder.inputs[4], &[1])
     }
 
+    fn check_proposal(&self, proposal: &GraphSpec) -> Result<()> {
+        expect(self.kind == Kind::Sonotap, || "proposal: expected none for this kind of model, got one".into())?;
+        expect(proposal.inputs == self.encoder.outputs, || {
+            "proposal.inputs: expected the encoder's outputs, got others".to_owned()
+        })?;
+        names("proposal.outputs", &proposal.outputs, &["mask"])?;
+        let cells = self.spec().mask_cells;
+        same_shape(&proposal.outputs[0], &[1, 1, cells, cells]).map_err(|e| e.within("proposal.outputs"))
+    }
+
     /// Returns the number of cells along a mask's side.
     fn check_answers(&self, masks: &TensorSpec, iou: &TensorSpec) -> Result<usize> {
         let (count, cells) = (masks.fixed(1).unwrap_or(0), masks.fixed(2).unwrap_or(0));
@@ -380,6 +402,10 @@ impl Manifest {
         let expected: Vec<String> = (0..pictures * CASES.len()).map(case_name).collect();
         let got: Vec<&str> = v.cases.iter().map(|c| c.name.as_str()).collect();
         expect(got == expected, || format!("self_test.cases: expected {expected:?}, got {got:?}"))?;
+        let proposed = if self.proposal.is_some() { super::self_test::SAMPLES } else { 0 };
+        expect(v.proposal.len() == proposed && v.proposal.iter().all(|x| x.is_finite()), || {
+            format!("self_test.proposal: expected {proposed} finite logits, got {:?}", v.proposal)
+        })?;
         for case in &v.cases {
             let (masks, samples) = (self.spec().masks, super::self_test::SAMPLES);
             expect(case.iou.len() == masks && case.logits.len() == samples, || {

@@ -81,6 +81,8 @@ pub struct ModelSpec {
     /// Margin by which the predicted IoU of a closer view must exceed that of the whole image to be preferred. `None` if the
     /// scores of different views are not comparable, since they do not predict the IoU with the whole object, beyond the view.
     pub view_advantage: Option<f32>,
+    /// Whether the model proposes a mask without prompts ([`Segmenter::propose`]).
+    pub proposes: bool,
 }
 
 /// Prompts of a decode, in model space.
@@ -134,6 +136,14 @@ pub trait Segmenter: Send {
 
     /// Decodes prompts on the frame that was encoded last.
     fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()>;
+
+    /// Writes the logits of the structure that the model was tuned to find, on the frame that was encoded last and without any
+    /// prompt, `[mask_cells, mask_cells]` row-major. Returns `false`, and leaves `out` empty, if the model proposes nothing
+    /// ([`ModelSpec::proposes`]).
+    fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        out.clear();
+        Ok(false)
+    }
 }
 
 /// An all-background grid of this model's mask size for a view.

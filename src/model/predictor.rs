@@ -401,6 +401,27 @@ impl Predictor {
         Ok(report)
     }
 
+    /// The mask of the structure that the model was tuned to find in a region of `frame`, without any prompt; `None` if the
+    /// model proposes nothing. It costs no encode if that region is the view that was encoded last.
+    ///
+    /// # Errors
+    /// `Argument` for an empty frame; those of the model.
+    pub fn propose(&mut self, frame: &Frame, region: Rect<ImageSpace>) -> Result<Option<LogitGrid>> {
+        if !self.spec.proposes {
+            return Ok(None);
+        }
+        check(frame, &[])?;
+        if frame.id.is_none() {
+            self.encoded = None;
+        }
+        let view = ModelView::new(region, self.spec.side);
+        let mut report = PredictionReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view };
+        self.encode(frame, &view, &mut report)?;
+        let mut values = Vec::new();
+        self.segmenter.propose(&mut values)?;
+        Ok(LogitGrid::from_values(self.spec.mask_cells, view, values))
+    }
+
     /// Checks the arguments and prepares `out`.
     fn begin<'a>(
         &mut self,

@@ -88,7 +88,11 @@ pub fn load_files(files: ModelFiles<'_>, options: LoadOptions) -> Result<Loaded>
     files.read_checked(&manifest.card)?;
     times.read += begin.elapsed();
     let [encoder, decoder] = planned(files, &manifest, options, &mut times)?;
-    let mut segmenter = TractSam::new(&manifest, encoder, decoder)?;
+    let proposal = match &manifest.proposal {
+        Some(spec) => Some(parsed(files, spec, options, &mut times)?.plan(&mut times)?),
+        None => None,
+    };
+    let mut segmenter = TractSam::new(&manifest, encoder, decoder, proposal)?;
     if !options.skip_self_test {
         let Some(vector) = &manifest.self_test else {
             return Err(refused("manifest.toml: expected a self-test, got none"));
@@ -146,6 +150,7 @@ pub struct TractSam {
     norms: Vec<(f32, f32)>,
     encoder: Graph,
     decoder: Graph,
+    proposal: Option<Graph>,
     resampler: Resampler,
     image: Arc<Tensor>,
     /// Prompt maps, or SAM's mask input.
@@ -159,7 +164,7 @@ pub struct TractSam {
 }
 
 impl TractSam {
-    fn new(manifest: &Manifest, encoder: Graph, decoder: Graph) -> Result<Self> {
+    fn new(manifest: &Manifest, encoder: Graph, decoder: Graph, proposal: Option<Graph>) -> Result<Self> {
         let spec = manifest.spec();
         let InputSpec { side, mean, std } = &manifest.input;
         let planes = match manifest.kind {
@@ -174,6 +179,7 @@ impl TractSam {
             norms: mean.iter().copied().zip(std.iter().copied()).collect(),
             encoder,
             decoder,
+            proposal,
             resampler: Resampler::default(),
             image: Arc::new(image),
             dense: Arc::new(dense),
@@ -306,6 +312,27 @@ impl Segmenter for TractSam {
         }
         Ok(())
     }
+
+    fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        out.clear();
+        let Some(graph) = &mut self.proposal else { return Ok(false) };
+        let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
+        let inputs = floats(embedding).map_err(|e| failed(&graph.file, "input", e))?;
+        let outputs = graph.run(inputs)?;
+        let logits = values(&outputs[0]).map_err(|e| failed(&graph.file, "output", e))?;
+        let expected = self.spec.mask_cells * self.spec.mask_cells;
+        if logits.len() != expected {
+            let got = logits.len();
+            return Err(refused(format!("{}: expected {expected} values of output 0, got {got}", graph.file)));
+        }
+        out.extend_from_slice(logits);
+        Ok(true)
+    }
+}
+
+/// The encoder's outputs as f32, dequantized where they are bytes.
+fn floats(embedding: &[TValue]) -> TractResult<TVec<TValue>> {
+    embedding.iter().map(|t| Ok(t.cast_to::<f32>()?.into_owned().into_tvalue())).collect()
 }
 
 fn zeros(shape: &[usize]) -> TractResult<Tensor> {

@@ -55,11 +55,14 @@ pub struct Difference {
 pub fn run(model: &mut dyn Segmenter, vector: &SelfTestVector) -> Result<Difference> {
     let mut worst = Difference::default();
     let pictures = vector.cases.len() / CASES.len();
-    for (got, expected) in answers(model, vector.seed, pictures)?.iter().zip(&vector.cases) {
-        let logit = check(expected, "logit", &got.logits, &expected.logits, vector.logit_tolerance)?;
-        let iou = check(expected, "IoU", &got.iou, &expected.iou, vector.iou_tolerance)?;
+    let (cases, proposal) = answers(model, vector.seed, pictures)?;
+    for (got, expected) in cases.iter().zip(&vector.cases) {
+        let logit = check(&expected.name, "logit", &got.logits, &expected.logits, vector.logit_tolerance)?;
+        let iou = check(&expected.name, "IoU", &got.iou, &expected.iou, vector.iou_tolerance)?;
         worst = Difference { logit_max: worst.logit_max.max(logit), iou_max: worst.iou_max.max(iou) };
     }
+    let logit = check("proposal", "logit", &proposal, &vector.proposal, vector.logit_tolerance)?;
+    worst.logit_max = worst.logit_max.max(logit);
     Ok(worst)
 }
 
@@ -81,8 +84,9 @@ pub fn measure_on(
     pictures: usize,
     tolerances: Difference,
 ) -> Result<SelfTestVector> {
-    let cases = answers(model, seed, pictures)?;
-    Ok(SelfTestVector { seed, logit_tolerance: tolerances.logit_max, iou_tolerance: tolerances.iou_max, cases })
+    let (cases, proposal) = answers(model, seed, pictures)?;
+    let (logit_tolerance, iou_tolerance) = (tolerances.logit_max, tolerances.iou_max);
+    Ok(SelfTestVector { seed, logit_tolerance, iou_tolerance, proposal, cases })
 }
 
 /// Largest differences between answers.
@@ -182,12 +186,26 @@ fn question(case: usize, spec: &ModelSpec, first: &[f32]) -> ModelPrompts {
     asked
 }
 
-fn answers(model: &mut dyn Segmenter, seed: u64, pictures: usize) -> Result<Vec<SelfTestCase>> {
-    let mut cases = Vec::new();
+/// Cases of all images, and the sampled proposal on the first.
+fn answers(model: &mut dyn Segmenter, seed: u64, pictures: usize) -> Result<(Vec<SelfTestCase>, Vec<f32>)> {
+    let (mut cases, mut proposal) = (Vec::new(), Vec::new());
     for picture in 0..pictures {
         answer_picture(model, seed.wrapping_add(picture as u64), &mut cases)?;
+        if picture == 0 {
+            proposal = sampled_proposal(model, seed)?;
+        }
     }
-    Ok(cases)
+    Ok((cases, proposal))
+}
+
+/// Logits of the proposal on the frame that was encoded last; none if the model proposes nothing.
+fn sampled_proposal(model: &mut dyn Segmenter, seed: u64) -> Result<Vec<f32>> {
+    let mut logits = Vec::new();
+    if !model.propose(&mut logits).map_err(|e| e.within("self-test, proposal"))? {
+        return Ok(logits);
+    }
+    let mut random = Sequence(seed ^ 0x70f3_1d2b);
+    Ok((0..SAMPLES).map(|_| logits[random.below(logits.len() as u64) as usize]).collect())
 }
 
 fn answer_picture(model: &mut dyn Segmenter, seed: u64, cases: &mut Vec<SelfTestCase>) -> Result<()> {
@@ -210,8 +228,8 @@ fn answer_picture(model: &mut dyn Segmenter, seed: u64, cases: &mut Vec<SelfTest
 }
 
 /// Returns the largest difference.
-fn check(case: &SelfTestCase, what: &str, got: &[f32], expected: &[f32], tolerance: f32) -> Result<f32> {
-    let refuse = |context: String| Err(Error::new(ErrorKind::Model, format!("self-test, {}: {context}", case.name)));
+fn check(case: &str, what: &str, got: &[f32], expected: &[f32], tolerance: f32) -> Result<f32> {
+    let refuse = |context: String| Err(Error::new(ErrorKind::Model, format!("self-test, {case}: {context}")));
     if got.len() != expected.len() {
         return refuse(format!("expected {} values of {what}, got {}", expected.len(), got.len()));
     }

@@ -91,6 +91,7 @@ impl Segmenter for DarkRegion {
             pixel_channels: 0,
             first_candidate: 0,
             view_advantage: None,
+            proposes: false,
         }
     }
 

@@ -287,7 +287,7 @@ pub struct EvalArguments {
     /// Rows of this split; `all` for all rows.
     #[arg(long, value_name = "NAME", default_value = "test")]
     pub split: String,
-    /// noc, msa, clicksam, box, cine.
+    /// noc, msa, clicksam, box, auto, cine.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "noc,msa,clicksam,box")]
     pub protocol: Vec<String>,
     /// full (target crop, click correction, several scales where the model's scores compare them: as the product looks), single
@@ -326,10 +326,14 @@ pub struct EvalArguments {
 /// Arguments of `train`.
 #[cfg(feature = "train")]
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct TrainArguments {
+    /// Another kind of training.
+    #[command(subcommand)]
+    pub kind: Option<TrainCommand>,
     /// What is trained on what (TOML; docs/training.md).
-    #[arg(value_name = "CONFIG.toml")]
-    pub config: PathBuf,
+    #[arg(value_name = "CONFIG.toml", required = true)]
+    pub config: Option<PathBuf>,
     /// Folder for checkpoints and curves.
     #[arg(long, value_name = "DIR", required_unless_present = "preview")]
     pub out: Option<PathBuf>,
@@ -342,6 +346,25 @@ pub struct TrainArguments {
     /// Train nothing: draw a few of the pictures and targets that would be learned from.
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["out", "resume", "take_up"])]
     pub preview: Option<PathBuf>,
+}
+
+/// Commands of `train`.
+#[cfg(feature = "train")]
+#[derive(Subcommand)]
+pub enum TrainCommand {
+    /// Tune a click model to a structure with few outlined images and many without, and learn to propose it without a tap
+    /// (SAM-Match). Ctrl-C saves; --resume goes on.
+    Semi {
+        /// What is trained on what (TOML; docs/training.md).
+        #[arg(value_name = "CONFIG.toml")]
+        config: PathBuf,
+        /// Folder for checkpoints and weights.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Go on with the run in that folder.
+        #[arg(long)]
+        resume: bool,
+    },
 }
 
 /// Commands of `exams`. The store is a folder; by default `exams` in the current one.

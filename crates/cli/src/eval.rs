@@ -367,17 +367,18 @@ fn pictures(plan: &Plan, report: &Report) -> Result<Vec<Picture>> {
 fn table(report: &Report) -> String {
     let mut lines = Vec::new();
     lines.push(format!(
-        "{:<16}{:<20}{:<6}{:>5}  {:>6} {:>6} {:>6} {:>6}  {:>6}  {:>12}  {:>6}",
-        "data", "protocol", "look", "n", "IoU@1", "@3", "@5", "last", "best", "NoC@85 (miss)", "worse"
+        "{:<16}{:<20}{:<6}{:>5}  {:>6} {:>6} {:>6} {:>6}  {:>6}  {:>6}  {:>12}  {:>6}",
+        "data", "protocol", "look", "n", "IoU@1", "@3", "@5", "last", "best", "Dice@1", "NoC@85 (miss)", "worse"
     ));
     for s in &report.sets {
         let last = s.iou_by_click.len();
         let at = |k: usize| if k <= last { format!("{:.3}", s.iou_by_click[k - 1]) } else { String::new() };
         let best = s.oracle_iou.map_or(String::new(), |v| format!("{v:.3}"));
+        let dice = s.dice_by_click.first().map_or(String::new(), |v| format!("{v:.3}"));
         let noc = s.noc.map_or(String::new(), |n| format!("{:.2} ({})", n.to_85.mean, n.to_85.failures));
         let worse = s.worse_click_share.map_or(String::new(), |w| format!("{:.1} %", 100.0 * w));
         lines.push(format!(
-            "{:<16}{:<20}{:<6}{:>5}  {:>6} {:>6} {:>6} {:>6}  {best:>6}  {noc:>12}  {worse:>6}",
+            "{:<16}{:<20}{:<6}{:>5}  {:>6} {:>6} {:>6} {:>6}  {best:>6}  {dice:>6}  {noc:>12}  {worse:>6}",
             s.data,
             s.protocol,
             s.look,

@@ -105,7 +105,9 @@ pub fn demo() -> Result<()> {
     files.write()?;
     whole(&report)?;
     say(format!("\nleft in {DEMO_FOLDER}/: demo.gif, contact-sheet.png, latency.json"))?;
-    say("The bundled model was not trained on ultrasound of hearts: believe its score, not its outline. Not for diagnostic use.")
+    say(
+        "The bundled model was not trained on ultrasound of hearts: believe its score, not its outline. Not for diagnostic use.",
+    )
 }
 
 /// Plays a source as the arguments say.

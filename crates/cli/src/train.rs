@@ -12,9 +12,11 @@ use sonotap_lab::train::config::TrainConfig;
 use sonotap_lab::train::export::{self, Weights};
 use sonotap_lab::train::preview::preview;
 use sonotap_lab::train::run::{Ending, Event, Opening, Run};
+use sonotap_lab::train::semi::config::SemiConfig;
+use sonotap_lab::train::semi::run::{SemiEvent, SemiRun};
 use sonotap_lab::train::teacher::Teacher;
 
-use crate::arguments::TrainArguments;
+use crate::arguments::{TrainArguments, TrainCommand};
 use crate::output::{png_of, say};
 use crate::stage::stop_flag;
 
@@ -23,15 +25,64 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Trains, or draws what would be trained on.
 pub fn train(a: &TrainArguments) -> Result<()> {
-    match (&a.preview, &a.out) {
-        (Some(path), _) => {
-            let sheet = preview(&TrainConfig::load(&a.config)?)?;
+    if let Some(TrainCommand::Semi { config, out, resume }) = &a.kind {
+        return learn_semi(config, out, *resume);
+    }
+    match (&a.config, &a.preview, &a.out) {
+        (Some(config), Some(path), _) => {
+            let sheet = preview(&TrainConfig::load(config)?)?;
             durable::write(path, &png_of(&sheet)?)?;
             say(format!("{}", path.display()))
         }
-        (None, Some(out)) => learn(&a.config, None, out, opening(a.resume, a.take_up.as_deref())),
-        (None, None) => bail!("expected --out DIR or --preview FILE.png"),
+        (Some(config), None, Some(out)) => learn(config, None, out, opening(a.resume, a.take_up.as_deref())),
+        _ => bail!("expected CONFIG.toml with --out DIR or --preview FILE.png"),
     }
+}
+
+/// Trains with few outlined images and many without, and says how it goes.
+fn learn_semi(config: &Path, out: &Path, resume: bool) -> Result<()> {
+    let mut run = SemiRun::open(SemiConfig::load(config)?, out, resume, &Device::default())?;
+    let (step, total) = run.steps();
+    say(format!("step {step} of {total}"))?;
+    let stop = stop_flag()?;
+    let mut said: Option<Instant> = None;
+    let mut unheard = Ok(());
+    let ending = run.learn(&stop, &mut |event| {
+        let line = match event {
+            SemiEvent::Stretch(s) => {
+                if said.is_some_and(|t| t.elapsed() < EVERY) {
+                    return;
+                }
+                said = Some(Instant::now());
+                format!(
+                    "step {} of {total}  proposals: loss {:.3} Dice {:.3}  clicks: IoU {:.3}  pseudo labels {:.0} %  {:.1} pictures/s",
+                    s.step,
+                    s.loss,
+                    s.dice,
+                    s.click_iou,
+                    100.0 * s.taken,
+                    s.pictures_per_second
+                )
+            }
+            SemiEvent::Validated(step, p) => format!(
+                "validation at step {step}, {} images: proposals' Dice {:.3}, IoU {:.3}, none on {}",
+                p.images, p.dice, p.iou, p.silent
+            ),
+            SemiEvent::Saved(path) => format!("saved {}", path.display()),
+        };
+        if unheard.is_ok() {
+            unheard = say(&line);
+        }
+    })?;
+    unheard?;
+    say_ending(ending)
+}
+
+fn say_ending(ending: Ending) -> Result<()> {
+    say(match ending {
+        Ending::Complete => "all stages done",
+        Ending::Stopped => "stopped; --resume goes on",
+    })
 }
 
 /// What the options say.
@@ -88,11 +139,7 @@ pub fn learn(config: &Path, teacher: Option<&Path>, out: &Path, opening: Opening
         }
     })?;
     unheard?;
-    say(match ending {
-        Ending::Complete => "all stages done",
-        Ending::Stopped => "stopped; --resume goes on",
-    })?;
-    Ok(())
+    say_ending(ending)
 }
 
 /// Writes a model folder and says how far tract is from the trainer.

@@ -217,7 +217,7 @@ fn wrong_arguments_say_what_was_expected() {
     let set = bench.set.display().to_string();
     for (more, part) in [
         (vec!["--split", "validation"], "got splits: test"),
-        (vec!["--protocol", "nic"], "expected noc, msa, clicksam or box"),
+        (vec!["--protocol", "nic"], "expected noc, msa, clicksam, box or auto"),
         (vec!["--look", "closer"], "expected full, single or plain"),
         (vec!["--objects", "some"], "expected largest or each"),
         (vec!["--jobs", "0"], "expected at least 1"),

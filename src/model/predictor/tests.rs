@@ -7,8 +7,15 @@ use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 
 const CELLS: usize = 64;
-const SPEC: ModelSpec =
-    ModelSpec { side: 256, mask_cells: CELLS, masks: 4, pixel_channels: 1, first_candidate: 0, view_advantage: None };
+const SPEC: ModelSpec = ModelSpec {
+    side: 256,
+    mask_cells: CELLS,
+    masks: 4,
+    pixel_channels: 1,
+    first_candidate: 0,
+    view_advantage: None,
+    proposes: false,
+};
 
 /// What a fake model was shown and asked.
 #[derive(Default)]

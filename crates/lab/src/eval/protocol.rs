@@ -10,6 +10,7 @@
 //! | `msa/box-largest` `msa/boxes-each` `msa/box-all` | mask | a box on the largest region; a box on each, the masks joined; one box over all |
 //! | `clicksam/1` `clicksam/2` | object | a centre click; the Voronoi clicks of that answer's errors, without a previous mask |
 //! | `box/exact` `box/noisy` | object | its box; each edge moved by up to 5 px of 256 |
+//! | `auto/proposal` `auto/box` | mask | none: what the model proposes; the click model's answer to a box around the largest part of it, larger by a tenth on each side |
 //!
 //! The unit *mask* is the whole mask of a row, as a binary problem; its figures stand with its largest object.
 //!
@@ -44,6 +45,8 @@ pub const NOC_TARGET: f64 = 0.90;
 pub const MSA_CLICKS: usize = 9;
 /// Regions that get a point of their own in `msa/points-each`.
 const MSA_REGIONS: usize = 3;
+/// By how much the box of `auto/box` is larger on each side, part of its size.
+const AUTO_GROW: f32 = 0.1;
 /// How far an edge of a noisy box moves, px of an image of 256 on its longest side.
 const BOX_NOISE_OF_256: f32 = 5.0;
 /// Clicks after which boundary distances are taken, beside the last.
@@ -64,11 +67,13 @@ pub enum Protocol {
     Clicksam,
     /// Boxes with and without noise.
     Box,
+    /// What a model proposes without a prompt.
+    Auto,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Noc, Self::Msa, Self::Clicksam, Self::Box];
+    pub const ALL: [Self; 5] = [Self::Noc, Self::Msa, Self::Clicksam, Self::Box, Self::Auto];
 
     /// As written in arguments.
     pub fn name(self) -> &'static str {
@@ -77,6 +82,7 @@ impl Protocol {
             Self::Msa => "msa",
             Self::Clicksam => "clicksam",
             Self::Box => "box",
+            Self::Auto => "auto",
         }
     }
 }
@@ -85,10 +91,9 @@ impl FromStr for Protocol {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == text)
-            .ok_or_else(|| Error::new(ErrorKind::Argument, format!("expected noc, msa, clicksam or box, got {text:?}")))
+        Self::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| {
+            Error::new(ErrorKind::Argument, format!("expected noc, msa, clicksam, box or auto, got {text:?}"))
+        })
     }
 }
 
@@ -183,6 +188,7 @@ pub fn examine(predictor: &mut Predictor, subject: &Subject, questions: &Questio
                 Protocol::Msa => trial.msa(&mut answers)?,
                 Protocol::Clicksam => trial.clicksam(&mut answers)?,
                 Protocol::Box => trial.boxes(&mut answers)?,
+                Protocol::Auto => trial.auto(&mut answers)?,
             }
         }
     }
@@ -291,6 +297,31 @@ impl Trial<'_, '_> {
         Ok(())
     }
 
+    fn auto(&mut self, answers: &mut Vec<Answer>) -> Result<()> {
+        let Some(whole) = self.subject.whole else { return Ok(()) };
+        let frame = self.subject.frame;
+        let begin = Instant::now();
+        let Some(grid) = self.predictor.propose(frame, frame.bounds())? else {
+            let what = "protocol auto: expected a model that proposes a mask (proposal.onnx), got one that does not";
+            return Err(Error::new(ErrorKind::Argument, what));
+        };
+        let ms = begin.elapsed().as_secs_f64() * 1e3;
+        let mask = grid.to_bitmap(frame.width(), frame.height());
+        let parts = Components::of(&mask);
+        let largest = parts.largest().and_then(|i| boxes::bounds_of(&parts.bitmap(i)));
+        let mut answer = self.answer("auto/proposal");
+        answer.steps.push(self.step(&Given { mask, grid: Some(grid), score: None, ms }, whole, 0, false, true));
+        answers.push(answer);
+        let boxed: Vec<Rect<ImageSpace>> = largest.map(|b| grown(&b, &frame.bounds())).into_iter().collect();
+        let mut answer = self.boxed("auto/box", whole, &boxed)?;
+        if answer.steps.is_empty() {
+            let nothing = Given { mask: Bitmap::new(frame.width(), frame.height()), grid: None, score: None, ms };
+            answer.steps.push(self.step(&nothing, whole, 0, false, true));
+        }
+        answers.push(answer);
+        Ok(())
+    }
+
     /// Several clicks as one prompt.
     fn all_at_once(&mut self, protocol: &str, truth: &Bitmap, clicks: Vec<PixelClick>) -> Result<Answer> {
         self.predictor.forget_objects();
@@ -380,6 +411,13 @@ impl Trial<'_, '_> {
         let (major, minor) = measure(&outline, None)?.ellipse_axes_px;
         Some(ellipse_circumference(major / 2.0, minor / 2.0) * mm - hc)
     }
+}
+
+/// A box that is larger by [`AUTO_GROW`] of its size on each side, within the image.
+fn grown(b: &Rect<ImageSpace>, image: &Rect<ImageSpace>) -> Rect<ImageSpace> {
+    let (dx, dy) = (AUTO_GROW * b.width(), AUTO_GROW * b.height());
+    let larger = Rect::new(b.x0 - dx, b.y0 - dy, b.x1 + dx, b.y1 + dy);
+    larger.intersect(image).unwrap_or(*b)
 }
 
 /// Circumference of an ellipse with these half axes (Ramanujan's second approximation).

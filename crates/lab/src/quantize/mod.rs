@@ -145,6 +145,9 @@ fn write(
     let put = |name: &str, bytes: &[u8]| Manifest::write_file(out, name, bytes);
     let decoder = Manifest::read_file(source, &manifest.decoder.file_spec())?;
     put(&manifest.decoder.file, &decoder)?;
+    if let Some(proposal) = &manifest.proposal {
+        put(&proposal.file, &Manifest::read_file(source, &proposal.file_spec())?)?;
+    }
     let FileSpec { bytes, sha256, .. } = put(&manifest.encoder.file, encoder)?;
     (manifest.encoder.bytes, manifest.encoder.sha256) = (bytes, sha256);
     let card = Manifest::read_file(source, &manifest.card)?;

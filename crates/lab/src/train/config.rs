@@ -175,6 +175,10 @@ pub struct TrainConfig {
     pub validate_every: u64,
     /// Images of each set's `val` split that are looked at.
     pub validate_images: usize,
+    /// By how much a closer view's score must be above the whole image's to be preferred, for the model's manifest: once it was
+    /// measured on `val` splits that a lone click is answered better so. Without it a lone click is seen in one view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_advantage: Option<f32>,
     /// Sets.
     pub data: Vec<DataConfig>,
     /// What is trained.
@@ -229,6 +233,7 @@ impl TrainConfig {
             return Err("stage: expected at least one, got none".into());
         }
         share("average".into(), self.average)?;
+        share("view_advantage".into(), self.view_advantage.unwrap_or_default())?;
         above("checkpoint_minutes".into(), self.checkpoint_minutes)?;
         for (i, s) in self.stage.iter().enumerate() {
             let key = |name: &str| format!("stage[{i}].{name}");
@@ -326,7 +331,7 @@ impl TrainConfig {
 impl StageConfig {
     /// Whether parameters of a group are learned, and not frozen.
     pub fn learns(&self, group: Group) -> bool {
-        group != Group::Constant && (group != Group::Encoder || self.encoder_rate > 0.0)
+        group.is_learned(self.encoder_rate == 0.0)
     }
 
     /// Learning rate of a step of the stage.

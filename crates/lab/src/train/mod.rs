@@ -18,6 +18,7 @@
 //! | `teacher.rs` | who a student learns from beside the truth |
 //! | `segmenter.rs` `validate.rs` | the network as the live path's segmenter |
 //! | `checkpoint.rs` `curves.rs` `preview.rs` | files of a run; what it will be shown |
+//! | `semi/` | few outlined images and many without: SAM-Match |
 //! | `export/` | a model folder for the live path, compared with tract |
 
 pub mod checkpoint;
@@ -35,6 +36,7 @@ pub mod preview;
 pub mod prompts;
 pub mod run;
 pub mod segmenter;
+pub mod semi;
 pub mod sources;
 pub mod step;
 pub mod tasks;

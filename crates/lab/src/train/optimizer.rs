@@ -56,6 +56,8 @@ pub struct StepSize {
     pub rate: f32,
     /// The encoder's.
     pub encoder_rate: f32,
+    /// That of the head that proposes.
+    pub proposal_rate: f32,
     /// Decoupled weight decay; biases and norms (one row) have none.
     pub weight_decay: f32,
     /// Gradients are multiplied by it.
@@ -97,7 +99,11 @@ impl Optimizer {
         let keep = size.average.min((1 + self.averaged) as f32 / (10 + self.averaged) as f32);
         let (first, second, average) = (&mut self.first, &mut self.second, &mut self.average);
         parameters.update(|i, p| {
-            let rate = if p.group == Group::Encoder { size.encoder_rate } else { size.rate };
+            let rate = match p.group {
+                Group::Encoder => size.encoder_rate,
+                Group::Proposal => size.proposal_rate,
+                Group::Rest | Group::Constant => size.rate,
+            };
             let gradient = sums.all.get(i).and_then(|g| g.as_ref());
             let (Some(g), true) = (gradient, rate > 0.0) else { return p.value.clone() };
             let g = g.clone() * size.scale;

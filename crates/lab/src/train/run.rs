@@ -358,6 +358,7 @@ impl Run {
         let size = StepSize {
             rate,
             encoder_rate: rate * stage.encoder_rate,
+            proposal_rate: rate,
             weight_decay: stage.weight_decay,
             scale: scale * (stage.clip / norm.max(1e-12)).min(1.0),
             average: self.config.average,
@@ -461,7 +462,7 @@ impl Window {
 }
 
 /// A stream of its own for each purpose, step and picture.
-fn random(seed: u64, step: u64, picture: u64) -> Pcg64Mcg {
+pub(super) fn random(seed: u64, step: u64, picture: u64) -> Pcg64Mcg {
     let mut hash = Sha256::new();
     [seed, step, picture].iter().for_each(|v| hash.update(v.to_le_bytes()));
     let digest = hash.finalize();

@@ -4,6 +4,7 @@ use super::net::Network;
 use super::net::decoder::{MASK_CELLS, Seen};
 use super::net::encoder::Embedding;
 use super::net::parameters::Parameters;
+use super::net::proposal::ProposalHead;
 use super::ops::MASKS;
 use super::picture::SIDE;
 use sonotap::error::{Error, ErrorKind, Result};
@@ -15,6 +16,7 @@ use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
 /// A network with its weights, off the tape.
 pub struct TrainedSegmenter {
     network: Network,
+    head: Option<ProposalHead>,
     parameters: Parameters,
     resampler: Resampler,
     seen: Option<Seen>,
@@ -23,12 +25,17 @@ pub struct TrainedSegmenter {
 impl TrainedSegmenter {
     /// These weights must be off the tape.
     pub fn new(network: Network, parameters: Parameters) -> Self {
-        Self { network, parameters, resampler: Resampler::default(), seen: None }
+        Self::with_proposal(network, None, parameters)
+    }
+
+    /// The same with a head that proposes, whose weights are among these.
+    pub fn with_proposal(network: Network, head: Option<ProposalHead>, parameters: Parameters) -> Self {
+        Self { network, head, parameters, resampler: Resampler::default(), seen: None }
     }
 
     /// Another of the same weights, that has seen nothing.
     pub fn twin(&self) -> Self {
-        Self::new(self.network.clone(), self.parameters.clone())
+        Self::with_proposal(self.network.clone(), self.head, self.parameters.clone())
     }
 
     /// Sees a picture of the model's size, grey in 0..=1; shows what it made of it.
@@ -48,6 +55,7 @@ impl Segmenter for TrainedSegmenter {
             pixel_channels: self.network.config.decoder.pixels,
             first_candidate: 0,
             view_advantage: None,
+            proposes: self.head.is_some(),
         }
     }
 
@@ -70,5 +78,16 @@ impl Segmenter for TrainedSegmenter {
         out.iou = values(answer.iou.into_data())?;
         out.pixels = values(answer.pixels.swap_dims(1, 2).into_data())?.into();
         Ok(())
+    }
+
+    fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        out.clear();
+        let Some(head) = &self.head else { return Ok(false) };
+        let Some(seen) = &self.seen else {
+            return Err(Error::new(ErrorKind::Argument, "propose: expected a frame to be encoded before, got none"));
+        };
+        let logits = head.forward(&self.parameters, seen).into_data();
+        *out = logits.try_to_vec().map_err(|e| Error::new(ErrorKind::Model, format!("propose: {e:?}")))?;
+        Ok(true)
     }
 }

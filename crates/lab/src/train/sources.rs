@@ -91,6 +91,18 @@ impl Sources {
         Ok(all)
     }
 
+    /// These images of one set, each seen as often as the others.
+    pub fn of_images(name: &str, images: Vec<Vec<DatasetRow>>) -> Self {
+        Self {
+            sets: vec![name.to_owned(); images.len()],
+            upto: (1..=images.len()).map(|i| i as f32).collect(),
+            images,
+            read: HashMap::new(),
+            frames: HashMap::new(),
+            digests: BTreeMap::new(),
+        }
+    }
+
     /// A random image; of a cine also one some frames before.
     ///
     /// # Errors
@@ -125,7 +137,7 @@ impl Sources {
 }
 
 /// A set's rows of a split, refused as a whole when any row is unusable or a group would leak.
-fn open(folder: &Path, split: &str) -> Result<Dataset> {
+pub(super) fn open(folder: &Path, split: &str) -> Result<Dataset> {
     let options = DatasetOptions { split: Some(split.to_owned()), objects: ObjectChoice::Each };
     let set = Dataset::open(folder, &options)?;
     if let Some(group) = set.leaking_groups.first() {

@@ -8,7 +8,7 @@ use rand::Rng;
 use super::config::{DistillConfig, LossConfig, StageConfig};
 use super::example::Example;
 use super::net::Network;
-use super::net::decoder::{Answer, MASK_CELLS};
+use super::net::decoder::{Answer, MASK_CELLS, Seen};
 use super::net::encoder::Embedding;
 use super::net::parameters::{OffTape, Parameters};
 use super::ops::{LossRow, LossWeights, MASKS, MaskLoss, mask_loss};
@@ -69,13 +69,13 @@ impl Lesson<'_> {
         Ok(outcome)
     }
 
-    fn rounds(
+    pub(super) fn rounds(
         &self,
         example: &Example,
         teacher: Option<&mut Teacher>,
         rng: &mut impl Rng,
     ) -> Result<(Outcome, Option<Tensor<1>>)> {
-        let Self { network, parameters, stage, loss, rounds, .. } = *self;
+        let Self { network, parameters, stage, .. } = *self;
         let mut lecture = Lecture::begin(teacher, self.distill, example)?;
         let mut tasks = begin(example, stage, rng);
         let embedding = network.encoder.forward(parameters, example.picture.values());
@@ -85,22 +85,41 @@ impl Lesson<'_> {
             return Ok((outcome, total));
         }
         let seen = network.decoder.see(parameters, embedding, tasks.len());
+        outcome.iou = self.converse(&mut tasks, &seen, lecture.as_mut(), &mut total, rng)?;
+        Ok((outcome, total))
+    }
+
+    /// The rounds of prompts about targets of an image that was seen; adds to `total`, which stays empty without a round.
+    /// Gives the mean IoU of the shown mask after each round.
+    ///
+    /// # Errors
+    /// Those of the teacher.
+    pub(super) fn converse(
+        &self,
+        tasks: &mut [Task],
+        seen: &Seen,
+        mut lecture: Option<&mut Lecture>,
+        total: &mut Option<Tensor<1>>,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<f32>> {
+        let Self { network, parameters, stage, loss, rounds, .. } = *self;
+        let mut iou = Vec::new();
         for round in 0..rounds {
             if round > 0 && round + 1 < rounds && chance(rng, stage.prompts.mask_alone) {
                 tasks.iter_mut().for_each(Task::show_mask_alone);
             }
             let prompts: Vec<&ModelPrompts> = tasks.iter().map(|t| &t.prompts).collect();
-            let answer = network.decoder.forward(parameters, &seen, &prompts);
+            let answer = network.decoder.forward(parameters, seen, &prompts);
             let told = lecture.as_mut().map_or(Ok(Vec::new()), |l| l.ask(&prompts))?;
-            let goal = goal(&tasks, loss);
-            let (logits, shown) = shown(&answer, &tasks);
+            let goal = goal(tasks, loss);
+            let (logits, shown) = shown(&answer, tasks);
             let ious = goal.ious(&logits);
-            outcome.iou.push(ious.iter().zip(&shown).map(|(i, m)| i[*m]).sum::<f32>() / tasks.len() as f32);
-            let taught = lecture.as_ref().and_then(|l| l.on_answer(&answer, &told, &tasks));
+            iou.push(ious.iter().zip(&shown).map(|(i, m)| i[*m]).sum::<f32>() / tasks.len() as f32);
+            let taught = lecture.as_ref().and_then(|l| l.on_answer(&answer, &told, tasks));
             let truth = lecture.as_ref().map_or(1.0, |l| l.what.truth);
             let part = mask_loss(answer.masks, answer.iou, goal) * truth;
             let part = taught.into_iter().fold(part, |sum, t| sum + t) / rounds as f32;
-            total = Some(total.into_iter().fold(part, |sum, t| sum + t));
+            *total = Some(total.take().into_iter().fold(part, |sum, t| sum + t));
             if round + 1 < rounds {
                 for (i, (task, mask)) in tasks.iter_mut().zip(&shown).enumerate() {
                     task.show_all();
@@ -112,12 +131,12 @@ impl Lesson<'_> {
                 }
             }
         }
-        Ok((outcome, total))
+        Ok(iou)
     }
 }
 
 /// A teacher at work on one picture.
-struct Lecture<'a> {
+pub(super) struct Lecture<'a> {
     teacher: &'a mut Teacher,
     what: DistillConfig,
     embedding: Option<Embedding>,

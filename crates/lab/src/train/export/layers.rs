@@ -4,6 +4,7 @@ use crate::train::net::decoder::{Decoder, GRID, MASK_CELLS, POINT_KINDS, TwoWay,
 use crate::train::net::encoder::{Adapter, Block, Encoder, GREY, Separable};
 use crate::train::net::layers::{Attention, First, Norm, Pointwise, Spatial};
 use crate::train::net::parameters::{Id, Matrix, Parameters, host};
+use crate::train::net::proposal::ProposalHead;
 use crate::train::ops::{Activation, Depthwise, MASKS, NORM_EPSILON};
 use crate::train::picture::SIDE;
 use sonotap::onnx::write::{Attribute, Graph};
@@ -176,6 +177,21 @@ impl Writer<'_> {
         self.pointwise("embedding", &y, &e.out);
         self.joined("skip4", &at[1], [&e.skip4, &d.skip4]);
         self.joined("skip2", &at[0], [&e.skip2, &d.skip2]);
+    }
+
+    /// `embedding`, `skip4`, `skip2` to `mask`, [1, 1, 128, 128].
+    pub(super) fn proposal(&mut self, head: &ProposalHead) {
+        let axes = vec![("axes", Attribute::Ints(vec![2, 3])), ("keepdims", Attribute::Int(1))];
+        let shown = self.graph.node("ReduceMean", "shown", &["embedding"], axes);
+        let context = self.pointwise("context", &shown, &head.context);
+        let x = self.add("placed", "embedding", &context);
+        let x = self.separable("coarse", &x, &head.coarse);
+        let x = self.separable("up4", &x, &head.up4);
+        let x = self.up_add("join4", &x, "skip4", Activation::Relu6);
+        let x = self.separable("up2", &x, &head.up2);
+        let x = self.up_add("join2", &x, "skip2", Activation::Relu6);
+        let x = self.separable("pixels", &x, &head.pixels);
+        self.pointwise("mask", &x, &head.out);
     }
 
     /// A linear layer of tokens.

@@ -11,6 +11,7 @@ use burn::tensor::Device;
 use super::checkpoint;
 use super::config::{Intent, TrainConfig};
 use super::net::parameters::Parameters;
+use super::net::proposal::{PREFIX, ProposalHead};
 use super::net::{Network, Tensors};
 use super::ops::MASKS;
 use super::picture::SIDE;
@@ -34,9 +35,6 @@ pub const TOLERANCE: Difference = Difference { logit_max: 0.02, iou_max: 0.002 }
 const SELF_TEST_SEED: u64 = 20_261_127;
 /// Of the pictures that both runtimes are compared on.
 const COMPARED: [u64; 3] = [1, 2, 3];
-
-/// By how much a closer view's score must be above the whole image's, of a model whose scores compare.
-const VIEW_ADVANTAGE: f32 = 0.05;
 
 const CARD: &str = "MODEL_CARD.md";
 
@@ -62,6 +60,7 @@ pub struct Weights {
     /// SHA-256 of the file.
     pub digest: String,
     network: Network,
+    head: Option<ProposalHead>,
     parameters: Parameters,
 }
 
@@ -81,7 +80,14 @@ impl Weights {
         let config: TrainConfig =
             toml::from_str(text).map_err(|e| Error::new(ErrorKind::Format, format!("{place}: config: {e}")))?;
         let device = Device::flex();
-        let (network, mut parameters) = Network::new(&config.network, &device, config.seed);
+        let has_head = tensors.keys().any(|name| name.starts_with(PREFIX));
+        let (network, head, mut parameters) = if has_head {
+            let (network, head, parameters) = Network::with_proposal(&config.network, &device, config.seed);
+            (network, Some(head), parameters)
+        } else {
+            let (network, parameters) = Network::new(&config.network, &device, config.seed);
+            (network, None, parameters)
+        };
         parameters.load(&tensors, &device, |_| false)?;
         let bytes = std::fs::read(path).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
         let note = |key: &str| notes.get(key).cloned().unwrap_or_default();
@@ -91,6 +97,7 @@ impl Weights {
             teacher: note("teacher"),
             digest: hex_digest(&bytes),
             network,
+            head,
             parameters,
         })
     }
@@ -102,7 +109,7 @@ impl Weights {
 
     /// The network with these weights as the live path's segmenter.
     pub fn segmenter(&self) -> TrainedSegmenter {
-        TrainedSegmenter::new(self.network.clone(), self.parameters.clone())
+        TrainedSegmenter::with_proposal(self.network.clone(), self.head, self.parameters.clone())
     }
 }
 
@@ -138,6 +145,15 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
     let mut decoder = writer();
     decoder.decoder(&weights.network.decoder, MAPS);
     let decoder = put("decoder.onnx", &decoder.graph.finish("decoder", &asked, &told))?;
+    let proposal = weights.head.as_ref().map(|head| {
+        let mut proposal = writer();
+        proposal.proposal(head);
+        let mask = TensorSpec { name: "mask".into(), shape: [1, 1, SIDE / 2, SIDE / 2].map(Dim::Fixed).to_vec() };
+        let outputs = vec![mask];
+        let file = put("proposal.onnx", &proposal.graph.finish("proposal", &seen, &outputs))?;
+        Ok::<_, Error>(graph(file, seen.clone(), outputs))
+    });
+    let proposal = proposal.transpose()?;
     let text = card.map_or_else(|| plain_card(weights), str::to_owned);
     let mut manifest = Manifest {
         format: 1,
@@ -152,10 +168,11 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
             "diagnosis, therapy, anything on patients without an assessment of one's own; volumes, Doppler, traces"
                 .into(),
         mask_threshold: 0.0,
-        view_advantage: weights.config.stage.iter().any(|s| s.tasks.near > 0.0).then_some(VIEW_ADVANTAGE),
+        view_advantage: weights.config.view_advantage,
         input: InputSpec { side: SIDE, mean: vec![0.0], std: vec![255.0] },
         encoder: graph(encoder, image.to_vec(), seen),
         decoder: graph(decoder, asked, told),
+        proposal,
         card: put(CARD, text.as_bytes())?,
         training: training(weights),
         evaluation,
@@ -211,6 +228,7 @@ fn contract(config: &TrainConfig) -> [Vec<TensorSpec>; 4] {
 /// # Errors
 /// `Model` when farther than [`TOLERANCE`]; those of the segmenters.
 pub fn compare(ours: &mut dyn Segmenter, theirs: &mut dyn Segmenter) -> Result<Difference> {
+    let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let mut worst = Difference::default();
     let (mut a, mut b) = (Decoded::default(), Decoded::default());
     for seed in COMPARED {
@@ -218,12 +236,19 @@ pub fn compare(ours: &mut dyn Segmenter, theirs: &mut dyn Segmenter) -> Result<D
         let view = ModelView::new(frame.bounds(), SIDE as u32);
         ours.encode(&frame, &view)?;
         theirs.encode(&frame, &view)?;
+        let (mut mine, mut their) = (Vec::new(), Vec::new());
+        ours.propose(&mut mine)?;
+        theirs.propose(&mut their)?;
+        if mine.len() != their.len() {
+            let (expected, got) = (mine.len(), their.len());
+            return Err(Error::new(ErrorKind::Model, format!("export: expected {expected} proposed cells, got {got}")));
+        }
+        worst.logit_max = worst.logit_max.max(far(&mine, &their));
         let mut previous = Vec::new();
         for prompts in questions() {
             let prompts = ModelPrompts { previous: previous.clone(), ..prompts };
             ours.decode(&prompts, &mut a)?;
             theirs.decode(&prompts, &mut b)?;
-            let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             let found = Difference {
                 logit_max: far(&a.masks, &b.masks).max(far(&a.pixels, &b.pixels)),
                 iou_max: far(&a.iou, &b.iou),

@@ -121,11 +121,30 @@ pub struct Seen {
     /// [T, 32 * 32, d]
     coarse: Tensor<3>,
     /// [T, 64, 64, middle]
-    skip4: Tensor<4>,
+    pub skip4: Tensor<4>,
     /// [T, 128, 128, pixels]
-    skip2: Tensor<4>,
+    pub skip2: Tensor<4>,
     /// Where the embedding's cells are, [T, 32 * 32, d]
     places: Tensor<3>,
+}
+
+impl Seen {
+    /// The embedding as an image, [T, 32, 32, d].
+    pub fn image(&self) -> Tensor<4> {
+        let [targets, _, d] = self.coarse.dims();
+        self.coarse.clone().reshape([targets, GRID, GRID, d])
+    }
+
+    /// The same image for `targets` targets; of one image only.
+    pub fn repeated(&self, targets: usize) -> Self {
+        let [_, cells, d] = self.coarse.dims();
+        Self {
+            coarse: self.coarse.clone().expand([targets, cells, d]),
+            skip4: repeat_image(self.skip4.clone(), targets),
+            skip2: repeat_image(self.skip2.clone(), targets),
+            places: self.places.clone().expand([targets, cells, d]),
+        }
+    }
 }
 
 impl Decoder {

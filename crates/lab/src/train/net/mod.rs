@@ -4,17 +4,19 @@ pub mod decoder;
 pub mod encoder;
 pub mod layers;
 pub mod parameters;
+pub mod proposal;
 
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use rand::SeedableRng as _;
+use rand::{Rng, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use decoder::{Decoder, DecoderConfig};
 use encoder::{Encoder, EncoderConfig};
 use parameters::{Builder, Matrix, Parameters};
+use proposal::ProposalHead;
 
 /// What a network is like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,10 +44,24 @@ impl Network {
     pub fn new(config: &NetworkConfig, device: &Device, seed: u64) -> (Self, Parameters) {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let mut b = Builder::new(device, &mut rng);
+        let network = Self::build(&mut b, config);
+        (network, b.finish())
+    }
+
+    /// A network with a head that proposes a mask without prompts, whose parameters come after the network's own.
+    pub fn with_proposal(config: &NetworkConfig, device: &Device, seed: u64) -> (Self, ProposalHead, Parameters) {
+        let mut rng = Pcg64Mcg::seed_from_u64(seed);
+        let mut b = Builder::new(device, &mut rng);
+        let network = Self::build(&mut b, config);
+        let head = ProposalHead::new(&mut b, config.encoder.embedding, config.decoder.middle, config.decoder.pixels);
+        (network, head, b.finish())
+    }
+
+    fn build<R: Rng>(b: &mut Builder<R>, config: &NetworkConfig) -> Self {
         let e = &config.encoder;
-        let encoder = Encoder::new(&mut b, e);
-        let decoder = Decoder::new(&mut b, &config.decoder, e.embedding, [e.skip4, e.skip2]);
-        (Self { config: config.clone(), encoder, decoder }, b.finish())
+        let encoder = Encoder::new(b, e);
+        let decoder = Decoder::new(b, &config.decoder, e.embedding, [e.skip4, e.skip2]);
+        Self { config: config.clone(), encoder, decoder }
     }
 }
 

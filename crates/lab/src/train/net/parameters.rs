@@ -15,8 +15,17 @@ pub enum Group {
     Encoder,
     /// All else.
     Rest,
+    /// The head that proposes, which is new where the others are trained.
+    Proposal,
     /// Not learned.
     Constant,
+}
+
+impl Group {
+    /// Whether it is learned where the encoder may be frozen.
+    pub fn is_learned(self, freezes_encoder: bool) -> bool {
+        self != Self::Constant && !(freezes_encoder && self == Self::Encoder)
+    }
 }
 
 /// A handle of a parameter.
