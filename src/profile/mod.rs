@@ -25,13 +25,18 @@
 //! | `[touch]` | which panel, its orientation, what counts as a touch |
 //! | `[remote]` | a browser on a tablet as the screen, or beside it |
 //! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
+//! | `[exams]`, `[[keyboard]]` | where exams are saved; pedals, buttons and scanners |
 //! | `[igtl]` | OpenIGTLink: where to listen, and whose images are the source |
 
 mod check;
+mod exams;
 mod read;
 
+pub use crate::input::keyboard::KeyboardProfile;
 pub use crate::input::touch::TouchProfile;
 pub use crate::source::camera::CameraProfile;
+
+pub use exams::ExamsProfile;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -66,6 +71,10 @@ pub struct Profile {
     pub heat: HeatProfile,
     /// OpenIGTLink, if it is to listen.
     pub igtl: Option<IgtlProfile>,
+    /// Exams.
+    pub exams: ExamsProfile,
+    /// Pedals, buttons and scanners.
+    pub keyboard: Vec<KeyboardProfile>,
 }
 
 /// What the frames show. Coordinates are image px.
