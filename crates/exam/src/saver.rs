@@ -25,8 +25,10 @@ const TASKS_MAX: usize = 16;
 /// What could not be written is tried again after so long, and then after twice that, up to so much.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
-/// The whole store is looked at so often.
+/// Space and clock are looked at so often while nothing is done.
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
+/// All exams are looked at so often, for what is unsent: thousands take a while.
+const EXAMS_EVERY: Duration = Duration::from_secs(300);
 
 /// What the thread is asked to do beside saving.
 #[derive(Debug)]
@@ -113,8 +115,11 @@ impl Saver {
     pub fn start(store: Store, new: NewExam) -> Result<Self> {
         let (orders, taken) = sync_channel::<Order>(TASKS_MAX);
         let (told, outcomes) = channel();
-        let work =
-            move || Desk { store, new, exam: None, kept: VecDeque::new(), again_after: AGAIN_AFTER, told }.work(&taken);
+        let work = move || {
+            let unsent = (StoreHealth::unsent(&store), Instant::now());
+            let (kept, again_after) = (VecDeque::new(), AGAIN_AFTER);
+            Desk { store, new, exam: None, kept, again_after, unsent, told }.work(&taken);
+        };
         let thread = std::thread::Builder::new().name("exam".into()).spawn(work);
         let thread = thread.map_err(|e| Error::caused(ErrorKind::Unavailable, "no thread for the exam", e))?;
         Ok(Self { orders: Some(orders), outcomes, thread: Some(thread), unsaved: 0 })
@@ -203,13 +208,15 @@ struct Desk {
     kept: VecDeque<Capture>,
     /// How long they rest before they are tried again.
     again_after: Duration,
+    /// Ended exams of which something was sent nowhere, and when they were counted.
+    unsent: (usize, Instant),
     told: Sender<Outcome>,
 }
 
 impl Desk {
     fn work(mut self, orders: &Receiver<Order>) {
         let mut looked = Instant::now();
-        self.tell(Outcome::Health(StoreHealth::of(&self.store, self.exam.as_ref())));
+        self.tell_health();
         loop {
             match orders.recv_timeout(self.again_after) {
                 Ok(order) => self.obey(order),
@@ -224,11 +231,18 @@ impl Desk {
                         continue;
                     }
                     looked = Instant::now();
+                    if self.unsent.1.elapsed() >= EXAMS_EVERY {
+                        self.unsent = (StoreHealth::unsent(&self.store), looked);
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.save_kept(true),
             }
-            self.tell(Outcome::Health(StoreHealth::of(&self.store, self.exam.as_ref())));
+            self.tell_health();
         }
+    }
+
+    fn tell_health(&self) {
+        self.tell(Outcome::Health(StoreHealth::of(&self.store, self.exam.as_ref(), self.unsent.0)));
     }
 
     fn tell(&self, outcome: Outcome) {
@@ -311,6 +325,7 @@ impl Desk {
         if ended.is_ok() || is_unsaved_lost {
             // Whatever the disk says: nothing more of another patient comes into it.
             self.exam = None;
+            self.unsent = (StoreHealth::unsent(&self.store), Instant::now());
         }
         self.tell(Outcome::Ended { lost: unsaved, ended });
     }

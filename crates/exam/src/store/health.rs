@@ -28,7 +28,7 @@ pub struct StoreHealth {
 }
 
 impl StoreHealth {
-    pub(crate) fn of(store: &Store, exam: Option<&Exam>) -> Self {
+    pub(crate) fn of(store: &Store, exam: Option<&Exam>, unsent: usize) -> Self {
         let free_bytes = rustix::fs::statvfs(store.root()).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
         let reserve_bytes = store.reserve().map_or(0, |r| r.bytes());
         Self {
@@ -37,8 +37,19 @@ impl StoreHealth {
             is_reserve_used: store.reserve().is_some_and(|r| !r.is_full()),
             date: date(store, exam),
             doubt: doubt(store, exam),
-            unsent: unsent(store).unwrap_or(0),
+            unsent,
         }
+    }
+
+    /// Counts ended exams of which something was sent nowhere.
+    pub(crate) fn unsent(store: &Store) -> usize {
+        let is_unsent = |name| -> Result<bool> {
+            let view = store.view(name)?;
+            Ok(view.is_ended() && view.unsent()? > 0)
+        };
+        // An exam that cannot be read is no reason to be silent about the others.
+        let names = store.names().unwrap_or_default();
+        names.iter().filter(|name| is_unsent(name).unwrap_or(false)).count()
     }
 }
 
@@ -57,13 +68,4 @@ fn doubt(store: &Store, exam: Option<&Exam>) -> Option<ClockDoubt> {
         ClockState::Synchronized => None,
         ClockState::Unverified { doubt } => Some(doubt),
     }
-}
-
-fn unsent(store: &Store) -> Result<usize> {
-    let is_unsent = |name| -> Result<bool> {
-        let view = store.view(name)?;
-        Ok(view.is_ended() && view.unsent()? > 0)
-    };
-    // An exam that cannot be read is no reason to be silent about the others.
-    Ok(store.names()?.iter().filter(|name| is_unsent(name).unwrap_or(false)).count())
 }
