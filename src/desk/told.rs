@@ -198,8 +198,8 @@ impl ExamTold {
             trouble.map(|w| (true, w)),
             (self.waiting > 0).then_some((true, Warning::Waiting(self.waiting))),
             is_reserve_used.then_some((true, Warning::DiskFull)),
-            (is_disk_low && !is_reserve_used).then_some((false, Warning::DiskLow)),
             self.patient.is_none().then_some((false, Warning::Unbound)),
+            (is_disk_low && !is_reserve_used).then_some((false, Warning::DiskLow)),
             clock.map(|_| (false, Warning::Clock)),
             (unsent > 0).then_some((false, Warning::Unsent(unsent))),
         ];

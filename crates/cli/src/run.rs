@@ -243,7 +243,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     let model = plan.profile.model.clone();
     let loaded = unless_stopped("loader", &is_stopped, move || assets::load_model(&model))?;
     let saving = open_saving(arguments, &plan, &loaded.manifest.name)?;
-    displays.set_exam(saving.is_some());
+    displays.set_exam(plan.store.is_some());
     let size = displays.size();
     displays.begin_recordings(&plan.wanted, size)?;
     open_pairing(arguments, &mut displays)?;
@@ -323,7 +323,15 @@ fn open_saving(arguments: &RunArguments, plan: &Plan, model: &str) -> Result<Opt
     let model_sha256 = assets::pin_of_model(&plan.profile.model)?;
     let new = NewExam { origin, model: model.to_owned(), model_sha256 };
     let preset = plan.profile.model.preset.as_deref();
-    Saving::open(root, new, &plan.profile.exams, plan.presets.clone(), preset).map(Some)
+    let opened = Saving::open(root, new, &plan.profile.exams, plan.presets.clone(), preset);
+    match opened {
+        // A device shows its picture whatever its disk says; the screen says that nothing can be saved.
+        Err(e) if arguments.save_exam.is_none() => {
+            log::error!("exams: {e:#}");
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
 }
 
 /// The presets that can be chosen at the screen: all of the box, and the profile's own.

@@ -390,9 +390,16 @@ fn is_awaited(scene: &Scene) -> bool {
     scene.mode != Mode::Live && scene.objects.iter().any(|o| is_awaited(o.overlay))
 }
 
-/// Says that there is no store.
-pub fn refuse(live: &mut Live) {
-    if live.take_save_request() != SaveRequest::default() {
+/// Says that there is no store: at the screen where it has exams, and when something is to be saved.
+pub fn refuse(display_loop: &mut DisplayLoop<Displays>) {
+    let mut is_asked = display_loop.live_mut().take_save_request() != SaveRequest::default();
+    if let Some(desk) = display_loop.screen_mut().desk_mut() {
+        while desk.take_request().is_some() {
+            is_asked = true;
+        }
+        desk.tell(ExamTold { saving: SaveTold::Failed(Trouble::NoStore), ..ExamTold::default() });
+    }
+    if is_asked {
         log::warn!("not saved: expected a store of exams, got none; --save-exam DIR names one");
     }
 }

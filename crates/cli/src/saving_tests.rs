@@ -240,3 +240,14 @@ fn an_item_is_deleted_and_put_back_at_the_screen() {
         assert_eq!(bench.view(&name).items().count(), usize::from(!is_deleted));
     }
 }
+
+#[test]
+fn without_a_store_the_screen_says_so() {
+    let mut bench = Bench::usual();
+    bench.display_loop.command(Command::SaveStill);
+    bench.desk().push(Button::ReallyEnd);
+    refuse(&mut bench.display_loop);
+    assert_eq!(bench.desk().told().saving, SaveTold::Failed(Trouble::NoStore));
+    assert_eq!(bench.desk().take_request(), None);
+    assert_eq!(bench.display_loop.live_mut().take_save_request(), SaveRequest::default());
+}

@@ -93,7 +93,7 @@ impl Stage<'_> {
             }
             match &mut self.saving {
                 Some(saving) => saving.turn(&mut self.display_loop, now),
-                None => saving::refuse(self.display_loop.live_mut()),
+                None => saving::refuse(&mut self.display_loop),
             }
             let is_live = self.display_loop.live().engine().session().mode() == Mode::Live;
             let expects_frames = is_live && feed.is_streaming();
