@@ -16,14 +16,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::desk::Desk;
 use crate::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
 use crate::input::Contact;
 use crate::overlay::Control;
 use crate::pipeline::live::{Live, LiveView, PENDING_MAX, Ticket};
 use crate::pipeline::worker::{InferenceWorker, Worker};
-use crate::scene::Tool;
-use crate::screen::{Screen, pressed};
+use crate::scene::{Scene, Tool};
+use crate::screen::{Screen, TypedKey, pressed};
 use crate::session::Command;
 use crate::units::Timestamp;
 
@@ -74,6 +75,8 @@ pub struct DisplayLoop<D, W = Worker> {
     presented: Timestamp,
     /// The screen has another size than its last picture.
     is_resized: bool,
+    /// The last picture is of another exam and still on the screen.
+    is_emptied: bool,
 }
 
 impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
@@ -92,6 +95,7 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
             keys: Vec::new(),
             commands: Vec::new(),
             is_resized: false,
+            is_emptied: false,
         }
     }
 
@@ -108,6 +112,35 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     /// The screen, with the last picture on it.
     pub fn screen(&self) -> &Screen {
         &self.screen
+    }
+
+    /// The screen, for the host of its exam.
+    pub fn screen_mut(&mut self) -> &mut Screen {
+        &mut self.screen
+    }
+
+    /// Another patient: prompts, objects, frames and open pages are forgotten, and the picture leaves the screen with the next
+    /// turn.
+    pub fn new_exam(&mut self) {
+        self.live.new_exam();
+        self.screen.desk_mut().into_iter().for_each(Desk::new_exam);
+        self.is_emptied = true;
+    }
+
+    /// Obeys a command of the host, as one of the operator.
+    pub fn command(&mut self, command: Command) {
+        let now = self.live.clock().now();
+        self.screen.note_presence(now);
+        if !self.screen.obey(command) {
+            self.live.command(command, now);
+        }
+    }
+
+    /// An identifier was scanned: the page of the exam offers it.
+    pub fn scanned(&mut self, text: &str) {
+        let now = self.live.clock().now();
+        self.screen.note_presence(now);
+        self.screen.desk_mut().into_iter().for_each(|desk| desk.scanned(text));
     }
 
     /// The display.
@@ -142,15 +175,22 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
             return Ok(presence);
         }
         self.display.keys(&mut self.keys);
-        self.commands.extend(self.keys.drain(..).filter_map(key_command));
+        let screen = &mut self.screen;
+        let commands = self.keys.drain(..).filter(|key| !typed_key(*key).is_some_and(|key| screen.type_in(key, now)));
+        self.commands.extend(commands.filter_map(key_command));
         self.display.controls(&mut self.controls);
         self.commands.extend(self.controls.drain(..).map(pressed));
+        if !self.commands.is_empty() {
+            self.screen.note_presence(now);
+        }
         for contact in self.contacts.drain(..) {
             self.screen.touch(contact, &mut self.commands);
         }
         self.screen.tick(now, &mut self.commands);
         for command in self.commands.drain(..) {
-            self.live.command(command, now);
+            if !self.screen.obey(command) {
+                self.live.command(command, now);
+            }
         }
         Ok(presence)
     }
@@ -182,7 +222,7 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
                 return Ok(None);
             }
         }
-        (self.presented, self.is_resized) = (presented, false);
+        (self.presented, self.is_resized, self.is_emptied) = (presented, false, false);
         Ok(Some(TurnPresented { is_new_frame, is_drawn: true, has_outline }))
     }
 
@@ -228,10 +268,16 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
         let engine = self.live.engine();
         let on_screen = engine.shown().filter(|f| engine.scene().belongs_to(f));
         match on_screen {
-            Some(frame) if self.is_resized => {
+            Some(frame) if self.is_resized || self.screen.is_stale() => {
                 self.screen.draw(frame, engine.scene());
                 self.display.tell(engine.scene());
                 self.is_resized = false;
+            }
+            // Of the last patient nothing stays on the screen, whether a picture of the next comes or not.
+            None if self.is_emptied || engine.shown().is_none() && self.screen.is_stale() => {
+                self.screen.draw_empty();
+                self.display.tell(&Scene::default());
+                (self.is_resized, self.is_emptied) = (false, false);
             }
             _ if now.since(self.presented) >= PRESENT_AGAIN => {}
             _ => return Ok(None),
@@ -244,9 +290,24 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     }
 }
 
-/// The command of a key: space freezes, the arrows step, u undoes, r redoes, n begins an object, c clears, f fills,
-/// i includes, e excludes, s saves a still, v the cine.
+/// What a key is while an identity is typed.
+fn typed_key(key: Key) -> Option<TypedKey> {
+    Some(match key {
+        Key::Space => TypedKey::Character(' '),
+        Key::Character(c) => TypedKey::Character(c),
+        Key::Backspace => TypedKey::Backspace,
+        Key::Enter => TypedKey::Enter,
+        Key::Left | Key::Right => return None,
+    })
+}
+
+/// The command of a key, in upper or lower case: space freezes, the arrows step, u undoes, r redoes, n begins an object, c clears, f fills,
+/// i includes, e excludes, s saves a still, v the cine, x opens the page of the exam.
 pub fn key_command(key: Key) -> Option<Command> {
+    let key = match key {
+        Key::Character(c) => Key::Character(c.to_ascii_lowercase()),
+        key => key,
+    };
     Some(match key {
         Key::Space => Command::ToggleFreeze,
         Key::Left => Command::StepBack,
@@ -260,6 +321,7 @@ pub fn key_command(key: Key) -> Option<Command> {
         Key::Character('s') => Command::SaveStill,
         Key::Character('v') => Command::SaveCine,
         Key::Character('e') => Command::ChooseTool(Tool::Exclude),
-        Key::Character(_) => return None,
+        Key::Character('x') => Command::ShowExam,
+        Key::Character(_) | Key::Enter => return None,
     })
 }

@@ -79,6 +79,7 @@ pub use model::predictor::{PredictOptions, Prediction, Predictor, Prompts};
 pub use source::images::load_still;
 
 // The screen and its display.
+pub use desk::{Desk, DeskConfig, ExamRequest, ExamTold, Identity, ItemTold, SaveTold, Trouble, Warnings};
 pub use display::{Arrival, Display, Key, NullDisplay, Presence, Presentation, Presented};
 pub use display_loop::DisplayLoop;
 pub use input::{Contact, Phase};

@@ -4,6 +4,8 @@
 mod arrays;
 #[path = "contour.rs"]
 pub mod contour;
+#[path = "desk/mod.rs"]
+pub mod desk;
 #[path = "display/mod.rs"]
 pub mod display;
 #[path = "display_loop.rs"]

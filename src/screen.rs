@@ -2,6 +2,7 @@
 //!
 //! Drawing and touching share the layout and the converter, so that a tap lands on what was drawn under it.
 
+use crate::desk::{Desk, DeskConfig};
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point, Rect};
@@ -34,6 +35,17 @@ impl Pointer {
     }
 }
 
+/// A key while an identity is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TypedKey {
+    /// A character.
+    Character(char),
+    /// Takes the last one away.
+    Backspace,
+    /// It is whole.
+    Enter,
+}
+
 /// Settings of a screen.
 #[derive(Clone, Debug)]
 pub struct ScreenConfig {
@@ -49,6 +61,8 @@ pub struct ScreenConfig {
     pub keep_outs: Vec<KeepOut>,
     /// What touches it.
     pub pointer: Pointer,
+    /// Settings of the exam's part, where the layout has one.
+    pub desk: DeskConfig,
 }
 
 impl Default for ScreenConfig {
@@ -60,6 +74,7 @@ impl Default for ScreenConfig {
             is_mirrored: false,
             keep_outs: Vec::new(),
             pointer: Pointer::default(),
+            desk: DeskConfig::default(),
         }
     }
 }
@@ -74,6 +89,7 @@ pub struct Screen {
     gestures: Vec<Gesture>,
     to_display: Option<Converter<ImageSpace, DisplaySpace>>,
     pressed: Option<Control>,
+    desk: Option<Desk>,
 }
 
 impl Screen {
@@ -91,6 +107,7 @@ impl Screen {
             gestures: Vec::with_capacity(8),
             to_display: None,
             pressed: None,
+            desk: config.layout.has_exam.then(|| Desk::new(config.desk.clone())),
             config,
         })
     }
@@ -156,6 +173,57 @@ impl Screen {
         &self.canvas
     }
 
+    /// The exam's part, where exams are saved.
+    pub fn desk(&self) -> Option<&Desk> {
+        self.desk.as_ref()
+    }
+
+    /// The exam's part, for the host to tell and to ask.
+    pub fn desk_mut(&mut self) -> Option<&mut Desk> {
+        self.desk.as_mut()
+    }
+
+    /// Whether it has to be drawn anew although frame and scene are the same.
+    pub fn is_stale(&self) -> bool {
+        self.desk.as_ref().is_some_and(Desk::is_stale)
+    }
+
+    /// Does what a command wants of the screen itself. Whether it did: then it is for nobody else.
+    pub fn obey(&mut self, command: Command) -> bool {
+        if command != Command::ShowExam {
+            return false;
+        }
+        self.desk.iter_mut().for_each(Desk::toggle);
+        true
+    }
+
+    /// Somebody is there, although nothing touches the screen: a pedal, a key, a tablet's button.
+    pub(crate) fn note_presence(&mut self, now: Timestamp) {
+        self.desk.iter_mut().for_each(|desk| desk.touched(now));
+    }
+
+    /// Takes a key while it is text. Whether it was.
+    pub(crate) fn type_in(&mut self, key: TypedKey, now: Timestamp) -> bool {
+        let Some(desk) = &mut self.desk else { return false };
+        desk.touched(now);
+        if !desk.is_typing() {
+            return false;
+        }
+        match key {
+            TypedKey::Character(c) => desk.type_in(c),
+            TypedKey::Backspace => desk.backspace(),
+            TypedKey::Enter => desk.enter(),
+        }
+        true
+    }
+
+    /// Draws the screen without a picture: nothing has come yet, or another exam has begun.
+    pub fn draw_empty(&mut self) -> &Canvas {
+        self.draw(&Frame::default(), &Scene::default());
+        self.to_display = None;
+        &self.canvas
+    }
+
     /// Draws a scene over the frame that it belongs to.
     pub fn draw(&mut self, frame: &Frame, scene: &Scene) -> &Canvas {
         let to_display = Converter::fit(&frame.bounds(), &self.layout.image_area(), self.config.is_mirrored);
@@ -168,12 +236,17 @@ impl Screen {
             low_score: Score::new(SCORE_LOW),
         };
         self.hud.draw(&mut self.canvas, frame, scene, &view);
+        if let Some(desk) = &mut self.desk {
+            desk.draw(&mut self.canvas, &self.layout);
+        }
         &self.canvas
     }
 
     /// Takes a contact and appends its commands.
     pub fn touch(&mut self, contact: Contact, out: &mut Vec<Command>) {
+        let is_on_page = self.press_page(&contact);
         self.pressed = match contact.phase {
+            Phase::Down if is_on_page => None,
             Phase::Down => self.layout.hit(contact.at),
             Phase::Move => self.pressed,
             Phase::Up | Phase::Cancel => None,
@@ -185,10 +258,53 @@ impl Screen {
     /// Advances time: a resting finger becomes a hold.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Command>) {
         self.recognizer.tick(now, &mut self.gestures);
+        self.desk.iter_mut().for_each(|desk| desk.tick(now));
         self.translate(out);
     }
 
+    /// Shows the button of a page that is under the finger. Whether the contact is on a page.
+    fn press_page(&mut self, contact: &Contact) -> bool {
+        let Some(desk) = &mut self.desk else { return false };
+        desk.touched(contact.time);
+        let is_on_page = desk.covers(&self.layout, contact.at);
+        let is_down = contact.phase == Phase::Down;
+        match contact.phase {
+            Phase::Down | Phase::Up | Phase::Cancel => {
+                desk.press(&self.layout, (is_down && is_on_page).then_some(contact.at))
+            }
+            Phase::Move => {}
+        }
+        is_on_page
+    }
+
+    /// What a gesture does with a page and with the controls of the exam, for which there need not be a picture. Whether it was
+    /// for them.
+    fn is_for_desk(&mut self, gesture: Gesture, out: &mut Vec<Command>) -> bool {
+        let Some(desk) = &mut self.desk else { return false };
+        let (at, is_held) = match gesture {
+            Gesture::Tap { at, .. } => (at, false),
+            Gesture::HoldBegin { at } => (at, true),
+            Gesture::Dragging { from, .. } | Gesture::Drag { from, .. } => return desk.covers(&self.layout, from),
+            Gesture::HoldEnd | Gesture::Cancelled => return false,
+        };
+        if desk.covers(&self.layout, at) {
+            desk.push_at(&self.layout, at);
+            return true;
+        }
+        match self.layout.hit(at) {
+            Some(Control::Save { .. }) => out.push(pressed(Control::Save { is_held })),
+            Some(Control::Exam) => out.push(pressed(Control::Exam)),
+            _ => return false,
+        }
+        true
+    }
+
     fn translate(&mut self, out: &mut Vec<Command>) {
+        if self.desk.is_some() {
+            let mut gestures = std::mem::take(&mut self.gestures);
+            gestures.retain(|gesture| !self.is_for_desk(*gesture, out));
+            self.gestures = gestures;
+        }
         let Some(to_display) = self.to_display else { return self.end_gestures(out) };
         let mut gestures = std::mem::take(&mut self.gestures);
         let on_image = |p: Point<DisplaySpace>| self.layout.image_area().contains(p);
@@ -250,5 +366,8 @@ pub fn pressed(control: Control) -> Command {
         Control::StepBack => Command::StepBack,
         Control::StepForward => Command::StepForward,
         Control::Scrub(place) => Command::ScrubTo(place),
+        Control::Save { is_held: false } => Command::SaveStill,
+        Control::Save { is_held: true } => Command::SaveCine,
+        Control::Exam => Command::ShowExam,
     }
 }

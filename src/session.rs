@@ -127,6 +127,8 @@ pub enum Command {
     SaveStill,
     /// Save the cine ring, with the outlines of the frame on the screen.
     SaveCine,
+    /// Open the page of the exam, or close it: for the screen, which has it.
+    ShowExam,
 }
 
 /// What the operator asked to save.
@@ -266,14 +268,11 @@ impl Session {
                 change(&mut self.rubber_band, band)
             }
             Command::NextCandidate => self.next_candidate(at),
-            Command::SaveStill => {
-                self.save_request.still = true;
+            Command::SaveStill | Command::SaveCine => {
+                self.ask_to_save(command);
                 Outcome::Unchanged
             }
-            Command::SaveCine => {
-                self.save_request.cine = true;
-                Outcome::Unchanged
-            }
+            Command::ShowExam => Outcome::Unchanged,
         };
         match outcome {
             Outcome::Refused(notice) => self.notify(notice, at.now),
@@ -281,6 +280,12 @@ impl Session {
             _ => {}
         }
         outcome
+    }
+
+    /// Notes a command to save; any other does nothing.
+    pub fn ask_to_save(&mut self, command: Command) {
+        self.save_request.still |= command == Command::SaveStill;
+        self.save_request.cine |= command == Command::SaveCine;
     }
 
     /// What the operator asked to save since the last call. The host has the disk: it saves, or says why not.

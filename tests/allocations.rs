@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use allocation_counter::{measure, opt_out};
 use common::{DarkRegion, SlowPredictor};
+use sonotap::desk::{ExamTold, Identity, SaveTold, Trouble};
 use sonotap::error::Result;
 use sonotap::frame::Frame;
 use sonotap::geometry::{ModelView, Point};
 use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam::{LoadOptions, load_with};
 use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter, self_test};
+use sonotap::overlay::LayoutConfig;
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
@@ -67,7 +69,14 @@ impl LivePath {
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
         let config = PhantomConfig { width: 320, height: 240, ..PhantomConfig::default() };
         let phantom = Phantom::new(PhantomPreset::Cyst, config).unwrap();
-        let screen = Screen::new(ScreenConfig::default()).unwrap();
+        let layout = LayoutConfig { has_exam: true, ..LayoutConfig::default() };
+        let mut screen = Screen::new(ScreenConfig { layout, ..ScreenConfig::default() }).unwrap();
+        screen.desk_mut().unwrap().tell(ExamTold {
+            patient: Identity::new("4711"),
+            saving: SaveTold::Failed(Trouble::Full),
+            waiting: 2,
+            ..ExamTold::default()
+        });
         Self { hand, phantom, live, screen, next: 1, carried: 0 }
     }
 
@@ -100,6 +109,11 @@ fn the_live_path_allocates_nothing_per_frame_after_warm_up() {
     path.carried = 0;
     let counted = measure(|| (0..90).for_each(|_| path.frame()));
     assert_eq!(path.carried, 90, "the path was not at work while it was counted");
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    // With a page of the exam open as well, once it is painted.
+    path.screen.obey(Command::ShowExam);
+    path.frame();
+    let counted = measure(|| (0..30).for_each(|_| path.frame()));
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 

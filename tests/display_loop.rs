@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{DarkRegion, SlowPredictor};
+use sonotap::desk::{Button, ExamTold, Identity, Page};
 use sonotap::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use sonotap::display_loop::DisplayLoop;
 use sonotap::error::Result;
@@ -15,13 +16,14 @@ use sonotap::frame::Frame;
 use sonotap::glass::Light;
 use sonotap::input::{Contact, Phase};
 use sonotap::model::predictor::{PredictOptions, Predictor};
-use sonotap::overlay::{Canvas, Control};
+use sonotap::overlay::{Canvas, Control, LayoutConfig};
 use sonotap::pipeline::capture_time::CaptureTime;
 use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Live, LiveConfig};
 use sonotap::scene::{Mode, Scene};
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
+use sonotap::session::{Command, SaveRequest};
 use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
 use sonotap::units::{FrameId, Span, Timestamp};
 
@@ -121,12 +123,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::of(LayoutConfig::default())
+    }
+
+    fn of(layout: LayoutConfig) -> Self {
         let hand = Arc::new(AtomicU64::new(Timestamp::from_ms(60_000).as_ns()));
         let clock = Clock::set_by(hand.clone());
         let predictor = Predictor::new(Box::new(DarkRegion::new(Arc::default())), PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), Duration::from_millis(10));
         let live = Live::with(worker, Wake::default(), LiveConfig::default(), clock);
-        let screen = Screen::new(ScreenConfig { pointer: Pointer::Mouse, ..ScreenConfig::default() }).unwrap();
+        let screen = Screen::new(ScreenConfig { pointer: Pointer::Mouse, layout, ..ScreenConfig::default() }).unwrap();
         let display = Fake {
             hand: hand.clone(),
             size: (800, 480),
@@ -303,4 +309,86 @@ fn controls_of_a_display_are_those_of_the_screen_and_its_resolution_may_change()
     let layout = bench.display_loop.screen().layout();
     assert_eq!((layout.size(), layout.dpi()), ((1000, 600), 266.0));
     assert!((layout.text_height() - 2.0 * before).abs() < 0.1, "millimetres are not what they were");
+}
+
+fn with_exam() -> Bench {
+    Bench::of(LayoutConfig { has_exam: true, ..LayoutConfig::default() })
+}
+
+/// Turns without a new frame.
+fn idle(bench: &mut Bench, ms: u64) {
+    for _ in 0..ms {
+        bench.display_loop.turn().unwrap();
+        bench.hand.fetch_add(1_000_000, Ordering::AcqRel);
+    }
+}
+
+#[test]
+fn another_exam_takes_the_last_picture_off_the_screen_though_no_frame_comes() {
+    let mut bench = with_exam();
+    let mut empty = Screen::new(ScreenConfig {
+        layout: LayoutConfig { has_exam: true, ..LayoutConfig::default() },
+        ..ScreenConfig::default()
+    })
+    .unwrap();
+    (0..5).for_each(|_| bench.period());
+    let at = bench.phantom.tap_point(bench.pushed).unwrap();
+    let shown = bench.display_loop.live().on_screen();
+    bench.display_loop.command(Command::Click { at, polarity: None, shown });
+    let told = ExamTold { patient: Identity::new("4711"), ..ExamTold::default() };
+    bench.display_loop.screen_mut().desk_mut().unwrap().tell(told);
+    bench.period();
+    assert!(bench.display_loop.screen().canvas().pixels() != empty.draw_empty().pixels());
+    let (again, told) = (bench.fake().again, bench.fake().told);
+    bench.display_loop.new_exam();
+    idle(&mut bench, 2);
+    assert!(bench.display_loop.screen().canvas().pixels() == empty.draw_empty().pixels(), "the last exam is seen");
+    assert_eq!((bench.fake().again, bench.fake().told), (again + 1, told + 1));
+    let engine = bench.display_loop.live().engine();
+    assert_eq!((engine.cine().count(), engine.shown().is_none()), (0, true));
+    assert!(engine.session().prompts().active(sonotap::units::ObjectId(0)).next().is_none());
+    // The next patient's pictures are shown as ever.
+    (0..3).for_each(|_| bench.period());
+    assert!(bench.display_loop.live().engine().cine().count() >= 2);
+}
+
+#[test]
+fn a_page_is_shown_while_frozen_and_before_the_first_frame() {
+    for is_frozen in [false, true] {
+        let mut bench = with_exam();
+        if is_frozen {
+            (0..5).for_each(|_| bench.period());
+            bench.display_loop.command(Command::Freeze);
+            idle(&mut bench, 40);
+        }
+        let before = bench.display_loop.screen().canvas().pixels().to_vec();
+        let again = bench.fake().again;
+        bench.display_loop.command(Command::ShowExam);
+        idle(&mut bench, 2);
+        assert!(bench.display_loop.screen().canvas().pixels() != before, "frozen {is_frozen}");
+        assert_eq!(bench.fake().again, again + 1, "frozen {is_frozen}");
+        idle(&mut bench, 100);
+        assert_eq!(bench.fake().again, again + 1, "it is drawn when something changes, not again and again");
+    }
+}
+
+#[test]
+fn while_an_identity_is_typed_keys_are_text_and_before_and_after_they_are_commands() {
+    let mut bench = with_exam();
+    bench.period();
+    let press = |bench: &mut Bench, keys: &[Key]| {
+        bench.fake().keys = keys.to_vec();
+        bench.period();
+        bench.display_loop.live_mut().take_save_request()
+    };
+    let still = SaveRequest { still: true, cine: false };
+    assert_eq!(press(&mut bench, &[Key::Character('S')]), still);
+    assert_eq!(press(&mut bench, &[Key::Character('x')]), SaveRequest::default());
+    let desk = |bench: &mut Bench| bench.display_loop.screen_mut().desk_mut().unwrap().page();
+    assert_eq!(desk(&mut bench), Some(Page::Exam));
+    bench.display_loop.screen_mut().desk_mut().unwrap().push(Button::Patient);
+    let keys = [Key::Character('s'), Key::Space, Key::Character('V'), Key::Backspace, Key::Enter];
+    assert_eq!(press(&mut bench, &keys), SaveRequest::default());
+    assert_eq!((desk(&mut bench), bench.display_loop.live().engine().is_live()), (Some(Page::Confirm), true));
+    assert_eq!(press(&mut bench, &[Key::Character('s')]), still);
 }

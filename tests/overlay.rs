@@ -120,7 +120,7 @@ struct Screen {
 
 impl Screen {
     fn new(handedness: Handedness) -> Self {
-        let layout = Layout::new((400, 256), 64.0, LayoutConfig { handedness, has_cine: true }).unwrap();
+        let layout = Layout::new((400, 256), 64.0, LayoutConfig { handedness, ..LayoutConfig::default() }).unwrap();
         assert_eq!(layout.absent().count(), 0);
         Self { layout, keep_outs: Vec::new(), is_mirrored: false, hud: Hud::new() }
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{DisplaySpace, ImageSpace, Point, Rect};
 use sonotap::input::{Contact, Phase};
-use sonotap::overlay::Control;
+use sonotap::overlay::{Control, LayoutConfig};
 use sonotap::scene::Scene;
 use sonotap::screen::{Pointer, Screen, ScreenConfig, pressed};
 use sonotap::session::Command;
@@ -36,7 +36,8 @@ fn scene() -> Scene {
 
 fn screen(size: (u32, u32), dpi: f32, is_mirrored: bool) -> Screen {
     let pointer = Pointer::Mouse;
-    Screen::new(ScreenConfig { size, dpi, is_mirrored, pointer, ..ScreenConfig::default() }).unwrap()
+    let layout = LayoutConfig { has_exam: true, ..LayoutConfig::default() };
+    Screen::new(ScreenConfig { size, dpi, is_mirrored, pointer, layout, ..ScreenConfig::default() }).unwrap()
 }
 
 fn drawn(size: (u32, u32), dpi: f32, is_mirrored: bool) -> Screen {

@@ -114,7 +114,9 @@ pub enum Key {
     Right,
     /// Backspace or delete.
     Backspace,
-    /// A letter (lower case) or digit.
+    /// Enter.
+    Enter,
+    /// A printable character of ASCII, as it was typed.
     Character(char),
 }
 

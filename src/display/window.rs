@@ -272,9 +272,10 @@ impl App {
             WinitKey::Named(NamedKey::ArrowLeft) => Key::Left,
             WinitKey::Named(NamedKey::ArrowRight) => Key::Right,
             WinitKey::Named(NamedKey::Backspace | NamedKey::Delete) => Key::Backspace,
+            WinitKey::Named(NamedKey::Enter) => Key::Enter,
             WinitKey::Character(text) => match text.chars().next() {
                 Some(' ') => Key::Space,
-                Some(c) if c.is_ascii_alphanumeric() => Key::Character(c.to_ascii_lowercase()),
+                Some(c) if c.is_ascii_graphic() => Key::Character(c),
                 _ => return,
             },
             _ => return,
@@ -370,7 +371,7 @@ mod tests {
         {
             app.key(&key);
         }
-        assert_eq!((app.keys.clone(), app.presence), (vec![Key::Space, Key::Character('u')], Presence::Open));
+        assert_eq!((app.keys.clone(), app.presence), (vec![Key::Space, Key::Character('U')], Presence::Open));
         app.key(&WinitKey::Named(NamedKey::Escape));
         assert_eq!(app.presence, Presence::Closed);
     }

@@ -228,7 +228,10 @@ impl Engine {
             self.is_changed = true;
             return;
         }
-        let Some(situation) = self.situation(now) else { return };
+        let Some(situation) = self.situation(now) else {
+            // Without a picture the host says that there is nothing to save.
+            return self.session.ask_to_save(command);
+        };
         let outcome = self.session.apply(command, &situation);
         self.is_changed |= outcome != Outcome::Unchanged;
         match outcome {
@@ -252,6 +255,12 @@ impl Engine {
         self.shown = None;
         let revision = self.revision();
         self.slots.iter_mut().for_each(|slot| slot.forget(revision));
+        self.is_changed = true;
+    }
+
+    /// Chooses what is to be outlined from now on; what is outlined already stays.
+    pub fn set_preset(&mut self, preset: Option<Arc<Preset>>) {
+        self.config.preset = preset;
         self.is_changed = true;
     }
 

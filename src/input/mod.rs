@@ -1,5 +1,6 @@
 //! Gestures: from touch contacts (window, touch panel) through a recognizer, or from a script.
 
+pub mod keyboard;
 pub mod recognizer;
 pub mod script;
 pub mod touch;

@@ -181,6 +181,8 @@ fn label(control: Control, mode: Mode) -> &'static str {
         Control::Exclude => "Exclude",
         Control::NewObject => "New",
         Control::Fill => "Fill",
+        Control::Save { .. } => "Save",
+        Control::Exam => "Exam",
         Control::StepBack | Control::StepForward | Control::Scrub(_) => "",
     }
 }
@@ -218,6 +220,18 @@ const NEW: &[Path] = &[
     &[(0.6, -0.85), (0.6, -0.15)],
 ];
 
+const SAVE: &[Path] = &[
+    &[(0.0, -0.9), (0.0, 0.35)],
+    &[(-0.45, -0.1), (0.0, 0.35), (0.45, -0.1)],
+    &[(-0.85, 0.25), (-0.85, 0.85), (0.85, 0.85), (0.85, 0.25)],
+];
+const EXAM: &[Path] = &[
+    &[(-0.65, -0.75), (0.65, -0.75), (0.65, 0.9), (-0.65, 0.9), (-0.65, -0.75)],
+    &[(-0.25, -0.95), (0.25, -0.95)],
+    &[(-0.3, -0.2), (0.3, -0.2)],
+    &[(-0.3, 0.3), (0.3, 0.3)],
+];
+
 /// An icon on a control: strokes of `half` px to each side, in a square of `size` px around `at`.
 struct Icon<'a, 'b> {
     painter: &'a mut Painter<'b>,
@@ -236,6 +250,8 @@ impl Icon<'_, '_> {
             Control::Redo => self.strokes(REDO),
             Control::Clear => self.strokes(CROSS),
             Control::NewObject => self.strokes(NEW),
+            Control::Save { .. } => self.strokes(SAVE),
+            Control::Exam => self.strokes(EXAM),
             Control::StepBack => self.strokes(STEP_BACK),
             Control::StepForward => self.strokes(STEP_FORWARD),
             Control::Include => {

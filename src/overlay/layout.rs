@@ -2,8 +2,8 @@
 //!
 //! Controls are in one or more columns beside the image area, Freeze always in the outer bottom corner; step and scrub
 //! are below it. No control is smaller than its minimum: on a small screen the less important ones are left out
-//! ([`Layout::absent`]), first Fill, then New, Clear, Redo, Exclude, Include, Undo, and Freeze last. Step and scrub are
-//! left out when the image area would lose half of the screen's height.
+//! ([`Layout::absent`]), first Fill, then New, Clear, Redo, Exam, Save, Exclude, Include, Undo, and Freeze last. Step and
+//! scrub are left out when the image area would lose half of the screen's height.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{DisplaySpace, Point, Rect};
@@ -34,11 +34,21 @@ pub enum Control {
     StepForward,
     /// To a position in the cine ring: 0 is the oldest frame, 1 the newest.
     Scrub(f32),
+    /// Save the frame on the screen, or when it is held the cine.
+    Save {
+        /// It is held.
+        is_held: bool,
+    },
+    /// Open the page of the exam, or close it.
+    Exam,
 }
 
 impl Control {
+    /// Save, pressed shortly.
+    pub const SAVE: Self = Self::Save { is_held: false };
+
     /// Every control, with scrub at 0.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Freeze,
         Self::Undo,
         Self::Redo,
@@ -50,9 +60,11 @@ impl Control {
         Self::StepBack,
         Self::StepForward,
         Self::Scrub(0.0),
+        Self::SAVE,
+        Self::Exam,
     ];
 
-    /// Whether it is the same control, whatever the scrub position.
+    /// Whether it is the same control, whatever the scrub position, and however long it is pressed.
     pub fn is_same(self, o: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&o)
     }
@@ -62,6 +74,7 @@ impl Control {
         match self {
             Self::Freeze => (20.0, 22.0),
             Self::Undo => (20.0, 20.0),
+            Self::Save { .. } => (18.0, 20.0),
             Self::Scrub(_) => (20.0, 15.0),
             _ => (15.0, 15.0),
         }
@@ -69,13 +82,15 @@ impl Control {
 
     /// Position within its column, from the top.
     fn rank(self) -> usize {
-        const ORDER: [Control; 8] = [
+        const ORDER: [Control; 10] = [
+            Control::Exam,
             Control::Include,
             Control::Exclude,
             Control::NewObject,
             Control::Clear,
             Control::Redo,
             Control::Fill,
+            Control::SAVE,
             Control::Undo,
             Control::Freeze,
         ];
@@ -84,11 +99,13 @@ impl Control {
 }
 
 /// The controls of the columns, by decreasing importance.
-const IMPORTANCE: [Control; 8] = [
+const IMPORTANCE: [Control; 10] = [
     Control::Freeze,
     Control::Undo,
     Control::Include,
     Control::Exclude,
+    Control::SAVE,
+    Control::Exam,
     Control::Redo,
     Control::Clear,
     Control::NewObject,
@@ -106,6 +123,8 @@ const PICTURE_HEIGHT_MIN: f32 = 0.5;
 /// Controls in each column of a two-column screen.
 const COLUMN_LENGTH: usize = 4;
 const LABEL_CHARACTERS: usize = 15;
+/// Badge and objects.
+const BADGE_CHARACTERS: i32 = 22;
 
 /// Which side the controls are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,11 +145,23 @@ pub struct LayoutConfig {
     pub handedness: Handedness,
     /// Whether there are step and scrub controls.
     pub has_cine: bool,
+    /// Whether exams are saved: with the controls Save and Exam, and a line that says whose exam it is.
+    pub has_exam: bool,
+}
+
+impl LayoutConfig {
+    fn has(&self, control: Control) -> bool {
+        match control {
+            Control::Save { .. } | Control::Exam => self.has_exam,
+            Control::StepBack | Control::StepForward | Control::Scrub(_) => self.has_cine,
+            _ => true,
+        }
+    }
 }
 
 impl Default for LayoutConfig {
     fn default() -> Self {
-        Self { handedness: Handedness::Right, has_cine: true }
+        Self { handedness: Handedness::Right, has_cine: true, has_exam: false }
     }
 }
 
@@ -157,6 +188,8 @@ pub struct Layout {
     panel: Rect<DisplaySpace>,
     track: Option<Rect<DisplaySpace>>,
     is_label_split: bool,
+    exam_line: Option<[Rect<DisplaySpace>; 2]>,
+    config: LayoutConfig,
 }
 
 impl Layout {
@@ -205,7 +238,19 @@ impl Layout {
         }
         let nothing = Rect::new(0.0, 0.0, 0.0, 0.0);
         let (places, status, panel) = (Vec::new(), nothing, nothing);
-        Ok(Self { size, dpi, places, status, image, panel, track: None, is_label_split: false })
+        let config = LayoutConfig { handedness: Handedness::Elsewhere, has_cine: false, has_exam: false };
+        Ok(Self {
+            size,
+            dpi,
+            places,
+            status,
+            image,
+            panel,
+            track: None,
+            is_label_split: false,
+            exam_line: None,
+            config,
+        })
     }
 
     /// Size of the screen, px.
@@ -253,6 +298,11 @@ impl Layout {
         self.is_label_split
     }
 
+    /// Where it says whose exam it is, and what the operator should know of it; `None` where no exams are saved.
+    pub fn exam_line(&self) -> Option<[Rect<DisplaySpace>; 2]> {
+        self.exam_line
+    }
+
     /// Measurements and notices, below the image area and above the scrub track; empty when there is no room.
     pub fn panel(&self) -> Rect<DisplaySpace> {
         self.panel
@@ -270,7 +320,7 @@ impl Layout {
 
     /// The controls that do not fit.
     pub fn absent(&self) -> impl Iterator<Item = Control> + '_ {
-        Control::ALL.into_iter().filter(|&c| self.place(c).is_none())
+        Control::ALL.into_iter().filter(|&c| self.config.has(c) && self.place(c).is_none())
     }
 
     /// The place of a control; `None` when it does not fit.
@@ -354,9 +404,11 @@ impl Plan {
             return;
         }
         let room = self.column_room();
-        let length = if self.height_of(&IMPORTANCE) <= room { IMPORTANCE.len() } else { COLUMN_LENGTH };
+        let wanted: Vec<Control> = IMPORTANCE.into_iter().filter(|c| self.config.has(*c)).collect();
+        let fits_in_one = |length: &usize| self.height_of(&wanted[..(*length).min(wanted.len())]) <= room;
+        let length = [wanted.len(), wanted.len().div_ceil(2)].into_iter().find(fits_in_one).unwrap_or(COLUMN_LENGTH);
         let width_min = (self.size.0 as f32 * PICTURE_WIDTH_MIN).max(self.label_width());
-        for control in IMPORTANCE {
+        for control in wanted {
             let place = (0..=self.columns.len()).find_map(|at| {
                 let column = self.column_with(at, control);
                 let before = self.columns.get(at).map_or(-self.px(GAP_MM), |c| c.width);
@@ -416,6 +468,8 @@ impl Plan {
             panel: strip.panel,
             track: strip.track,
             is_label_split,
+            exam_line: self.config.has_exam.then(|| self.place_exam_line(&status, is_label_split)),
+            config: self.config,
         };
         if self.config.handedness == Handedness::Left {
             layout.shift_for_the_left_hand(right, edge);
@@ -431,7 +485,9 @@ impl Plan {
         let mut rows: Vec<f32> = Vec::new();
         for (i, column) in self.columns.iter().enumerate() {
             let count = column.controls.len();
-            if i == 0 || count != tallest {
+            // Rows of one height in all columns, where the controls allow it.
+            let is_aligned = column.controls.iter().zip(&rows).all(|(c, row)| self.px(c.min_size_mm().1) <= *row);
+            if i == 0 || count != tallest || !is_aligned {
                 let spare = room - gap * count.saturating_sub(1) as f32;
                 let sum: f32 = column.controls.iter().map(|c| self.px(c.min_size_mm().1)).sum();
                 let k = (spare / sum).clamp(1.0, GROWTH_MAX);
@@ -455,7 +511,8 @@ impl Plan {
     fn place_status(&self, left: f32, right: f32) -> (f32, bool, Rect<DisplaySpace>) {
         let width = (right - left) as i32;
         let row = self.px(TEXT_MM * 2.2);
-        let is_split = width < self.advance * 52;
+        // Beside badge, objects and label it says whose exam it is.
+        let is_split = width < self.advance * if self.config.has_exam { 110 } else { 52 };
         let rows = match (is_split, width < self.advance * 27) {
             (false, _) => 1.0,
             (true, false) => 2.0,
@@ -464,6 +521,25 @@ impl Plan {
         let top = self.px(EDGE_MM / 2.0);
         let bottom = top + rows * row;
         (bottom, is_split, Rect::new(left, top, right, bottom))
+    }
+
+    /// Whose exam it is, and warnings: to the right of the badge and the label, or between them.
+    fn place_exam_line(&self, status: &Rect<DisplaySpace>, is_split: bool) -> [Rect<DisplaySpace>; 2] {
+        let after = |characters: i32| status.x0 + (characters * self.advance) as f32;
+        let rows = ((status.y1 - status.y0) / self.px(TEXT_MM * 2.2)).round();
+        let row = |i: f32, x0: f32, x1: f32| {
+            let y = status.y0 + i * (status.y1 - status.y0) / rows;
+            Rect::new(x0.min(x1), y, x1, y + (status.y1 - status.y0) / rows)
+        };
+        match (is_split, rows >= 3.0) {
+            (false, _) => {
+                let (start, end) = (after(BADGE_CHARACTERS), status.x1 - (30 * self.advance) as f32);
+                let middle = start + (end - start) * 0.4;
+                [row(0.0, start, middle), row(0.0, middle + self.advance as f32, end)]
+            }
+            (true, false) => [row(0.0, after(BADGE_CHARACTERS), status.x1), row(1.0, after(30), status.x1)],
+            (true, true) => [row(1.0, after(12), status.x1), row(2.0, after(15), status.x1)],
+        }
     }
 
     fn place_strip(&self, top: f32, left: f32, right: f32, places: &mut Vec<(Control, Rect<DisplaySpace>)>) -> Strip {
@@ -514,6 +590,7 @@ impl Layout {
         moved(&mut self.image);
         moved(&mut self.panel);
         self.track.iter_mut().for_each(moved);
+        self.exam_line.iter_mut().flatten().for_each(moved);
     }
 }
 
@@ -562,9 +639,10 @@ mod tests {
         #[test]
         fn controls_are_large_apart_and_on_the_screen(
             w in 64u32..3000, h in 64u32..2000, dpi in 60.0f32..330.0, is_left in any::<bool>(), has_cine in any::<bool>(),
+            has_exam in any::<bool>(),
         ) {
             let handedness = if is_left { Handedness::Left } else { Handedness::Right };
-            match Layout::new((w, h), dpi, LayoutConfig { handedness, has_cine }) {
+            match Layout::new((w, h), dpi, LayoutConfig { handedness, has_cine, has_exam }) {
                 Ok(layout) => check(&layout)?,
                 Err(_) => prop_assert!((w as f32) < 50.0 * dpi / 25.4 || (h as f32) < 26.0 * dpi / 25.4),
             }
@@ -582,6 +660,30 @@ mod tests {
             let image = layout.image_area();
             let share = image.width() * image.height() / (size.0 * size.1) as f32;
             assert!(share >= 0.45, "{size:?}: the picture has only {share} of the screen");
+        }
+    }
+
+    #[test]
+    fn with_exams_usual_screens_have_save_and_exam_and_the_picture_stays_large() {
+        for (size, dpi) in [((800, 480), 133.0), ((1280, 800), 150.0), ((640, 480), 96.0), ((1920, 1080), 96.0)] {
+            let config = LayoutConfig { has_exam: true, ..LayoutConfig::default() };
+            let layout = Layout::new(size, dpi, config).unwrap();
+            assert_eq!(layout.absent().count(), 0, "{size:?}: {:?}", layout.absent().collect::<Vec<_>>());
+            for control in Control::ALL.into_iter().filter(|c| !matches!(c, Control::Freeze | Control::Scrub(_))) {
+                assert!(size_of(&layout, Control::Freeze) > size_of(&layout, control), "{size:?} {control:?}");
+            }
+            let (save, mm) = (layout.place(Control::SAVE).unwrap(), layout.mm(1.0));
+            assert!(save.width() >= 18.0 * mm && save.height() >= 20.0 * mm, "{size:?}: {save:?}");
+            // A frame of 4:3 keeps nine tenths of the side that it has without exams.
+            let without = Layout::new(size, dpi, LayoutConfig::default()).unwrap();
+            let side = |l: &Layout| l.image_area().width().min(l.image_area().height() * 4.0 / 3.0);
+            assert!(side(&layout) >= 0.9 * side(&without), "{size:?}: {} of {}", side(&layout), side(&without));
+            let [whose, warnings] = layout.exam_line().unwrap();
+            let bar = layout.status_bar();
+            for place in [whose, warnings] {
+                assert_eq!(bar.intersect(&place), Some(place), "{size:?}: {place:?} leaves {bar:?}");
+            }
+            assert!(gap_between(&whose, &warnings) >= 0.0);
         }
     }
 
@@ -604,6 +706,8 @@ mod tests {
             Control::NewObject,
             Control::Clear,
             Control::Redo,
+            Control::Exam,
+            Control::SAVE,
             Control::Exclude,
             Control::Include,
             Control::Undo,
@@ -611,21 +715,23 @@ mod tests {
         ];
         let mut counts = Vec::new();
         for width in (175..900).step_by(3) {
-            let layout = Layout::new((width, 480), 133.0, LayoutConfig::default()).unwrap();
+            let config = LayoutConfig { has_exam: true, ..LayoutConfig::default() };
+            let layout = Layout::new((width, 480), 133.0, config).unwrap();
             let absent: Vec<_> = order.iter().map(|&c| layout.place(c).is_none()).collect();
             let count = absent.iter().filter(|a| **a).count();
             assert!(absent[..count].iter().all(|a| *a), "{width} px: {absent:?}");
             counts.push(count);
         }
         assert!(counts.windows(2).all(|w| w[1] <= w[0]), "a wider screen lost a control");
-        assert_eq!((counts[0], counts[counts.len() - 1]), (8, 0));
+        assert_eq!((counts[0], counts[counts.len() - 1]), (10, 0));
     }
 
     #[test]
     fn freeze_stays_in_its_corner() {
         for (handedness, corner) in [(Handedness::Right, 800.0), (Handedness::Left, 0.0)] {
-            for has_cine in [false, true] {
-                let layout = Layout::new((800, 480), 133.0, LayoutConfig { handedness, has_cine }).unwrap();
+            for (has_cine, has_exam) in [(false, false), (true, false), (true, true)] {
+                let config = LayoutConfig { handedness, has_cine, has_exam };
+                let layout = Layout::new((800, 480), 133.0, config).unwrap();
                 let place = layout.place(Control::Freeze).unwrap();
                 let nearest = (place.x0 - corner).abs().min((place.x1 - corner).abs());
                 assert!(nearest <= layout.mm(2.0) + 1.0 && 480.0 - place.y1 <= layout.mm(2.0) + 1.0, "{place:?}");

@@ -341,6 +341,11 @@ impl<W: InferenceWorker> Live<W> {
         self.taps.clear();
     }
 
+    /// Chooses what is to be outlined from now on; what is outlined already stays.
+    pub fn set_preset(&mut self, preset: Option<Arc<Preset>>) {
+        self.engine.set_preset(preset);
+    }
+
     /// Takes what has come in and gives out what is to be drawn now, if anything is.
     pub fn poll(&mut self) -> Option<LiveView<'_>> {
         let now = self.clock.now();

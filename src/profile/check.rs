@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    CameraProfile, DicomProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, RemoteProfile,
-    TouchProfile, rect_of,
+    CameraProfile, DicomProfile, DisplayProfile, ExamsProfile, HeatProfile, IgtlProfile, ImageProfile, KeyboardProfile,
+    Profile, RemoteProfile, TouchProfile, rect_of,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};
 use crate::geometry::Rect;
+use crate::input::keyboard::code_of;
 use crate::model::pin::is_pin;
 use crate::preset::Preset;
 
@@ -37,6 +38,10 @@ impl Profile {
         }
         if let Some(ms) = self.live.deadline_ms {
             within("live.deadline-ms", ms, 0.1..=60_000.0)?;
+        }
+        check_exams(&self.exams)?;
+        for (i, keyboard) in self.keyboard.iter().enumerate() {
+            check_keyboard(keyboard, i)?;
         }
         if let Some(igtl) = &self.igtl {
             check_igtl(igtl, self.camera.is_some())?;
@@ -69,6 +74,28 @@ fn check_dicom(dicom: &DicomProfile) -> Result<()> {
         return Err(wrong("dicom.tls: expected certificate and key, or neither, got one of them"));
     }
     within("dicom.timeout-s", dicom.timeout_s, 1.0..=600.0)
+}
+
+fn check_exams(exams: &ExamsProfile) -> Result<()> {
+    within("exams.cine-before-s", exams.cine_before_s, 0.1..=120.0)?;
+    within("exams.cine-after-s", exams.cine_after_s, 0.0..=120.0)?;
+    within("exams.cine-mib", exams.cine_mib.into(), 8.0..=1_024.0)?;
+    within("exams.ask-after-min", exams.ask_after_min, 0.0..=1_440.0)
+}
+
+fn check_keyboard(keyboard: &KeyboardProfile, at: usize) -> Result<()> {
+    if keyboard.path.is_none() && keyboard.name.as_ref().is_none_or(String::is_empty) {
+        return Err(wrong(format!("keyboard[{at}]: expected path or name, got neither")));
+    }
+    if keyboard.scanner != keyboard.keys.is_empty() {
+        return Err(wrong(format!("keyboard[{at}]: expected either scanner = true or keys")));
+    }
+    match keyboard.keys.keys().find(|name| code_of(name).is_none()) {
+        None => Ok(()),
+        Some(got) => Err(wrong(format!(
+            "keyboard[{at}].keys: expected names as F1, A, PAGEDOWN, or a key's number, got {got:?}"
+        ))),
+    }
 }
 
 fn check_igtl(igtl: &IgtlProfile, has_camera: bool) -> Result<()> {

@@ -25,16 +25,21 @@
 //! | `[touch]` | which panel, its orientation, what counts as a touch |
 //! | `[remote]` | a browser on a tablet as the screen, or beside it |
 //! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
+//! | `[exams]`, `[[keyboard]]` | where exams are saved; pedals, buttons and scanners |
 //! | `[igtl]` | OpenIGTLink: where to listen, and whose images are the source |
 //! | `[dicom]` | archive and worklist, TLS |
 
 mod check;
 mod dicom;
+mod exams;
 mod read;
 
 pub use self::dicom::{DicomProfile, DicomTlsProfile};
+pub use crate::input::keyboard::KeyboardProfile;
 pub use crate::input::touch::TouchProfile;
 pub use crate::source::camera::CameraProfile;
+
+pub use exams::ExamsProfile;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -71,6 +76,10 @@ pub struct Profile {
     pub igtl: Option<IgtlProfile>,
     /// Archive and worklist, if there are any.
     pub dicom: Option<DicomProfile>,
+    /// Exams.
+    pub exams: ExamsProfile,
+    /// Pedals, buttons and scanners.
+    pub keyboard: Vec<KeyboardProfile>,
 }
 
 /// What the frames show. Coordinates are image px.

@@ -110,6 +110,25 @@ mod tests {
     }
 
     #[test]
+    fn exams_and_keyboards_are_read_and_checked() {
+        let text = "[exams]\nfolder = \"/data/exams\"\ncine-after-s = 2\n[[keyboard]]\nname = \"Foot\"\nkeys = { F1 = \"save\" }\n\
+                    [[keyboard]]\nname = \"Scan\"\nscanner = true\n";
+        let profile = Profile::parse(text, "d.toml").unwrap();
+        assert_eq!((profile.keyboard.len(), profile.exams.cine_after_s, profile.exams.cine_before_s), (2, 2.0, 10.0));
+        assert_eq!(Profile::parse(&profile.to_toml(), "printed").unwrap(), profile);
+        for (from, to, named) in [
+            ("F1", "F99", "keyboard[0].keys"),
+            ("\"save\"", "\"safe\"", "the nearest is \"save\""),
+            ("scanner = true", "scanner = false", "keyboard[1]"),
+            ("name = \"Scan\"", "", "keyboard[1]"),
+            ("cine-after-s = 2", "cine-after-s = 900", "exams.cine-after-s"),
+        ] {
+            let e = Profile::parse(&text.replace(from, to), "d.toml").unwrap_err();
+            assert!(e.to_string().contains(named), "{e}");
+        }
+    }
+
+    #[test]
     fn an_empty_file_is_a_device_without_camera() {
         assert_eq!(Profile::parse("", "d.toml").unwrap(), Profile::default());
         let printed = Profile::default().to_toml();

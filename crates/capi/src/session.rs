@@ -304,6 +304,7 @@ unsafe fn drawing(config: &sonotap_config, budget: &Budget) -> Outcome<Drawing> 
         is_mirrored: config.flags & SONOTAP_MIRRORED != 0,
         keep_outs,
         pointer: defaults.pointer,
+        desk: defaults.desk,
     };
     Ok(Drawing::new(screen, budget.screen_px_max))
 }

@@ -106,6 +106,8 @@ pub struct Displays {
     dpi: Option<f32>,
     kind: DisplayKind,
     is_recording: bool,
+    /// Keys are text.
+    is_typing: bool,
     recorders: Vec<Recorder>,
     dropped: u64,
     failure: Option<Error>,
@@ -134,7 +136,17 @@ impl Displays {
         let tablets = profile.remote.clone().or((kind == DisplayKind::Remote).then(RemoteProfile::default));
         let tablets = tablets.map(|remote| Tablets::open(&remote, size, main.is_none())).transpose()?;
         let dpi = profile.display.dpi;
-        Ok(Self { main, tablets, dpi, kind, is_recording: true, recorders: Vec::new(), dropped: 0, failure: None })
+        Ok(Self {
+            main,
+            tablets,
+            dpi,
+            kind,
+            is_recording: true,
+            is_typing: false,
+            recorders: Vec::new(),
+            dropped: 0,
+            failure: None,
+        })
     }
 
     /// Begins the recordings.
@@ -148,6 +160,16 @@ impl Displays {
     /// The tablets, where they may show the screen.
     pub fn tablets(&mut self) -> Option<&mut Tablets> {
         self.tablets.as_mut()
+    }
+
+    /// Whether keys are text at present: then none of them pairs.
+    pub fn set_typing(&mut self, is_typing: bool) {
+        self.is_typing = is_typing;
+    }
+
+    /// Whether exams are saved: then the tablets' page has the controls for it.
+    pub fn set_exam(&mut self, has_exam: bool) {
+        self.tablets.iter_mut().for_each(|tablets| tablets.set_exam(has_exam));
     }
 
     /// What is looked at first: the screen of the device, or the tablets where it has none.
@@ -260,7 +282,8 @@ impl Display for Displays {
             main.keys(out);
         }
         if let Some(tablets) = &mut self.tablets
-            && out.contains(&Key::Character('p'))
+            && !self.is_typing
+            && out.iter().any(|key| matches!(key, Key::Character('p' | 'P')))
         {
             tablets.pair();
         }
@@ -312,7 +335,7 @@ fn theme_colours() -> Vec<u32> {
 }
 
 /// The keys, for people: [`sonotap::display_loop::key_command`].
-pub const KEYS: &str = "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, s save, v save cine, p pair a tablet, Esc close";
+pub const KEYS: &str = "space freeze, arrows step, u undo, r redo, n new object, c clear, f fill, i include, e exclude, s save, v save cine, x exam, p pair a tablet, Esc close";
 
 /// Whether a window can probably be opened.
 #[cfg(feature = "window")]

@@ -14,6 +14,7 @@ mod eval;
 mod exams;
 mod feed;
 mod igtl;
+mod keyboards;
 mod model;
 mod output;
 mod quantize;

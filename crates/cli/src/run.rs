@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use sonotap::desk::DeskConfig;
 use sonotap::display::{Display as _, Presented};
 use sonotap::display_loop::DisplayLoop;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
@@ -32,6 +33,7 @@ use crate::arguments::RunArguments;
 use crate::device;
 use crate::displays::{self, Displays, Wanted};
 use crate::feed::Feed;
+use crate::keyboards::Keyboards;
 use crate::output::{Files, message, png_of, say, say_json};
 use crate::rehearse::rehearse;
 use crate::report::{ObjectReport, RunReport};
@@ -147,6 +149,9 @@ struct Plan {
     flip_hz: Option<f64>,
     wanted: Wanted,
     script: Option<Script>,
+    /// Where exams are saved.
+    store: Option<PathBuf>,
+    presets: Vec<(String, Arc<Preset>)>,
 }
 
 impl Plan {
@@ -157,6 +162,8 @@ impl Plan {
         let profile = device::effective(arguments, &wanted)?;
         Ok(Self {
             preset: profile.model.preset.as_deref().map(Preset::find).transpose()?.map(Arc::new),
+            store: arguments.save_exam.clone().or_else(|| profile.exams.folder.clone()),
+            presets: presets(&profile)?,
             deadline: deadline_ms(&profile).map(|ms| Duration::of_secs(ms / 1e3)),
             profile,
             period: fps.map(|fps| Duration::of_secs(1.0 / fps)),
@@ -165,6 +172,15 @@ impl Plan {
             wanted,
             script: arguments.taps.as_deref().map(Script::load).transpose()?,
         })
+    }
+
+    /// The exam's part of the screen.
+    fn desk(&self) -> DeskConfig {
+        let minutes = self.profile.exams.ask_after_min;
+        DeskConfig {
+            ask_after: (minutes > 0.0).then(|| Duration::of_secs(minutes * 60.0)),
+            presets: self.presets.iter().map(|(_, preset)| preset.label.clone()).collect(),
+        }
     }
 
     /// How a camera is captured.
@@ -193,7 +209,7 @@ impl Plan {
             DisplayKind::Remote => Handedness::Elsewhere,
             _ => profile.handedness(),
         };
-        let layout = LayoutConfig { handedness, ..LayoutConfig::default() };
+        let layout = LayoutConfig { handedness, has_exam: self.store.is_some(), ..LayoutConfig::default() };
         let dpi = profile.display.dpi.unwrap_or(dpi);
         let config = ScreenConfig {
             size,
@@ -206,6 +222,7 @@ impl Plan {
                 Some(touch) => Pointer::Tuned(touch.recognizer(dpi)),
                 None => Pointer::Gloves,
             },
+            desk: self.desk(),
         };
         Screen::new(config).context("--size, --dpi")
     }
@@ -228,6 +245,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     let model = plan.profile.model.clone();
     let loaded = unless_stopped("loader", &is_stopped, move || assets::load_model(&model))?;
     let saving = open_saving(arguments, &plan, &loaded.manifest.name)?;
+    displays.set_exam(plan.store.is_some());
     let size = displays.size();
     displays.begin_recordings(&plan.wanted, size)?;
     open_pairing(arguments, &mut displays)?;
@@ -235,7 +253,8 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     let is_still = pictures.frames == Some(1);
     let period = plan.period.or(pictures.frame_period).unwrap_or(LiveConfig::default().period);
     let (preset, display) = (plan.preset.clone(), displays.timing());
-    let config = LiveConfig { period, deadline: plan.deadline, display, preset, ..LiveConfig::default() };
+    let cine_bytes = (plan.profile.exams.cine_mib as usize) << 20;
+    let config = LiveConfig { period, deadline: plan.deadline, display, preset, cine_bytes, ..LiveConfig::default() };
     let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;
@@ -259,6 +278,7 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
         service: Service::default(),
         heat: HeatWatch::start(&plan.profile.heat)?,
         saving,
+        keyboards: Keyboards::open(&plan.profile)?,
         publisher,
     };
     let played_for = stage.run(&feed, seconds.map(Duration::of_secs), &is_stopped)?;
@@ -296,14 +316,34 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
 
 /// The store of exams, repaired, and who writes into it.
 fn open_saving(arguments: &RunArguments, plan: &Plan, model: &str) -> Result<Option<Saving>> {
-    let Some(root) = &arguments.save_exam else { return Ok(None) };
+    let Some(root) = &plan.store else { return Ok(None) };
     let origin = match arguments.source.as_deref().and_then(|s| s.split_once(':')) {
         Some(("phantom", _)) => ExamOrigin::Simulated,
         Some(("dicom" | "images", _)) => ExamOrigin::File,
         _ => ExamOrigin::Captured,
     };
     let model_sha256 = assets::pin_of_model(&plan.profile.model)?;
-    Saving::open(root, NewExam { origin, model: model.to_owned(), model_sha256 }).map(Some)
+    let new = NewExam { origin, model: model.to_owned(), model_sha256 };
+    let preset = plan.profile.model.preset.as_deref();
+    let opened = Saving::open(root, new, &plan.profile.exams, plan.presets.clone(), preset);
+    match opened {
+        // A device shows its picture whatever its disk says; the screen says that nothing can be saved.
+        Err(e) if arguments.save_exam.is_none() => {
+            log::error!("exams: {e:#}");
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
+}
+
+/// The presets that can be chosen at the screen: all of the box, and the profile's own.
+fn presets(profile: &Profile) -> Result<Vec<(String, Arc<Preset>)>> {
+    let own = profile.model.preset.clone().filter(|own| !Preset::names().any(|name| name == own));
+    let names = own.into_iter().chain(Preset::names().map(str::to_owned));
+    names
+        .map(|name| Preset::find(&name).map(|preset| (name, Arc::new(preset))))
+        .collect::<SonotapResult<_>>()
+        .context("presets")
 }
 
 /// Greatest age of a frame at the glass, ms. A tablet alone is further away than a screen: it has its own.

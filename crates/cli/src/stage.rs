@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use sonotap::desk::Desk;
 use sonotap::display::Presence;
 use sonotap::display_loop::DisplayLoop;
 use sonotap::heat::HeatWatch;
@@ -16,6 +17,7 @@ use sonotap_igtl::publish::Publisher;
 
 use crate::displays::Displays;
 use crate::feed::Feed;
+use crate::keyboards::Keyboards;
 use crate::saving::{self, Saving};
 use crate::service::Service;
 use crate::sheet::Sheet;
@@ -52,6 +54,8 @@ pub struct Stage<'a> {
     pub publisher: Option<Publisher>,
     /// Who saves, with --save-exam.
     pub saving: Option<Saving>,
+    /// Pedals, buttons and scanners.
+    pub keyboards: Keyboards,
 }
 
 impl Stage<'_> {
@@ -70,9 +74,12 @@ impl Stage<'_> {
                 self.service.stopping();
                 return Ok(elapsed);
             }
+            let is_typing = self.display_loop.screen().desk().is_some_and(Desk::is_typing);
+            self.display_loop.display_mut().set_typing(is_typing);
             if self.display_loop.obey_operator()? == Presence::Closed {
                 return Ok(elapsed);
             }
+            self.keyboards.obey(&mut self.display_loop, now);
             self.obey_script(now, elapsed, &mut due);
             let live = self.display_loop.live_mut();
             if is_to_freeze && live.on_screen().is_some() {
@@ -85,8 +92,8 @@ impl Stage<'_> {
                 publisher.turn(now);
             }
             match &mut self.saving {
-                Some(saving) => saving.turn(self.display_loop.live_mut(), now),
-                None => saving::refuse(self.display_loop.live_mut()),
+                Some(saving) => saving.turn(&mut self.display_loop, now),
+                None => saving::refuse(&mut self.display_loop),
             }
             let is_live = self.display_loop.live().engine().session().mode() == Mode::Live;
             let expects_frames = is_live && feed.is_streaming();

@@ -69,6 +69,11 @@ impl Tablets {
         self.button.is_some()
     }
 
+    /// Whether exams are saved.
+    pub fn set_exam(&mut self, has_exam: bool) {
+        self.remote.set_exam(has_exam);
+    }
+
     /// Opens pairing and shows how, on standard error and on the device's own screen.
     ///
     /// # Errors

@@ -43,15 +43,17 @@ mod raster;
 mod saver;
 mod send;
 mod store;
+mod thumbnail;
 mod wall_clock;
 mod worklist;
 
 pub use association::{Destination, Tls};
 pub use capture::{Capture, Kept, LeftOut, Origin, Outlined};
 pub use export::{ExportOptions, Exported, Pixels, export};
-pub use saver::{Outcome, Saver};
+pub use saver::{Outcome, Saver, Task};
 pub use send::{Backoff, SendOptions, SendReport, SendState, send};
 pub use store::exam::{Exam, NewExam, Saved};
+pub use store::health::StoreHealth;
 pub use store::record::{ExamRecord, FileRecord, ItemKind, ItemRecord, Patient, Role};
 pub use store::repair::{Repair, RepairReport};
 pub use store::view::{ExamView, Fault};

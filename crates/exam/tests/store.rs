@@ -10,7 +10,8 @@ use dicom_object::open_file;
 use common::{cine, ellipse, frame, islands};
 use sonotap::{Error, ErrorKind, PixelFormat, ScaleSource};
 use sonotap_exam::{
-    Capture, ClockDoubt, ClockReading, ClockState, Exam, Fault, ItemKind, NewExam, Patient, Repair, Role, Saver, Store,
+    Capture, ClockDoubt, ClockReading, ClockState, Exam, Fault, ItemKind, NewExam, Outcome, Patient, Repair, Role,
+    Saver, Store, Task,
 };
 
 fn clock() -> ClockReading {
@@ -277,9 +278,199 @@ fn the_thread_tells_of_every_capture_what_became_of_it() {
     }
     saver.save(Capture::cine(Vec::new(), 0, Vec::new())).unwrap();
     let outcomes = saver.finish();
-    let told: Vec<_> = outcomes.iter().map(|o| o.saved.as_ref().ok().map(|s| s.number)).collect();
-    assert_eq!(told, [Some(1), Some(2), Some(3), None]);
-    assert!(outcomes.iter().all(|o| o.exam.as_deref() == Some("2026-11-29-0001")));
+    assert_eq!(saved(&outcomes), [Some(1), Some(2), Some(3), None]);
+    let of_exam = |o: &Outcome| match o {
+        Outcome::Saved { exam, .. } => exam.as_deref() == Some("2026-11-29-0001"),
+        _ => true,
+    };
+    assert!(outcomes.iter().all(of_exam), "{outcomes:?}");
+}
+
+/// Numbers of what was saved; `None` for what was not.
+fn saved(outcomes: &[Outcome]) -> Vec<Option<u32>> {
+    let of = |o: &Outcome| match o {
+        Outcome::Saved { saved, is_kept: false, .. } => Some(saved.as_ref().ok().map(|s| s.number)),
+        _ => None,
+    };
+    outcomes.iter().filter_map(of).collect()
+}
+
+/// The next outcome that is wanted; the thread is waited for, however long it takes.
+fn until<T>(saver: &mut Saver, mut wanted: impl FnMut(Outcome) -> Option<T>) -> T {
+    loop {
+        match saver.outcome().and_then(&mut wanted) {
+            Some(found) => return found,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn what_the_disk_refuses_is_kept_and_saved_in_its_order_when_it_takes_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut saver = Saver::start(store(root.path()), NewExam::default()).unwrap();
+    saver.save(still(1)).unwrap();
+    let of_saved = |o| match o {
+        Outcome::Saved { saved, is_kept, thumbnail, .. } => Some((saved, is_kept, thumbnail)),
+        _ => None,
+    };
+    let (first, _, thumbnail) = until(&mut saver, of_saved);
+    assert_eq!((first.unwrap().number, thumbnail.unwrap().width(), saver.unsaved()), (1, 192, 0));
+    // The disk is gone.
+    let folder = root.path().join("2026-11-29-0001");
+    std::fs::rename(&folder, root.path().join("away")).unwrap();
+    for number in 2..=5 {
+        saver.save(still(number)).unwrap();
+    }
+    let (second, is_kept, _) = until(&mut saver, of_saved);
+    assert!(is_kept && second.is_err());
+    // Four are not on the disk: another would be one too many, and is told so.
+    assert_eq!((saver.unsaved(), saver.save(still(6)).unwrap_err().kind()), (4, ErrorKind::Unavailable));
+    // With them unsaved the exam is not ended, unless somebody gives them up.
+    saver.ask(Task::End { is_unsaved_lost: false }).unwrap();
+    let of_end = |o| match o {
+        Outcome::Ended { lost, ended } => Some((lost, ended.is_ok())),
+        _ => None,
+    };
+    assert_eq!(until(&mut saver, of_end), (0, false));
+    std::fs::rename(root.path().join("away"), &folder).unwrap();
+    saver.ask(Task::End { is_unsaved_lost: false }).unwrap();
+    let mut numbers = Vec::new();
+    let ended = until(&mut saver, |o| {
+        numbers.extend(saved(std::slice::from_ref(&o)));
+        of_end(o)
+    });
+    assert_eq!(ended, (0, true));
+    // A number that failed is not used again.
+    assert!(numbers.len() == 4 && numbers.is_sorted() && numbers.iter().all(Option::is_some), "{numbers:?}");
+    assert_eq!(saver.unsaved(), 0);
+    // What comes after the end is of another exam.
+    saver.save(still(7)).unwrap();
+    let exam = until(&mut saver, |o| match o {
+        Outcome::Saved { exam, .. } => exam,
+        _ => None,
+    });
+    assert_eq!(exam, "2026-11-29-0002");
+    let views: Vec<_> = (1..=2)
+        .map(|n| Store::read(root.path()).unwrap().view(&format!("2026-11-29-000{n}").parse().unwrap()).unwrap())
+        .collect();
+    assert_eq!(views.iter().map(|v| (v.items().count(), v.is_ended())).collect::<Vec<_>>(), [(5, true), (1, false)]);
+    assert!(views.iter().all(|v| v.verify().is_empty()));
+}
+
+#[test]
+fn what_was_given_up_leaves_the_exam_and_comes_into_no_other() {
+    let root = tempfile::tempdir().unwrap();
+    let mut saver = Saver::start(store(root.path()), NewExam::default()).unwrap();
+    saver.save(still(1)).unwrap();
+    until(&mut saver, |o| matches!(o, Outcome::Saved { .. }).then_some(()));
+    std::fs::rename(root.path().join("2026-11-29-0001"), root.path().join("away")).unwrap();
+    saver.save(still(2)).unwrap();
+    saver.ask(Task::End { is_unsaved_lost: true }).unwrap();
+    let lost = until(&mut saver, |o| match o {
+        Outcome::Ended { lost, .. } => Some(lost),
+        _ => None,
+    });
+    assert_eq!((lost, saver.unsaved()), (1, 0));
+    saver.save(still(3)).unwrap();
+    assert_eq!(saved(&saver.finish()), [Some(1)]);
+    let names = Store::read(root.path()).unwrap().names().unwrap();
+    assert_eq!(names.len(), 1, "the next patient's picture is in an exam of its own");
+}
+
+#[test]
+fn a_deleted_item_can_be_put_back_until_the_exam_ends_and_is_gone_then() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    for number in 1..=3 {
+        exam.save(&still(number)).unwrap();
+    }
+    let name = exam.view().name().clone();
+    let numbers = |exam: &Exam| exam.view().items().map(|i| i.number).collect::<Vec<_>>();
+    exam.delete(2).unwrap();
+    assert_eq!((numbers(&exam), exam.view().verify()), (vec![1, 3], vec![]));
+    exam.restore(2).unwrap();
+    assert_eq!(numbers(&exam), [1, 2, 3]);
+    for wrong in [exam.restore(2), exam.delete(9)] {
+        assert_eq!(wrong.unwrap_err().kind(), ErrorKind::Argument);
+    }
+    exam.delete(1).unwrap();
+    exam.delete(3).unwrap();
+    let folder = exam.view().folder().to_owned();
+    assert!(folder.join("0003.dcm").is_file(), "until the end it can be put back");
+    // A reopened exam knows, and the number is not used again.
+    drop(exam);
+    let mut exam = store(root.path()).resume(&name).unwrap();
+    assert_eq!((numbers(&exam), exam.save(&still(4)).unwrap().number), (vec![2], 4));
+    exam.end().unwrap();
+    assert!(!folder.join("0003.dcm").exists() && !folder.join("0001.png").exists());
+    assert!(exam.restore(3).is_err() && exam.delete(2).is_err());
+    assert_eq!((numbers(&exam), exam.view().verify()), (vec![2, 4], vec![]));
+    drop(exam);
+    // What a cut left of it is removed when the store is opened.
+    std::fs::write(folder.join("0003.dcm"), "DICM").unwrap();
+    let (_, report) = Store::open_with(root.path(), clock, 1 << 20).unwrap();
+    assert_eq!(report.repairs, [(Some(name), Repair::Deleted(vec!["0003.dcm".into()]))]);
+}
+
+#[test]
+fn exams_of_an_earlier_program_are_read_and_get_no_event_that_it_would_cut() {
+    let root = tempfile::tempdir().unwrap();
+    let mut exam = begun(root.path());
+    exam.save(&still(1)).unwrap();
+    let (name, path) = (exam.view().name().clone(), exam.view().folder().join("exam.json"));
+    drop(exam);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let of_format = |format: u32| text.replacen("\"format\": 2", &format!("\"format\": {format}"), 1);
+    assert_ne!(of_format(1), text);
+    std::fs::write(&path, of_format(1)).unwrap();
+    let mut exam = store(root.path()).resume(&name).unwrap();
+    assert_eq!(exam.delete(1).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(exam.save(&still(2)).unwrap().number, 2);
+    drop(exam);
+    std::fs::write(&path, of_format(3)).unwrap();
+    assert_eq!(Store::read(root.path()).unwrap().view(&name).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn the_thread_tells_how_the_store_is() {
+    let root = tempfile::tempdir().unwrap();
+    let of_health = |o| match o {
+        Outcome::Health(health) => Some(health),
+        _ => None,
+    };
+    let unverified = || ClockReading { is_synchronized: false, ..clock() };
+    // No disk has ten times so much.
+    let (huge, _) = Store::open_with(root.path(), unverified, 1 << 20).unwrap();
+    let mut saver = Saver::start(huge, NewExam::default()).unwrap();
+    let health = until(&mut saver, of_health);
+    assert_eq!((health.doubt, health.unsent, health.is_reserve_used), (Some(ClockDoubt::NotSynchronized), 0, false));
+    assert!(health.free_bytes.is_some());
+    saver.save(still(1)).unwrap();
+    saver.ask(Task::ConfirmDate).unwrap();
+    until(&mut saver, |o| matches!(o, Outcome::DateConfirmed(Ok(()))).then_some(()));
+    assert_eq!(until(&mut saver, of_health).doubt, None);
+    std::fs::remove_file(root.path().join(".reserve")).unwrap();
+    saver.ask(Task::End { is_unsaved_lost: false }).unwrap();
+    until(&mut saver, |o| matches!(o, Outcome::Ended { .. }).then_some(()));
+    let health = until(&mut saver, of_health);
+    assert_eq!((health.is_reserve_used, health.unsent), (true, 1));
+}
+
+#[test]
+fn the_picture_of_an_item_is_read_back_with_its_outlines() {
+    let root = tempfile::tempdir().unwrap();
+    let mut saver = Saver::start(store(root.path()), NewExam::default()).unwrap();
+    saver.save(still(1)).unwrap();
+    saver.ask(Task::Open(1)).unwrap();
+    saver.ask(Task::Open(2)).unwrap();
+    let mut opened = Vec::new();
+    for outcome in saver.finish() {
+        if let Outcome::Opened(number, picture) = outcome {
+            opened.push((number, picture.ok().map(|p| (p.width(), p.format()))));
+        }
+    }
+    assert_eq!(opened, [(1, Some((640, PixelFormat::Rgb8))), (2, None)]);
 }
 
 #[test]

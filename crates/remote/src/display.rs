@@ -96,6 +96,11 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Whether exams are saved: then the page has the controls for it. At first it has not.
+    pub fn set_exam(&mut self, has_exam: bool) {
+        self.hub.set_exam(has_exam);
+    }
+
     /// A screen that nobody can see yet: [`Self::open_pairing`].
     ///
     /// # Errors

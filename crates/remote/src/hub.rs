@@ -2,6 +2,7 @@
 //! sent under it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -145,6 +146,7 @@ pub(crate) struct Hub {
     changed: Condvar,
     began: Instant,
     age_max: Duration,
+    has_exam: AtomicBool,
 }
 
 impl Hub {
@@ -169,7 +171,7 @@ impl Hub {
             counts: Counts::default(),
             is_closed: false,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), began, age_max }
+        Self { state: Mutex::new(state), changed: Condvar::new(), began, age_max, has_exam: AtomicBool::new(false) }
     }
 
     /// A connection that panicked leaves nothing half done: every change here is whole when the lock is given back.
@@ -248,9 +250,14 @@ impl Hub {
         self.lock().wanted
     }
 
+    /// Whether exams are saved.
+    pub(crate) fn set_exam(&self, has_exam: bool) {
+        self.has_exam.store(has_exam, Ordering::Release);
+    }
+
     /// What is said of the next picture.
     pub(crate) fn tell(&self, scene: &Scene) {
-        let words = Words::of(scene, self.age_max);
+        let words = Words::of(scene, self.age_max, self.has_exam.load(Ordering::Acquire));
         self.lock().words = words;
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Words {
     /// Place in the cine ring, and its length.
     cine: Option<(usize, usize)>,
     objects: Vec<ObjectWords>,
+    /// Whether exams are saved, so that there are controls for it.
+    has_exam: bool,
     /// Greatest age of a live frame at the glass, ms.
     age_ms_max: f64,
 }
@@ -51,8 +53,9 @@ struct ObjectWords {
 
 impl Words {
     /// Those of a scene, whose live frames may be so old at the glass.
-    pub(crate) fn of(scene: &Scene, age_max: Duration) -> Self {
+    pub(crate) fn of(scene: &Scene, age_max: Duration, has_exam: bool) -> Self {
         Self {
+            has_exam,
             age_ms_max: age_max.as_secs_f64() * 1e3,
             mode: match scene.mode {
                 Mode::Live => "live",
@@ -117,6 +120,9 @@ pub(crate) fn control(name: &str, at: Option<f32>) -> Option<Control> {
         "fill" => Control::Fill,
         "back" => Control::StepBack,
         "forward" => Control::StepForward,
+        "save" => Control::Save { is_held: false },
+        "save-cine" => Control::Save { is_held: true },
+        "exam" => Control::Exam,
         "scrub" => Control::Scrub(at.filter(|a| (0.0..=1.0).contains(a))?),
         _ => return None,
     })
@@ -158,8 +164,11 @@ mod tests {
 
     #[test]
     fn every_control_of_the_screen_has_a_name() {
-        let names =
-            ["freeze", "undo", "redo", "clear", "include", "exclude", "new", "fill", "back", "forward", "scrub"];
+        let names = [
+            "freeze", "undo", "redo", "clear", "include", "exclude", "new", "fill", "back", "forward", "scrub", "save",
+            "exam",
+        ];
+        assert_eq!(control("save-cine", None), Some(Control::Save { is_held: true }));
         for expected in Control::ALL {
             let named = names.iter().filter_map(|n| control(n, Some(0.0))).filter(|c| c.is_same(expected)).count();
             assert_eq!(named, 1, "{expected:?}");
@@ -173,7 +182,7 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_what_follows() {
-        let words = Words::of(&Scene::default(), Duration::from_millis(250)).to_json();
+        let words = Words::of(&Scene::default(), Duration::from_millis(250), true).to_json();
         let head = picture_head(CONTROLS, 3, 5, 7, 9, &words, 100);
         let length = u32::from_be_bytes(head[..4].try_into().unwrap()) as usize;
         assert_eq!(length, head.len() - 4 + 100);

@@ -43,6 +43,8 @@ impl Default for NewExam {
 pub struct Saved {
     /// Its number in the exam.
     pub number: u32,
+    /// Still or cine.
+    pub kind: ItemKind,
     /// Bytes of its files.
     pub bytes: u64,
     /// From the call until it was on the disk.
@@ -178,9 +180,10 @@ impl Exam {
         let made = pictures::make(capture, &self.view, number, &taken)?;
         // Whatever comes of it: the number is not used again.
         self.next_number += 1;
+        let kind = if capture.frames.len() == 1 { ItemKind::Still } else { ItemKind::Cine };
         let item = ItemRecord {
             number,
-            kind: if capture.frames.len() == 1 { ItemKind::Still } else { ItemKind::Cine },
+            kind,
             taken: text_of(&taken),
             frames: capture.frames.len() as u32,
             objects: capture.objects.len() as u32,
@@ -189,7 +192,7 @@ impl Exam {
         let bytes = item.files.iter().map(|f| f.bytes).sum();
         let writing = Instant::now();
         let is_reserve_used = self.write(&made, item).map_err(|e| within(e, &self.view.name))?;
-        Ok(Saved { number, bytes, took: began.elapsed(), written_in: writing.elapsed(), is_reserve_used })
+        Ok(Saved { number, kind, bytes, took: began.elapsed(), written_in: writing.elapsed(), is_reserve_used })
     }
 
     /// Writes the files, then their line. Whether the reserve was used.
@@ -248,12 +251,51 @@ impl Exam {
         self.note(|at| Event::ClockConfirmed { at })
     }
 
-    /// Ends it: nothing is added any more.
+    /// Takes an item out: it is not listed, exported or sent. Until the exam ends it can be put back.
+    ///
+    /// # Errors
+    /// `Argument` when there is no such item or the exam was ended; `Io`.
+    pub fn delete(&mut self, number: u32) -> Result<()> {
+        self.check_item(number, false)?;
+        self.note(|at| Event::Deleted { number, at })
+    }
+
+    /// Puts a deleted item back.
+    ///
+    /// # Errors
+    /// `Argument` when none of that number is deleted or the exam was ended; `Io`.
+    pub fn restore(&mut self, number: u32) -> Result<()> {
+        self.check_item(number, true)?;
+        self.note(|at| Event::Restored { number, at })
+    }
+
+    fn check_item(&self, number: u32, is_deleted: bool) -> Result<()> {
+        let is_there = self.view.saved().any(|item| item.number == number);
+        if is_there && self.view.is_deleted(number) == is_deleted && !self.view.is_ended() {
+            return match self.view.record.format {
+                1 => Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "expected an exam of format 2, got one of an earlier program",
+                )),
+                _ => Ok(()),
+            };
+        }
+        let expected = if is_deleted { "a deleted item" } else { "a saved item" };
+        let what = format!("exam {}: expected {expected} of an open exam, got number {number}", self.view.name);
+        Err(Error::new(ErrorKind::Argument, what))
+    }
+
+    /// Ends it: nothing is added any more, and deleted items are gone for good.
     ///
     /// # Errors
     /// `Io`.
     pub fn end(&mut self) -> Result<()> {
-        if self.view.is_ended() { Ok(()) } else { self.note(|at| Event::Ended { at }) }
+        if !self.view.is_ended() {
+            self.note(|at| Event::Ended { at })?;
+        }
+        // What is left of them is removed when the store is opened next.
+        self.view.remove_deleted();
+        Ok(())
     }
 
     fn note(&mut self, event: impl Fn(String) -> Event) -> Result<()> {

@@ -4,6 +4,7 @@
 //! last whole line.
 
 pub(crate) mod exam;
+pub(crate) mod health;
 pub(crate) mod journal;
 pub(crate) mod record;
 pub(crate) mod repair;
@@ -22,7 +23,7 @@ use sonotap::durable;
 use sonotap::{Error, ErrorKind, Result};
 
 use self::exam::{Exam, NewExam};
-use self::record::{FORMAT, StoreRecord, new_uid};
+use self::record::{FORMAT, FORMATS, StoreRecord, new_uid};
 use self::repair::RepairReport;
 use self::reserve::Reserve;
 use self::view::ExamView;
@@ -128,8 +129,9 @@ impl Store {
     }
 
     fn of(root: &Path, record: StoreRecord, clock: fn() -> ClockReading) -> Result<Self> {
-        if record.format != FORMAT {
-            let what = format!("{}: expected format {FORMAT}, got {}", root.join(STORE_JSON).display(), record.format);
+        if !FORMATS.contains(&record.format) {
+            let what =
+                format!("{}: expected format 1 to {FORMAT}, got {}", root.join(STORE_JSON).display(), record.format);
             return Err(Error::new(ErrorKind::Unsupported, what));
         }
         Ok(Self { root: root.to_owned(), device_uid: record.device_uid, reserve: None, clock })

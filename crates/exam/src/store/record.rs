@@ -8,8 +8,10 @@ use sonotap::{Error, ErrorKind, Result};
 use crate::capture::Origin;
 use crate::wall_clock::ClockState;
 
-/// Version of the layout of a store.
-pub(crate) const FORMAT: u32 = 1;
+/// Version of the layout of a store and an exam: 2 since items can be deleted, which a reader of 1 would take for a broken journal.
+pub(crate) const FORMAT: u32 = 2;
+/// The versions that are read.
+pub(crate) const FORMATS: std::ops::RangeInclusive<u32> = 1..=FORMAT;
 /// Most characters of a patient's name or number: LO and each part of PN in DICOM.
 const TEXT_MAX: usize = 64;
 
@@ -24,7 +26,7 @@ pub(crate) struct StoreRecord {
 /// `exam.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExamRecord {
-    /// Version of the layout, 1.
+    /// Version of the layout, 1 or 2.
     pub format: u32,
     /// Study Instance UID.
     pub study_uid: String,
@@ -130,6 +132,20 @@ impl Patient {
 pub(crate) enum Event {
     /// An item was saved: all its files are on the disk.
     Saved(ItemRecord),
+    /// An item was taken out of the exam. Its files stay until the exam ends.
+    Deleted {
+        /// Its number.
+        number: u32,
+        /// When, RFC 3339.
+        at: String,
+    },
+    /// It was put back.
+    Restored {
+        /// Its number.
+        number: u32,
+        /// When, RFC 3339.
+        at: String,
+    },
     /// `exam.json` has a patient, or another one.
     Bound {
         /// When, RFC 3339.

@@ -26,6 +26,8 @@ pub enum Repair {
     JournalCut(usize),
     /// Files of an item that was never acknowledged are in the folder `unfinished`.
     SetAside(Vec<String>),
+    /// Files of items that were deleted before the exam ended are gone.
+    Deleted(Vec<String>),
     /// A saved file is missing or has another size. Nothing was changed.
     Lost(String),
     /// The exam cannot be read. Nothing was changed.
@@ -42,6 +44,7 @@ impl std::fmt::Display for Repair {
             Self::SetAside(files) => {
                 write!(f, "an item that was never finished is in {UNFINISHED}/: {}", files.join(", "))
             }
+            Self::Deleted(files) => write!(f, "files of deleted items were removed: {}", files.join(", ")),
             Self::Lost(file) => write!(f, "{file}: expected the file that was saved, got none or one of another size"),
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
         }
@@ -101,6 +104,10 @@ fn repair_exam(store: &Store, name: &ExamName) -> Result<Vec<Repair>> {
             durable::rename(&view.folder().join(file), &aside.join(file))?;
         }
         repairs.push(Repair::SetAside(strangers));
+    }
+    if view.is_ended() {
+        let deleted = view.remove_deleted();
+        repairs.extend((!deleted.is_empty()).then_some(Repair::Deleted(deleted)));
     }
     let is_there = |file: &super::record::FileRecord| {
         std::fs::metadata(view.folder().join(&file.name)).is_ok_and(|m| m.len() == file.bytes)

@@ -23,12 +23,22 @@ impl Reserve {
         Self { path: root.join(NAME), bytes }
     }
 
+    /// Its size when it is full.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether it is there, whole.
+    pub(crate) fn is_full(&self) -> bool {
+        File::open(&self.path).and_then(|f| f.metadata()).is_ok_and(|m| m.len() == self.bytes)
+    }
+
     /// Fills it where it is not full.
     ///
     /// # Errors
     /// `Io`, also on a full disk.
     pub(crate) fn fill(&self) -> Result<()> {
-        if File::open(&self.path).and_then(|f| f.metadata()).is_ok_and(|m| m.len() == self.bytes) {
+        if self.is_full() {
             return Ok(());
         }
         let mut file = PartFile::create(&self.path)?;

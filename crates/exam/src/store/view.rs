@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sonotap::model::manifest::hex_digest;
 use sonotap::{Error, ErrorKind, Result};
 
-use super::record::{Event, ExamRecord, FORMAT, FileRecord, ItemRecord};
+use super::record::{Event, ExamRecord, FORMAT, FORMATS, FileRecord, ItemRecord};
 use super::{EXAM_JSON, ExamName, SENT, Store, UNFINISHED, entries, journal, read_json};
 use crate::wall_clock::ClockState;
 
@@ -50,8 +50,8 @@ impl ExamView {
     pub(crate) fn read(store: &Store, name: &ExamName) -> Result<Self> {
         let folder = store.folder(name);
         let record: ExamRecord = read_json(&folder.join(EXAM_JSON))?;
-        if record.format != FORMAT {
-            let what = format!("exam {name}: expected format {FORMAT}, got {}", record.format);
+        if !FORMATS.contains(&record.format) {
+            let what = format!("exam {name}: expected format 1 to {FORMAT}, got {}", record.format);
             return Err(Error::new(ErrorKind::Unsupported, what));
         }
         let bytes = journal::read(&folder)?;
@@ -74,12 +74,33 @@ impl ExamView {
         &self.record
     }
 
-    /// The saved items, in their order.
+    /// The saved items, in their order, without deleted ones.
     pub fn items(&self) -> impl Iterator<Item = &ItemRecord> {
+        self.saved().filter(|item| !self.is_deleted(item.number))
+    }
+
+    /// All items that were ever saved, in their order.
+    pub(crate) fn saved(&self) -> impl Iterator<Item = &ItemRecord> {
         self.events.iter().filter_map(|event| match event {
             Event::Saved(item) => Some(item),
             _ => None,
         })
+    }
+
+    /// Whether an item was deleted and not put back.
+    pub fn is_deleted(&self, item: u32) -> bool {
+        let of_item = |event: &Event| match event {
+            Event::Deleted { number, .. } if *number == item => Some(true),
+            Event::Restored { number, .. } if *number == item => Some(false),
+            _ => None,
+        };
+        self.events.iter().rev().find_map(of_item).unwrap_or(false)
+    }
+
+    /// Names of the files of deleted items.
+    pub(crate) fn deleted_files(&self) -> impl Iterator<Item = &str> {
+        let deleted = self.saved().filter(|item| self.is_deleted(item.number));
+        deleted.flat_map(|item| &item.files).map(|file| file.name.as_str())
     }
 
     /// All files of all items.
@@ -165,15 +186,21 @@ impl ExamView {
 
     /// Files named as those of an item that belong to none.
     pub(crate) fn strangers(&self) -> Vec<String> {
-        let is_known = |name: &String| self.files().any(|f| f.name == *name);
+        let is_known = |name: &String| self.saved().flat_map(|item| &item.files).any(|f| f.name == *name);
         let is_of_item = |name: &String| name.len() > 4 && name.bytes().take(4).all(|b| b.is_ascii_digit());
         let all = entries(&self.folder).unwrap_or_default();
         all.into_iter().filter(|name| name.ends_with(".part") || is_of_item(name) && !is_known(name)).collect()
     }
 
+    /// Removes the files of deleted items, as far as the disk allows; the names of those that are gone.
+    pub(crate) fn remove_deleted(&self) -> Vec<String> {
+        let gone = self.deleted_files().filter(|name| std::fs::remove_file(self.folder.join(name)).is_ok());
+        gone.map(str::to_owned).collect()
+    }
+
     /// The number of the next item: above all that have a line, a file, or were never finished.
     pub(crate) fn next_number(&self) -> u32 {
-        let items = self.items().map(|i| i.number);
+        let items = self.saved().map(|i| i.number);
         let folders = [entries(&self.folder), entries(&self.folder.join(UNFINISHED))];
         let names = folders.into_iter().flat_map(Result::unwrap_or_default);
         let of_files = names.filter_map(|name| name.get(..4)?.parse::<u32>().ok());

@@ -214,6 +214,7 @@
     press("freeze").setAttribute("aria-pressed", words.mode !== "live");
     press("freeze").textContent = words.mode === "live" ? "Freeze" : "Go live";
     press("fill").textContent = `Fill ${words.fill} %`;
+    press("save").hidden = press("exam").hidden = !words.has_exam;
     if (words.cine && document.activeElement !== $("scrub")) $("scrub").value = words.cine[1] > 1 ? words.cine[0] / (words.cine[1] - 1) : 1;
     const objects = words.objects.map((o) => `object ${o.number} ${o.outline}` + (o.score === undefined ? "" : `, score ${o.score.toFixed(1)}`));
     say([words.mode, words.signal === "good" ? "" : words.signal, ...objects].filter(Boolean).join("; "));
@@ -247,8 +248,20 @@
     post("press", { press: name, at: at ?? null, sent_ms: now(), time_ms: event.timeStamp }).catch(() => {});
   };
   for (const button of document.querySelectorAll("[data-press]")) {
-    button.addEventListener("click", (e) => press(button.dataset.press, e));
+    if (button.dataset.press !== "save") button.addEventListener("click", (e) => press(button.dataset.press, e));
   }
+  // Save pressed is a still, held the cine. A finger that slides off, or a link that is lost meanwhile, saves nothing.
+  const HOLD_MS = 600;
+  const save = document.querySelector("[data-press=save]");
+  let holding = 0, wasHeld = false;
+  save.addEventListener("pointerdown", (e) => {
+    wasHeld = false;
+    clearTimeout(holding);
+    holding = setTimeout(() => { wasHeld = true; press("save-cine", { timeStamp: now() }); }, HOLD_MS);
+  });
+  for (const type of ["pointerup", "pointerleave", "pointercancel"]) save.addEventListener(type, () => clearTimeout(holding));
+  save.addEventListener("click", (e) => { clearTimeout(holding); if (!wasHeld) press("save", e); wasHeld = false; });
+  save.addEventListener("contextmenu", (e) => e.preventDefault());
   $("scrub").addEventListener("input", (e) => press("scrub", e, Number($("scrub").value)));
   $("scrub").addEventListener("change", () => $("scrub").blur());
   for (const what of ["ask", "give", "keep"]) $(what).addEventListener("click", () => post("control", what).catch(() => {}));
