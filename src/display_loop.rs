@@ -16,6 +16,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::calipers::CaliperCommand;
 use crate::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
 use crate::input::Contact;
@@ -245,7 +246,7 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
 }
 
 /// The command of a key: space freezes, the arrows step, u undoes, r redoes, n begins an object, c clears, f fills,
-/// i includes, e excludes, s saves a still, v the cine.
+/// i includes, e excludes, m measures by hand, s saves a still, v the cine.
 pub fn key_command(key: Key) -> Option<Command> {
     Some(match key {
         Key::Space => Command::ToggleFreeze,
@@ -260,6 +261,7 @@ pub fn key_command(key: Key) -> Option<Command> {
         Key::Character('s') => Command::SaveStill,
         Key::Character('v') => Command::SaveCine,
         Key::Character('e') => Command::ChooseTool(Tool::Exclude),
+        Key::Character('m') => Command::Calipers(CaliperCommand::Toggle),
         Key::Character(_) => return None,
     })
 }

@@ -48,6 +48,7 @@
 
 use std::time::Duration;
 
+use crate::calipers::CaliperCommand;
 use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::{Polarity, Prompt, PromptError, PromptId, PromptSet, PromptShape};
 use crate::region::{FrameRegion, Misplaced, Regions};
@@ -127,6 +128,8 @@ pub enum Command {
     SaveStill,
     /// Save the cine ring, with the outlines of the frame on the screen.
     SaveCine,
+    /// Measure by hand on a still frame; the engine executes it.
+    Calipers(CaliperCommand),
 }
 
 /// What the operator asked to save.
@@ -274,6 +277,8 @@ impl Session {
                 self.save_request.cine = true;
                 Outcome::Unchanged
             }
+            // The engine has executed it before.
+            Command::Calipers(_) => Outcome::Unchanged,
         };
         match outcome {
             Outcome::Refused(notice) => self.notify(notice, at.now),

@@ -29,6 +29,9 @@
 
 mod check;
 mod read;
+mod rulers;
+
+pub use rulers::RulerProfile;
 
 pub use crate::input::touch::TouchProfile;
 pub use crate::source::camera::CameraProfile;
@@ -82,6 +85,8 @@ pub struct ImageProfile {
     pub mm_per_px: Option<[f64; 2]>,
     /// Swap left and right on the screen.
     pub mirror: bool,
+    /// Scales by depth: each is used while the scanner shows the ruler of its picture.
+    pub rulers: Vec<RulerProfile>,
 }
 
 /// What an image region shows.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sonotap::calipers::set::Reading;
+use sonotap::frame::PixelScale;
 use sonotap::geometry::ImageSpace;
 use sonotap::measure::measure;
 use sonotap::model::predictor::{Prediction, Prompts};
@@ -131,24 +133,42 @@ pub struct Capture {
     /// The frame that the objects are on.
     pub(crate) outlined_frame: usize,
     pub(crate) objects: Vec<Outlined>,
+    /// What calipers on that frame say.
+    pub(crate) calipers: Vec<Reading>,
+    /// The scale of frames that have none of their own.
+    pub(crate) ruler_scale: Option<PixelScale>,
 }
 
 impl Capture {
     /// One frame with its outlines.
     pub fn still(frame: impl Into<Arc<Frame>>, objects: Vec<Outlined>) -> Self {
-        Self { frames: vec![frame.into()], outlined_frame: 0, objects }
+        Self { frames: vec![frame.into()], outlined_frame: 0, objects, calipers: Vec::new(), ruler_scale: None }
+    }
+
+    /// With what calipers on the outlined frame say.
+    pub fn with_calipers(self, calipers: Vec<Reading>) -> Self {
+        Self { calipers, ..self }
+    }
+
+    /// With the scale that somebody measured, or that is known by the ruler; it counts for frames that have none of their own.
+    pub fn with_ruler_scale(self, ruler_scale: Option<PixelScale>) -> Self {
+        Self { ruler_scale, ..self }
     }
 
     /// Copies its frames, oldest first, so that those of a live path can be filled again.
     pub(crate) fn detach(&mut self) {
         for frame in &mut self.frames {
-            *frame = Arc::new(Frame::clone(frame));
+            let mut copy = Frame::clone(frame);
+            if self.ruler_scale.is_some() && copy.parts().len() == 1 && copy.scale().is_none() {
+                copy.set_scale(self.ruler_scale);
+            }
+            *frame = Arc::new(copy);
         }
     }
 
     /// Frames in the order of their times, with the outlines of the frame at `outlined_frame`.
     pub fn cine(frames: Vec<Arc<Frame>>, outlined_frame: usize, objects: Vec<Outlined>) -> Self {
-        Self { frames, outlined_frame, objects }
+        Self { frames, outlined_frame, objects, calipers: Vec::new(), ruler_scale: None }
     }
 }
 
