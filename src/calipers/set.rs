@@ -108,9 +108,8 @@ impl Shape {
         match self {
             Self::Distance { a, b } => {
                 let (dx, dy) = (f64::from(a.x - b.x), f64::from(a.y - b.y));
-                let metric = |s: &PixelScale| {
-                    length_f64(dx * f64::from(s.mm_per_px().0), dy * f64::from(s.mm_per_px().1))
-                };
+                let metric =
+                    |s: &PixelScale| length_f64(dx * f64::from(s.mm_per_px().0), dy * f64::from(s.mm_per_px().1));
                 Some(Value::Length { px: length_f64(dx, dy), mm: scale.map(metric).map(Millimetres) })
             }
             Self::Ellipse { .. } | Self::Trace(_) => measure(self.ring()?.as_ref(), scale).map(Value::Enclosed),

@@ -232,7 +232,7 @@ fn two_planes_give_a_volume_with_formula_and_source() {
     s.press(CaliperCommand::Plane(Which::Second)).unwrap();
     // 60 mm each: 0.52 · 216 cm³, three times 0.36 %.
     assert!(s.words().starts_with("Volume 112±1 ml  0.52 L×W×H | 60.0×60.0, 60.0×60.0 mm"), "{}", s.words());
-    assert!(s.words().ends_with("Published: error 38 % in children (2010)"), "{}", s.words());
+    assert!(s.words().ends_with("Published: 38 % in children (2010)"), "{}", s.words());
     s.press(CaliperCommand::Forget).unwrap();
     assert!(s.words().starts_with("Along: outline it"), "{}", s.words());
 }

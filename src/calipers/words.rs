@@ -12,10 +12,15 @@ use crate::preset::{Item, VolumeBy};
 
 /// A figure with its error, as short as the error allows: "23.4", "23.4±0.3", "251±2".
 pub(crate) fn write_figure(value: f64, error: Option<f64>, out: &mut String) {
+    write_decimals(value, error, 1, out);
+}
+
+fn write_decimals(value: f64, error: Option<f64>, below_ten: usize, out: &mut String) {
     let decimals = match error {
         Some(e) if e < 0.05 => 2,
         Some(e) if e >= 1.0 && value >= 100.0 => 0,
         Some(_) => 1,
+        None if value < 10.0 => below_ten,
         None if value < 100.0 => 1,
         None => 0,
     };
@@ -29,6 +34,13 @@ pub(crate) fn write_figure(value: f64, error: Option<f64>, out: &mut String) {
 fn figure(value: f64, relative: Option<f64>) -> String {
     let mut out = String::new();
     write_figure(value, relative.map(|r| r * value), &mut out);
+    out
+}
+
+/// Of cm² and ml, which have two decimals below 10.
+fn fine_figure(value: f64, relative: Option<f64>) -> String {
+    let mut out = String::new();
+    write_decimals(value, relative.map(|r| r * value), 2, &mut out);
     out
 }
 
@@ -103,7 +115,8 @@ impl Calipers {
         let m: MedianOf = self.samples.median(of)?;
         let error = metric.and_then(|m| m.scale_error).map(|e| times * e);
         let spread = 100.0 * m.spread();
-        Some(format!("{name} {} {unit} of {}, spread {spread:.1} %", figure(m.median, error), m.count))
+        let value = if unit == "cm²" { fine_figure(m.median, error) } else { figure(m.median, error) };
+        Some(format!("{name} {value} {unit} of {}, spread {spread:.1} %", m.count))
     }
 
     fn plane_lines(&self, seen: &Seen) -> Vec<(Tone, String)> {
@@ -200,7 +213,7 @@ impl Calipers {
 }
 
 fn volume_words(v: &VolumeOf) -> String {
-    format!("{} ml", figure(v.volume.0, v.scale_error))
+    format!("{} ml", fine_figure(v.volume.0, v.scale_error))
 }
 
 fn reading_words(reading: &Reading) -> String {
@@ -219,7 +232,7 @@ fn enclosed_words(letter: char, m: &Measurements, error: Option<f64>) -> String 
         let round = m.circumference_px().map_or(String::new(), |c| format!(" circ {c:.0} px"));
         return format!("{letter} {:.0} px²{round}", m.area_px);
     };
-    let area = figure(mm.area.0 / 100.0, error.map(|e| 2.0 * e));
+    let area = fine_figure(mm.area.0 / 100.0, error.map(|e| 2.0 * e));
     let round = match m.circumference() {
         Some(c) => format!("circ {} mm", figure(c.0, error)),
         None => format!("perim {} mm", figure(mm.perimeter.0, error)),
@@ -243,5 +256,6 @@ mod tests {
         ] {
             assert_eq!(figure(value, relative), words);
         }
+        assert_eq!((fine_figure(0.9, None), fine_figure(12.34, None)), ("0.90".into(), "12.3".into()));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::calipers::set::Reading;
-use crate::calipers::{CaliperCommand, CaliperNotice, Calipers, CaliperView, Exact, KnownScale, Page, Seen};
+use crate::calipers::{CaliperCommand, CaliperNotice, CaliperView, Calipers, Exact, KnownScale, Page, Seen};
 use crate::contour::{Outline, trace};
 use crate::frame::{Frame, PixelScale};
 use crate::geometry::{ImageSpace, Point};
@@ -109,10 +109,7 @@ impl Engine {
         self.take_by_hand(changed)
     }
 
-    fn take_by_hand(
-        &mut self,
-        changed: Option<(Calipers, Result<(), CaliperNotice>)>,
-    ) -> Result<(), CaliperNotice> {
+    fn take_by_hand(&mut self, changed: Option<(Calipers, Result<(), CaliperNotice>)>) -> Result<(), CaliperNotice> {
         let (calipers, outcome) = changed.ok_or(CaliperNotice::FreezeFirst)?;
         self.by_hand.calipers = calipers;
         outcome

@@ -79,12 +79,8 @@ impl CaliperPen<'_> {
         let half = if is_strong { 1.5 * half } else { half };
         let (across, down) = (stretch(p.x - arm, p.y, p.x + arm, p.y), stretch(p.x, p.y - arm, p.x, p.y + arm));
         let reach = arm + half + 3.0;
-        let area = PxRect::new(
-            (p.x - reach) as i32,
-            (p.y - reach) as i32,
-            (p.x + reach) as i32 + 1,
-            (p.y + reach) as i32 + 1,
-        );
+        let area =
+            PxRect::new((p.x - reach) as i32, (p.y - reach) as i32, (p.x + reach) as i32 + 1, (p.y + reach) as i32 + 1);
         painter.shape(area, Theme::DARK.halo, alpha(0.65), |x, y| across(x, y).min(down(x, y)) - half - 1.4);
         painter.shape(area, colour, 256, |x, y| across(x, y).min(down(x, y)) - half);
     }

@@ -494,8 +494,7 @@ fn write_with_error(item: Item, m: &Measurements, mm: &MetricMeasurements, error
     };
     match (item, m.circumference()) {
         (Item::Area, _) => {
-            let (value, unit) =
-                if mm.area.0 >= 100.0 { (mm.area.0 / 100.0, " cm²") } else { (mm.area.0, " mm²") };
+            let (value, unit) = if mm.area.0 >= 100.0 { (mm.area.0 / 100.0, " cm²") } else { (mm.area.0, " mm²") };
             out.push_str("Area ");
             write_figure(value, Some(2.0 * error * value), out);
             out.push_str(unit);

@@ -155,7 +155,7 @@ pub struct Variation {
 }
 
 /// Most characters of a variation's words: a line of the screen.
-const VARIATION_MAX: usize = 36;
+const VARIATION_MAX: usize = 26;
 
 impl Preset {
     /// Names of the bundled presets.

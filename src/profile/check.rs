@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    CameraProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, RemoteProfile, RulerProfile, TouchProfile,
-    rect_of,
+    CameraProfile, DisplayProfile, HeatProfile, IgtlProfile, ImageProfile, Profile, RemoteProfile, RulerProfile,
+    TouchProfile, rect_of,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};

@@ -48,15 +48,20 @@ impl Profile {
             let RulerProfile { picture, at, mm_per_px: [x, y] } = ruler;
             let shown = load_still(picture)?;
             let (width, height) = (shown.width(), shown.height());
-            let pixels: Vec<u8> =
-                (0..height).flat_map(|row| (0..width).map(move |column| (column, row))).map(|(x, y)| shown.grey(x, y)).collect();
-            let wrong = |what: String| Error::new(ErrorKind::Config, format!("image.rulers: {}: {what}", picture.display()));
+            let pixels: Vec<u8> = (0..height)
+                .flat_map(|row| (0..width).map(move |column| (column, row)))
+                .map(|(x, y)| shown.grey(x, y))
+                .collect();
+            let wrong =
+                |what: String| Error::new(ErrorKind::Config, format!("image.rulers: {}: {what}", picture.display()));
             if pixels.len() > RulerProfile::PIXELS_MAX {
                 return Err(wrong(format!("expected at most {} px, got {width}x{height}", RulerProfile::PIXELS_MAX)));
             }
             let key = RulerKey::new(size, (at[0], at[1]), width, pixels).ok_or_else(|| {
                 let (w, h) = size;
-                wrong(format!("expected a ruler within {w}x{h}, got {width}x{height} at {at:?}, or one that shows nothing"))
+                wrong(format!(
+                    "expected a ruler within {w}x{h}, got {width}x{height} at {at:?}, or one that shows nothing"
+                ))
             })?;
             let scale = PixelScale::new(Millimetres(*x), Millimetres(*y), ScaleSource::Profile);
             let scale = scale.ok_or_else(|| wrong(format!("expected mm-per-px above 0, got [{x}, {y}]")))?;

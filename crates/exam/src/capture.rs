@@ -175,7 +175,24 @@ impl Capture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonotap::frame::ScaleSource;
+    use sonotap::units::Millimetres;
     use sonotap::{FrameId, HiddenReason, LostReason, ObjectScene, PixelFormat, Timestamp};
+
+    #[test]
+    fn a_scale_by_the_ruler_is_saved_with_frames_that_have_none_of_their_own() {
+        let scale = |mm, source| PixelScale::new(Millimetres(mm), Millimetres(mm), source);
+        let by_hand = scale(0.5, ScaleSource::TwoPoint);
+        for (own, saved) in
+            [(None, by_hand), (scale(0.1, ScaleSource::DicomRegion), scale(0.1, ScaleSource::DicomRegion))]
+        {
+            let mut frame = Frame::from_pixels(32, 24, PixelFormat::Grey8, vec![0; 32 * 24]).unwrap();
+            frame.set_scale(own);
+            let mut capture = Capture::still(frame, Vec::new()).with_ruler_scale(by_hand);
+            capture.detach();
+            assert_eq!(capture.frames[0].parts()[0].scale, saved);
+        }
+    }
 
     #[test]
     fn only_exact_outlines_are_kept_and_the_others_are_told() {

@@ -232,3 +232,37 @@ impl MeasurementNotes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sonotap::calipers::set::Caliper;
+    use sonotap::frame::{PixelScale, ScaleSource};
+    use sonotap::units::Millimetres;
+    use sonotap::{FrameId, Outline, Point};
+
+    fn reading(shape: Shape, scale: Option<PixelScale>) -> Reading {
+        let value = shape.read(scale.as_ref());
+        Reading { caliper: Caliper { letter: 'B', frame: FrameId(3), shape }, value, scale }
+    }
+
+    #[test]
+    fn a_caliper_is_noted_with_its_scale_and_without_one_in_px_only() {
+        let scale =
+            PixelScale::new(Millimetres(0.5), Millimetres(0.5), ScaleSource::TwoPoint).unwrap().with_error(0.01);
+        let distance = || Shape::Distance { a: Point::new(10.0, 10.0), b: Point::new(40.0, 50.0) };
+        let noted = CaliperNotes::of(&reading(distance(), Some(scale)));
+        assert_eq!((noted.kind.as_str(), noted.length_px, noted.length_mm), ("distance", Some(50.0), Some(25.0)));
+        assert_eq!((noted.scale_source.as_deref(), noted.scale_error), (Some("calibrated by hand"), Some(0.01)));
+        assert_eq!(noted.places_px, [[10.0, 10.0], [40.0, 50.0]]);
+        let noted = CaliperNotes::of(&reading(distance(), None));
+        assert_eq!((noted.length_px, noted.length_mm, noted.scale_source), (Some(50.0), None, None));
+        let mut outline = Outline::default();
+        outline.push_ring([(0.0, 0.0), (20.0, 0.0), (20.0, 10.0), (0.0, 10.0)].map(|(x, y)| Point::new(x, y)));
+        let noted = CaliperNotes::of(&reading(Shape::Trace(outline.into()), Some(scale)));
+        assert_eq!((noted.kind.as_str(), noted.area_px2, noted.area_mm2), ("trace", Some(200.0), Some(50.0)));
+        assert_eq!(noted.circumference_mm, None, "a rectangle is no ellipse");
+        let json = serde_json::to_string(&noted).unwrap();
+        assert_eq!(serde_json::from_str::<CaliperNotes>(&json).unwrap().letter, 'B', "{json}");
+    }
+}
