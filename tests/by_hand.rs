@@ -374,8 +374,8 @@ fn a_beating_chamber_has_its_ejection_fraction_from_confirmed_frames() {
         device.run(300);
         device.show_page(Page::Volume);
         let rim = device.phantom.truth_outline(index, 360);
-        // The annulus: the same tissue in both frames, below the middle.
-        for at in [rim[30], rim[150]] {
+        // The annulus: the same tissue in both frames, towards the atrium.
+        for at in [rim[210], rim[330]] {
             device.tap(at.x, at.y);
         }
         device.by_hand(CaliperCommand::Plane(which));

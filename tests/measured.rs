@@ -149,7 +149,7 @@ fn a_beating_phantom_has_its_ejection_fraction_by_discs() {
         let scale = phantom.scale();
         let mut stacks = |index: u64| {
             let ring = rim(&phantom, index);
-            let annulus = [ring[30], ring[150]];
+            let annulus = [ring[210], ring[330]];
             let mut outline = Outline::default();
             outline.push_ring(ring.iter().copied());
             let of_truth = Stack::cut(&outline, annulus, Some(&scale)).unwrap();

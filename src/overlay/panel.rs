@@ -381,7 +381,7 @@ pub(super) fn panel(
     let last = flow.rows - 1;
     if last > flow.row && flow.face.width(scale_words(&m, area.width(), face)) <= area.width() {
         flow.rows = last;
-        put_numbers(painter, &mut flow, scene.preset.as_deref(), &m, words);
+        put_numbers(painter, &mut flow, scene, &m, words);
         flow.next_row();
         flow.row = flow.row.min(last);
         flow.rows = last + 1;
@@ -438,8 +438,11 @@ fn put_line(painter: &mut Painter, flow: &mut Flow, text: &str, colour: u32) {
     }
 }
 
-fn put_numbers(painter: &mut Painter, flow: &mut Flow, preset: Option<&Preset>, m: &Measurements, words: &mut String) {
-    let colour = Theme::DARK.text;
+fn put_numbers(painter: &mut Painter, flow: &mut Flow, scene: &Scene, m: &Measurements, words: &mut String) {
+    // Figures of an earlier frame are dimmed.
+    let is_held = scene.objects.iter().any(|o| o.is_active && o.overlay != Overlay::Exact);
+    let colour = if is_held { Theme::DARK.text_dim } else { Theme::DARK.text };
+    let preset: Option<&Preset> = scene.preset.as_deref();
     if let Some(preset) = preset {
         flow.put_words(painter, &preset.label, Theme::DARK.text_dim);
     }
@@ -523,13 +526,13 @@ fn put_scale(painter: &mut Painter, flow: &mut Flow, active: &ObjectScene, m: &M
     let scale = scale_words(m, flow.area.width(), flow.face);
     flow.put(painter, scale, colour, 2 * flow.face.advance());
     words.clear();
-    words.push_str(match active.overlay {
-        Overlay::Carried { .. } => "measured before",
-        other => state_words(other),
-    });
-    if let Overlay::Carried { age } | Overlay::Stale { age } = active.overlay {
-        words.push(' ');
-        write_age(age, words);
+    match active.overlay {
+        // The figures are those of the frame that the outline was carried from.
+        Overlay::Carried { age } => {
+            write_age(age, words);
+            words.push_str(" ago");
+        }
+        other => words.push_str(state_words(other)),
     }
     flow.put(painter, words, theme.text_dim, 0);
 }
