@@ -16,6 +16,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::calipers::CaliperCommand;
 use crate::desk::Desk;
 use crate::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
@@ -302,7 +303,7 @@ fn typed_key(key: Key) -> Option<TypedKey> {
 }
 
 /// The command of a key, in upper or lower case: space freezes, the arrows step, u undoes, r redoes, n begins an object, c clears, f fills,
-/// i includes, e excludes, s saves a still, v the cine, x opens the page of the exam.
+/// i includes, e excludes, m measures by hand, s saves a still, v the cine, x opens the page of the exam.
 pub fn key_command(key: Key) -> Option<Command> {
     let key = match key {
         Key::Character(c) => Key::Character(c.to_ascii_lowercase()),
@@ -321,6 +322,7 @@ pub fn key_command(key: Key) -> Option<Command> {
         Key::Character('s') => Command::SaveStill,
         Key::Character('v') => Command::SaveCine,
         Key::Character('e') => Command::ChooseTool(Tool::Exclude),
+        Key::Character('m') => Command::Calipers(CaliperCommand::Toggle),
         Key::Character('x') => Command::ShowExam,
         Key::Character(_) | Key::Enter => return None,
     })

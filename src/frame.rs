@@ -49,26 +49,39 @@ impl ScaleSource {
         match self {
             Self::DicomRegion => "DICOM region",
             Self::Profile => "device profile",
-            Self::TwoPoint => "two-point calibration",
+            Self::TwoPoint => "calibrated by hand",
             Self::Phantom => "phantom",
             Self::OpenIgtLink => "OpenIGTLink image",
         }
     }
 }
 
-/// Size of a pixel on each axis, with its source. Never guessed.
+/// Size of a pixel on each axis, with its source and, where somebody knows it, its error. Never guessed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PixelScale {
     x_mm_per_px: f32,
     y_mm_per_px: f32,
     source: ScaleSource,
+    relative_error: Option<f32>,
 }
 
 impl PixelScale {
     /// Millimetres per image px along x and y; `None` unless both are finite and positive.
     pub fn new(x: Millimetres, y: Millimetres, source: ScaleSource) -> Option<Self> {
         let ok = |v: f64| v.is_finite() && v > 0.0;
-        (ok(x.0) && ok(y.0)).then_some(Self { x_mm_per_px: x.0 as f32, y_mm_per_px: y.0 as f32, source })
+        let (x_mm_per_px, y_mm_per_px) = (x.0 as f32, y.0 as f32);
+        (ok(x.0) && ok(y.0)).then_some(Self { x_mm_per_px, y_mm_per_px, source, relative_error: None })
+    }
+
+    /// The same scale with its error, as a share of it; one that is not finite or negative is unknown.
+    pub fn with_error(self, relative: f32) -> Self {
+        Self { relative_error: Some(relative).filter(|e| e.is_finite() && *e >= 0.0), ..self }
+    }
+
+    /// Its error as a share of it, where somebody knows. It counts once in a length, twice in an area, three times in a
+    /// volume.
+    pub fn relative_error(&self) -> Option<f32> {
+        self.relative_error
     }
 
     /// Millimetres per image px, (x, y).

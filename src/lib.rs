@@ -56,6 +56,10 @@ pub use error::{Error, ErrorKind, Result};
 pub use geometry::{DisplaySpace, ImageSpace, Point, Rect};
 pub use units::{FrameId, Millimetres, ObjectId, Timestamp};
 
+// Measuring by hand.
+pub use calipers::kept::Which;
+pub use calipers::{CaliperCommand, CaliperTool, CaliperView, KnownScale};
+
 // Frames.
 pub use frame::{Frame, ImageRegion, Picture, PixelFormat, PixelScale, RegionContent, ScaleSource};
 pub use pipeline::capture_time::CaptureTime;

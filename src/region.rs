@@ -201,7 +201,8 @@ impl Regions {
 
     /// Whether an outline in `home` reaches beneath a region above it.
     fn covers_part_of(&self, outline: &Outline, home: &FrameRegion) -> bool {
-        self.iter().take_while(|r| *r != home).any(|above| {
+        // By its place: a scale that somebody measured may have been added to `home`.
+        self.iter().take_while(|r| (r.rect, r.content) != (home.rect, home.content)).any(|above| {
             let is_within = |p: &Point<ImageSpace>| above.rect.contains(*p);
             outline.points().iter().any(is_within) || outline.contains(above.rect.centre())
         })

@@ -2,6 +2,8 @@
 
 #[path = "arrays.rs"]
 mod arrays;
+#[path = "calipers/mod.rs"]
+pub mod calipers;
 #[path = "contour.rs"]
 pub mod contour;
 #[path = "desk/mod.rs"]
@@ -28,7 +30,7 @@ pub mod heat;
 pub mod input;
 #[path = "mask.rs"]
 pub mod mask;
-#[path = "measure.rs"]
+#[path = "measure/mod.rs"]
 pub mod measure;
 #[path = "model/mod.rs"]
 pub mod model;

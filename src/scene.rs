@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::calipers::{CaliperNotice, CaliperView};
 use crate::contour::Outline;
-use crate::frame::Frame;
+use crate::frame::{Frame, PixelScale};
 use crate::geometry::{ImageSpace, Point, Rect};
 use crate::measure::Measurements;
 use crate::preset::Preset;
@@ -195,6 +196,8 @@ pub enum Notice {
     Unmeasured(ObjectId, Unmeasured),
     /// The model fails.
     ModelFailed,
+    /// About calipers, volumes or the scale by hand.
+    Calipers(CaliperNotice),
 }
 
 /// A prompt as it is drawn.
@@ -233,7 +236,7 @@ pub struct ObjectScene {
     pub markers: Vec<Marker>,
     /// The model's estimate of the outline's IoU.
     pub score: Option<Score>,
-    /// Of the outline, while it is drawn.
+    /// Of the outline, where it was computed from this frame: nothing is measured on a carried one.
     pub measurements: Option<Measurements>,
 }
 
@@ -279,6 +282,10 @@ pub struct Scene {
     pub cine: Option<CinePlace>,
     /// Whether it is so hot that only every second frame is looked at.
     pub is_hot: bool,
+    /// The scale of the frame, where it has none of its own: by hand, or known by its ruler.
+    pub ruler_scale: Option<PixelScale>,
+    /// Calipers, volumes and their controls; `None` while nobody measures by hand.
+    pub calipers: Option<Arc<CaliperView>>,
 }
 
 impl Scene {

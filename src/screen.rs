@@ -2,12 +2,14 @@
 //!
 //! Drawing and touching share the layout and the converter, so that a tap lands on what was drawn under it.
 
+use crate::calipers::CaliperCommand;
 use crate::desk::{Desk, DeskConfig};
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat};
 use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point, Rect};
 use crate::input::recognizer::{Recognizer, RecognizerConfig};
 use crate::input::{Contact, Gesture, Phase};
+use crate::overlay::pages::ShownPage;
 use crate::overlay::{Canvas, Control, Hud, HudView, KeepOut, Layout, LayoutConfig};
 use crate::scene::{SCORE_LOW, Scene, Tool};
 use crate::session::Command;
@@ -90,6 +92,8 @@ pub struct Screen {
     to_display: Option<Converter<ImageSpace, DisplaySpace>>,
     pressed: Option<Control>,
     desk: Option<Desk>,
+    /// What stands in the controls' places, as last drawn.
+    page: ShownPage,
 }
 
 impl Screen {
@@ -108,6 +112,7 @@ impl Screen {
             to_display: None,
             pressed: None,
             desk: config.layout.has_exam.then(|| Desk::new(config.desk.clone())),
+            page: ShownPage::default(),
             config,
         })
     }
@@ -228,6 +233,7 @@ impl Screen {
     pub fn draw(&mut self, frame: &Frame, scene: &Scene) -> &Canvas {
         let to_display = Converter::fit(&frame.bounds(), &self.layout.image_area(), self.config.is_mirrored);
         self.to_display = Some(to_display);
+        self.page = ShownPage::of(scene);
         let view = HudView {
             to_display,
             layout: &self.layout,
@@ -247,7 +253,7 @@ impl Screen {
         let is_on_page = self.press_page(&contact);
         self.pressed = match contact.phase {
             Phase::Down if is_on_page => None,
-            Phase::Down => self.layout.hit(contact.at),
+            Phase::Down => self.hit(contact.at),
             Phase::Move => self.pressed,
             Phase::Up | Phase::Cancel => None,
         };
@@ -315,7 +321,16 @@ impl Screen {
                 Gesture::Tap { at, shown } if on_image(at) => {
                     out.push(Command::Click { at: to_display.invert(at), polarity: None, shown });
                 }
-                Gesture::Tap { at, .. } => out.extend(self.layout.hit(at).map(pressed)),
+                Gesture::Tap { at, .. } => out.extend(self.hit(at).map(pressed)),
+                Gesture::Dragging { from, to, .. } if on_image(from) && self.page.is_by_hand() => {
+                    out.push(dragged(&to_display, from, to, false));
+                }
+                Gesture::Drag { from, to, .. } if on_image(from) && self.page.is_by_hand() => {
+                    out.push(dragged(&to_display, from, to, true));
+                }
+                Gesture::Cancelled if self.page.is_by_hand() => {
+                    out.extend([Command::Calipers(CaliperCommand::DragCancelled), Command::HideOverlay(false)]);
+                }
                 Gesture::Dragging { from, to, .. } if on_image(from) => {
                     out.push(Command::RubberBand(Some(rect(from, to))));
                 }
@@ -325,7 +340,7 @@ impl Screen {
                 Gesture::Dragging { from, to, .. } => out.extend(self.slid(from, to).filter(is_scrub).map(pressed)),
                 Gesture::Drag { from, to, .. } => out.extend(self.slid(from, to).map(pressed)),
                 Gesture::HoldBegin { at } if on_image(at) => out.push(Command::HideOverlay(true)),
-                Gesture::HoldBegin { at } => out.extend(self.layout.hit(at).map(pressed)),
+                Gesture::HoldBegin { at } => out.extend(self.hit(at).map(pressed)),
                 Gesture::HoldEnd => out.push(Command::HideOverlay(false)),
                 Gesture::Cancelled => out.extend([Command::RubberBand(None), Command::HideOverlay(false)]),
             }
@@ -343,9 +358,31 @@ impl Screen {
 
     /// The control along which a finger slid.
     fn slid(&self, from: Point<DisplaySpace>, to: Point<DisplaySpace>) -> Option<Control> {
-        let (began, ended) = (self.layout.hit(from)?, self.layout.hit(to)?);
+        let (began, ended) = (self.hit(from)?, self.hit(to)?);
         began.is_same(ended).then_some(ended)
     }
+
+    /// The place of a control as last drawn, in its own place or in another's; `None` when it is not on the screen.
+    pub fn place(&self, control: Control) -> Option<Rect<DisplaySpace>> {
+        let is_it = |place: Control| self.page.in_place_of(place).is_some_and(|c| c.is_same(control));
+        self.layout.controls().find(|(place, _)| is_it(*place)).map(|(_, rect)| rect)
+    }
+
+    /// What is drawn at a place beside the picture.
+    fn hit(&self, at: Point<DisplaySpace>) -> Option<Control> {
+        self.layout.hit(at).and_then(|place| self.page.in_place_of(place))
+    }
+}
+
+/// A drag on a page of measuring.
+fn dragged(
+    to_display: &Converter<ImageSpace, DisplaySpace>,
+    from: Point<DisplaySpace>,
+    to: Point<DisplaySpace>,
+    is_done: bool,
+) -> Command {
+    let (from, to) = (to_display.invert(from), to_display.invert(to));
+    Command::Calipers(CaliperCommand::Drag { from, to, is_done })
 }
 
 fn is_scrub(control: &Control) -> bool {
@@ -369,5 +406,6 @@ pub fn pressed(control: Control) -> Command {
         Control::Save { is_held: false } => Command::SaveStill,
         Control::Save { is_held: true } => Command::SaveCine,
         Control::Exam => Command::ShowExam,
+        Control::ByHand(command) => Command::Calipers(command),
     }
 }

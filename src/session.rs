@@ -48,6 +48,7 @@
 
 use std::time::Duration;
 
+use crate::calipers::CaliperCommand;
 use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::{Polarity, Prompt, PromptError, PromptId, PromptSet, PromptShape};
 use crate::region::{FrameRegion, Misplaced, Regions};
@@ -129,6 +130,8 @@ pub enum Command {
     SaveCine,
     /// Open the page of the exam, or close it: for the screen, which has it.
     ShowExam,
+    /// Measure by hand on a still frame; the engine executes it.
+    Calipers(CaliperCommand),
 }
 
 /// What the operator asked to save.
@@ -272,7 +275,8 @@ impl Session {
                 self.ask_to_save(command);
                 Outcome::Unchanged
             }
-            Command::ShowExam => Outcome::Unchanged,
+            // The screen or the engine has executed it before.
+            Command::ShowExam | Command::Calipers(_) => Outcome::Unchanged,
         };
         match outcome {
             Outcome::Refused(notice) => self.notify(notice, at.now),

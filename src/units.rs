@@ -136,3 +136,7 @@ pub struct Millimetres(pub f64);
 /// An area in square millimetres.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct SquareMillimetres(pub f64);
+
+/// A volume in millilitres, which are cubic centimetres.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Millilitres(pub f64);

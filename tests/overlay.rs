@@ -90,6 +90,7 @@ fn scene(objects: Vec<ObjectScene>) -> Scene {
         notice: None,
         cine: Some(CinePlace { index: 41, len: 120 }),
         is_hot: false,
+        ..Scene::default()
     }
 }
 

@@ -35,6 +35,7 @@ impl Segmenter for Near {
             pixel_channels: 0,
             first_candidate: 0,
             view_advantage: Some(0.0),
+            proposes: false,
         }
     }
 

@@ -11,6 +11,7 @@
 //! ```
 
 mod asking;
+mod by_hand;
 pub mod cine;
 pub mod job;
 pub mod motion;
@@ -22,6 +23,7 @@ mod slot;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::calipers::{CaliperNotice, KnownScale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{ImageSpace, Point, Rect};
@@ -36,6 +38,7 @@ use crate::track::flow::FlowField;
 use crate::units::{FrameId, ObjectId, Revision, Timestamp};
 
 use asking::StillQuestion;
+use by_hand::ByHand;
 use cine::CineRing;
 use job::InferenceJob;
 use motion::{Motion, MotionStep, StepId};
@@ -69,6 +72,8 @@ pub struct EngineConfig {
     pub surveys: bool,
     /// The structure to be outlined, if it was chosen.
     pub preset: Option<Arc<Preset>>,
+    /// Scales that are known by the picture of their ruler.
+    pub known_scales: Arc<[KnownScale]>,
 }
 
 impl Default for EngineConfig {
@@ -83,6 +88,7 @@ impl Default for EngineConfig {
             session: SessionConfig::default(),
             surveys: false,
             preset: None,
+            known_scales: Arc::default(),
         }
     }
 }
@@ -107,6 +113,7 @@ pub struct Engine {
     spare: Vec<Box<InferenceJob>>,
     scenery: Scenery,
     is_changed: bool,
+    by_hand: ByHand,
 }
 
 impl Engine {
@@ -131,6 +138,7 @@ impl Engine {
             spare: (0..InferenceJob::IN_ROUND).map(|_| Box::default()).collect(),
             scenery: Scenery::new(),
             is_changed: true,
+            by_hand: ByHand::new(config.known_scales.clone()),
             motion,
             config,
         }
@@ -199,6 +207,9 @@ impl Engine {
         let cine_bytes = self.config.cine_bytes;
         self.ring.get_or_insert_with(|| CineRing::new(cine_bytes)).push(frame.clone());
         let is_new = self.show(frame) != MotionStep::Repeated;
+        if self.take_scale_dropped() {
+            self.session.notify(Notice::Calipers(CaliperNotice::ScaleDropped), now);
+        }
         self.signal.arrived(captured, is_new);
         self.note_signal(now);
         Ok(true)
@@ -218,6 +229,10 @@ impl Engine {
 
     /// Executes a command. Its points are on the frame that it names as shown, and are mapped to the frame shown now.
     pub fn command(&mut self, command: Command, now: Timestamp) {
+        if self.measures_by_hand(&command, now) {
+            self.is_changed = true;
+            return;
+        }
         let Some(command) = self.mapped(command) else {
             self.session.notify(Notice::FrameGone, now);
             self.is_changed = true;
@@ -243,6 +258,7 @@ impl Engine {
             Outcome::Moved => {
                 self.last_asked = None;
                 self.show_chosen();
+                self.note_mode();
             }
             Outcome::Unchanged | Outcome::Changed | Outcome::Refused(_) => {}
         }
@@ -251,6 +267,7 @@ impl Engine {
     /// Discards all data of the patient: prompts, objects, frames.
     pub fn new_exam(&mut self) {
         self.session.new_exam();
+        self.by_hand.new_exam();
         self.ring = None;
         self.shown = None;
         let revision = self.revision();
@@ -290,6 +307,7 @@ impl Engine {
 
     /// Composes the scene of the shown frame; `None` before the first frame.
     pub fn compose(&mut self, now: Timestamp) -> Option<(&Arc<Frame>, &Scene)> {
+        self.write_by_hand();
         let frame = self.shown.as_ref()?;
         let cine = self
             .ring
@@ -307,6 +325,8 @@ impl Engine {
             is_model_up: self.is_model_up,
             is_hot: self.is_hot,
             preset: self.config.preset.as_ref(),
+            ruler_scale: self.by_hand.scale(),
+            calipers: self.by_hand.view(),
         };
         self.scenery.fill(&input, now);
         self.is_changed = false;
@@ -362,6 +382,7 @@ impl Engine {
             MotionStep::Begun | MotionStep::Repeated => {}
         }
         self.shown = Some(frame);
+        self.note_scale(true);
         step
     }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::object::{AgeLimits, Phase};
 use super::slot::Slot;
+use crate::calipers::CaliperView;
 use crate::contour::{Outline, Tracer};
-use crate::frame::Frame;
+use crate::frame::{Frame, PixelScale};
 use crate::measure::Measurer;
 use crate::preset::Preset;
 use crate::prompt::PromptShape;
-use crate::region::Unmeasured;
+use crate::region::{FrameRegion, Unmeasured};
 use crate::scene::{
     CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal, Tool,
 };
@@ -33,6 +34,8 @@ pub(super) struct SceneInput<'a> {
     pub is_model_up: bool,
     pub is_hot: bool,
     pub preset: Option<&'a Arc<Preset>>,
+    pub ruler_scale: Option<PixelScale>,
+    pub calipers: Option<&'a Arc<CaliperView>>,
 }
 
 /// The scene, and the buffers for composing it.
@@ -63,6 +66,8 @@ impl Scenery {
                 notice: None,
                 cine: None,
                 is_hot: false,
+                ruler_scale: None,
+                calipers: None,
             },
             spare: Vec::new(),
             tracer: Tracer::new(ISLAND_PX2_MIN),
@@ -87,6 +92,8 @@ impl Scenery {
         scene.tool = session.tool();
         scene.fill = session.fill();
         scene.preset = input.preset.cloned();
+        scene.ruler_scale = input.ruler_scale;
+        scene.calipers = input.calipers.cloned();
         scene.can_undo = session.prompts().can_undo();
         scene.can_redo = session.prompts().can_redo();
         scene.rubber_band = session.rubber_band();
@@ -116,9 +123,12 @@ impl Scenery {
             self.tracer.trace(grid, &mut out.outline);
             let home =
                 input.slots[object.index()].home.or_else(|| input.frame.parts().first().copied()).unwrap_or_default();
+            let home = FrameRegion { scale: home.scale.or(input.ruler_scale), ..home };
             let scale = input.frame.scale_for(&home, &out.outline, grid);
             self.unmeasured[object.index()] = scale.err();
-            out.measurements = self.measurer.measure(&out.outline, scale.ok().flatten().as_ref());
+            if out.overlay == Overlay::Exact {
+                out.measurements = self.measurer.measure(&out.outline, scale.ok().flatten().as_ref());
+            }
         }
         out.markers.clear();
         if !matches!(out.overlay, Overlay::Lost(_) | Overlay::Hidden(HiddenReason::ByOperator)) {

@@ -17,7 +17,9 @@
 //! ```
 //!
 //! Controls: `freeze`, `unfreeze`, `undo`, `redo`, `clear`, `new-object`, `step-back`, `step-forward`, `fill`, `include`,
-//! `exclude`, `next-candidate`, `hide`, `show`, `save`, `save-cine`.
+//! `exclude`, `next-candidate`, `hide`, `show`, `save`, `save-cine`; while frozen `measure`, which opens and leaves measuring by
+//! hand, and on its pages `more`, `distance`, `ellipse`, `trace`, `delete`, `keep`, `forget`, `plane-1`, `plane-2`, `view`,
+//! `longer`, `shorter`, `set-scale`, `drop-scale`: taps then are for them.
 //!
 //! A step is due when its time has come and all steps before it are done, so times of one kind must not decrease. The
 //! file is strict: an unknown key is an error with its line and the nearest valid key, and so is an impossible value. A
@@ -43,6 +45,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::calipers::kept::Which;
+use crate::calipers::{CaliperCommand, CaliperTool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{ImageSpace, Point, Rect};
 use crate::prompt::Polarity;
@@ -57,7 +61,7 @@ const WHEN_KEYS: [&str; 2] = ["at_ms", "frame"];
 const ACTION_KEYS: [&str; 5] = ["tap", "box", "press", "scrub", "select"];
 const STEP_KEYS: [&str; 8] = ["at_ms", "frame", "tap", "label", "box", "press", "scrub", "select"];
 const LABELS: [&str; 2] = ["include", "exclude"];
-const CONTROLS: [(&str, Command); 16] = [
+const CONTROLS: [(&str, Command); 31] = [
     ("freeze", Command::Freeze),
     ("unfreeze", Command::Unfreeze),
     ("undo", Command::Undo),
@@ -74,6 +78,21 @@ const CONTROLS: [(&str, Command); 16] = [
     ("show", Command::HideOverlay(false)),
     ("save", Command::SaveStill),
     ("save-cine", Command::SaveCine),
+    ("measure", Command::Calipers(CaliperCommand::Toggle)),
+    ("more", Command::Calipers(CaliperCommand::NextPage)),
+    ("distance", Command::Calipers(CaliperCommand::Choose(CaliperTool::Distance))),
+    ("ellipse", Command::Calipers(CaliperCommand::Choose(CaliperTool::Ellipse))),
+    ("trace", Command::Calipers(CaliperCommand::Trace)),
+    ("delete", Command::Calipers(CaliperCommand::Delete)),
+    ("keep", Command::Calipers(CaliperCommand::Keep)),
+    ("forget", Command::Calipers(CaliperCommand::Forget)),
+    ("plane-1", Command::Calipers(CaliperCommand::Plane(Which::First))),
+    ("plane-2", Command::Calipers(CaliperCommand::Plane(Which::Second))),
+    ("view", Command::Calipers(CaliperCommand::NextView)),
+    ("longer", Command::Calipers(CaliperCommand::Longer)),
+    ("shorter", Command::Calipers(CaliperCommand::Shorter)),
+    ("set-scale", Command::Calipers(CaliperCommand::SetScale)),
+    ("drop-scale", Command::Calipers(CaliperCommand::DropScale)),
 ];
 
 /// A day.

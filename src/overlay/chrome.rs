@@ -5,6 +5,7 @@ use crate::geometry::{DisplaySpace, Rect};
 use crate::overlay::blend::{Clip, Painter, PxRect, stretch};
 use crate::overlay::canvas::Canvas;
 use crate::overlay::layout::{Control, Layout};
+use crate::overlay::pages::{ShownPage, strokes};
 use crate::overlay::text::Typeface;
 use crate::overlay::theme::Theme;
 use crate::scene::{FillLevel, Mode, Scene, Tool};
@@ -21,20 +22,23 @@ struct Look {
     has_cine: bool,
     is_signal_good: bool,
     pressed: Option<Control>,
+    page: ShownPage,
 }
 
 impl Look {
     fn of(scene: &Scene, pressed: Option<Control>) -> Self {
+        let by_hand = scene.calipers.as_deref().filter(|v| v.page.is_some());
         Self {
             tool: scene.tool,
             fill: scene.fill,
             mode: scene.mode,
-            can_undo: scene.can_undo,
-            can_redo: scene.can_redo,
+            can_undo: by_hand.map_or(scene.can_undo, |v| v.can_undo),
+            can_redo: by_hand.map_or(scene.can_redo, |v| v.can_redo),
             can_clear: scene.objects.iter().any(|o| !o.markers.is_empty()),
             has_cine: scene.cine.is_some(),
             is_signal_good: scene.mode != Mode::Live || scene.signal.allows_outlines(),
             pressed,
+            page: ShownPage::of(scene),
         }
     }
 
@@ -53,6 +57,7 @@ impl Look {
             || match control {
                 Control::Include => self.tool == Tool::Include,
                 Control::Exclude => self.tool == Tool::Exclude,
+                Control::ByHand(command) => self.page.is_on(command),
                 _ => false,
             }
     }
@@ -106,7 +111,9 @@ impl Chrome {
             painter.round_rect(PxRect::around(&panel), layout.mm(1.0), theme.panel, 256);
         }
         for (control, place) in layout.controls().filter(|(c, _)| !matches!(c, Control::Scrub(_))) {
-            paint_control(&mut painter, layout, look, face, control, &place);
+            if let Some(control) = look.page.in_place_of(control) {
+                paint_control(&mut painter, layout, look, face, control, &place);
+            }
         }
     }
 }
@@ -154,7 +161,7 @@ fn paint_control(
     let edge = if is_enabled { theme.button_edge } else { theme.button };
     painter.round_frame(r, layout.mm(2.0), 1.0, edge, 256);
 
-    let label = label(control, look.mode);
+    let label = label(control, look);
     let (cx, _) = r.centre();
     let side = r.width().min(r.height()) as f32;
     let cap = face.cap_height() as f32;
@@ -170,9 +177,9 @@ fn paint_control(
     }
 }
 
-fn label(control: Control, mode: Mode) -> &'static str {
+fn label(control: Control, look: Look) -> &'static str {
     match control {
-        Control::Freeze if mode != Mode::Live => "Go live",
+        Control::Freeze if look.mode != Mode::Live => "Go live",
         Control::Freeze => "Freeze",
         Control::Undo => "Undo",
         Control::Redo => "Redo",
@@ -184,6 +191,7 @@ fn label(control: Control, mode: Mode) -> &'static str {
         Control::Save { .. } => "Save",
         Control::Exam => "Exam",
         Control::StepBack | Control::StepForward | Control::Scrub(_) => "",
+        Control::ByHand(command) => look.page.label(command),
     }
 }
 
@@ -273,6 +281,7 @@ impl Icon<'_, '_> {
                 });
             }
             Control::Scrub(_) => {}
+            Control::ByHand(command) => self.strokes(strokes(command, look.page.is_by_hand())),
         }
     }
 

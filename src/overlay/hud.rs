@@ -4,12 +4,13 @@ use crate::frame::Frame;
 use crate::geometry::{Converter, DisplaySpace, ImageSpace};
 use crate::overlay::blend::{Clip, KeepOut, Painter, PxRect, alpha};
 use crate::overlay::blit::Blitter;
+use crate::overlay::by_hand::CaliperPen;
 use crate::overlay::canvas::Canvas;
 use crate::overlay::chrome::{Chrome, picture};
 use crate::overlay::layout::{Control, Layout};
 use crate::overlay::marks::{Chip, ChipPlaces, banner, marker, regions, rubber_band};
 use crate::overlay::outline::{LineColours, OutlinePainter, style_of};
-use crate::overlay::panel;
+use crate::overlay::panel::{self, Held};
 use crate::overlay::text::Typeface;
 use crate::overlay::theme::{Theme, colour_of};
 use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene};
@@ -58,6 +59,7 @@ pub struct Hud {
     clip: Clip,
     whole: Clip,
     words: String,
+    held: Held,
 }
 
 impl Hud {
@@ -84,7 +86,8 @@ impl Hud {
         let mut painter = Painter::new(canvas, &self.whole);
         panel::status(&mut painter, layout, &faces.body, scene, &mut self.words);
         let is_outline_shown = may_show_outlines(scene, frame);
-        panel::panel(&mut painter, layout, &faces.body, scene, is_outline_shown, &mut self.words);
+        self.held.take(scene);
+        panel::panel(&mut painter, layout, &faces.body, scene, is_outline_shown, &self.held, &mut self.words);
         panel::track(&mut painter, layout, scene);
 
         self.draw_on_picture(canvas, frame, scene, view);
@@ -126,6 +129,11 @@ impl Hud {
                 fill: scene.fill,
             };
             on_picture.draw(&mut painter, scene);
+            if let Some(calipers) = &scene.calipers {
+                let (face, to_display) = (&faces.body, &view.to_display);
+                let outliner = &mut self.outliner;
+                CaliperPen { outliner, face, layout, to_display }.draw(&mut painter, calipers);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! ([`Layout::absent`]), first Fill, then New, Clear, Redo, Exam, Save, Exclude, Include, Undo, and Freeze last. Step and
 //! scrub are left out when the image area would lose half of the screen's height.
 
+use crate::calipers::CaliperCommand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{DisplaySpace, Point, Rect};
 use crate::overlay::text::Typeface;
@@ -41,13 +42,15 @@ pub enum Control {
     },
     /// Open the page of the exam, or close it.
     Exam,
+    /// Measuring by hand: in the place of another control while a still frame is shown ([`crate::overlay::pages`]).
+    ByHand(CaliperCommand),
 }
 
 impl Control {
     /// Save, pressed shortly.
     pub const SAVE: Self = Self::Save { is_held: false };
 
-    /// Every control, with scrub at 0.
+    /// Every control that has a place of its own, with scrub at 0.
     pub const ALL: [Self; 13] = [
         Self::Freeze,
         Self::Undo,
@@ -66,7 +69,10 @@ impl Control {
 
     /// Whether it is the same control, whatever the scrub position, and however long it is pressed.
     pub fn is_same(self, o: Self) -> bool {
-        std::mem::discriminant(&self) == std::mem::discriminant(&o)
+        match (self, o) {
+            (Self::ByHand(a), Self::ByHand(b)) => a == b,
+            _ => std::mem::discriminant(&self) == std::mem::discriminant(&o),
+        }
     }
 
     /// Smallest width and height, mm.

@@ -9,6 +9,7 @@
 //! | `layout.rs` | where everything is, in millimetres of glass |
 //! | `hud.rs` | composes the screen; `chrome.rs` draws controls, `marks.rs` prompts and labels on the frame, `panel.rs`
 //! text around it |
+//! | `pages.rs`, `by_hand.rs` | controls, marks and text of measuring by hand |
 //! | `over.rs` | the same over a picture of the host's own |
 //! | `still.rs` | an outlined still image for a file |
 //! | `theme.rs`, `text.rs` | colours and typefaces |
@@ -19,6 +20,7 @@
 
 pub mod blend;
 pub mod blit;
+mod by_hand;
 mod canvas;
 mod chrome;
 mod hud;
@@ -26,6 +28,7 @@ pub mod layout;
 mod marks;
 pub mod outline;
 mod over;
+pub mod pages;
 mod panel;
 mod sign;
 pub mod still;

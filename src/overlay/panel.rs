@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::measure::Measurements;
+use crate::calipers::write_figure;
+use crate::measure::{Measurements, MetricMeasurements};
 use crate::overlay::blend::{Clip, Painter, PxRect, alpha};
+use crate::overlay::by_hand::tone_colour;
 use crate::overlay::layout::Layout;
 use crate::overlay::marks::glyph;
 use crate::overlay::text::Typeface;
@@ -45,6 +47,7 @@ pub(super) fn notice_words(notice: Notice) -> (Option<ObjectId>, &'static str, &
         Notice::Misplaced(why) => (None, why.label(), "Not outlined"),
         Notice::Unmeasured(object, why) => (Some(object), why.label(), "No mm"),
         Notice::ModelFailed => (None, "The model failed: no outline", ""),
+        Notice::Calipers(why) => (None, why.label(), ""),
     }
 }
 
@@ -52,7 +55,7 @@ pub(super) fn notice_words(notice: Notice) -> (Option<ObjectId>, &'static str, &
 fn state_words(overlay: Overlay) -> &'static str {
     match overlay {
         Overlay::Exact => "this frame",
-        Overlay::Carried { .. } => "carried",
+        Overlay::Carried { .. } => "carried: freeze to measure",
         Overlay::Stale { .. } => "old",
         Overlay::Lost(_) => "lost",
         Overlay::Hidden(HiddenReason::Computing) => "outlining",
@@ -313,14 +316,41 @@ impl<'f> Flow<'f> {
     }
 }
 
-/// The notice, the measurements of the active object and their scale. Millimetres are left out where the scale's source
-/// does not fit beside them.
+/// The last measurements of the active object, which are shown while its outline is carried on from the frame that they are
+/// of: figures that come and go with every frame cannot be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held(Option<(ObjectId, Measurements)>);
+
+impl Held {
+    /// How long.
+    const FOR: Duration = Duration::from_millis(500);
+
+    /// Takes those of an exact outline, and forgets what the scene's outline does not come from.
+    pub(super) fn take(&mut self, scene: &Scene) {
+        let Some(active) = scene.objects.iter().find(|o| o.is_active) else {
+            self.0 = None;
+            return;
+        };
+        let is_live = scene.mode == Mode::Live && scene.signal.allows_outlines();
+        match active.overlay {
+            Overlay::Exact => self.0 = active.measurements.map(|m| (active.object, m)),
+            Overlay::Carried { age } if is_live && age <= Self::FOR => {
+                self.0 = self.0.filter(|(object, _)| *object == active.object);
+            }
+            _ => self.0 = None,
+        }
+    }
+}
+
+/// The notice, the measurements of the active object and their scale, or the text of a page of measuring. Millimetres are
+/// left out where the scale's source does not fit beside them.
 pub(super) fn panel(
     painter: &mut Painter,
     layout: &Layout,
     face: &Typeface,
     scene: &Scene,
     is_outline_shown: bool,
+    held: &Held,
     words: &mut String,
 ) {
     let theme = &Theme::DARK;
@@ -335,8 +365,14 @@ pub(super) fn panel(
         put_notice(painter, &mut flow, scene, notice);
         flow.next_row();
     }
+    if let Some(view) = scene.calipers.as_ref().filter(|v| v.page.is_some() && is_outline_shown) {
+        for (tone, text) in &view.lines {
+            put_line(painter, &mut flow, text, tone_colour(*tone));
+        }
+        return;
+    }
     let Some(active) = scene.objects.iter().find(|o| o.is_active && is_outline_shown) else { return };
-    let Some(m) = active.measurements.filter(|_| active.overlay.is_drawn()) else {
+    let Some((_, m)) = held.0.filter(|_| active.overlay.is_drawn()) else {
         if scene.notice.is_none() {
             flow.put_words(painter, state_words(active.overlay), theme.text_dim);
         }
@@ -345,7 +381,7 @@ pub(super) fn panel(
     let last = flow.rows - 1;
     if last > flow.row && flow.face.width(scale_words(&m, area.width(), face)) <= area.width() {
         flow.rows = last;
-        put_numbers(painter, &mut flow, scene.preset.as_deref(), &m, words);
+        put_numbers(painter, &mut flow, scene, &m, words);
         flow.next_row();
         flow.row = flow.row.min(last);
         flow.rows = last + 1;
@@ -360,7 +396,7 @@ fn scale_words(m: &Measurements, room: i32, face: &Typeface) -> &'static str {
     let long = match metric.source {
         ScaleSource::DicomRegion => "Scale: DICOM region",
         ScaleSource::Profile => "Scale: device profile",
-        ScaleSource::TwoPoint => "Scale: two-point calibration",
+        ScaleSource::TwoPoint => "Scale: calibrated by hand",
         ScaleSource::Phantom => "Scale: phantom",
         ScaleSource::OpenIgtLink => "Scale: OpenIGTLink image",
     };
@@ -379,7 +415,7 @@ fn put_notice(painter: &mut Painter, flow: &mut Flow, scene: &Scene, notice: Not
     }
     let colour = match notice {
         Notice::TapAgain(..) | Notice::ModelFailed => theme.alarm,
-        Notice::AddPoint(_) | Notice::OutlineChanged(_) => theme.cue,
+        Notice::AddPoint(_) | Notice::OutlineChanged(_) | Notice::Calipers(_) => theme.cue,
         _ => theme.text,
     };
     if is_lost {
@@ -393,8 +429,20 @@ fn put_notice(painter: &mut Painter, flow: &mut Flow, scene: &Scene, notice: Not
     }
 }
 
-fn put_numbers(painter: &mut Painter, flow: &mut Flow, preset: Option<&Preset>, m: &Measurements, words: &mut String) {
-    let colour = Theme::DARK.text;
+/// A line as one where it fits, else word by word.
+fn put_line(painter: &mut Painter, flow: &mut Flow, text: &str, colour: u32) {
+    if flow.face.width(text) <= flow.area.width() {
+        flow.put(painter, text, colour, 2 * flow.face.advance());
+    } else {
+        flow.put_words(painter, text, colour);
+    }
+}
+
+fn put_numbers(painter: &mut Painter, flow: &mut Flow, scene: &Scene, m: &Measurements, words: &mut String) {
+    // Figures of an earlier frame are dimmed.
+    let is_held = scene.objects.iter().any(|o| o.is_active && o.overlay != Overlay::Exact);
+    let colour = if is_held { Theme::DARK.text_dim } else { Theme::DARK.text };
+    let preset: Option<&Preset> = scene.preset.as_deref();
     if let Some(preset) = preset {
         flow.put_words(painter, &preset.label, Theme::DARK.text_dim);
     }
@@ -407,7 +455,24 @@ fn put_numbers(painter: &mut Painter, flow: &mut Flow, preset: Option<&Preset>, 
 
 /// One measurement as text.
 fn write_number(item: Item, m: &Measurements, out: &mut String) {
+    let error = m.metric.and_then(|mm| mm.scale_error);
+    if let (Some(mm), Some(error)) = (&m.metric, error) {
+        return write_with_error(item, m, mm, error, out);
+    }
     let _ = match (item, &m.metric) {
+        (Item::Circumference, Some(_)) => match m.circumference() {
+            Some(c) => write!(out, "Circ {:.*} mm", decimals(c), c.0),
+            None => write!(out, "no ellipse (fit {:.0} %)", 100.0 * m.ellipse_fit),
+        },
+        (Item::Circumference, None) => match m.circumference_px() {
+            Some(c) => write!(out, "Circ {c:.0} px"),
+            None => write!(out, "no ellipse (fit {:.0} %)", 100.0 * m.ellipse_fit),
+        },
+        (Item::MeanDiameter, Some(mm)) => {
+            let d = mm.mean_diameter();
+            write!(out, "Mean diam {:.*} mm", decimals(d), d.0)
+        }
+        (Item::MeanDiameter, None) => write!(out, "Mean diam {:.0} px", (m.longest_px + m.perpendicular_px) / 2.0),
         (Item::Area, Some(mm)) if mm.area.0 >= 100.0 => write!(out, "Area {:.2} cm²", mm.area.0 / 100.0),
         (Item::Area, Some(mm)) => write!(out, "Area {:.1} mm²", mm.area.0),
         (Item::Area, None) => write!(out, "Area {:.0} px²", m.area_px),
@@ -418,6 +483,32 @@ fn write_number(item: Item, m: &Measurements, out: &mut String) {
         (Item::Ellipse, Some(mm)) => write_pair("Ellipse", mm.ellipse_axes.0, mm.ellipse_axes.1, out),
         (Item::Ellipse, None) => write!(out, "Ellipse {:.0}×{:.0} px", m.ellipse_axes_px.0, m.ellipse_axes_px.1),
     };
+}
+
+/// One measurement with what the error of the scale does to it: once in a length, twice in an area.
+fn write_with_error(item: Item, m: &Measurements, mm: &MetricMeasurements, error: f64, out: &mut String) {
+    let mut length = |name: &str, values: &[Millimetres]| {
+        out.push_str(name);
+        for (i, v) in values.iter().enumerate() {
+            out.push_str(if i == 0 { " " } else { "×" });
+            write_figure(v.0, Some(error * v.0), out);
+        }
+        out.push_str(" mm");
+    };
+    match (item, m.circumference()) {
+        (Item::Area, _) => {
+            let (value, unit) = if mm.area.0 >= 100.0 { (mm.area.0 / 100.0, " cm²") } else { (mm.area.0, " mm²") };
+            out.push_str("Area ");
+            write_figure(value, Some(2.0 * error * value), out);
+            out.push_str(unit);
+        }
+        (Item::Diameters, _) => length("Diam", &[mm.longest, mm.perpendicular]),
+        (Item::Perimeter, _) => length("Perim", &[mm.perimeter]),
+        (Item::Ellipse, _) => length("Ellipse", &[mm.ellipse_axes.0, mm.ellipse_axes.1]),
+        (Item::Circumference, Some(c)) => length("Circ", &[c]),
+        (Item::Circumference, None) => _ = write!(out, "no ellipse (fit {:.0} %)", 100.0 * m.ellipse_fit),
+        (Item::MeanDiameter, _) => length("Mean diam", &[mm.mean_diameter()]),
+    }
 }
 
 fn write_pair(name: &str, a: Millimetres, b: Millimetres, out: &mut String) -> std::fmt::Result {
@@ -435,10 +526,13 @@ fn put_scale(painter: &mut Painter, flow: &mut Flow, active: &ObjectScene, m: &M
     let scale = scale_words(m, flow.area.width(), flow.face);
     flow.put(painter, scale, colour, 2 * flow.face.advance());
     words.clear();
-    words.push_str(state_words(active.overlay));
-    if let Overlay::Carried { age } | Overlay::Stale { age } = active.overlay {
-        words.push(' ');
-        write_age(age, words);
+    match active.overlay {
+        // The figures are those of the frame that the outline was carried from.
+        Overlay::Carried { age } => {
+            write_age(age, words);
+            words.push_str(" ago");
+        }
+        other => words.push_str(state_words(other)),
     }
     flow.put(painter, words, theme.text_dim, 0);
 }
@@ -465,7 +559,6 @@ pub(super) fn track(painter: &mut Painter, layout: &Layout, scene: &Scene) {
 mod tests {
     use super::*;
     use crate::frame::ScaleSource;
-    use crate::measure::MetricMeasurements;
     use crate::units::SquareMillimetres;
 
     fn measurements(metric: Option<MetricMeasurements>) -> Measurements {
@@ -473,6 +566,7 @@ mod tests {
             area_px: 5321.4,
             perimeter_px: 270.2,
             ellipse_axes_px: (90.4, 74.6),
+            ellipse_fit: 0.01,
             longest_px: 91.0,
             perpendicular_px: 75.2,
             metric,
@@ -487,6 +581,7 @@ mod tests {
             longest: Millimetres(22.4),
             perpendicular: Millimetres(18.6),
             source,
+            scale_error: None,
         }
     }
 

@@ -37,6 +37,7 @@ use super::latest::{Latest, Wake};
 use super::pace::{Pace, Pacer};
 use super::stats::Shown;
 use super::worker::{Health, InferenceWorker, Supply, Worker};
+use crate::calipers::KnownScale;
 use crate::engine::object::AgeLimits;
 use crate::engine::{Engine, EngineConfig, Timeliness};
 use crate::error::Result;
@@ -75,6 +76,8 @@ pub struct LiveConfig {
     pub signal_lost_after: Duration,
     /// How long a notice is shown.
     pub notice_for: Duration,
+    /// Scales that are known by the picture of their ruler.
+    pub known_scales: Arc<[KnownScale]>,
 }
 
 impl Default for LiveConfig {
@@ -90,6 +93,7 @@ impl Default for LiveConfig {
             drift: engine.drift,
             signal_lost_after: engine.signal_lost_after,
             notice_for: engine.session.notice_for,
+            known_scales: engine.known_scales,
         }
     }
 }
@@ -105,6 +109,7 @@ impl LiveConfig {
             session: SessionConfig { notice_for: self.notice_for },
             surveys,
             preset: self.preset,
+            known_scales: self.known_scales,
             ..EngineConfig::default()
         }
     }

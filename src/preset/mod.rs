@@ -9,8 +9,14 @@
 //! label = "Kidney"
 //! colour = "orange"                        # yellow, green, pink or orange: those of the objects
 //! size-mm = [30.0, 150.0]                  # largest diameter expected in the image plane
-//! measurements = ["area", "diameters"]     # of area, diameters, perimeter, ellipse; in the order in which they are shown
+//! measurements = ["area", "diameters"]     # in the order in which they are shown; of area, diameters, perimeter, ellipse,
+//!                                          # circumference, mean-diameter
 //! source = "where the size comes from"
+//! volume = "ellipsoid"                     # or bladder, lobe, lobe-brunn, discs; by default ellipsoid
+//!
+//! [variation]                              # may be left out: what others found, shown beside the spread of a median
+//! words = "length ±5 % (Author 2012)"
+//! source = "where the variation comes from"
 //! ```
 
 use std::path::Path;
@@ -20,6 +26,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelScale;
 use crate::geometry::{ImageSpace, Rect};
+use crate::measure::volume::Formula;
 use crate::text_file;
 use crate::text_file::nearest;
 
@@ -75,10 +82,14 @@ pub enum Item {
     Perimeter,
     /// Axes of the ellipse.
     Ellipse,
+    /// Circumference of the ellipse, where the outline is one.
+    Circumference,
+    /// Mean of the longest diameter and the one across it.
+    MeanDiameter,
 }
 
 impl Item {
-    /// All, in the order used without a preset.
+    /// Those that are shown without a preset, in their order.
     pub const ALL: [Self; 4] = [Self::Area, Self::Diameters, Self::Perimeter, Self::Ellipse];
 }
 
@@ -96,7 +107,55 @@ pub struct Preset {
     pub measurements: Vec<Item>,
     /// Source of the size.
     pub source: String,
+    /// How its volume is computed.
+    #[serde(default)]
+    pub volume: VolumeBy,
+    /// How much others found it to vary, if somebody published that.
+    pub variation: Option<Variation>,
 }
+
+/// How a volume is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeBy {
+    /// From two planes, π/6 of the box.
+    #[default]
+    Ellipsoid,
+    /// From two planes, 0.52 of the box.
+    Bladder,
+    /// From two planes, 0.524 of the box.
+    Lobe,
+    /// From two planes, 0.479 of the box.
+    LobeBrunn,
+    /// Of a left ventricle, by the method of discs.
+    Discs,
+}
+
+impl VolumeBy {
+    /// The formula for two planes; `None` for discs.
+    pub fn formula(self) -> Option<Formula> {
+        Some(match self {
+            Self::Ellipsoid => Formula::Ellipsoid,
+            Self::Bladder => Formula::Bladder,
+            Self::Lobe => Formula::Lobe,
+            Self::LobeBrunn => Formula::LobeBrunn,
+            Self::Discs => return None,
+        })
+    }
+}
+
+/// How much a measurement varies, as somebody published it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Variation {
+    /// As it is shown, with its source in short.
+    pub words: String,
+    /// Where it comes from.
+    pub source: String,
+}
+
+/// Most characters of a variation's words: a line of the screen.
+const VARIATION_MAX: usize = 26;
 
 impl Preset {
     /// Names of the bundled presets.
@@ -141,9 +200,17 @@ impl Preset {
             }
         }
         if preset.measurements.is_empty() {
-            return Err(wrong(
-                "measurements: expected at least one of area, diameters, perimeter, ellipse, got none".into(),
-            ));
+            let all = "area, diameters, perimeter, ellipse, circumference, mean-diameter";
+            return Err(wrong(format!("measurements: expected at least one of {all}, got none")));
+        }
+        if let Some(Variation { words, source }) = &preset.variation {
+            let length = words.chars().count();
+            if words.trim().is_empty() || length > VARIATION_MAX {
+                return Err(wrong(format!("variation.words: expected 1 to {VARIATION_MAX} characters, got {length}")));
+            }
+            if source.trim().is_empty() {
+                return Err(wrong("variation.source: expected a text, got none".into()));
+            }
         }
         Ok(preset)
     }

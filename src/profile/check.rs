@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     CameraProfile, DicomProfile, DisplayProfile, ExamsProfile, HeatProfile, IgtlProfile, ImageProfile, KeyboardProfile,
-    Profile, RemoteProfile, TouchProfile, rect_of,
+    Profile, RemoteProfile, RulerProfile, TouchProfile, rect_of,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};
@@ -156,6 +156,17 @@ fn check_image(image: &ImageProfile, size: Option<[u32; 2]>) -> Result<()> {
     }
     for (i, rect) in image.keep_outs.iter().enumerate() {
         check_rect(&format!("image.keep-outs[{i}]"), *rect)?;
+    }
+    if !image.rulers.is_empty() && image.mm_per_px.is_some() {
+        return Err(wrong("image.rulers: expected scales by depth or image.mm-per-px, got both"));
+    }
+    let too_many = image.rulers.len() > RulerProfile::MAX;
+    if too_many {
+        return Err(wrong(format!("image.rulers: expected at most {}, got {}", RulerProfile::MAX, image.rulers.len())));
+    }
+    for (i, ruler) in image.rulers.iter().enumerate() {
+        let key = format!("image.rulers[{i}].mm-per-px");
+        ruler.mm_per_px.iter().try_for_each(|mm| within(&key, *mm, 0.001..=10.0))?;
     }
     image.mm_per_px.into_iter().flatten().try_for_each(|mm| within("image.mm-per-px", mm, 0.001..=10.0))
 }

@@ -33,6 +33,9 @@ mod check;
 mod dicom;
 mod exams;
 mod read;
+mod rulers;
+
+pub use rulers::RulerProfile;
 
 pub use self::dicom::{DicomProfile, DicomTlsProfile};
 pub use crate::input::keyboard::KeyboardProfile;
@@ -96,6 +99,8 @@ pub struct ImageProfile {
     pub mm_per_px: Option<[f64; 2]>,
     /// Swap left and right on the screen.
     pub mirror: bool,
+    /// Scales by depth: each is used while the scanner shows the ruler of its picture.
+    pub rulers: Vec<RulerProfile>,
 }
 
 /// What an image region shows.

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(900);
 /// What is wrong with the profile, its model, or what they come to together.
 pub fn rehearse(profile: &Profile, mut screen: Screen) -> Result<()> {
     let loaded = assets::load_model(&profile.model)?;
+    if let Some(camera) = &profile.camera {
+        profile.known_scales(camera.size.into())?;
+    }
     let mut predictor = Predictor::new(Box::new(loaded.segmenter), PredictOptions::default());
     let frame = Arc::new(picture(profile)?);
     let mut engine = Engine::new(EngineConfig::default());

@@ -253,8 +253,10 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     let is_still = pictures.frames == Some(1);
     let period = plan.period.or(pictures.frame_period).unwrap_or(LiveConfig::default().period);
     let (preset, display) = (plan.preset.clone(), displays.timing());
+    let known_scales = plan.profile.known_scales((pictures.width, pictures.height))?.into();
     let cine_bytes = (plan.profile.exams.cine_mib as usize) << 20;
-    let config = LiveConfig { period, deadline: plan.deadline, display, preset, cine_bytes, ..LiveConfig::default() };
+    let deadline = plan.deadline;
+    let config = LiveConfig { period, deadline, display, preset, known_scales, cine_bytes, ..LiveConfig::default() };
     let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;

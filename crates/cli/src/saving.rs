@@ -184,7 +184,9 @@ impl Saving {
         let asked = std::mem::take(&mut self.asked);
         if asked.still {
             self.report.outlines_left_out += left_out.len();
-            let capture = Capture::still(frame.clone(), exact.clone());
+            let capture = Capture::still(frame.clone(), exact.clone())
+                .with_calipers(live.engine().caliper_readings())
+                .with_ruler_scale(scene.ruler_scale);
             self.hand_over(capture);
         }
         if asked.cine {

@@ -318,6 +318,8 @@ impl Answer<'_> {
             json!({
                 "area_mm2": m.area.0, "perimeter_mm": m.perimeter.0,
                 "ellipse_axes_mm": [m.ellipse_axes.0.0, m.ellipse_axes.1.0],
+                "circumference_mm": measured.and_then(|m| m.circumference()).map(|c| c.0),
+                "mean_diameter_mm": m.mean_diameter().0, "scale_error": m.scale_error,
                 "longest_mm": m.longest.0, "perpendicular_mm": m.perpendicular.0, "scale": m.source.label(),
             })
         });
@@ -331,6 +333,7 @@ impl Answer<'_> {
             "perimeter_px": measured.map(|m| m.perimeter_px),
             "longest_px": measured.map(|m| m.longest_px),
             "perpendicular_px": measured.map(|m| m.perpendicular_px),
+            "ellipse_fit": measured.map(|m| m.ellipse_fit),
             "metric": metric,
             "region": region_json(&self.home),
             "regions": self.frame.parts().iter().map(region_json).collect::<Vec<_>>(),

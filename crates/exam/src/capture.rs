@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sonotap::calipers::set::Reading;
+use sonotap::frame::PixelScale;
 use sonotap::geometry::ImageSpace;
 use sonotap::measure::measure;
 use sonotap::model::predictor::{Prediction, Prompts};
@@ -131,31 +133,66 @@ pub struct Capture {
     /// The frame that the objects are on.
     pub(crate) outlined_frame: usize,
     pub(crate) objects: Vec<Outlined>,
+    /// What calipers on that frame say.
+    pub(crate) calipers: Vec<Reading>,
+    /// The scale of frames that have none of their own.
+    pub(crate) ruler_scale: Option<PixelScale>,
 }
 
 impl Capture {
     /// One frame with its outlines.
     pub fn still(frame: impl Into<Arc<Frame>>, objects: Vec<Outlined>) -> Self {
-        Self { frames: vec![frame.into()], outlined_frame: 0, objects }
+        Self { frames: vec![frame.into()], outlined_frame: 0, objects, calipers: Vec::new(), ruler_scale: None }
+    }
+
+    /// With what calipers on the outlined frame say.
+    pub fn with_calipers(self, calipers: Vec<Reading>) -> Self {
+        Self { calipers, ..self }
+    }
+
+    /// With the scale that somebody measured, or that is known by the ruler; it counts for frames that have none of their own.
+    pub fn with_ruler_scale(self, ruler_scale: Option<PixelScale>) -> Self {
+        Self { ruler_scale, ..self }
     }
 
     /// Copies its frames, oldest first, so that those of a live path can be filled again.
     pub(crate) fn detach(&mut self) {
         for frame in &mut self.frames {
-            *frame = Arc::new(Frame::clone(frame));
+            let mut copy = Frame::clone(frame);
+            if self.ruler_scale.is_some() && copy.parts().len() == 1 && copy.scale().is_none() {
+                copy.set_scale(self.ruler_scale);
+            }
+            *frame = Arc::new(copy);
         }
     }
 
     /// Frames in the order of their times, with the outlines of the frame at `outlined_frame`.
     pub fn cine(frames: Vec<Arc<Frame>>, outlined_frame: usize, objects: Vec<Outlined>) -> Self {
-        Self { frames, outlined_frame, objects }
+        Self { frames, outlined_frame, objects, calipers: Vec::new(), ruler_scale: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonotap::frame::ScaleSource;
+    use sonotap::units::Millimetres;
     use sonotap::{FrameId, HiddenReason, LostReason, ObjectScene, PixelFormat, Timestamp};
+
+    #[test]
+    fn a_scale_by_the_ruler_is_saved_with_frames_that_have_none_of_their_own() {
+        let scale = |mm, source| PixelScale::new(Millimetres(mm), Millimetres(mm), source);
+        let by_hand = scale(0.5, ScaleSource::TwoPoint);
+        for (own, saved) in
+            [(None, by_hand), (scale(0.1, ScaleSource::DicomRegion), scale(0.1, ScaleSource::DicomRegion))]
+        {
+            let mut frame = Frame::from_pixels(32, 24, PixelFormat::Grey8, vec![0; 32 * 24]).unwrap();
+            frame.set_scale(own);
+            let mut capture = Capture::still(frame, Vec::new()).with_ruler_scale(by_hand);
+            capture.detach();
+            assert_eq!(capture.frames[0].parts()[0].scale, saved);
+        }
+    }
 
     #[test]
     fn only_exact_outlines_are_kept_and_the_others_are_told() {

@@ -2,6 +2,7 @@
 //! Nothing in it is of the patient.
 
 use serde::{Deserialize, Serialize};
+use sonotap::calipers::set::{Reading, Shape, Value};
 use sonotap::units::Span as _;
 use sonotap::{Measurements, Polarity, Rect};
 
@@ -30,6 +31,9 @@ pub(crate) struct Notes {
     pub model: String,
     pub model_sha256: String,
     pub objects: Vec<ObjectNotes>,
+    /// What somebody measured by hand on that frame.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calipers: Vec<CaliperNotes>,
     #[serde(rename = "use")]
     pub purpose: String,
 }
@@ -60,6 +64,25 @@ pub(crate) struct ObjectNotes {
     pub measurements: Option<MeasurementNotes>,
 }
 
+/// A caliper; without a scale there are no lengths but px.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CaliperNotes {
+    pub letter: char,
+    /// "distance", "ellipse" or "trace".
+    pub kind: String,
+    /// Its ends; of a trace its outline.
+    pub places_px: Vec<[f32; 2]>,
+    pub length_px: Option<f64>,
+    pub length_mm: Option<f64>,
+    pub area_px2: Option<f64>,
+    pub area_mm2: Option<f64>,
+    /// Of the ellipse of equal second moments, where it is one.
+    pub circumference_mm: Option<f64>,
+    pub scale_source: Option<String>,
+    /// Error of the scale as a share of it, where somebody knows.
+    pub scale_error: Option<f32>,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClickNotes {
     pub x: f32,
@@ -86,7 +109,13 @@ pub(crate) struct MetricNotes {
     pub perpendicular_mm: f64,
     /// Of the ellipse of equal second moments.
     pub ellipse_axes_mm: [f64; 2],
+    /// Of that ellipse, where the outline is one.
+    #[serde(default)]
+    pub circumference_mm: Option<f64>,
     pub scale_source: String,
+    /// Error of the scale as a share of it, where somebody knows.
+    #[serde(default)]
+    pub scale_error: Option<f64>,
 }
 
 fn corners<S>(r: &Rect<S>) -> [f32; 4] {
@@ -131,6 +160,7 @@ impl Notes {
             model: exam.model.clone(),
             model_sha256: exam.model_sha256.clone(),
             objects: capture.objects.iter().zip(uids).map(|(o, uid)| ObjectNotes::of(o, uid)).collect(),
+            calipers: capture.calipers.iter().map(CaliperNotes::of).collect(),
             purpose: "not for diagnostic use".into(),
         }
     }
@@ -155,6 +185,33 @@ impl ObjectNotes {
     }
 }
 
+impl CaliperNotes {
+    fn of(reading: &Reading) -> Self {
+        let (length, enclosed) = match reading.value {
+            Some(Value::Length { px, mm }) => (Some((px, mm)), None),
+            Some(Value::Enclosed(m)) => (None, Some(m)),
+            None => (None, None),
+        };
+        let (kind, places) = match &reading.caliper.shape {
+            Shape::Distance { .. } => ("distance", reading.caliper.shape.ends().collect()),
+            Shape::Ellipse { .. } => ("ellipse", reading.caliper.shape.ends().collect()),
+            Shape::Trace(outline) => ("trace", outline.points().to_vec()),
+        };
+        Self {
+            letter: reading.caliper.letter,
+            kind: kind.to_owned(),
+            places_px: places.iter().map(|p| [p.x, p.y]).collect(),
+            length_px: length.map(|(px, _)| px),
+            length_mm: length.and_then(|(_, mm)| mm).map(|mm| mm.0),
+            area_px2: enclosed.map(|m| m.area_px),
+            area_mm2: enclosed.and_then(|m| m.metric).map(|m| m.area.0),
+            circumference_mm: enclosed.and_then(|m| m.circumference()).map(|c| c.0),
+            scale_source: reading.scale.map(|s| s.source().label().to_owned()),
+            scale_error: reading.scale.and_then(|s| s.relative_error()),
+        }
+    }
+}
+
 impl MeasurementNotes {
     fn of(m: &Measurements) -> Self {
         Self {
@@ -168,8 +225,44 @@ impl MeasurementNotes {
                 longest_mm: mm.longest.0,
                 perpendicular_mm: mm.perpendicular.0,
                 ellipse_axes_mm: [mm.ellipse_axes.0.0, mm.ellipse_axes.1.0],
+                circumference_mm: m.circumference().map(|c| c.0),
+                scale_error: mm.scale_error,
                 scale_source: mm.source.label().to_owned(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sonotap::calipers::set::Caliper;
+    use sonotap::frame::{PixelScale, ScaleSource};
+    use sonotap::units::Millimetres;
+    use sonotap::{FrameId, Outline, Point};
+
+    fn reading(shape: Shape, scale: Option<PixelScale>) -> Reading {
+        let value = shape.read(scale.as_ref());
+        Reading { caliper: Caliper { letter: 'B', frame: FrameId(3), shape }, value, scale }
+    }
+
+    #[test]
+    fn a_caliper_is_noted_with_its_scale_and_without_one_in_px_only() {
+        let scale =
+            PixelScale::new(Millimetres(0.5), Millimetres(0.5), ScaleSource::TwoPoint).unwrap().with_error(0.01);
+        let distance = || Shape::Distance { a: Point::new(10.0, 10.0), b: Point::new(40.0, 50.0) };
+        let noted = CaliperNotes::of(&reading(distance(), Some(scale)));
+        assert_eq!((noted.kind.as_str(), noted.length_px, noted.length_mm), ("distance", Some(50.0), Some(25.0)));
+        assert_eq!((noted.scale_source.as_deref(), noted.scale_error), (Some("calibrated by hand"), Some(0.01)));
+        assert_eq!(noted.places_px, [[10.0, 10.0], [40.0, 50.0]]);
+        let noted = CaliperNotes::of(&reading(distance(), None));
+        assert_eq!((noted.length_px, noted.length_mm, noted.scale_source), (Some(50.0), None, None));
+        let mut outline = Outline::default();
+        outline.push_ring([(0.0, 0.0), (20.0, 0.0), (20.0, 10.0), (0.0, 10.0)].map(|(x, y)| Point::new(x, y)));
+        let noted = CaliperNotes::of(&reading(Shape::Trace(outline.into()), Some(scale)));
+        assert_eq!((noted.kind.as_str(), noted.area_px2, noted.area_mm2), ("trace", Some(200.0), Some(50.0)));
+        assert_eq!(noted.circumference_mm, None, "a rectangle is no ellipse");
+        let json = serde_json::to_string(&noted).unwrap();
+        assert_eq!(serde_json::from_str::<CaliperNotes>(&json).unwrap().letter, 'B', "{json}");
     }
 }

@@ -10,6 +10,7 @@ pub(crate) const NO_UNITS: Code = Code("1", "UCUM", "no units");
 
 pub(crate) const AREA: Code = Code("42798000", "SCT", "Area");
 pub(crate) const PERIMETER: Code = Code("131191004", "SCT", "Perimeter");
+pub(crate) const CIRCUMFERENCE: Code = Code("74551000", "SCT", "Circumference");
 pub(crate) const LONG_AXIS: Code = Code("103339001", "SCT", "Long Axis");
 pub(crate) const SHORT_AXIS: Code = Code("103340004", "SCT", "Short Axis");
 pub(crate) const MAJOR_AXIS: Code = Code("131187009", "SCT", "Major Axis");

@@ -6,7 +6,7 @@
 use dicom_core::VR;
 use dicom_core::value::PrimitiveValue;
 use dicom_dictionary_std::{tags, uids};
-use sonotap::measure::MetricMeasurements;
+use sonotap::measure::{Measurements, MetricMeasurements};
 
 use super::common::{Context, Series, begin};
 use super::elements::{Code, DataSet, NATIVE, decimal, reference};
@@ -101,8 +101,8 @@ fn group(
         ),
     ];
     content.extend(region(object, source, segment));
-    if let Some(metric) = object.measurements.and_then(|m| m.metric) {
-        content.extend(measured(&metric));
+    if let Some((m, metric)) = object.measurements.and_then(|m| Some((m, m.metric?))) {
+        content.extend(measured(&m, &metric));
     }
     if let Some(score) = object.score {
         content.push(number_item(codes::SCORE, f64::from(score.get()), codes::NO_UNITS, Vec::new()));
@@ -152,21 +152,25 @@ fn referred(source: &Source) -> DataSet {
     image
 }
 
-fn measured(metric: &MetricMeasurements) -> Vec<DataSet> {
-    let scale = metric.source.label();
+fn measured(m: &Measurements, metric: &MetricMeasurements) -> Vec<DataSet> {
+    let error = metric.scale_error.map_or(String::new(), |e| format!(", within {:.1} %", 100.0 * e));
+    let scale = &format!("{}{error}", metric.source.label());
     let of = |name, value, unit, method| {
         let how = vec![code(MODIFIER, codes::METHOD, method), text("HAS PROPERTIES", codes::SCALE_SOURCE, scale)];
         number_item(name, value, unit, how)
     };
     let mm = codes::MILLIMETRE;
-    vec![
+    let round = m.circumference().map(|c| of(codes::CIRCUMFERENCE, c.0, mm, codes::EQUAL_MOMENTS));
+    let mut all = vec![
         of(codes::AREA, metric.area.0, codes::SQUARE_MILLIMETRE, codes::ALONG_OUTLINE),
         of(codes::PERIMETER, metric.perimeter.0, mm, codes::ALONG_OUTLINE),
         of(codes::LONG_AXIS, metric.longest.0, mm, codes::FARTHEST_POINTS),
         of(codes::SHORT_AXIS, metric.perpendicular.0, mm, codes::FARTHEST_POINTS),
         of(codes::MAJOR_AXIS, metric.ellipse_axes.0.0, mm, codes::EQUAL_MOMENTS),
         of(codes::MINOR_AXIS, metric.ellipse_axes.1.0, mm, codes::EQUAL_MOMENTS),
-    ]
+    ];
+    all.extend(round);
+    all
 }
 
 fn template(identifier: &str) -> DataSet {

@@ -1,4 +1,6 @@
-//! Measurements of an outline: area, perimeter, ellipse axes, longest diameter and the extent perpendicular to it.
+//! Measurements of an outline: area, perimeter, ellipse axes and circumference, longest diameter and the extent
+//! perpendicular to it. Volumes from two planes are in [`volume`], those of the left ventricle in [`discs`], the median of
+//! several frames in [`series`].
 //!
 //! Everything is in image px. There are millimetres only with a [`PixelScale`], together with the scale's source; they
 //! are measured on the outline in mm, so they hold for non-square pixels too.
@@ -17,7 +19,12 @@
 //! assert_eq!(m.metric.unwrap().longest, Millimetres(25.0));
 //! ```
 
+pub mod discs;
+pub mod series;
+pub mod volume;
+
 use std::cell::RefCell;
+use std::f64::consts::PI;
 
 use crate::contour::Outline;
 use crate::frame::{PixelScale, ScaleSource};
@@ -33,6 +40,8 @@ pub struct Measurements {
     pub perimeter_px: f64,
     /// Full major and minor axis of the ellipse with the same second moments, px.
     pub ellipse_axes_px: (f64, f64),
+    /// Mean distance of the outer rings from that ellipse, as a share of its radius there: 0 for an ellipse.
+    pub ellipse_fit: f64,
     /// Distance of the two points farthest apart, px.
     pub longest_px: f64,
     /// Full extent perpendicular to the longest diameter, px.
@@ -56,6 +65,55 @@ pub struct MetricMeasurements {
     pub perpendicular: Millimetres,
     /// Source of the scale, to be shown with every value in millimetres.
     pub source: ScaleSource,
+    /// Error of the scale as a share of it, where somebody knows: once in a length, twice in an area.
+    pub scale_error: Option<f64>,
+}
+
+/// Largest [`Measurements::ellipse_fit`] of an outline that is called an ellipse.
+pub const ELLIPSE_FIT_MAX: f64 = 0.05;
+
+impl Measurements {
+    /// Whether the outline is near enough to its ellipse to be measured by it.
+    pub fn is_elliptic(&self) -> bool {
+        self.ellipse_fit <= ELLIPSE_FIT_MAX
+    }
+
+    /// Circumference of the ellipse with the same second moments, px; `None` where the outline is no ellipse. It does not
+    /// grow with the outline's roughness, which its perimeter does.
+    pub fn circumference_px(&self) -> Option<f64> {
+        self.is_elliptic().then(|| ellipse_circumference(self.ellipse_axes_px.0, self.ellipse_axes_px.1))
+    }
+
+    /// The same in millimetres; `None` without a scale too.
+    pub fn circumference(&self) -> Option<Millimetres> {
+        let (major, minor) = self.metric.filter(|_| self.is_elliptic())?.ellipse_axes;
+        Some(Millimetres(ellipse_circumference(major.0, minor.0)))
+    }
+}
+
+impl MetricMeasurements {
+    /// Mean of the longest diameter and the extent perpendicular to it.
+    pub fn mean_diameter(&self) -> Millimetres {
+        Millimetres((self.longest.0 + self.perpendicular.0) / 2.0)
+    }
+}
+
+/// Circumference of an ellipse from its full axes, within 4e-5 also where it is flat.
+///
+/// Source: Ramanujan 1914, the second of his approximations.
+///
+/// ```
+/// use sonotap::measure::ellipse_circumference;
+/// assert!((ellipse_circumference(2.0, 2.0) - std::f64::consts::TAU).abs() < 1e-12);
+/// assert!((ellipse_circumference(4.0, 0.0) / 8.0 - 1.0).abs() < 5e-4);
+/// ```
+pub fn ellipse_circumference(major: f64, minor: f64) -> f64 {
+    let sum = major + minor;
+    if sum <= 0.0 {
+        return 0.0;
+    }
+    let h = ((major - minor) / sum) * ((major - minor) / sum);
+    PI / 2.0 * sum * (1.0 + 3.0 * h / (10.0 + (4.0 - 3.0 * h).sqrt()))
 }
 
 /// Measures an outline, as [`Measurer::measure`].
@@ -106,12 +164,14 @@ impl Measurer {
                 longest: Millimetres(mm.longest),
                 perpendicular: Millimetres(mm.perpendicular),
                 source: scale.source(),
+                scale_error: scale.relative_error().map(f64::from),
             })
         });
         Some(Measurements {
             area_px: px.area,
             perimeter_px: px.perimeter,
             ellipse_axes_px: px.axes,
+            ellipse_fit: px.fit,
             longest_px: px.longest,
             perpendicular_px: px.perpendicular,
             metric,
@@ -140,9 +200,30 @@ impl Measurer {
         if !(moments.area > 0.0 && moments.area.is_finite() && perimeter.is_finite()) {
             return None;
         }
+        let fit = self.distance_from_ellipse(outline, &moments);
         self.wrap_hull();
         let (longest, perpendicular) = diameters(&self.hull);
-        Some(Lengths { area: moments.area, perimeter, axes: moments.axes(), longest, perpendicular })
+        Some(Lengths { area: moments.area, perimeter, axes: moments.axes(), fit, longest, perpendicular })
+    }
+
+    /// Mean over the length of the outer rings of the distance from the ellipse of equal moments, in radii. `sorted` still has
+    /// the rings in their order.
+    fn distance_from_ellipse(&self, outline: &Outline, moments: &Moments) -> f64 {
+        let (mut sum, mut length, mut start) = (0.0, 0.0, 0);
+        for ring in outline.rings() {
+            let ring = &self.sorted[start..start + ring.len()];
+            start += ring.len();
+            if Moments::of(ring).area <= 0.0 {
+                continue;
+            }
+            for (a, b) in edges(ring) {
+                let edge = length_f64(b.0 - a.0, b.1 - a.1);
+                let middle = ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
+                sum += edge * (moments.radius_at(middle) - 1.0).abs();
+                length += edge;
+            }
+        }
+        if length > 0.0 { sum / length } else { 0.0 }
     }
 
     /// Sorts `sorted` and puts its strictly convex hull into `hull`.
@@ -178,6 +259,7 @@ struct Lengths {
     area: f64,
     perimeter: f64,
     axes: (f64, f64),
+    fit: f64,
     longest: f64,
     perpendicular: f64,
 }
@@ -218,12 +300,28 @@ impl Moments {
         self.yy += o.yy;
     }
 
-    /// Full axes, major first: an ellipse of full axis d has the variance (d / 4)² along it.
-    fn axes(&self) -> (f64, f64) {
+    /// Centre, and the second moments about it: xx, xy, yy.
+    fn central(&self) -> ((f64, f64), (f64, f64, f64)) {
         let (cx, cy) = (self.x / self.area, self.y / self.area);
         let xx = self.xx / self.area - cx * cx;
         let yy = self.yy / self.area - cy * cy;
-        let xy = self.xy / self.area - cx * cy;
+        ((cx, cy), (xx, self.xy / self.area - cx * cy, yy))
+    }
+
+    /// Distance of a point from the centre in radii of the ellipse; 1 on it.
+    fn radius_at(&self, p: (f64, f64)) -> f64 {
+        let ((cx, cy), (xx, xy, yy)) = self.central();
+        let (dx, dy) = (p.0 - cx, p.1 - cy);
+        let determinant = xx * yy - xy * xy;
+        if determinant <= 0.0 {
+            return f64::INFINITY;
+        }
+        ((yy * dx * dx - 2.0 * xy * dx * dy + xx * dy * dy) / determinant).max(0.0).sqrt() / 2.0
+    }
+
+    /// Full axes, major first: an ellipse of full axis d has the variance (d / 4)² along it.
+    fn axes(&self) -> (f64, f64) {
+        let (_, (xx, xy, yy)) = self.central();
         let mean = (xx + yy) / 2.0;
         let spread = length_f64((xx - yy) / 2.0, xy);
         (4.0 * (mean + spread).max(0.0).sqrt(), 4.0 * (mean - spread).max(0.0).sqrt())
@@ -284,7 +382,7 @@ mod tests {
     use crate::geometry::{ImageSpace, ModelView, Point, Rect};
     use crate::mask::LogitGrid;
     use proptest::prelude::*;
-    use std::f64::consts::{PI, TAU};
+    use std::f64::consts::TAU;
 
     fn outline(points: impl IntoIterator<Item = (f64, f64)>) -> Outline {
         let mut o = Outline::default();
@@ -323,6 +421,31 @@ mod tests {
         for (a, b, tilt) in [(120.0, 60.0, 0.0), (200.0, 190.0, 0.7), (90.0, 12.0, 2.1), (30.0, 29.0, 1.0)] {
             assert_ellipse(&measure(&ellipse(a, b, tilt, 720), None).unwrap(), a, b, 2e-4);
         }
+    }
+
+    #[test]
+    fn a_circumference_is_that_of_the_ellipse_and_only_of_an_ellipse() {
+        for (a, b, tilt) in [(120.0, 60.0, 0.0), (200.0, 190.0, 0.7), (90.0, 30.0, 2.1)] {
+            let m = measure(&ellipse(a, b, tilt, 720), None).unwrap();
+            assert!(m.ellipse_fit < 1e-3, "{}", m.ellipse_fit);
+            assert_close("circumference", m.circumference_px().unwrap(), ramanujan(a, b), 2e-4);
+            // A rough outline is longer by its roughness; the ellipse is not.
+            let rough = outline((0..720).map(|i| {
+                let (s, c) = (TAU * f64::from(i) / 720.0).sin_cos();
+                let k = 1.0 + if i % 2 == 0 { 0.01 } else { -0.01 };
+                (400.0 + k * a * c, 300.0 + k * b * s)
+            }));
+            let m = measure(&rough, None).unwrap();
+            assert!(m.perimeter_px > 1.05 * ramanujan(a, b), "{}", m.perimeter_px);
+            assert_close("of a rough one", m.circumference_px().unwrap(), ramanujan(a, b), 1e-3);
+        }
+        let square = measure(&outline([(0.0, 0.0), (90.0, 0.0), (90.0, 90.0), (0.0, 90.0)]), None).unwrap();
+        assert!(square.ellipse_fit > ELLIPSE_FIT_MAX && square.circumference_px().is_none(), "{square:?}");
+        let mm = PixelScale::new(Millimetres(0.5), Millimetres(0.5), ScaleSource::TwoPoint).unwrap().with_error(0.02);
+        let m = measure(&ellipse(40.0, 40.0, 0.0, 720), Some(&mm)).unwrap();
+        assert_close("mm", m.circumference().unwrap().0, TAU * 20.0, 2e-4);
+        assert_close("mean diameter", m.metric.unwrap().mean_diameter().0, 40.0, 2e-4);
+        assert!((m.metric.unwrap().scale_error.unwrap() - 0.02).abs() < 1e-6);
     }
 
     #[test]

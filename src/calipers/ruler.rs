@@ -1,0 +1,515 @@
+//! A scale for video that has none: two points on the scanner's own depth ruler, and the distance between them.
+//!
+//! A ruler is upright and has equal ticks. Where ticks are found, the points snap to them, and the distance must make a tick
+//! worth one of the steps that scanners use. The scale holds only for frames of the same size and region whose ruler looks
+//! the same: a change of depth or zoom moves the ticks. Without ticks nothing would show such a change, so that the scale
+//! holds for its own frame alone. Pixels are taken for square.
+//!
+//! ```
+//! use sonotap::calipers::ruler::{HandScale, TwoPoints};
+//! use sonotap::frame::{Frame, PixelFormat};
+//! use sonotap::geometry::Point;
+//! let mut pixels = vec![0; 200 * 240];
+//! for tick in 0..11 {
+//!     (20..28).for_each(|x| pixels[(20 + 20 * tick) * 200 + x] = 220);
+//! }
+//! let frame = Frame::from_pixels(200, 240, PixelFormat::Grey8, pixels).unwrap();
+//! let points = TwoPoints { a: Point::new(25.0, 22.0), b: Point::new(24.0, 219.0), centimetres: 10 };
+//! let by_hand = HandScale::new(&frame, &points).unwrap();
+//! assert!((by_hand.scale().mm_per_px().1 - 0.5).abs() < 1e-3);
+//! assert_eq!(by_hand.ticks().unwrap().mm_each(), 10.0);
+//! assert!(by_hand.holds_for(&frame));
+//! ```
+
+use crate::frame::{Frame, ImageRegion, PixelScale, ScaleSource};
+use crate::geometry::{ImageSpace, Point};
+use crate::units::{FrameId, Millimetres};
+
+/// Shortest distance of the two points, image px: below, half a pixel at each end is more than 2 %.
+pub const LENGTH_PX_MIN: f32 = 40.0;
+/// Farthest that the points may be aside of each other, as a share of their distance.
+const ASIDE_MAX: f32 = 0.1;
+/// Longest distance that can be chosen, cm.
+pub const CENTIMETRES_MAX: u8 = 30;
+/// Columns to each side of the points in which ticks are looked for.
+const SEARCH_PX: i32 = 14;
+/// Columns to each side of a tick's middle that are averaged.
+const TICK_HALF_PX: i32 = 2;
+/// Rows to each side whose mean is taken off, so that only what is short counts.
+const BACKGROUND_PX: usize = 6;
+/// Least distance of ticks, px.
+const SPACING_PX_MIN: usize = 5;
+/// Least likeness of the rows with themselves, one tick further.
+const PERIODIC_MIN: f64 = 0.5;
+/// Least contrast of a tick, grey levels.
+const CONTRAST_MIN: f64 = 12.0;
+/// What a tick may be worth, mm.
+const TICK_MM: [f64; 7] = [1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 50.0];
+/// How well a place on a ruler is known at each end, px: on a tick, and by finger.
+const END_ON_TICK_PX: f32 = 0.5;
+const END_BY_HAND_PX: f32 = 2.0;
+/// Least likeness of a ruler with its key.
+const LIKENESS_MIN: f64 = 0.9;
+/// What of the frame beside the ticks belongs to a key, px; where the image is not, its numbers too.
+const KEY_SIDE_PX: i32 = 8;
+const NUMBERS_PX: i32 = 30;
+
+/// Two points on a ruler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TwoPoints {
+    /// One.
+    pub a: Point<ImageSpace>,
+    /// The other.
+    pub b: Point<ImageSpace>,
+    /// What the ruler says between them, 1 to [`CENTIMETRES_MAX`] cm.
+    pub centimetres: u8,
+}
+
+/// Why two points give no scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoScale {
+    /// A point is not on the frame.
+    OffFrame,
+    /// They are not one above the other.
+    NotUpright,
+    /// They are too near to each other.
+    TooShort,
+    /// The ticks between them would be worth an unusual length.
+    TicksDisagree {
+        /// Steps from tick to tick between the points.
+        steps: u16,
+    },
+    /// 0 cm, or more than [`CENTIMETRES_MAX`].
+    NoDistance,
+}
+
+/// The ticks of a ruler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ticks {
+    /// From one to the next, image px.
+    pub spacing_px: f64,
+    /// Steps between the two points.
+    pub steps: u16,
+    /// The distance of the two points, mm.
+    pub length_mm: f64,
+}
+
+impl Ticks {
+    /// What one step is worth, mm.
+    pub fn mm_each(&self) -> f64 {
+        self.length_mm / f64::from(self.steps)
+    }
+}
+
+/// A part of a frame by which a ruler is known again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RulerKey {
+    size: (u32, u32),
+    x: u32,
+    y: u32,
+    width: u32,
+    pixels: Vec<u8>,
+}
+
+impl RulerKey {
+    /// The grey pixels of `height` rows from (x, y) on of frames of `size`; `None` where they do not fit or show nothing.
+    pub fn new(size: (u32, u32), (x, y): (u32, u32), width: u32, pixels: Vec<u8>) -> Option<Self> {
+        let height = (pixels.len() as u32).checked_div(width)?;
+        let fits = x.checked_add(width)? <= size.0 && y.checked_add(height)? <= size.1 && height > 0;
+        let is_plain = pixels.iter().all(|p| *p == pixels[0]);
+        (fits && !is_plain && pixels.len() as u32 == width * height).then_some(Self { size, x, y, width, pixels })
+    }
+
+    fn cut(frame: &Frame, (x0, x1): (i32, i32), (y0, y1): (i32, i32)) -> Option<Self> {
+        let (width, height) = (frame.width() as i32, frame.height() as i32);
+        let (x0, x1) = (x0.clamp(0, width) as u32, x1.clamp(0, width) as u32);
+        let (y0, y1) = (y0.clamp(0, height) as u32, y1.clamp(0, height) as u32);
+        let rows = (y0..y1).flat_map(|y| (x0..x1).map(move |x| (x, y)));
+        let pixels = rows.map(|(x, y)| frame.grey(x, y)).collect();
+        Self::new((frame.width(), frame.height()), (x0, y0), x1.checked_sub(x0)?, pixels)
+    }
+
+    /// Correlation of the frame with the key, -1..=1; 0 for a frame of another size.
+    pub fn likeness(&self, frame: &Frame) -> f64 {
+        if (frame.width(), frame.height()) != self.size {
+            return 0.0;
+        }
+        let (mut n, mut a, mut b, mut aa, mut ab, mut bb) = (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
+        for (row, key) in self.pixels.chunks_exact(self.width as usize).enumerate() {
+            for (column, key) in key.iter().enumerate() {
+                let (p, q) = (u64::from(*key), u64::from(frame.grey(self.x + column as u32, self.y + row as u32)));
+                (n, a, b) = (n + 1, a + p, b + q);
+                (aa, ab, bb) = (aa + p * p, ab + p * q, bb + q * q);
+            }
+        }
+        let spread = |sum: u64, squares: u64| (n * squares) as f64 - (sum * sum) as f64;
+        let both = spread(a, aa) * spread(b, bb);
+        if both <= 0.0 {
+            return 0.0;
+        }
+        ((n * ab) as f64 - (a * b) as f64) / both.sqrt()
+    }
+
+    /// Whether the frame shows this ruler.
+    pub fn is_on(&self, frame: &Frame) -> bool {
+        self.likeness(frame) >= LIKENESS_MIN
+    }
+}
+
+/// A scale that somebody measured on the ruler.
+#[derive(Clone, Debug)]
+pub struct HandScale {
+    scale: PixelScale,
+    ticks: Option<Ticks>,
+    key: Option<RulerKey>,
+    region: ImageRegion,
+    size: (u32, u32),
+    frame: Option<FrameId>,
+}
+
+impl HandScale {
+    /// The scale of two points on a frame's ruler.
+    ///
+    /// # Errors
+    /// Why they give none.
+    pub fn new(frame: &Frame, points: &TwoPoints) -> Result<Self, NoScale> {
+        let TwoPoints { a, b, centimetres } = *points;
+        if !(1..=CENTIMETRES_MAX).contains(&centimetres) {
+            return Err(NoScale::NoDistance);
+        }
+        if !(frame.contains(a) && frame.contains(b)) {
+            return Err(NoScale::OffFrame);
+        }
+        let (upper, lower) = if a.y <= b.y { (a, b) } else { (b, a) };
+        let length_px = lower.y - upper.y;
+        if (lower.x - upper.x).abs() > ASIDE_MAX * length_px.max(LENGTH_PX_MIN) {
+            return Err(NoScale::NotUpright);
+        }
+        if length_px < LENGTH_PX_MIN {
+            return Err(NoScale::TooShort);
+        }
+        let length_mm = 10.0 * f64::from(centimetres);
+        let found = Comb::find(frame, upper, lower);
+        let (ticks, column) = match &found {
+            Some(comb) => (comb.between(upper.y, lower.y), comb.column),
+            None => (None, ((upper.x + lower.x) / 2.0) as i32),
+        };
+        let ticks = ticks.map(|(steps, spacing_px)| Ticks { spacing_px, steps, length_mm });
+        if let Some(ticks) = ticks.filter(|t| !TICK_MM.iter().any(|mm| (t.mm_each() / mm - 1.0).abs() < 1e-6)) {
+            return Err(NoScale::TicksDisagree { steps: ticks.steps });
+        }
+        let (mm_per_px, end_px) = match &ticks {
+            Some(t) => (t.mm_each() / t.spacing_px, END_ON_TICK_PX),
+            None => (length_mm / f64::from(length_px), END_BY_HAND_PX),
+        };
+        let mm = Millimetres(mm_per_px);
+        let scale = PixelScale::new(mm, mm, ScaleSource::TwoPoint).ok_or(NoScale::TooShort)?;
+        let scale = scale.with_error(std::f32::consts::SQRT_2 * end_px / length_px);
+        let rows = (upper.y as i32 - 4, lower.y as i32 + 5);
+        let key = ticks.and_then(|_| RulerKey::cut(frame, key_columns(frame, column), rows));
+        let size = (frame.width(), frame.height());
+        Ok(Self { scale, ticks, key, region: frame.region(), size, frame: frame.id() })
+    }
+
+    /// The scale.
+    pub fn scale(&self) -> PixelScale {
+        self.scale
+    }
+
+    /// The ticks that confirm it; `None` where none were found.
+    pub fn ticks(&self) -> Option<Ticks> {
+        self.ticks
+    }
+
+    /// Whether it is the scale of this frame: same size and region, and the same ruler; the very frame where no ticks were
+    /// found.
+    pub fn holds_for(&self, frame: &Frame) -> bool {
+        let is_alike = (frame.width(), frame.height()) == self.size && frame.region() == self.region;
+        is_alike
+            && match &self.key {
+                Some(key) => key.is_on(frame),
+                None => frame.id().is_some() && frame.id() == self.frame,
+            }
+    }
+}
+
+/// The columns of a key: the ticks, and what is beside them where the image is not.
+fn key_columns(frame: &Frame, column: i32) -> (i32, i32) {
+    let image = frame.region().rect;
+    let is_whole = image == frame.bounds();
+    let is_beside = |x0: i32, x1: i32| !is_whole && (x1 as f32 <= image.x0 || x0 as f32 >= image.x1);
+    let left = if is_beside(column - NUMBERS_PX, column) { NUMBERS_PX } else { KEY_SIDE_PX };
+    let right = if is_beside(column, column + NUMBERS_PX) { NUMBERS_PX } else { KEY_SIDE_PX };
+    (column - left, column + right)
+}
+
+/// Equal ticks: where they are, to a fraction of a pixel.
+struct Comb {
+    column: i32,
+    first_px: f64,
+    spacing_px: f64,
+}
+
+impl Comb {
+    /// The most regular ticks in the columns near two points; `None` where there are none.
+    fn find(frame: &Frame, upper: Point<ImageSpace>, lower: Point<ImageSpace>) -> Option<Self> {
+        let middle = ((upper.x + lower.x) / 2.0) as i32;
+        let (width, height) = (frame.width() as i32, frame.height() as i32);
+        let slack = ((lower.y - upper.y) * 0.05) as i32 + 4;
+        let rows = ((upper.y as i32 - slack).max(0), (lower.y as i32 + slack + 1).min(height));
+        let columns = (middle - SEARCH_PX).max(TICK_HALF_PX)..=(middle + SEARCH_PX).min(width - 1 - TICK_HALF_PX);
+        let mut best: Option<(f64, Self)> = None;
+        for column in columns {
+            let profile = contrast(frame, column, rows);
+            let Some((lag, likeness)) = period(&profile) else { continue };
+            let strength = likeness * profile.iter().sum::<f64>();
+            if best.as_ref().is_some_and(|(s, _)| *s >= strength) {
+                continue;
+            }
+            if let Some((first, spacing_px)) = fitted(&profile, lag) {
+                best = Some((strength, Self { column, first_px: first + f64::from(rows.0), spacing_px }));
+            }
+        }
+        best.map(|(_, comb)| comb)
+    }
+
+    /// Steps between the ticks nearest to two rows, and their distance; `None` where a row is between two ticks.
+    fn between(&self, upper: f32, lower: f32) -> Option<(u16, f64)> {
+        let place = |y: f32| (f64::from(y) - 0.5 - self.first_px) / self.spacing_px;
+        let (a, b) = (place(upper), place(lower));
+        let is_near = |p: f64| (p - p.round()).abs() < 0.4;
+        let steps = b.round() - a.round();
+        (is_near(a) && is_near(b) && steps >= 1.0).then_some((steps as u16, self.spacing_px))
+    }
+}
+
+/// How much brighter each row is than the rows around it, in a few columns; 0 where it is not.
+fn contrast(frame: &Frame, column: i32, (y0, y1): (i32, i32)) -> Vec<f64> {
+    let of_row = |y: i32| {
+        let columns = column - TICK_HALF_PX..=column + TICK_HALF_PX;
+        columns.map(|x| f64::from(frame.grey(x as u32, y as u32))).sum::<f64>() / f64::from(2 * TICK_HALF_PX + 1)
+    };
+    let rows: Vec<f64> = (y0..y1).map(of_row).collect();
+    let around = |i: usize| {
+        let part = &rows[i.saturating_sub(BACKGROUND_PX)..(i + BACKGROUND_PX + 1).min(rows.len())];
+        part.iter().sum::<f64>() / part.len() as f64
+    };
+    (0..rows.len()).map(|i| (rows[i] - around(i)).max(0.0)).collect()
+}
+
+/// The shortest distance at which a profile is like itself, and how much; `None` where it is not, or has no contrast.
+fn period(profile: &[f64]) -> Option<(usize, f64)> {
+    let n = profile.len();
+    if profile.iter().copied().fold(0.0, f64::max) < CONTRAST_MIN || n < 3 * SPACING_PX_MIN {
+        return None;
+    }
+    let mean = profile.iter().sum::<f64>() / n as f64;
+    let centred: Vec<f64> = profile.iter().map(|v| v - mean).collect();
+    let likeness = |lag: usize| {
+        let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+        // Ticks that are not whole pixels apart drift by a row: the neighbours count as well.
+        for i in 1..n - lag - 1 {
+            let shifted = (centred[i + lag - 1] + centred[i + lag] + centred[i + lag + 1]) / 2.0;
+            let here = (centred[i - 1] + centred[i] + centred[i + 1]) / 2.0;
+            (ab, aa, bb) = (ab + here * shifted, aa + here * here, bb + shifted * shifted);
+        }
+        if aa * bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
+    };
+    let likenesses: Vec<f64> = (0..n / 2).map(|lag| if lag < SPACING_PX_MIN { 0.0 } else { likeness(lag) }).collect();
+    let most = likenesses.iter().copied().fold(0.0, f64::max);
+    if most < PERIODIC_MIN {
+        return None;
+    }
+    let is_peak = |lag: usize| {
+        let at = |l: usize| likenesses.get(l).copied().unwrap_or(0.0);
+        at(lag) >= 0.85 * most && at(lag) >= at(lag - 1) && at(lag) >= at(lag + 1)
+    };
+    let lag = (SPACING_PX_MIN..likenesses.len()).find(|&lag| is_peak(lag))?;
+    Some((lag, likenesses[lag]))
+}
+
+/// First tick and spacing by least squares over all ticks, rows of the profile; `None` where they are not equal.
+fn fitted(profile: &[f64], lag: usize) -> Option<(f64, f64)> {
+    let strongest = (0..profile.len()).max_by(|&a, &b| profile[a].total_cmp(&profile[b]))?;
+    let floor = 0.3 * profile[strongest];
+    // Walks from the strongest tick in both directions, each time from where the last one was found.
+    let mut ticks = vec![(0i32, centroid(profile, strongest as f64, floor)?)];
+    for direction in [1i32, -1] {
+        let (mut at, mut step) = (ticks[0].1, 0);
+        loop {
+            step += direction;
+            let expected = at + f64::from(direction) * lag as f64;
+            let is_inside = expected > 1.0 && expected < profile.len() as f64 - 2.0;
+            if !is_inside {
+                break;
+            }
+            match centroid(profile, expected, floor) {
+                Some(found) => {
+                    at = found;
+                    ticks.push((step, found));
+                }
+                None => return None,
+            }
+        }
+    }
+    if ticks.len() < 3 {
+        return None;
+    }
+    let n = ticks.len() as f64;
+    let (mk, my) = (ticks.iter().map(|t| f64::from(t.0)).sum::<f64>() / n, ticks.iter().map(|t| t.1).sum::<f64>() / n);
+    let (mut kk, mut ky) = (0.0, 0.0);
+    for (k, y) in &ticks {
+        let k = f64::from(*k) - mk;
+        (kk, ky) = (kk + k * k, ky + k * (y - my));
+    }
+    let spacing = ky / kk;
+    let is_equal = ticks.iter().all(|(k, y)| (y - my - spacing * (f64::from(*k) - mk)).abs() < 1.5);
+    (is_equal && spacing > 0.0).then_some((my - spacing * mk, spacing))
+}
+
+/// The middle of a tick near a row; `None` where there is none as strong as `floor`.
+fn centroid(profile: &[f64], row: f64, floor: f64) -> Option<f64> {
+    let near = |row: usize, reach: usize| row.saturating_sub(reach)..(row + reach + 1).min(profile.len());
+    let peak = near(row.round() as usize, 2).max_by(|&a, &b| profile[a].total_cmp(&profile[b]))?;
+    if profile[peak] < floor {
+        return None;
+    }
+    let (sum, moment) = near(peak, 2).fold((0.0, 0.0), |(s, m), i| (s + profile[i], m + profile[i] * i as f64));
+    Some(moment / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{PixelFormat, RegionContent};
+    use crate::geometry::Rect;
+
+    /// Speckle, and a ruler at column 30: a tick every `spacing` px from row 40 on, every fifth of them longer.
+    fn frame(spacing: f64, seed: u32) -> Frame {
+        let (width, height) = (320u32, 400u32);
+        let mut state = seed;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 28) as u8
+        };
+        let mut pixels: Vec<u8> = (0..width * height).map(|_| noise()).collect();
+        for k in 0..200 {
+            let y = 40.0 + spacing * f64::from(k);
+            for row in [y.floor(), y.floor() + 1.0].into_iter().filter(|r| *r < 390.0) {
+                let share = 1.0 - (y - row).abs();
+                let long = if k % 5 == 0 { 12 } else { 7 };
+                (27..27 + long).for_each(|x| pixels[row as usize * width as usize + x] += (200.0 * share) as u8);
+            }
+        }
+        let mut frame = Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).unwrap();
+        let rect = Rect::new(80.0, 20.0, 300.0, 390.0);
+        frame.set_region(ImageRegion { rect, content: RegionContent::BMode }).unwrap();
+        frame
+    }
+
+    fn points(y0: f32, y1: f32, centimetres: u8) -> TwoPoints {
+        TwoPoints { a: Point::new(34.0, y0), b: Point::new(26.0, y1), centimetres }
+    }
+
+    #[test]
+    fn points_near_ticks_give_the_scale_of_the_ticks() {
+        for (spacing, steps, centimetres) in [(20.0, 15, 15), (17.3, 10, 10), (10.0, 20, 10), (33.7, 8, 4)] {
+            let (y0, y1) = (40.5, 40.5 + spacing * f64::from(steps));
+            // The finger is off by some px at either end.
+            let by_hand = HandScale::new(&frame(spacing, 1), &points(y0 as f32 + 2.5, y1 as f32 - 2.0, centimetres));
+            let by_hand = by_hand.unwrap();
+            let truth = 10.0 * f64::from(centimetres) / (spacing * f64::from(steps));
+            let got = f64::from(by_hand.scale().mm_per_px().1);
+            assert_eq!(by_hand.ticks().unwrap().steps, steps, "{spacing}");
+            assert!((got / truth - 1.0).abs() < 0.003, "{spacing}: {got} is not {truth}");
+            let error = f64::from(by_hand.scale().relative_error().unwrap());
+            assert!((got / truth - 1.0).abs() < error && error < 0.01, "{error}");
+            assert_eq!(by_hand.scale().source(), ScaleSource::TwoPoint);
+        }
+    }
+
+    #[test]
+    fn a_distance_that_makes_odd_ticks_is_refused() {
+        for (centimetres, refused) in [(10, false), (5, false), (7, true), (9, true), (11, true), (3, true)] {
+            let by_hand = HandScale::new(&frame(20.0, 1), &points(41.0, 241.0, centimetres));
+            match refused {
+                true => assert_eq!(by_hand.unwrap_err(), NoScale::TicksDisagree { steps: 10 }, "{centimetres} cm"),
+                false => assert!(by_hand.is_ok(), "{centimetres} cm"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_ruler_is_refused_with_the_reason() {
+        let frame = frame(20.0, 1);
+        let place = |x: f32, y: f32| Point::new(x, y);
+        for (a, b, centimetres, why) in [
+            (place(30.0, 40.0), place(120.0, 240.0), 10, NoScale::NotUpright),
+            (place(30.0, 40.0), place(30.0, 70.0), 1, NoScale::TooShort),
+            (place(30.0, 40.0), place(30.0, 900.0), 10, NoScale::OffFrame),
+            (place(f32::NAN, 40.0), place(30.0, 240.0), 10, NoScale::OffFrame),
+            (place(30.0, 40.0), place(30.0, 240.0), 0, NoScale::NoDistance),
+            (place(30.0, 40.0), place(30.0, 240.0), 31, NoScale::NoDistance),
+        ] {
+            assert_eq!(HandScale::new(&frame, &TwoPoints { a, b, centimetres }).unwrap_err(), why);
+        }
+    }
+
+    #[test]
+    fn a_scale_by_hand_goes_with_size_region_and_the_rulers_pixels() {
+        let by_hand = HandScale::new(&frame(20.0, 1), &points(41.0, 341.0, 15)).unwrap();
+        assert!(by_hand.holds_for(&frame(20.0, 2)), "other speckle, the same ruler");
+        for spacing in [10.0, 19.0, 21.0, 25.0, 40.0] {
+            assert!(!by_hand.holds_for(&frame(spacing, 1)), "another depth: {spacing}");
+        }
+        let mut other = frame(20.0, 1);
+        let rect = Rect::new(81.0, 20.0, 300.0, 390.0);
+        other.set_region(ImageRegion { rect, content: RegionContent::BMode }).unwrap();
+        assert!(!by_hand.holds_for(&other), "another region");
+        let pixels = frame(20.0, 1).pixels()[..320 * 399].to_vec();
+        let mut shorter = Frame::from_pixels(320, 399, PixelFormat::Grey8, pixels).unwrap();
+        shorter.set_region(frame(20.0, 1).region()).unwrap();
+        assert!(!by_hand.holds_for(&shorter), "another size");
+        // A menu of the host's over the ruler.
+        let mut covered = frame(20.0, 1);
+        covered.pixels_mut()[320 * 150..320 * 260].fill(60);
+        assert!(!by_hand.holds_for(&covered));
+    }
+
+    #[test]
+    fn without_ticks_a_scale_holds_for_its_own_frame_alone() {
+        let mut plain = Frame::from_pixels(320, 400, PixelFormat::Grey8, vec![7; 320 * 400]).unwrap();
+        plain.stamp(FrameId(3), crate::units::Timestamp::START);
+        let by_hand = HandScale::new(&plain, &points(40.0, 240.0, 10)).unwrap();
+        assert_eq!(by_hand.ticks(), None);
+        assert!((by_hand.scale().mm_per_px().0 - 0.5).abs() < 1e-6 && by_hand.scale().relative_error() > Some(0.01));
+        assert!(by_hand.holds_for(&plain));
+        plain.stamp(FrameId(4), crate::units::Timestamp::START);
+        assert!(!by_hand.holds_for(&plain));
+    }
+
+    #[test]
+    fn numbers_beside_the_ruler_belong_to_its_key() {
+        let by_hand = HandScale::new(&frame(20.0, 1), &points(41.0, 341.0, 15)).unwrap();
+        // Digits of 6x8 px beside each tick, outside the image.
+        let mut numbered = frame(20.0, 1);
+        for k in 0..16 {
+            for y in 0..8 {
+                let from = (37 + 20 * k + y) * 320 + 44;
+                numbered.pixels_mut()[from..from + 6].fill(200);
+            }
+        }
+        assert!(!by_hand.holds_for(&numbered));
+    }
+
+    #[test]
+    fn a_key_that_shows_nothing_or_does_not_fit_is_none() {
+        let size = (100, 80);
+        for (at, width, pixels) in
+            [((0, 0), 4, vec![5; 16]), ((98, 0), 4, vec![1, 2, 3, 4]), ((0, 79), 1, vec![1, 2]), ((0, 0), 0, vec![])]
+        {
+            assert_eq!(RulerKey::new(size, at, width, pixels), None, "{at:?} {width}");
+        }
+        assert!(RulerKey::new(size, (96, 79), 4, vec![1, 2, 3, 4]).is_some());
+    }
+}
