@@ -28,6 +28,7 @@ pub(crate) fn write(folder: &Path) -> Manifest {
         excluded_use: "everything else".into(),
         mask_threshold: 0.0,
         view_advantage: None,
+        proposal: None,
         input: InputSpec { side: SIDE as usize, mean: MEAN.into(), std: STD.into() },
         encoder: graph("encoder.onnx", &[("image", "1 3 1024 1024")], &[("image_embeddings", "1 256 64 64")]),
         decoder: graph(
