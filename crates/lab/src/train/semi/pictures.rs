@@ -25,6 +25,9 @@ const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "gif", "dcm", "dicom"];
 /// Most files of a folder.
 const FILES_MAX: usize = 100_000;
 
+/// The rows of one image.
+pub type ImageRows = Vec<DatasetRow>;
+
 /// An outlined picture.
 #[derive(Clone, Debug)]
 pub struct Labelled {
@@ -50,7 +53,7 @@ pub struct Unlabelled {
 /// The images of a run.
 #[derive(Debug)]
 pub struct Pictures {
-    labelled: Vec<Vec<DatasetRow>>,
+    labelled: Vec<ImageRows>,
     unlabelled: Vec<PathBuf>,
     outlined: HashMap<usize, Arc<(Grey, Bitmap)>>,
     plain: HashMap<usize, Arc<Grey>>,
@@ -64,7 +67,7 @@ impl Pictures {
     /// # Errors
     /// Those of the set; `Format` when there is nothing to draw from.
     pub fn open(config: &SemiConfig) -> Result<Self> {
-        let (labelled, rest) = draw(config)?;
+        let [labelled, rest] = draw(config)?;
         let unlabelled = match config.unlabelled.as_slice() {
             _ if config.unlabelled_pictures == 0 => Vec::new(),
             [] => rest.into_iter().map(|rows| rows[0].image.clone()).collect(),
@@ -150,7 +153,7 @@ impl Pictures {
 }
 
 /// Rows by image: those that were drawn, one of each group before a second, and the rest.
-fn draw(config: &SemiConfig) -> Result<(Vec<Vec<DatasetRow>>, Vec<Vec<DatasetRow>>)> {
+fn draw(config: &SemiConfig) -> Result<[Vec<ImageRows>; 2]> {
     let from = &config.labelled;
     let set: Dataset = sources::open(&from.folder, &from.split)?;
     let mut images = by_image(set, from.class.as_deref());
@@ -170,9 +173,9 @@ fn draw(config: &SemiConfig) -> Result<(Vec<Vec<DatasetRow>>, Vec<Vec<DatasetRow
         })
         .collect();
     ranked.sort_by_key(|(turn, _)| *turn);
-    let mut drawn: Vec<Vec<DatasetRow>> = ranked.into_iter().map(|(_, rows)| rows).collect();
+    let mut drawn: Vec<ImageRows> = ranked.into_iter().map(|(_, rows)| rows).collect();
     let rest = drawn.split_off(wanted);
-    Ok((drawn, rest))
+    Ok([drawn, rest])
 }
 
 /// All masks of an image as one.
@@ -265,14 +268,14 @@ fn strong(weak: &Picture, rng: &mut impl Rng) -> (Picture, Bitmap) {
 ///
 /// # Errors
 /// Those of the set.
-pub fn images_of(config: &SemiConfig, split: &str) -> Result<Vec<Vec<DatasetRow>>> {
+pub fn images_of(config: &SemiConfig, split: &str) -> Result<Vec<ImageRows>> {
     let from = &config.labelled;
     let options = DatasetOptions { split: Some(split.to_owned()), objects: ObjectChoice::Each };
     let set = Dataset::open(&from.folder, &options)?;
     Ok(by_image(set, from.class.as_deref()))
 }
 
-fn by_image(set: Dataset, class: Option<&str>) -> Vec<Vec<DatasetRow>> {
+fn by_image(set: Dataset, class: Option<&str>) -> Vec<ImageRows> {
     let mut found: BTreeMap<String, Vec<DatasetRow>> = BTreeMap::new();
     for row in set.rows.into_iter().filter(|r| class.is_none_or(|c| c == r.class)) {
         found.entry(row.image_name.clone()).or_default().push(row);
