@@ -189,6 +189,12 @@ impl Plan {
             bail!("expected rows that can be used, got none ({} cannot): {}", all.len(), reasons(all.into_iter()));
         }
         let model = a.model.clone().map_or_else(|| assets::find(assets::MODEL), Ok)?;
+        if protocols.contains(&Protocol::Auto) && Manifest::load(&model)?.proposal.is_none() {
+            let place = model.display();
+            bail!(
+                "--protocol auto: expected a model that proposes a mask (proposal.onnx), got {place}, which does not"
+            );
+        }
         let run = RunRecord {
             split: a.split.clone(),
             protocols: protocols.iter().map(|p| p.name().to_owned()).collect(),

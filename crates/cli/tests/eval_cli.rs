@@ -218,6 +218,7 @@ fn wrong_arguments_say_what_was_expected() {
     for (more, part) in [
         (vec!["--split", "validation"], "got splits: test"),
         (vec!["--protocol", "nic"], "expected noc, msa, clicksam, box or auto"),
+        (vec!["--protocol", "auto"], "expected a model that proposes a mask (proposal.onnx), got"),
         (vec!["--look", "closer"], "expected full, single or plain"),
         (vec!["--objects", "some"], "expected largest or each"),
         (vec!["--jobs", "0"], "expected at least 1"),

@@ -90,6 +90,8 @@ pub struct SemiRun {
     click: TrainConfig,
     stage: StageConfig,
     start_digest: String,
+    /// Until the run begins.
+    pictures: Option<Pictures>,
     history: SemiHistory,
     step: u64,
 }
@@ -109,6 +111,7 @@ impl SemiRun {
     /// `Argument` when the folder holds another run, or none to resume; those of files and of the click model's weights.
     pub fn open(config: SemiConfig, folder: &Path, resume: bool, device: &Device) -> Result<Self> {
         let start = Weights::load(&config.click_model)?;
+        let pictures = Some(Pictures::open(&config)?);
         let device = device.clone().autodiff();
         let (network, head, mut parameters) = Network::with_proposal(&start.config.network, &device, config.seed);
         parameters.load(&start.numbers(), &device, |name| name.starts_with(PREFIX))?;
@@ -132,6 +135,7 @@ impl SemiRun {
             click,
             stage,
             start_digest: start.digest,
+            pictures,
             history: SemiHistory::default(),
             step: 0,
             parameters: Parameters::default(),
@@ -190,7 +194,7 @@ impl SemiRun {
     /// # Errors
     /// Those of the labelled set (the message names the row) and of files. An unlabelled file that cannot be read is left out.
     pub fn learn(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(SemiEvent)) -> Result<Ending> {
-        let pictures = Pictures::open(&self.config)?;
+        let pictures = self.pictures.take().map_or_else(|| Pictures::open(&self.config), Ok)?;
         let (sender, batches) = sync_channel(AHEAD);
         let (config, stage, first) = (self.config.clone(), self.stage.clone(), self.step);
         std::thread::scope(|scope| {
