@@ -42,7 +42,7 @@ pub enum Control {
     },
     /// Open the page of the exam, or close it.
     Exam,
-    /// Measuring by hand: in the place of another control while a still frame is shown ([`crate::overlay::pages`]).
+    /// Measuring by hand: in the place of another control while a still frame is shown.
     ByHand(CaliperCommand),
 }
 
