@@ -20,6 +20,7 @@ use sonotap_lab::train::net::Network;
 use sonotap_lab::train::optimizer::{Optimizer, StepSize, Sums};
 use sonotap_lab::train::picture::{Picture, SIDE};
 use sonotap_lab::train::run::{Ending, Event, Opening, Run};
+use sonotap_lab::train::semi::config::SemiConfig;
 use sonotap_lab::train::step::Lesson;
 use sonotap_lab::train::teacher::Teacher;
 
@@ -451,7 +452,11 @@ fn a_frozen_encoder_keeps_its_weights_while_adapters_and_the_rest_learn() {
 fn every_recipe_of_the_repository_is_whole() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("training");
     let files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    let recipes = files.filter(|path| path.extension().is_some_and(|e| e == "toml"));
-    let names: Vec<String> = recipes.map(|path| TrainConfig::load(&path).unwrap().name).collect();
+    let recipes: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    let is_semi = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("semi"));
+    let (semi, plain): (Vec<PathBuf>, Vec<PathBuf>) = recipes.into_iter().partition(is_semi);
+    let names: Vec<String> = plain.iter().map(|path| TrainConfig::load(path).unwrap().name).collect();
     assert!(names.len() >= 3, "{names:?}");
+    let names: Vec<String> = semi.iter().map(|path| SemiConfig::load(path).unwrap().name).collect();
+    assert!(!names.is_empty());
 }
