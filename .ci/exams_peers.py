@@ -125,6 +125,8 @@ def check_group(number, object_, group, notes):
             "103340004": (mm["perpendicular_mm"], "mm"), "131187009": (mm["ellipse_axes_mm"][0], "mm"),
             "131188004": (mm["ellipse_axes_mm"][1], "mm"),
         }
+        if mm["circumference_mm"] is not None:
+            expected["74551000"] = (mm["circumference_mm"], "mm")
     expect(told.keys() == expected.keys(), f"{number}: measured {told.keys()}")
     for code, (value, unit) in expected.items():
         expect(abs(told[code][0] - value) < 1e-4 and told[code][1] == unit, f"{number}: {code} {told[code]} for {value} {unit}")
