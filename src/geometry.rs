@@ -175,6 +175,12 @@ impl<S> Rect<S> {
     pub fn grown(&self, d: f32) -> Self {
         Self::new(self.x0 - d, self.y0 - d, self.x1 + d, self.y1 + d)
     }
+
+    /// Larger by a share of its size on each side.
+    pub fn grown_by(&self, share: f32) -> Self {
+        let (dx, dy) = (share * self.width(), share * self.height());
+        Self::new(self.x0 - dx, self.y0 - dy, self.x1 + dx, self.y1 + dy)
+    }
 }
 
 impl<S> Clone for Rect<S> {

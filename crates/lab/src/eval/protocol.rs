@@ -415,9 +415,7 @@ impl Trial<'_, '_> {
 
 /// A box that is larger by [`AUTO_GROW`] of its size on each side, within the image.
 fn grown(b: &Rect<ImageSpace>, image: &Rect<ImageSpace>) -> Rect<ImageSpace> {
-    let (dx, dy) = (AUTO_GROW * b.width(), AUTO_GROW * b.height());
-    let larger = Rect::new(b.x0 - dx, b.y0 - dy, b.x1 + dx, b.y1 + dy);
-    larger.intersect(image).unwrap_or(*b)
+    b.grown_by(AUTO_GROW).intersect(image).unwrap_or(*b)
 }
 
 /// Circumference of an ellipse with these half axes (Ramanujan's second approximation).

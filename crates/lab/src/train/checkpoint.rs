@@ -4,7 +4,7 @@
 //! good one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use half::f16;
@@ -50,6 +50,19 @@ pub fn save(path: &Path, tensors: &Tensors, notes: Notes, precision: Precision) 
     let views: Vec<_> = views.collect::<Result<_>>()?;
     let whole = safetensors::serialize(views, Some(notes)).map_err(|e| cannot(e.to_string()))?;
     durable::write(path, &whole)
+}
+
+/// Where a run's folder has what `--resume` needs.
+///
+/// # Errors
+/// `Argument` when it is there and the run is to begin, or is not there and it is to go on.
+pub fn of_folder(folder: &Path, is_resumed: bool) -> Result<PathBuf> {
+    let path = folder.join("checkpoint.safetensors");
+    if path.is_file() == is_resumed {
+        return Ok(path);
+    }
+    let what = if is_resumed { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
+    Err(Error::new(ErrorKind::Argument, format!("{}: expected {what}", path.display())))
 }
 
 /// Reads tensors of rank 2, or lower or higher ones as [first edge, the rest].

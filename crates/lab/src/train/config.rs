@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::example::TaskShares;
@@ -192,18 +193,25 @@ pub struct TrainConfig {
     pub stage: Vec<StageConfig>,
 }
 
+/// Reads a config of training and checks it.
+///
+/// # Errors
+/// `Io` when it cannot be read; `Argument` when a key is unknown or missing, or `check` names what is wrong.
+pub(super) fn load_checked<T: DeserializeOwned>(path: &Path, check: impl Fn(&T) -> Result<(), String>) -> Result<T> {
+    let place = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
+    let config: T = toml::from_str(&text).map_err(|e| Error::new(ErrorKind::Argument, format!("{place}: {e}")))?;
+    check(&config).map_err(|what| Error::new(ErrorKind::Argument, format!("{place}: {what}")))?;
+    Ok(config)
+}
+
 impl TrainConfig {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// `Io` when it cannot be read; `Argument` when a key is unknown, missing or out of range.
     pub fn load(path: &Path) -> Result<Self> {
-        let place = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
-        let config: Self =
-            toml::from_str(&text).map_err(|e| Error::new(ErrorKind::Argument, format!("{place}: {e}")))?;
-        config.check().map_err(|what| Error::new(ErrorKind::Argument, format!("{place}: {what}")))?;
-        Ok(config)
+        load_checked(path, Self::check)
     }
 
     /// What is wrong with it.

@@ -138,14 +138,9 @@ impl Run {
         }
         let device = device.clone().autodiff();
         let (network, mut parameters) = Network::new(&config.network, &device, config.seed);
-        let path = folder.join("checkpoint.safetensors");
-        let place = path.display();
         let is_resumed = opening == Opening::Resume;
-        if path.is_file() != is_resumed {
-            let what =
-                if is_resumed { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
-            return Err(Error::new(ErrorKind::Argument, format!("{place}: expected {what}")));
-        }
+        let path = checkpoint::of_folder(folder, is_resumed)?;
+        let place = path.display();
         let mut run = Self {
             optimizer: Optimizer::new(&parameters),
             folder: folder.to_owned(),

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::config::{DataConfig, Intent, TrainConfig};
+use crate::train::config::{DataConfig, Intent, TrainConfig, load_checked};
 use crate::train::optimizer::StepSize;
-use sonotap::error::{Error, ErrorKind, Result};
+use sonotap::error::Result;
 
 /// Who teaches what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,12 +115,7 @@ impl SemiConfig {
     /// # Errors
     /// `Io` when it cannot be read; `Argument` when a key is unknown, missing or out of range.
     pub fn load(path: &Path) -> Result<Self> {
-        let place = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
-        let config: Self =
-            toml::from_str(&text).map_err(|e| Error::new(ErrorKind::Argument, format!("{place}: {e}")))?;
-        config.check().map_err(|what| Error::new(ErrorKind::Argument, format!("{place}: {what}")))?;
-        Ok(config)
+        load_checked(path, Self::check)
     }
 
     /// What is wrong with it.

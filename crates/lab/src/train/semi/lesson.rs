@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
 
-use super::config::{Method, SemiConfig};
+use super::config::SemiConfig;
 use super::loss::{cells, complementary, cross_entropy, dice};
 use super::pictures::{Labelled, Unlabelled};
 use super::pseudo::{Labeller, PseudoLabel};
@@ -137,7 +137,7 @@ impl SemiLesson<'_> {
         let seen = network.decoder.see(parameters, embedding, 1);
         let z = head.forward(parameters, &seen);
         let rule = &self.config.matching;
-        let outlined = (self.config.method == Method::SamMatch).then(|| label.agreed(rule)).flatten();
+        let outlined = label.agreed(rule);
         let device = z.device();
         let open = cells_of(&given.holes).into_iter().map(|hole| 1.0 - hole).collect::<Vec<f32>>();
         let mut total = match outlined {

@@ -30,6 +30,8 @@ pub struct Labeller<'a> {
     pub parameters: &'a Parameters,
     /// The rule.
     pub rule: &'a MatchConfig,
+    /// Whether the click model is asked for its mask.
+    pub asks_click_model: bool,
 }
 
 /// What is believed of a picture.
@@ -57,7 +59,7 @@ impl PseudoLabel {
 impl Labeller<'_> {
     /// Looks at a picture.
     pub fn label(&self, picture: &Picture) -> PseudoLabel {
-        let Self { network, head, parameters, rule } = *self;
+        let Self { network, head, parameters, rule, asks_click_model } = *self;
         let embedding = network.encoder.forward(parameters, picture.values());
         let seen = network.decoder.see(parameters, embedding, 1);
         let logits = host(head.forward(parameters, &seen));
@@ -65,7 +67,7 @@ impl Labeller<'_> {
         let found = confident(&probability, rule.threshold);
         let boxed = found.as_ref().and_then(|f| grown_box(f, rule.grow));
         let mut label = PseudoLabel { probability, found, boxed, outlined: None, agreement: 0.0 };
-        if let (Some(found), Some(boxed)) = (&label.found, label.boxed) {
+        if asks_click_model && let (Some(found), Some(boxed)) = (&label.found, label.boxed) {
             let prompts = ModelPrompts { boxed: Some(boxed), ..ModelPrompts::default() };
             let answer = network.decoder.forward(parameters, &seen, &[&prompts]);
             let (masks, iou) = (host(answer.masks.reshape([MASKS, CELLS])), host(answer.iou));
@@ -100,11 +102,10 @@ pub fn confident(probability: &[f32], threshold: f32) -> Option<Bitmap> {
 
 /// The box around a region of cells, larger by a part of its size on each side, within the picture; model px.
 fn grown_box(cells: &Bitmap, grow: f32) -> Option<Rect<ModelSpace>> {
-    let b = bounds_of(cells)?;
+    let b = bounds_of(cells)?.grown_by(grow);
     let k = (SIDE / MASK_CELLS) as f32;
-    let (dx, dy) = (grow * (b.x1 - b.x0), grow * (b.y1 - b.y0));
     let held = |v: f32| (v * k).clamp(0.0, SIDE as f32);
-    Some(Rect::new(held(b.x0 - dx), held(b.y0 - dy), held(b.x1 + dx), held(b.y1 + dy)))
+    Some(Rect::new(held(b.x0), held(b.y0), held(b.x1), held(b.y1)))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
-use super::config::SemiConfig;
+use super::config::{Method, SemiConfig};
 use super::lesson::{SemiLesson, Tally};
 use super::pictures::{Labelled, Pictures, Unlabelled};
 use super::propose::{Proposals, evaluate};
@@ -120,13 +120,8 @@ impl SemiRun {
             let what = format!("{}: expected weights with a stage, got none", config.click_model.display());
             Error::new(ErrorKind::Format, what)
         })?;
-        let path = folder.join("checkpoint.safetensors");
+        let path = checkpoint::of_folder(folder, resume)?;
         let place = path.display();
-        if path.is_file() != resume {
-            let what =
-                if resume { "a checkpoint to go on from, got none" } else { "no run there, or --resume; got one" };
-            return Err(Error::new(ErrorKind::Argument, format!("{place}: expected {what}")));
-        }
         let mut run = Self {
             optimizer: Optimizer::new(&parameters),
             folder: folder.to_owned(),
@@ -232,7 +227,7 @@ impl SemiRun {
             if every > 0 && self.step.is_multiple_of(every) {
                 let found = self.evaluate("val")?;
                 tell(SemiEvent::Validated(self.step, &found));
-                self.history.validations.push((self.step, Proposals { rows: Vec::new(), ..found }));
+                self.history.validations.push((self.step, found));
             }
             if saved.elapsed().as_secs_f64() > 60.0 * self.config.checkpoint_minutes {
                 self.save(tell)?;
@@ -261,6 +256,7 @@ impl SemiRun {
                 head: &self.head,
                 parameters: &averaged,
                 rule: &self.config.matching,
+                asks_click_model: self.config.method == Method::SamMatch,
             },
             stage: &self.stage,
             loss: &self.click.loss,
