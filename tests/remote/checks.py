@@ -236,7 +236,6 @@ def check_browser(driver):
         assert browser.js("return document.cookie") == "", "a script can read the cookie"
         assert browser.js("return localStorage.length + sessionStorage.length + location.hash.length") == 0
         browser.js(WATCH)
-        browser.wait("sonotap.figures.drawn > 20")
         place = tap_the_cyst(browser)
         contacts = [c for sent in browser.js("return seen.contacts") for c in sent["contacts"]]
         downs = [c for c in contacts if c["phase"] == "down"]
@@ -260,7 +259,9 @@ def check_browser(driver):
 
 
 def tap_the_cyst(browser):
-    """Taps until the page has sent it: on a busy machine the link is dead now and then, and a tap with it. Waits for the outline."""
+    """Taps until an outline comes, as a user does. On a busy machine the link is dead now and then, and a tap on a picture that is not
+    on the screen any more (of the size before, or too old) is refused."""
+    browser.wait("sonotap.figures.drawn > 20")
     for _ in range(30):
         browser.wait("document.body.dataset.link == 'good'")
         place = browser.js(DARKEST)
@@ -268,10 +269,14 @@ def tap_the_cyst(browser):
         browser.tap(place["x"], place["y"])
         time.sleep(0.3)
         phases = [c["phase"] for sent in browser.js("return seen.contacts") for c in sent["contacts"]]
-        if phases[:1] == ["down"] and phases[-1:] == ["up"]:
-            browser.wait("sonotap.words.objects.some((o) => ['outlined', 'carried'].includes(o.outline))")
+        if phases[:1] != ["down"] or phases[-1:] != ["up"]:
+            continue
+        try:
+            browser.wait("sonotap.words.objects.some((o) => ['outlined', 'carried'].includes(o.outline))", seconds=5)
             return place
-    raise AssertionError(f"no tap was sent: {browser.js(STATE)}")
+        except AssertionError as e:
+            print(f"a tap without an outline: {e}")
+    raise AssertionError(f"no tap was taken: {browser.js(STATE)}")
 
 
 def press(browser, name):
