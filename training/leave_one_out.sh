@@ -6,7 +6,7 @@
 #
 #   from the root of the repository, a binary with feature `train`; CHANGE: what sed does to training/student-9.toml, e. g.
 #     near      's/^near = .*/near = 0.0/'
-#     kinds     '/^folder = .*other_/,/^$/d'   (then `[[data]]` lines without a folder go, too)
+#     kinds     '/^folder = .*other_/d'   (a `[[data]]` block without a folder goes)
 #   The runs without a change are kept in OUT/base-SEED and shared by all changes.
 set -euo pipefail
 sonotap=$1 out=$2 name=$3 change=$4 steps=${5:-1500} objects=${6:-60} seed=${7:-1}
