@@ -122,6 +122,14 @@ pub fn learn(config: &Path, teacher: Option<&Path>, out: &Path, opening: Opening
                     iou.join(" ")
                 )
             }
+            Event::Silent(layers) => {
+                let one = |l: &sonotap_lab::train::spread::Silent| format!("  {:3.0} % of {}", 100.0 * l.share, l.layer);
+                let lines: Vec<String> = layers.iter().map(one).collect();
+                format!(
+                    "channels at the ends of their activation, whatever the picture (nothing is learned through them; see start.normalize_from)\n{}",
+                    lines.join("\n")
+                )
+            }
             Event::Validated(step, sets) => {
                 let one = |(name, v): (&String, &sonotap_lab::train::validate::Validation)| {
                     let at = |n: usize| v.iou.get(n - 1).copied().unwrap_or(0.0);

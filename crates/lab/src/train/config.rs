@@ -68,6 +68,11 @@ pub struct StartConfig {
     /// `weights.safetensors` of a smaller network of the same form, as which this one begins: it answers the same at first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grown: Option<PathBuf>,
+    /// Stride from which on the encoder's layers, and the neck's that read them, are given channels of an even spread over
+    /// training pictures: where what they begin from leaves them at the ends of their activations. Finer layers go on as
+    /// they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize_from: Option<usize>,
 }
 
 /// Weights of the loss.

@@ -13,7 +13,7 @@
 //! | `tasks/` `example.rs` | targets beside the real objects; a picture with its targets |
 //! | `prompts.rs` | the simulated operator |
 //! | `ops/` | differentiable operations over burn, with kernels for the CPU |
-//! | `net/` `imagenet.rs` `grow.rs` | the network, its parameters, what they begin from |
+//! | `net/` `imagenet.rs` `grow.rs` `spread.rs` | the network, its parameters, what they begin from, layers that say nothing |
 //! | `step.rs` `optimizer.rs` `run.rs` | a picture's gradient, a step, a run that can be taken up again |
 //! | `teacher.rs` | who a student learns from beside the truth |
 //! | `segmenter.rs` `validate.rs` | the network as the live path's segmenter |
@@ -38,6 +38,7 @@ pub mod run;
 pub mod segmenter;
 pub mod semi;
 pub mod sources;
+pub mod spread;
 pub mod step;
 pub mod tasks;
 pub mod teacher;

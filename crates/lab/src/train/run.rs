@@ -29,6 +29,7 @@ use super::net::Network;
 use super::net::parameters::Parameters;
 use super::optimizer::{Optimizer, StepSize, Sums};
 use super::sources::Sources;
+use super::spread::{self, Silent};
 use super::step::{Lesson, Outcome};
 use super::teacher::Teacher;
 use super::validate::{Validation, validate};
@@ -40,6 +41,8 @@ use sonotap::model::manifest::hex_digest;
 const WINDOW: u64 = 25;
 /// How the names of the decoder's parameters begin.
 const DECODER: &str = "decoder.";
+/// Share of a layer's channels that may be at the ends of their activation before a run tells of it.
+const SILENT: f32 = 0.5;
 /// Batches made ahead.
 const AHEAD: usize = 2;
 
@@ -72,6 +75,8 @@ pub struct History {
 pub enum Event<'a> {
     /// A stretch is done; the time left is an estimate.
     Stretch(&'a Stretch, Duration),
+    /// Layers at the ends of their activation, whatever the picture: nothing is learned through them.
+    Silent(&'a [Silent]),
     /// Figures of the averaged weights.
     Validated(u64, &'a BTreeMap<String, Validation>),
     /// A checkpoint was written.
@@ -200,7 +205,19 @@ impl Run {
             let small = Weights::load(path)?;
             grow(&small.config.network, &small.numbers(), &self.network, parameters, device)?;
         }
+        if let Some(from) = start.normalize_from {
+            let mut sources = Sources::open(&self.config.data, "train")?;
+            spread::normalize(&self.network, parameters, from, &self.some_pictures(&mut sources)?, device)?;
+        }
         Ok(())
+    }
+
+    /// Training pictures that no step sees, flat.
+    fn some_pictures(&self, sources: &mut Sources) -> Result<Vec<f32>> {
+        let Some((stage, _)) = self.config.stage_at(0) else { return Ok(Vec::new()) };
+        let one = |i| example(sources, &stage.tasks, &mut random(self.config.seed, u64::MAX, i as u64));
+        let examples: Vec<Example> = (0..spread::PICTURES).map(one).collect::<Result<_>>()?;
+        Ok(spread::flat(examples.iter().map(|e| e.picture.values())))
     }
 
     /// Goes on from averaged weights.
@@ -249,7 +266,11 @@ impl Run {
     /// # Errors
     /// Those of the sets (the message names the row) and of files. What was learned until the last checkpoint is kept.
     pub fn learn(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(Event)) -> Result<Ending> {
-        let sources = Sources::open(&self.config.data, "train")?;
+        let mut sources = Sources::open(&self.config.data, "train")?;
+        let silent = spread::silent(&self.network, &self.parameters, &self.some_pictures(&mut sources)?, SILENT);
+        if !silent.is_empty() {
+            tell(Event::Silent(&silent));
+        }
         let (sender, batches) = sync_channel(AHEAD);
         let (config, first) = (self.config.clone(), self.step);
         std::thread::scope(|scope| {

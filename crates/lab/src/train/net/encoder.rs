@@ -9,7 +9,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::layers::{First, Pointwise, Spatial};
-use super::parameters::{Builder, Group, Parameters};
+use super::parameters::{Builder, Group, Id, Parameters};
 use crate::train::ops::{Activation, Depthwise, up_add};
 use crate::train::picture::SIDE;
 
@@ -110,13 +110,75 @@ impl Adapter {
     }
 }
 
+/// A convolution, and what enters it, while an image passes.
+pub type Watch<'a> = &'a mut dyn FnMut(Conv, &Tensor<4>);
+
+/// A convolution of the encoder or neck.
+#[derive(Clone, Copy, Debug)]
+pub enum Conv {
+    /// 1x1
+    Pointwise(Pointwise),
+    /// Depthwise.
+    Spatial(Spatial),
+}
+
+impl Conv {
+    /// Its weights; the last axis is the channels that leave.
+    pub fn weight(self) -> Id {
+        match self {
+            Self::Pointwise(c) => c.weight,
+            Self::Spatial(c) => c.weight,
+        }
+    }
+
+    /// [1, channels that leave]
+    pub fn bias(self) -> Id {
+        match self {
+            Self::Pointwise(c) => c.bias,
+            Self::Spatial(c) => c.bias,
+        }
+    }
+
+    /// What is done to the sums.
+    pub fn activation(self) -> Activation {
+        match self {
+            Self::Pointwise(c) => c.activation,
+            Self::Spatial(c) => c.how.activation,
+        }
+    }
+
+    /// Shape: [B, H, W, inputs] to [B, H / stride, W / stride, outputs], not activated.
+    pub fn sums(self, p: &Parameters, x: Tensor<4>) -> Tensor<4> {
+        let activation = Activation::None;
+        match self {
+            Self::Pointwise(c) => Pointwise { activation, ..c }.forward(p, x),
+            Self::Spatial(c) => Spatial { how: Depthwise { activation, ..c.how }, ..c }.forward(p, x),
+        }
+    }
+}
+
+impl Pointwise {
+    fn watched(&self, p: &Parameters, x: Tensor<4>, watch: Watch) -> Tensor<4> {
+        watch(Conv::Pointwise(*self), &x);
+        self.forward(p, x)
+    }
+}
+
+impl Spatial {
+    fn watched(&self, p: &Parameters, x: Tensor<4>, watch: Watch) -> Tensor<4> {
+        watch(Conv::Spatial(*self), &x);
+        self.forward(p, x)
+    }
+}
+
 impl Block {
-    fn forward(&self, p: &Parameters, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, p: &Parameters, x: Tensor<4>, watch: Watch) -> Tensor<4> {
         let wide = match &self.expand {
-            Some(expand) => expand.forward(p, x.clone()),
+            Some(expand) => expand.watched(p, x.clone(), watch),
             None => x.clone(),
         };
-        let y = self.project.forward(p, self.spatial.forward(p, wide));
+        let y = self.spatial.watched(p, wide, watch);
+        let y = self.project.watched(p, y, watch);
         let y = if self.is_residual { x + y } else { y };
         match &self.adapter {
             Some(adapter) => adapter.forward(p, y),
@@ -146,7 +208,12 @@ impl Separable {
 
     /// Shape: [B, H, W, inputs] to [B, H, W, outputs].
     pub fn forward(&self, p: &Parameters, x: Tensor<4>) -> Tensor<4> {
-        self.point.forward(p, self.spatial.forward(p, x))
+        self.watched(p, x, &mut |_, _| {})
+    }
+
+    fn watched(&self, p: &Parameters, x: Tensor<4>, watch: Watch) -> Tensor<4> {
+        let y = self.spatial.watched(p, x, watch);
+        self.point.watched(p, y, watch)
     }
 }
 
@@ -238,6 +305,11 @@ impl Encoder {
 
     /// Shape: grey images of 256x256 in 0..=1, flat.
     pub fn forward(&self, p: &Parameters, images: &[f32]) -> Embedding {
+        self.forward_watched(p, images, &mut |_, _| {})
+    }
+
+    /// The same; `watch` is told of every convolution of the blocks and the neck, in order.
+    pub fn forward_watched(&self, p: &Parameters, images: &[f32], watch: Watch) -> Embedding {
         let normed: Vec<f32> = images.iter().map(|v| (v - GREY.0) / GREY.1).collect();
         let mut x = self.stem.forward(p, &normed, SIDE);
         let mut at: Vec<Tensor<4>> = Vec::new();
@@ -247,22 +319,22 @@ impl Encoder {
                 at.push(x.clone());
                 reach = block.reach;
             }
-            x = block.forward(p, x);
+            x = block.forward(p, x, watch);
         }
         at.push(x);
-        let fine = self.laterals.iter().zip(&at[2..]).map(|(l, x)| l.forward(p, x.clone()));
+        let fine = self.laterals.iter().zip(&at[2..]).map(|(l, x)| l.watched(p, x.clone(), watch));
         let mut fine: Vec<Tensor<4>> = fine.collect();
         let mut y = fine.pop();
         for (lateral, merge) in fine.into_iter().zip(&self.merges).rev() {
             let coarse = y.take();
             let joined = coarse.map(|c| up_add(c, lateral, Activation::None));
-            y = joined.map(|j| merge.forward(p, j));
+            y = joined.map(|j| merge.watched(p, j, watch));
         }
         let y = y.expect("an encoder reaches stride 8");
         Embedding {
-            coarse: self.out.forward(p, y),
-            skip4: self.skip4.forward(p, at[1].clone()),
-            skip2: self.skip2.forward(p, at[0].clone()),
+            coarse: self.out.watched(p, y, watch),
+            skip4: self.skip4.watched(p, at[1].clone(), watch),
+            skip2: self.skip2.watched(p, at[0].clone(), watch),
         }
     }
 }

@@ -64,6 +64,17 @@ impl Parameters {
         self.all[id.0].value.clone()
     }
 
+    /// The name of one.
+    pub fn name(&self, id: Id) -> &str {
+        &self.all[id.0].name
+    }
+
+    /// Replaces the value of one by another of its shape.
+    pub fn set(&mut self, id: Id, m: &Matrix, device: &Device) {
+        let p = &mut self.all[id.0];
+        p.value = place(m, p.group, device);
+    }
+
     /// All, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Parameter> {
         self.all.iter()
