@@ -63,6 +63,26 @@ pub(super) enum Work {
     Lookup { x: TensorId, y: TensorId, table: Box<[u8; 256]> },
 }
 
+impl Work {
+    /// The whole tensors that it reads, and the one that it writes.
+    fn tensors(&self) -> (Vec<TensorId>, TensorId) {
+        let of =
+            |g: &Gemm, x: Option<TensorId>| x.into_iter().chain(g.residual.as_ref().map(|r| r.0)).collect::<Vec<_>>();
+        match self {
+            Self::Conv(g) => (of(g, Some(g.x)), g.y),
+            Self::Band(b) => {
+                let x = b.expand.as_ref().map_or(b.depthwise.x, |e| e.x);
+                match &b.project {
+                    Some(p) => (of(p, Some(x)), p.y),
+                    None => (vec![x], b.depthwise.y),
+                }
+            }
+            Self::Sum { a, b, y, .. } => (vec![*a, *b], *y),
+            Self::Upsample { x, y } | Self::MaxPool { x, y, .. } | Self::Lookup { x, y, .. } => (vec![*x], *y),
+        }
+    }
+}
+
 /// A step of the plan.
 pub(super) struct PlanStep {
     pub work: Work,
@@ -123,7 +143,11 @@ impl<'a> Planner<'a> {
         let layers = &self.network.layers;
         let mut around = Vec::new();
         for (i, layer) in layers.iter().enumerate() {
-            let n = self.neighbours(i, layer);
+            let mut n = self.neighbours(i, layer);
+            // One convolution between two depthwise ones ends the first's band: it runs once.
+            n.expand = n
+                .expand
+                .filter(|e| self.host[*e].is_none() && !around.iter().any(|a: &Neighbours| a.project == Some(*e)));
             let last = n.project.unwrap_or(i);
             for inner in [n.expand, n.project.map(|_| i)].into_iter().flatten() {
                 self.host[inner] = Some(last);
@@ -157,7 +181,37 @@ impl<'a> Planner<'a> {
                 }
             });
         }
+        self.check(&steps)?;
         Ok(Schedule { steps, layouts: self.layouts })
+    }
+
+    /// Every tensor that a step reads is an input, or was written whole by a step before it: kernels read memory by that.
+    fn check(&self, steps: &[PlanStep]) -> Result<()> {
+        let mut is_there = vec![false; self.network.tensors.len()];
+        self.network.inputs.iter().for_each(|i| is_there[i.tensor] = true);
+        for step in steps {
+            let (reads, writes) = step.work.tensors();
+            let missing = |t: &&TensorId| !is_there[**t] || self.layouts[**t].is_none();
+            let lost = reads.iter().find(missing).or_else(|| Some(&writes).filter(|t| self.layouts[**t].is_none()));
+            if let Some(t) = lost {
+                let name = &self.network.tensors[*t].name;
+                return Err(Error::new(
+                    ErrorKind::Model,
+                    format!("{}: expected `{name}` in memory, got no place for it", step.name),
+                ));
+            }
+            is_there[writes] = true;
+        }
+        match self.network.outputs.iter().find(|t| !is_there[**t]) {
+            Some(t) => {
+                let name = &self.network.tensors[*t].name;
+                Err(Error::new(
+                    ErrorKind::Model,
+                    format!("output `{name}`: expected a step that computes it, got none"),
+                ))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether a tensor is read by exactly one layer and is neither input nor output.

@@ -229,6 +229,29 @@ proptest! {
     }
 
     #[test]
+    fn layers_in_any_order_with_any_outputs_are_those_of_the_definition(
+        seed: u64, c in channels(), (h, w) in (1usize..24, 1usize..24),
+        layers in prop::collection::vec((0u8..5, any::<prop::sample::Index>(), 0u8..4), 1..10),
+    ) {
+        let mut draft = Draft::new(seed, Shape { channels: c, height: h, width: w });
+        let mut t = 0;
+        for (kind, other, shown) in layers {
+            t = match kind {
+                0 | 1 => draft.depthwise(t, 3, 1, same(1, 1)),
+                2 | 3 => draft.conv(t, c, 1, 1, Pads::default()),
+                _ => draft.add(t, other.index(draft.network.tensors.len())),
+            };
+            if shown == 0 {
+                draft.network.outputs.push(t);
+            }
+        }
+        if draft.network.outputs.last() == Some(&t) {
+            draft.network.outputs.pop();
+        }
+        compare(&mut draft);
+    }
+
+    #[test]
     fn a_pyramid_joined_from_coarse_to_fine_is_that_of_the_definition(seed: u64, c in channels(), (h, w) in (2usize..9, 2usize..9)) {
         let mut draft = Draft::new(seed, Shape { channels: 1, height: 8 * h, width: 8 * w });
         let s = draft.conv(0, c, 3, 2, same(0, 1));
@@ -300,6 +323,18 @@ proptest! {
             prop_assert_eq!(byte[0], q.byte(v), "{}", v);
         }
     }
+}
+
+/// As in MobileNet's first version: a 1x1 convolution between depthwise ones belongs to one of them.
+#[test]
+fn depthwise_and_pointwise_in_turn_are_those_of_the_definition() {
+    let mut draft = Draft::new(11, Shape { channels: 16, height: 20, width: 20 });
+    let mut t = 0;
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (3, 1)] {
+        t = draft.depthwise(t, kernel, stride, same((kernel - stride) / 2, (kernel - 1) / 2));
+        t = draft.conv(t, 16, 1, 1, Pads::default());
+    }
+    compare(&mut draft);
 }
 
 #[test]
