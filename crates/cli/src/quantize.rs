@@ -31,6 +31,7 @@ fn lines(r: &Report) -> Vec<String> {
     lines.push("ranges, and the outputs' mean signal to noise on the val split, dB".into());
     let mark = |m: Method| if m == r.method { "taken" } else { "" };
     lines.extend(r.tried.iter().map(|(m, db)| format!("  {db:6.1}  {:<12}{}", m.name(), mark(*m))));
+    lines.push(format!("  {:6.1}  after bias correction", r.corrected_db));
     if !r.validation.is_empty() {
         lines.push("IoU after 1, 3, 5 clicks on the val split, f32 to int8".into());
     }

@@ -93,7 +93,7 @@ fn rescale(c: &mut Conv<FloatWeights>, inputs: usize, read: &[f32], written: &[f
 mod tests {
     use super::*;
     use crate::quantize::tests::{float_network, images};
-    use crate::quantize::{Method, Observed, float, outputs_sqnr_db, quantize};
+    use crate::quantize::{Judge, Method, Observed, float, quantize};
 
     /// A network that computes the same, with channels that reach very differently.
     fn uneven(network: &FloatNetwork) -> FloatNetwork {
@@ -125,7 +125,7 @@ mod tests {
         }
         let loss = |made: &FloatNetwork| {
             let observed = Observed::of(made, &images(6)).unwrap();
-            outputs_sqnr_db(&network, &quantize(made, &observed, Method::MinMax).unwrap(), &images(9)[6..]).unwrap()
+            Judge::new(&network, &images(9)[6..]).sqnr_db(&quantize(made, &observed, Method::MinMax).unwrap()).unwrap()
         };
         let (before, after) = (loss(&network), loss(&equal));
         assert!(after > before + 3.0, "{before} dB to {after} dB");

@@ -123,23 +123,41 @@ pub(super) fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images:
     network.tensors.iter().zip(&squares).map(named).collect()
 }
 
-/// Mean over the outputs of their signal to quantization noise, dB.
-///
-/// # Errors
-/// Those of [`Engine::new`] and of images of another size.
-pub(super) fn outputs_sqnr_db(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Result<f64> {
-    let mut engine = Engine::new(quantized, chosen_kernels()?).map_err(fused)?;
-    let mut squares = vec![Squares::default(); network.outputs.len()];
-    for image in images {
-        let exact = float::run(network, image);
-        engine.set_values(0, image).map_err(fused)?;
-        engine.run();
-        for (t, squares) in network.outputs.iter().zip(&mut squares) {
-            let bytes = engine.tensor(*t).unwrap_or_default();
-            squares.add(&exact[*t], &bytes, quantized.tensors[*t].quantization);
-        }
+/// What quantization costs a network's outputs on some images.
+pub(super) struct Judge<'a> {
+    network: &'a FloatNetwork,
+    images: &'a [Vec<f32>],
+    /// Of each image, each output as it should be.
+    exact: Vec<Vec<Vec<f32>>>,
+}
+
+impl<'a> Judge<'a> {
+    /// Runs the network over the images.
+    pub(super) fn new(network: &'a FloatNetwork, images: &'a [Vec<f32>]) -> Self {
+        let outputs = |image: &Vec<f32>| {
+            let mut all = float::run(network, image);
+            network.outputs.iter().map(|t| std::mem::take(&mut all[*t])).collect()
+        };
+        Self { network, images, exact: images.iter().map(outputs).collect() }
     }
-    Ok(squares.iter().map(Squares::sqnr_db).sum::<f64>() / squares.len() as f64)
+
+    /// Mean over the outputs of their signal to quantization noise, dB.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`] and of images of another size.
+    pub(super) fn sqnr_db(&self, quantized: &IntegerNetwork) -> Result<f64> {
+        let mut engine = Engine::new(quantized, chosen_kernels()?).map_err(fused)?;
+        let mut squares = vec![Squares::default(); self.network.outputs.len()];
+        for (image, exact) in self.images.iter().zip(&self.exact) {
+            engine.set_values(0, image).map_err(fused)?;
+            engine.run();
+            for ((t, exact), squares) in self.network.outputs.iter().zip(exact).zip(&mut squares) {
+                let bytes = engine.tensor(*t).unwrap_or_default();
+                squares.add(exact, &bytes, quantized.tensors[*t].quantization);
+            }
+        }
+        Ok(squares.iter().map(Squares::sqnr_db).sum::<f64>() / squares.len() as f64)
+    }
 }
 
 /// The bytes of an image of grey, as [`Engine::set_values`] makes them.

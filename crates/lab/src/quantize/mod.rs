@@ -4,6 +4,7 @@
 //! IoU measured, on the `val` split. The decoder stays as it is. The new folder is refused, and removed, when it cannot be
 //! loaded.
 
+mod bias;
 mod equalize;
 mod float;
 mod integer;
@@ -22,7 +23,7 @@ use crate::eval::protocol::{LookKind, Protocol, Questions};
 use crate::eval::record::mean_iou_by_click;
 use crate::eval::runner;
 use equalize::equalize;
-use integer::{losses, outputs_sqnr_db, quantize};
+use integer::{Judge, losses, quantize};
 use ranges::Observed;
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::geometry::ModelView;
@@ -41,6 +42,8 @@ pub use ranges::Method;
 const CLICKS: usize = 5;
 /// Images on which the loss of each tensor is measured, by the slow definition.
 const LOSS_IMAGES: usize = 4;
+/// Images on which biases are corrected.
+const BIAS_IMAGES: usize = 64;
 /// The self-test of the new folder, and how far another processor's decoder may be off.
 const SELF_TEST_SEED: u64 = 20_261_127;
 const TOLERANCE: Difference = Difference { logit_max: 0.02, iou_max: 0.002 };
@@ -67,6 +70,8 @@ pub struct Report {
     pub method: Method,
     /// Signal to noise of the outputs on the `val` split, dB, for each way that was tried.
     pub tried: Vec<(Method, f64)>,
+    /// The same after biases were corrected.
+    pub corrected_db: f64,
     /// Signal to noise of each tensor.
     pub losses: Vec<Loss>,
     /// IoU after 1, 2 .. clicks on each set's `val` split, before and after.
@@ -114,17 +119,21 @@ pub fn quantize_folder(source: &Path, out: &Path, options: &Options, stop: &Atom
     let observed = Observed::of(&equal, &calibration)?;
     // Without a `val` split ranges are judged by what they were made from.
     let judged = if held_out.is_empty() { &calibration } else { &held_out };
+    let judge = Judge::new(&network, judged);
     let mut tried = Vec::new();
     for method in options.method.map_or_else(|| Method::ALL.to_vec(), |m| vec![m]) {
-        let sqnr_db = outputs_sqnr_db(&network, &quantize(&equal, &observed, method)?, judged)?;
-        tried.push((method, sqnr_db));
+        tried.push((method, judge.sqnr_db(&quantize(&equal, &observed, method)?)?));
     }
     let Some(&(method, _)) = tried.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
         return Err(Error::new(ErrorKind::Argument, "expected a way to find ranges, got none"));
     };
     let quantized = quantize(&equal, &observed, method)?;
+    let some: Vec<Vec<f32>> =
+        calibration.iter().step_by(calibration.len().div_ceil(BIAS_IMAGES)).take(BIAS_IMAGES).cloned().collect();
+    let quantized = bias::correct(&equal, quantized, &some, &Judge::new(&equal, &some))?;
+    let corrected_db = judge.sqnr_db(&quantized)?;
     let losses = losses(&equal, &quantized, &judged[..judged.len().min(LOSS_IMAGES)]);
-    let mut report = Report { method, tried, losses, validation: Vec::new() };
+    let mut report = Report { method, tried, corrected_db, losses, validation: Vec::new() };
     std::fs::create_dir_all(out).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
     let written = write(source, out, manifest, &qdq::write(&quantized)?, options, &mut report, stop);
     if written.is_err() {

@@ -102,7 +102,7 @@ fn quantized(method: Method) -> (FloatNetwork, IntegerNetwork) {
 fn a_quantized_network_computes_what_it_was_made_of_within_its_steps() {
     for method in Method::ALL {
         let (network, quantized) = quantized(method);
-        let sqnr_db = outputs_sqnr_db(&network, &quantized, &images(9)[6..]).unwrap();
+        let sqnr_db = Judge::new(&network, &images(9)[6..]).sqnr_db(&quantized).unwrap();
         assert!(sqnr_db > 25.0, "{}: {sqnr_db} dB", method.name());
         let worst =
             losses(&network, &quantized, &images(7)[6..]).into_iter().map(|l| l.sqnr_db).fold(f64::MAX, f64::min);
