@@ -3,6 +3,8 @@
 #
 #   firmware-config/build-aarch64.sh             build (about 25 CPU minutes from nothing); the last line is the binary's path
 #   firmware-config/build-aarch64.sh --packages  install the packages first (as root)
+#   firmware-config/build-aarch64.sh --library   build the C library, too, from the same crates with the same features, for
+#                                                packaging/install.sh --beside-program
 #   firmware-config/build-aarch64.sh --tests     build tests to run under qemu-user, and what the virtual device runs beside sonotap; the
 #                                                lines are the paths of the tests
 #
@@ -35,6 +37,9 @@ if [ "${1:-}" = --tests ]; then
     # shellcheck disable=SC2086 # words
     "$cargo" test $build --no-run --lib --test model --test same_everywhere --message-format=json |
         sed -n 's|.*"executable":"\([^"]*/deps/[^"]*\)".*|\1|p'
+elif [ "${1:-}" = --library ]; then
+    # shellcheck disable=SC2086 # words
+    "$cargo" build --workspace $build
 else
     # shellcheck disable=SC2086 # words
     "$cargo" build $build

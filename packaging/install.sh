@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
 # Builds libsonotap and installs it: libraries, header, pkg-config and CMake files, the bundled model, licences.
 #
-#   packaging/install.sh --prefix P [--destdir D] [--libdir LIB] [--target T] [--features F]
+#   packaging/install.sh --prefix P [--destdir D] [--libdir LIB] [--target T] [--features F] [--beside-program]
 #
 #   --prefix P    where it will be used, such as /usr/local
 #   --destdir D   put in front of every installed path, for packages
 #   --libdir LIB  below the prefix; lib without it
 #   --target T    another processor: aarch64-unknown-linux-gnu, with aarch64-linux-gnu-gcc; see firmware-config/build-aarch64.sh
-#   --features F  of sonotap-capi, for tests
+#   --features F  of the library, for tests
+#   --beside-program
+#                 for aarch64: one build with the program of a device (firmware-config/build-aarch64.sh), whose crates are used again
 #
 # Needs Rust and a C linker. A clean build takes some minutes; only crates are downloaded.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-prefix='' destdir='' libdir=lib target='' features=''
+prefix='' destdir='' libdir=lib target='' features='' is_beside=''
 while [ $# -gt 0 ]; do
+    if [ "$1" = --beside-program ]; then
+        is_beside=1
+        shift
+        continue
+    fi
     [ $# -ge 2 ] || { echo "$1: expected a value" >&2; exit 2; }
     case $1 in
         --prefix) prefix=$2 ;;
@@ -21,7 +28,7 @@ while [ $# -gt 0 ]; do
         --libdir) libdir=$2 ;;
         --target) target=$2 ;;
         --features) features=$2 ;;
-        *) echo "$1: expected --prefix, --destdir, --libdir, --target or --features" >&2; exit 2 ;;
+        *) echo "$1: expected --prefix, --destdir, --libdir, --target, --features or --beside-program" >&2; exit 2 ;;
     esac
     shift 2
 done
@@ -40,19 +47,24 @@ if [ "$target" = aarch64-unknown-linux-gnu ]; then
         export RUSTC=/usr/bin/rustc
     fi
 fi
-# nodelete: threads and thread-local values may outlive a dlclose.
-"$cargo" rustc --package sonotap-capi --lib --release --locked --crate-type cdylib,staticlib ${target:+--target "$target"} \
-    ${features:+--features "$features"} -- -Clink-arg=-Wl,-soname,libsonotap.so."$abi" -Clink-arg=-Wl,-z,nodelete
+if [ -z "$is_beside" ]; then
+    "$cargo" build --package sonotap-so --release --locked ${target:+--target "$target"} ${features:+--features "$features"}
+elif [ "$target" = aarch64-unknown-linux-gnu ] && [ -z "$features" ]; then
+    firmware-config/build-aarch64.sh --library
+else
+    echo "--beside-program: expected --target aarch64-unknown-linux-gnu and no features, got target '$target', features '$features'" >&2
+    exit 2
+fi
 
 built=${CARGO_TARGET_DIR:-target}${target:+/$target}/release
 to=$destdir$prefix
 lib=$to/$libdir
 install -d "$lib/pkgconfig" "$lib/cmake/sonotap" "$to/include" "$to/share/sonotap/models" "$to/share/doc/sonotap"
-install -m 0755 "$built/libsonotap_capi.so" "$lib/libsonotap.so.$abi.$version"
+install -m 0755 "$built/libsonotap_so.so" "$lib/libsonotap.so.$abi.$version"
 "$strip" --strip-unneeded "$lib/libsonotap.so.$abi.$version"
 ln -sf "libsonotap.so.$abi.$version" "$lib/libsonotap.so.$abi"
 ln -sf "libsonotap.so.$abi" "$lib/libsonotap.so"
-install -m 0644 "$built/libsonotap_capi.a" "$lib/libsonotap.a"
+install -m 0644 "$built/libsonotap_so.a" "$lib/libsonotap.a"
 "$strip" --strip-debug "$lib/libsonotap.a"
 install -m 0644 crates/capi/include/sonotap.h "$to/include/sonotap.h"
 # Up from the library's folder to the prefix, so that the whole may be moved.

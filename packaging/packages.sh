@@ -4,7 +4,8 @@
 #
 #   packaging/packages.sh --arch amd64|arm64 --out DIR [--program FILE]
 #
-#   --program FILE  the program built with the feature `device` (firmware-config/build-aarch64.sh)
+#   --program FILE  the program built with the feature `device` (firmware-config/build-aarch64.sh); for arm64 the library is then of the same
+#                   build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 arch='' out='' program=''
@@ -19,7 +20,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 case $arch in
-    amd64) triplet=x86_64-linux-gnu target='' glibc=2.35 ;;
+    amd64) triplet=x86_64-linux-gnu target='' glibc=2.34 ;;
     arm64) triplet=aarch64-linux-gnu target=aarch64-unknown-linux-gnu glibc=2.34 ;;
     *) echo "--arch: expected amd64 or arm64, got '$arch'" >&2; exit 2 ;;
 esac
@@ -31,15 +32,24 @@ abi=$(sed -n 's/^pub const SONOTAP_ABI: u32 = \([0-9]*\);/\1/p' crates/capi/src/
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
-packaging/install.sh --prefix /usr --libdir "lib/$triplet" --destdir "$work/all" ${target:+--target "$target"} >&2
-packaging/licences.sh > "$work/all/usr/share/doc/sonotap/THIRD-PARTY-LICENCES.txt"
-packaging/sbom.sh "$work/all/usr/share/doc/sonotap/sbom.cyclonedx.json"
+beside='' linked_for=x86_64-unknown-linux-gnu features=''
+[ -z "$target" ] || linked_for=$target
+[ -z "$target" ] || [ -z "$program" ] || beside=1 features=sonotap/device,sonotap/gif
+packaging/install.sh --prefix /usr --libdir "lib/$triplet" --destdir "$work/all" ${target:+--target "$target"} \
+    ${beside:+--beside-program} >&2
+packaging/licences.sh "$linked_for" "$features" > "$work/all/usr/share/doc/sonotap/THIRD-PARTY-LICENCES.txt"
+packaging/sbom.sh "$work/all/usr/share/doc/sonotap/sbom.cyclonedx.json" "$linked_for" "$features"
 
 # A package from a tree: name, architecture, depends, summary.
 pack() {
     local name=$1 for_arch=$2 depends=$3 summary=$4 tree=$work/$1
     mkdir -p "$tree/DEBIAN" "$tree/usr/share/doc/$name"
-    cat LICENSE-APACHE LICENSE-MIT "$work/all/usr/share/doc/sonotap/THIRD-PARTY-LICENCES.txt" > "$tree/usr/share/doc/$name/copyright"
+    local licences=$work/all/usr/share/doc/sonotap/THIRD-PARTY-LICENCES.txt
+    if [ "$name" = sonotap ]; then
+        licences=$work/of-program
+        packaging/licences.sh "$linked_for" device sonotap-cli > "$licences"
+    fi
+    cat LICENSE-APACHE LICENSE-MIT "$licences" > "$tree/usr/share/doc/$name/copyright"
     {
         echo "Package: $name"
         echo "Version: $version"

@@ -10,6 +10,13 @@ SEGMENT = 1448
 RESEND_S_MIN = 0.2
 
 
+def end(s, how):
+    try:
+        s.shutdown(how)
+    except OSError:
+        pass
+
+
 class Link:
     def __init__(self, listen, target, delay_ms=0, bits_per_s=None, loss=0.0, seed=1):
         self.target, self.delay, self.rate, self.loss = target, delay_ms / 1e3, bits_per_s, loss
@@ -50,11 +57,10 @@ class Link:
                 try:
                     sink.sendall(piece)
                 except OSError:
+                    # Whoever sends hears that nobody takes it any more.
+                    end(source, socket.SHUT_RDWR)
                     break
-            try:
-                sink.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
+            end(sink, socket.SHUT_WR)
 
         threading.Thread(target=deliver, daemon=True).start()
         number, behind = 0, 0.0

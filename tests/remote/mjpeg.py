@@ -15,6 +15,7 @@ from PIL import Image
 PAGE = b"<!doctype html><img id=m src=/stream style='width:60%'><canvas id=picture hidden></canvas>"
 
 # Where the blocks are comes with the arguments, as parts of width and height; `copy` draws the MJPEG's picture first.
+# A screen that says TOO SLOW is dimmed to half.
 READ = """
 const [xs, y, copy] = arguments, c = document.getElementById('picture'), pen = c.getContext('2d', {willReadFrequently: copy});
 window.shown = [];
@@ -30,7 +31,7 @@ const look = () => {
     let number = 0;
     xs.forEach((x, bit) => {
         const v = pen.getImageData(Math.round(x * c.width), Math.round(y * c.height), 1, 1).data[0];
-        if (v > 180) number += 1 << bit; else if (v > 70) number = NaN;
+        if (v > 100) number += 1 << bit; else if (v > 60) number = NaN;
     });
     if (number === number && number != last) { last = number; shown.push([performance.timeOrigin + performance.now(), number]); }
     requestAnimationFrame(look);
@@ -82,7 +83,7 @@ class Recorder:
         for captured, jpeg in self.pictures:
             image = Image.open(io.BytesIO(jpeg)).convert("L")
             at = lambda x: image.getpixel((round(x * image.width), round(y * image.height)))
-            found.append((captured + self.offset, sum(1 << bit for bit, x in enumerate(xs) if at(x) > 128)))
+            found.append((captured + self.offset, sum(1 << bit for bit, x in enumerate(xs) if at(x) > 80)))
         return found
 
 
@@ -125,19 +126,26 @@ class Mjpeg:
 
 
 def watch(browser, xs, y, is_mjpeg, seconds):
-    """What the page showed, and when."""
+    """What the page showed, and when, from the first picture on; and the time it took, s."""
+    began = time.time()
     browser.js(READ, xs, y, is_mjpeg)
-    time.sleep(3)
-    browser.js("shown.length = 0")
-    time.sleep(seconds)
-    return browser.js("return shown")
+    time.sleep(3 + seconds)
+    return browser.js("return shown"), time.time() - began
 
 
-def ages(shown, captures):
-    """Of every picture that was shown, the time since its capture, ms."""
-    found = []
+def ages(shown, captures, settled_ms):
+    """Of every picture shown after a while, the time since its capture, ms. Numbers come round every 64 pictures, and a lag may be longer: the
+    first picture shown is of the newest round, a later one the next of its number. What would be from the future, or make the lag shorter
+    by more than half a second at once, was misread."""
+    found, last = [], None
     for at, number in shown:
-        before = [captured for captured, n in captures if n == number and captured < at]
-        if before:
-            found.append(at - max(before))
+        times = [captured for captured, n in captures if n == number and captured < at and (last is None or captured >= last[1])]
+        if not times:
+            continue
+        captured = min(times) if last else max(times)
+        if last and captured - last[1] > at - last[0] + 500:
+            continue
+        last = (at, captured)
+        if at - shown[0][0] > settled_ms:
+            found.append(at - captured)
     return found

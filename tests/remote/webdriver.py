@@ -164,7 +164,7 @@ class Firefox(Browser):
 
 
 STATE = """return JSON.stringify({link: document.body.dataset.link, sign: document.getElementById('sign').textContent,
-    refused: document.getElementById('refused').textContent, drawn: window.sonotap && sonotap.drawn,
+    refused: document.getElementById('refused').textContent, refusal: document.getElementById('refusal').textContent, drawn: window.sonotap && sonotap.drawn,
     words: window.sonotap && sonotap.words, flags: window.sonotap && sonotap.flags})"""
 
 

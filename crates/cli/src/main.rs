@@ -27,6 +27,7 @@ mod service;
 mod sheet;
 mod source;
 mod stage;
+mod tablet_card;
 mod tablets;
 #[cfg(feature = "train")]
 mod train;

@@ -13,7 +13,7 @@ use sonotap::display::{Arrival, Display, Presence, Presentation, Presented};
 use sonotap::durable;
 use sonotap::error::Result as SonotapResult;
 use sonotap::input::Contact;
-use sonotap::overlay::{Canvas, Control, sign};
+use sonotap::overlay::{Canvas, Control};
 use sonotap::profile::RemoteProfile;
 use sonotap::scene::Scene;
 use sonotap::text_file;
@@ -21,9 +21,8 @@ use sonotap::units::{FrameId, Timestamp};
 use sonotap_remote::{Authority, PairingCard, Remote, RemoteConfig, RemoteReport};
 
 use crate::displays::DPI;
+use crate::tablet_card::picture_of;
 
-/// px of a module of the QR code on the device's own screen.
-const MODULE_PX: u32 = 5;
 /// Largest file of an authority, bytes.
 const AUTHORITY_BYTES_MAX: usize = 1 << 16;
 
@@ -31,7 +30,9 @@ const AUTHORITY_BYTES_MAX: usize = 1 << 16;
 pub struct Tablets {
     remote: Remote,
     button: Option<Button>,
-    card: Option<Canvas>,
+    card: Option<PairingCard>,
+    /// The card as it is on a screen of that size.
+    picture: Option<(Canvas, (u32, u32))>,
     /// The picture with the card on it.
     composed: Canvas,
     /// Of pictures beside the device's own screen nobody waits to hear.
@@ -58,6 +59,7 @@ impl Tablets {
             remote: Remote::new(config)?,
             button: profile.button.as_deref().map(Button::open).transpose()?,
             card: None,
+            picture: None,
             composed: Canvas::default(),
             unheard: Vec::new(),
             is_alone,
@@ -82,7 +84,7 @@ impl Tablets {
         let card = self.remote.open_pairing()?;
         // Where nobody reads it, the screen or the button still does.
         let _ = write!(std::io::stderr(), "{}", card.to_text());
-        self.card = Some(picture_of(&card));
+        (self.card, self.picture) = (Some(card.clone()), None);
         Ok(card)
     }
 
@@ -93,12 +95,17 @@ impl Tablets {
         }
     }
 
-    /// The picture for the device's own screen: with address, PIN and QR code on it while pairing is open.
+    /// The picture for the device's own screen: with the card on it while pairing is open.
     pub fn with_card<'c>(&'c mut self, canvas: &'c Canvas) -> &'c Canvas {
         if self.card.is_some() && !self.remote.is_pairing() {
             self.card = None;
         }
         let Some(card) = &self.card else { return canvas };
+        let screen = (canvas.width(), canvas.height());
+        if self.picture.as_ref().is_none_or(|(_, size)| *size != screen) {
+            self.picture = Some((picture_of(card, screen), screen));
+        }
+        let Some((card, _)) = &self.picture else { return canvas };
         self.composed.copy_from(canvas);
         let middle = |whole: u32, part: u32| whole.saturating_sub(part) / 2;
         let (x, y) = (middle(canvas.width(), card.width()), middle(canvas.height(), card.height()));
@@ -139,19 +146,6 @@ fn authority(path: &Path, names: &[String]) -> Result<Arc<Authority>> {
     durable::publish(&part, path).with_context(what)?;
     log::info!("remote screen: a new authority, SHA-256 {}", authority.fingerprint());
     Ok(Arc::new(authority))
-}
-
-/// Address, PIN and QR code for the device's own screen.
-fn picture_of(card: &PairingCard) -> Canvas {
-    let code = card.to_canvas(MODULE_PX);
-    let width = code.width().max(1);
-    let line = |text: &str| sign((width, width / 8), text);
-    let (address, pin) = (line(card.address()), line(&format!("PIN {}", card.pin())));
-    let mut whole = Canvas::new(width, code.height() + address.height() + pin.height());
-    whole.paste(&code, 0, 0);
-    whole.paste(&address, 0, code.height());
-    whole.paste(&pin, 0, code.height() + address.height());
-    whole
 }
 
 impl Display for Tablets {

@@ -245,8 +245,22 @@
   }
   const press = (name, event, at) => {
     if (!mayTouch()) return;
-    post("press", { press: name, at: at ?? null, sent_ms: now(), time_ms: event.timeStamp }).catch(() => {});
+    hear(post("press", { press: name, at: at ?? null, sent_ms: now(), time_ms: event.timeStamp }), "Not pressed");
   };
+  // What was asked for and is not done is said. Nothing of it is done later.
+  const REFUSAL_MS = 2000, WHY = { 403: "another tablet controls", 409: "too late, once more", 429: "too much at once" };
+  let refusalTimer = 0;
+  function sayNotTaken(what, why) {
+    $("refusal").textContent = `${what}: ${why}`;
+    clearTimeout(refusalTimer);
+    refusalTimer = setTimeout(() => { $("refusal").textContent = ""; }, REFUSAL_MS);
+  }
+  async function hear(answer, what) {
+    try {
+      const { ok, status } = await answer;
+      if (!ok) sayNotTaken(what, WHY[status] ?? "not understood");
+    } catch (e) { sayNotTaken(what, "no link"); }
+  }
   for (const button of document.querySelectorAll("[data-press]")) {
     if (button.dataset.press !== "save") button.addEventListener("click", (e) => press(button.dataset.press, e));
   }
@@ -312,16 +326,38 @@
   new ResizeObserver(fit).observe(box);
 
   // ---- Contacts ----
-  const fingers = new Map(); // pointerId -> {finger, picture, frame}
+  // A touch-down is held back until it is known what comes of it: so a tap goes to the device as a whole, and no hesitation of the link
+  // makes a long press of it, or half a tap.
+  const HELD_BACK_MS = 300, HELD_BACK_MM = 1;
+  const NOT_TAPPED = "Tap not taken";
+  const fingers = new Map(); // pointerId -> {finger, picture, frame, down: what is held back, timer}
   let waiting = [], sending = false;
   function place(e) {
     const r = canvas.getBoundingClientRect();
     return { x: (e.clientX - r.left) * canvas.width / r.width, y: (e.clientY - r.top) * canvas.height / r.height };
   }
-  function contact(e, phase, touch) {
+  function contactOf(e, phase, touch) {
     const mm = e.pointerType === "touch" && Math.max(e.width, e.height) > 1 ? Math.max(e.width, e.height) / cssPerInch() * 25.4 : null;
+    return { frame: touch.frame, picture: touch.picture, finger: touch.finger, phase, ...place(e), time_ms: e.timeStamp, size_mm: mm };
+  }
+  function letGo(touch) {
+    clearTimeout(touch.timer);
+    if (touch.down) waiting.push(touch.down);
+    touch.down = null;
+  }
+  function follow(e, phase, touch) {
+    const event = contactOf(e, phase, touch), down = touch.down;
+    if (phase === "cancel" && down) return clearTimeout(touch.timer);
+    if (down) {
+      const apart = Math.hypot(e.clientX - touch.at.x, e.clientY - touch.at.y) / cssPerInch() * 25.4;
+      if (phase === "move" && apart < HELD_BACK_MM) {
+        // A palm shows as a large patch, when it has come down.
+        if (event.size_mm > down.size_mm) down.size_mm = event.size_mm;
+        return;
+      }
+      letGo(touch);
+    }
     const last = waiting[waiting.length - 1];
-    const event = { frame: touch.frame, picture: touch.picture, finger: touch.finger, phase, ...place(e), time_ms: e.timeStamp, size_mm: mm };
     if (phase === "move" && last && last.phase === "move" && last.finger === touch.finger) waiting[waiting.length - 1] = event;
     else waiting.push(event);
     flush();
@@ -330,34 +366,50 @@
     if (sending || !waiting.length) return;
     sending = true;
     const contacts = waiting.splice(0, 48);
-    try { await post("contact", { sent_ms: now(), contacts }); } catch (e) { /* nothing tapped on a dead link comes later */ waiting = []; }
+    const answer = post("contact", { sent_ms: now(), contacts });
+    // Nothing tapped on a dead link comes later.
+    answer.catch(() => { waiting = []; });
+    if (contacts.some((c) => c.phase !== "cancel")) await hear(answer, NOT_TAPPED);
+    else await answer.catch(() => {});
     sending = false;
     flush();
   }
   function cancelTouches() {
+    const isLost = waiting.some((e) => e.phase !== "cancel") || fingers.size > 0;
+    waiting = waiting.filter((e) => e.phase === "cancel");
     for (const touch of fingers.values()) {
+      clearTimeout(touch.timer);
+      if (touch.down) continue;
       waiting.push({ frame: touch.frame, picture: touch.picture, finger: touch.finger, phase: "cancel", x: 0, y: 0, time_ms: now(), size_mm: null });
     }
     fingers.clear();
-    waiting = waiting.filter((e) => e.phase === "cancel");
+    if (isLost) sayNotTaken(NOT_TAPPED, whyDead());
     flush();
   }
+  const whyDead = () => body.dataset.link === "lost" || body.dataset.link === "none" ? "no link" : WHY[403];
   canvas.addEventListener("pointerdown", (e) => {
     e.preventDefault();
-    if (!mayTouch() || !drawn || fingers.size >= 10) return;
+    if (!mayTouch() || !drawn) return sayNotTaken(NOT_TAPPED, whyDead());
+    if (fingers.size >= 10) return;
     const taken = new Set([...fingers.values()].map((t) => t.finger));
     const finger = [...Array(10).keys()].find((f) => !taken.has(f));
-    const touch = { finger, ...drawn };
+    const touch = { finger, ...drawn, at: { x: e.clientX, y: e.clientY } };
+    touch.down = contactOf(e, "down", touch);
+    touch.timer = setTimeout(() => { letGo(touch); flush(); }, HELD_BACK_MS);
     fingers.set(e.pointerId, touch);
     canvas.setPointerCapture(e.pointerId);
-    contact(e, "down", touch);
+    // Two fingers are no tap, in whatever order they go up.
+    if (fingers.size > 1) {
+      for (const t of fingers.values()) letGo(t);
+      flush();
+    }
   });
   for (const [type, phase] of [["pointermove", "move"], ["pointerup", "up"], ["pointercancel", "cancel"]]) {
     canvas.addEventListener(type, (e) => {
       const touch = fingers.get(e.pointerId);
       if (!touch) return;
       if (phase !== "move") fingers.delete(e.pointerId);
-      contact(e, phase, touch);
+      follow(e, phase, touch);
     });
   }
   canvas.addEventListener("contextmenu", (e) => e.preventDefault());
