@@ -21,10 +21,13 @@ use sonotap::session::Command;
 use sonotap::source::phantom::{Event, PhantomPreset};
 use sonotap::units::{ObjectId, Score, Timestamp};
 
-/// A model that proposes the dark regions, as surely as it is told; 0 for nothing.
+/// Logits of the next proposals; the last one stays.
+type Logits = Arc<Mutex<Vec<f32>>>;
+
+/// A model that proposes the dark regions, as surely as it is told.
 struct Finder {
     region: DarkRegion,
-    logit: Arc<Mutex<f32>>,
+    logits: Logits,
 }
 
 impl Segmenter for Finder {
@@ -41,7 +44,8 @@ impl Segmenter for Finder {
     }
 
     fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
-        let logit = *self.logit.lock().unwrap();
+        let mut logits = self.logits.lock().unwrap();
+        let logit = if logits.len() > 1 { logits.remove(0) } else { logits[0] };
         out.clear();
         out.resize(CELLS * CELLS, -6.0);
         for (value, _) in out.iter_mut().zip(&self.region.dark).filter(|(_, dark)| **dark) {
@@ -53,24 +57,28 @@ impl Segmenter for Finder {
 
 struct Setup {
     world: World,
-    logit: Arc<Mutex<f32>>,
+    logits: Logits,
 }
 
 /// A cyst under a probe, and a model that finds it in `look`.
 fn setup(events: Vec<(u64, Event)>, look_ms: u64) -> Setup {
     let behaviour = Arc::new(Mutex::new(Behaviour::Good));
-    let logit = Arc::new(Mutex::new(4.0));
-    let finder = Finder { region: DarkRegion::new(behaviour.clone()), logit: logit.clone() };
+    let logits: Logits = Arc::new(Mutex::new(vec![4.0]));
+    let finder = Finder { region: DarkRegion::new(behaviour.clone()), logits: logits.clone() };
     let config = LiveConfig { display: DisplayTiming::OnReturn, suggest: Score::new(0.8), ..LiveConfig::default() };
     let look = Duration::from_millis(look_ms);
     let world = World::of(PhantomPreset::Cyst, events, look, config, Box::new(finder), behaviour);
-    Setup { world, logit }
+    Setup { world, logits }
 }
 
 impl Setup {
     fn run_for(&mut self, ms: u64) {
         let end = self.world.now() + Duration::from_millis(ms);
         self.world.run_until(end);
+    }
+
+    fn propose(&self, logits: &[f32]) {
+        *self.logits.lock().unwrap() = logits.to_vec();
     }
 
     fn scene(&self) -> &Scene {
@@ -227,15 +235,15 @@ fn an_unsure_failing_or_stale_proposal_is_not_shown() {
     let mut s = setup(vec![], 12);
     s.run_for(300);
     assert!(s.suggestion().is_some());
-    *s.logit.lock().unwrap() = 0.8;
+    s.propose(&[0.8]);
     s.run_for(200);
     assert!(s.suggestion().is_none(), "a mean probability of .69 is below .8");
     for nothing in [f32::NAN, -1.0] {
-        *s.logit.lock().unwrap() = nothing;
+        s.propose(&[nothing]);
         s.run_for(200);
         assert!(s.suggestion().is_none(), "{nothing}");
     }
-    *s.logit.lock().unwrap() = 4.0;
+    s.propose(&[4.0]);
     s.run_for(200);
     assert!(s.suggestion().is_some());
 
@@ -243,6 +251,20 @@ fn an_unsure_failing_or_stale_proposal_is_not_shown() {
     let mut s = setup(vec![], 1_500);
     s.run_for(6_000);
     assert!(s.world.shots.iter().all(|shot| shot.scene.suggestion.is_none()));
+}
+
+#[test]
+fn what_only_one_answer_finds_does_not_flash_up_live() {
+    let mut s = setup(vec![], 12);
+    s.propose(&[-1.0, -1.0, 4.0, -1.0]);
+    s.run_for(600);
+    assert!(s.logits.lock().unwrap().len() == 1 && s.world.live.report().suggest.count > 4);
+    let seen = |s: &Setup| s.world.shots.iter().filter(|shot| shot.scene.suggestion.is_some()).count();
+    assert_eq!(seen(&s), 0, "one answer among others is not shown");
+    s.propose(&[4.0, 4.0, -1.0]);
+    s.run_for(300);
+    assert!(seen(&s) > 0, "the second that agrees is");
+    assert!(s.suggestion().is_none());
 }
 
 #[test]
@@ -282,6 +304,24 @@ fn suggesting_makes_no_frame_late_and_leaves_the_model_to_taps() {
 }
 
 #[test]
+fn while_frames_are_late_or_left_out_nothing_is_suggested() {
+    let mut s = setup(vec![], 12);
+    s.run_for(500);
+    assert!(s.suggestion().is_some());
+    s.world.draw = Duration::from_millis(45);
+    s.run_for(1_000);
+    let report = s.world.live.report();
+    assert!(report.drops.past_deadline + report.deadline.late_said > 5, "{:?} {:?}", report.drops, report.deadline);
+    s.run_for(3_000);
+    let after = s.world.live.report();
+    assert_eq!(after.suggest.count, report.suggest.count, "the model was asked while frames were late");
+    assert!(s.world.shots.last().unwrap().scene.suggestion.is_none(), "what is old is not shown");
+    s.world.draw = Duration::from_millis(4);
+    s.run_for(2_000);
+    assert!(s.suggestion().is_some(), "and it comes back");
+}
+
+#[test]
 fn a_suggestion_and_an_outline_are_never_in_one_scene() {
     let mut s = setup(vec![(40, Event::Cut { seed: 3 })], 25);
     for step in 0..40_u64 {
@@ -316,7 +356,7 @@ fn a_model_that_proposes_nothing_is_refused_where_something_is_to_be_suggested()
 /// Without the setting nothing is asked of a model that would propose.
 fn s_without() -> Option<Suggestion> {
     let behaviour = Arc::new(Mutex::new(Behaviour::Good));
-    let finder = Finder { region: DarkRegion::new(behaviour.clone()), logit: Arc::new(Mutex::new(4.0)) };
+    let finder = Finder { region: DarkRegion::new(behaviour.clone()), logits: Arc::new(Mutex::new(vec![4.0])) };
     let config = LiveConfig { display: DisplayTiming::OnReturn, ..LiveConfig::default() };
     let look = Duration::from_millis(12);
     let mut world = World::of(PhantomPreset::Cyst, vec![], look, config, Box::new(finder), behaviour);

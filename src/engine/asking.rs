@@ -82,13 +82,18 @@ impl Engine {
         self.session.mode() != Mode::Live && self.last_asked != asked && is_wanting
     }
 
-    /// Whether every outlined object has its last outline from the shown still frame: none awaits an answer or a closer look.
+    /// Whether no object of the shown still frame awaits an answer or a closer look; one that the model refused does not.
     pub fn is_settled(&self) -> bool {
-        let is_last = |(i, slot): (usize, &super::Slot)| {
-            let edited = self.session.prompts().object_revision(ObjectId(i as u8));
-            slot.object.phase() != Phase::Held || slot.is_standing(edited) && !slot.is_rough
-        };
-        self.is_exact() && self.slots.iter().enumerate().all(is_last)
+        let Some(shown) = self.shown.as_ref().and_then(|f| f.id) else { return false };
+        self.slots.iter().enumerate().all(|(i, slot)| match slot.object.phase() {
+            Phase::Empty | Phase::Refused(_) | Phase::Lost(_) => true,
+            Phase::Awaited => false,
+            Phase::Held => {
+                let edited = self.session.prompts().object_revision(ObjectId(i as u8));
+                let is_exact = slot.object.provenance().is_some_and(|p| p.frame == shown);
+                is_exact && slot.is_standing(edited) && !slot.is_rough
+            }
+        })
     }
 
     pub(super) fn still_question(&self, frame: Option<FrameId>) -> StillQuestion {

@@ -2,7 +2,8 @@
 //!
 //! A suggestion is no object: it is not among the scene's objects, so nothing that measures, saves or sends finds it. It exists
 //! only while nothing is outlined. It is asked for when no other job is on its way, and then the model rests for twice the time
-//! that it took. It is carried, and ages, like an outline; where it would be dimmed it is not shown.
+//! that it took. Live it is shown from the second answer that agrees on; it is carried, and ages, like an outline, and where it
+//! would be dimmed it is not shown.
 
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ use crate::units::{FrameId, ObjectId, Revision, Score, Timestamp};
 const SEEN_AFTER: Duration = Duration::from_millis(150);
 /// The model rests for so many times as long as a suggestion took: a tap then seldom finds it busy.
 const REST: u32 = 2;
-/// After a suggestion that failed.
-const REST_FAILED: Duration = Duration::from_millis(1_000);
+/// After a suggestion that failed, and after a frame that was late or left out.
+const REST_LONG: Duration = Duration::from_millis(1_000);
 
 /// The suggestion, and when the next may be asked for.
 pub(super) struct Suggested {
@@ -33,19 +34,21 @@ pub(super) struct Suggested {
     score_min: Option<Score>,
     track: TrackedObject,
     asked_from: Timestamp,
+    /// Whether a second answer agreed with the first: live, nothing is shown that flashes up once.
+    is_confirmed: bool,
     /// Since when this suggestion has been in the scene.
     drawn_since: Option<Timestamp>,
 }
 
 impl Suggested {
     pub(super) fn new(score_min: Option<Score>, track: TrackedObject) -> Self {
-        Self { score_min, track, asked_from: Timestamp::START, drawn_since: None }
+        Self { score_min, track, asked_from: Timestamp::START, is_confirmed: false, drawn_since: None }
     }
 
     /// Drops the suggestion.
     pub(super) fn drop_it(&mut self) {
         self.track.prompted(true);
-        self.drawn_since = None;
+        (self.is_confirmed, self.drawn_since) = (false, None);
     }
 
     /// Its outline as logits on the shown frame, and how sure the model is.
@@ -63,6 +66,7 @@ impl Suggested {
         limits: &AgeLimits,
     ) -> Option<Overlay> {
         let overlay = match mode {
+            Mode::Live if !self.is_confirmed => return None,
             Mode::Live => self.track.overlay_live(shown, now, limits),
             Mode::Frozen | Mode::Review => self.track.overlay_still(shown, revision),
         };
@@ -82,10 +86,15 @@ impl Engine {
         self.suggested.score_min.is_some() && is_nothing_outlined && self.caliper_page().is_none()
     }
 
+    /// Notes that a frame was late or left out: the processor has enough to do, and nothing is asked for suggestions for a second.
+    pub fn rest_from_suggesting(&mut self, now: Timestamp) {
+        self.suggested.asked_from = self.suggested.asked_from.max(now + REST_LONG);
+    }
+
     /// A job for a suggestion on the shown frame, when nothing else is to be done or on its way.
     pub(super) fn ask_to_suggest(&mut self, now: Timestamp) -> Option<Box<InferenceJob>> {
         let is_all_home = self.spare.len() == InferenceJob::IN_ROUND;
-        if !self.may_suggest() || !is_all_home || now < self.suggested.asked_from {
+        if !self.may_suggest() || !is_all_home || self.is_hot || now < self.suggested.asked_from {
             return None;
         }
         let frame = self.shown.clone()?;
@@ -106,8 +115,8 @@ impl Engine {
     pub(super) fn hear_suggestion(&mut self, job: &InferenceJob, frame: &Frame) {
         let took = job.ended.since(job.begun);
         let has_failed = job.outcome == JobOutcome::Failed;
-        let rest = if has_failed { REST_FAILED } else { took.saturating_mul(REST) };
-        self.suggested.asked_from = job.ended + rest;
+        let rest = if has_failed { REST_LONG } else { took.saturating_mul(REST) };
+        self.suggested.asked_from = self.suggested.asked_from.max(job.ended + rest);
         self.is_changed |= self.session.mode() != Mode::Live;
         let score = job.suggested.filter(|s| self.suggested.score_min.is_some_and(|min| s.get() >= min.get()));
         let found = score.zip(job.suggestion.as_ref()).zip(frame.id);
@@ -116,7 +125,8 @@ impl Engine {
         };
         let suggested = &mut self.suggested;
         let is_other = |before: &LogitGrid| carry::agreement(before, logits) < DISTINCT;
-        if suggested.track.carried().is_none_or(is_other) {
+        suggested.is_confirmed = !suggested.track.carried().is_none_or(is_other);
+        if !suggested.is_confirmed {
             suggested.drawn_since = None;
         }
         let provenance =

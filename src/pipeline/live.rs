@@ -490,6 +490,7 @@ impl<W: InferenceWorker> Live<W> {
     }
 
     fn was_late(&mut self) {
+        self.engine.rest_from_suggesting(self.clock.now());
         self.late_run += 1;
         if self.late_run >= LATE_RUN_MAX {
             self.too_slow();
@@ -634,6 +635,7 @@ impl<W: InferenceWorker> Live<W> {
     fn dropped(&mut self, frame: Option<FrameId>) {
         if self.last_dropped != frame {
             self.figures.drops.past_deadline += 1;
+            self.engine.rest_from_suggesting(self.clock.now());
             self.last_dropped = frame;
         }
     }

@@ -219,6 +219,8 @@ struct Shown {
     score: Option<f32>,
     /// The last edit that was not the operator's.
     base: Revision,
+    /// The last edit, and when it was seen.
+    edited: (Revision, Timestamp),
     /// When it was accepted; the last outline is awaited.
     accepted: Option<Timestamp>,
 }
@@ -333,7 +335,8 @@ impl Labelling {
 
     /// Steps of a script wait until the image is shown and its outline is there: a script does not depend on the machine's speed.
     fn obey_script(&mut self, now: Timestamp) {
-        let is_ready = self.shown.as_ref().is_some_and(|s| s.is_proposed && s.accepted.is_none()) && self.is_settled();
+        let is_open = self.shown.as_ref().is_some_and(|s| s.is_proposed && s.accepted.is_none());
+        let is_ready = is_open && self.is_settled(now);
         let Some(script) = self.script.as_mut().filter(|_| is_ready) else { return };
         let mut due = Vec::new();
         script.due(now.since(self.begun), self.visits, &mut due);
@@ -343,11 +346,15 @@ impl Labelling {
         }
     }
 
-    /// Whether nothing is outlined, or all of it to the last.
-    fn is_settled(&self) -> bool {
+    /// Whether every object has its last outline, or has been waited for long enough since the last edit.
+    fn is_settled(&mut self, now: Timestamp) -> bool {
         let engine = self.display_loop.live().engine();
-        let has_prompts = (0..ObjectId::MAX as u8).any(|i| !engine.session().prompts().is_empty(ObjectId(i)));
-        !has_prompts || engine.is_settled()
+        let (revision, is_settled) = (engine.revision(), engine.is_settled());
+        let Some(shown) = &mut self.shown else { return false };
+        if shown.edited.0 != revision {
+            shown.edited = (revision, now);
+        }
+        is_settled || now.since(shown.edited.1) > SETTLED_WITHIN
     }
 
     fn turn(&mut self, now: Timestamp) -> Result<()> {
@@ -377,7 +384,7 @@ impl Labelling {
             self.take_proposal(now);
         }
         match self.shown.as_ref().and_then(|s| s.accepted) {
-            Some(since) if self.is_settled() || now.since(since) > SETTLED_WITHIN => self.accept(now, begun),
+            Some(since) if self.is_settled(now) || now.since(since) > SETTLED_WITHIN => self.accept(now, begun),
             _ => Ok(()),
         }
     }
@@ -409,6 +416,7 @@ impl Labelling {
             answered: None,
             score: None,
             base: live.engine().revision(),
+            edited: (live.engine().revision(), now),
             accepted: None,
         });
         Ok(())
@@ -529,7 +537,7 @@ impl Labelling {
     /// Which image it is stands where an exam's patient would; what became of the mask on the control that saves.
     fn tell(&mut self, now: Timestamp) {
         let saving = if now.since(self.said.1) < SAID_FOR { self.said.0 } else { SaveTold::Idle };
-        let name = self.order.get(self.at).map_or("", |&at| self.set.pictures[at].name.as_str());
+        let name = self.order.get(self.at).map_or("", |&at| self.set.pictures[at].short_name());
         let words: String = format!("{}/{} {name}", self.at + 1, self.order.len()).chars().take(64).collect();
         let told = ExamTold { patient: Identity::new(&words), saving, ..ExamTold::default() };
         if let Some(desk) = self.display_loop.screen_mut().desk_mut() {

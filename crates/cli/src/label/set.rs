@@ -36,6 +36,13 @@ pub struct Picture {
     row: Option<DatasetRow>,
 }
 
+impl Picture {
+    /// Its name without the folder that all images of a set are in.
+    pub fn short_name(&self) -> &str {
+        self.name.strip_prefix("images/").unwrap_or(&self.name)
+    }
+}
+
 /// What became of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Labelled {
