@@ -191,6 +191,22 @@ fn a_finger_that_was_on_its_way_before_a_suggestion_accepts_nothing() {
 }
 
 #[test]
+fn a_tap_on_a_frame_from_before_the_suggestion_accepts_nothing() {
+    // As on a tablet, whose picture comes later: the finger is on a picture without it, long after it was drawn here.
+    let mut s = setup(vec![], 12);
+    while s.world.shots.last().is_none_or(|shot| shot.scene.suggestion.is_none()) {
+        s.run_for(1);
+    }
+    let is_without = |shot: &&common::Shot| shot.scene.suggestion.is_none() && shot.scene.frame.is_some();
+    let before = s.world.shots.iter().rev().find(is_without).unwrap().scene.frame;
+    s.run_for(400);
+    let (at, now) = (s.cyst(), s.world.now());
+    s.world.live.command(Command::Click { at, polarity: None, shown: before }, now);
+    s.run_for(100);
+    assert!(matches!(s.markers()[..], [Marker::Click { .. }]), "{:?}", s.markers());
+}
+
+#[test]
 fn a_frozen_frame_shows_only_its_own_suggestion_and_a_tap_accepts_it() {
     let mut s = setup(vec![], 12);
     s.run_for(500);

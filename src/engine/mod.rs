@@ -349,7 +349,7 @@ impl Engine {
             suggested: &self.suggested,
         };
         self.scenery.fill(&input, now);
-        self.suggested.composed(self.scenery.scene().suggestion.is_some(), now);
+        self.suggested.composed(self.scenery.scene().suggestion.is_some(), frame.id, now);
         self.is_changed = false;
         Some((frame, self.scenery.scene()))
     }

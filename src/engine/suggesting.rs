@@ -36,8 +36,8 @@ pub(super) struct Suggested {
     asked_from: Timestamp,
     /// Whether a second answer agreed with the first: live, nothing is shown that flashes up once.
     is_confirmed: bool,
-    /// Since when this suggestion has been in the scene.
-    drawn_since: Option<Timestamp>,
+    /// Since when and which frame this suggestion has been in the scene.
+    drawn_since: Option<(Timestamp, Option<FrameId>)>,
 }
 
 impl Suggested {
@@ -74,8 +74,8 @@ impl Suggested {
     }
 
     /// Notes whether it is in the scene that was composed.
-    pub(super) fn composed(&mut self, is_drawn: bool, now: Timestamp) {
-        self.drawn_since = is_drawn.then(|| self.drawn_since.unwrap_or(now));
+    pub(super) fn composed(&mut self, is_drawn: bool, frame: Option<FrameId>, now: Timestamp) {
+        self.drawn_since = is_drawn.then(|| self.drawn_since.unwrap_or((now, frame)));
     }
 }
 
@@ -146,20 +146,21 @@ impl Engine {
     }
 
     /// The prompts that a command comes to as it accepts the suggestion: its box, and the tap. `None` for any other command, for a
-    /// tap beside it, and for a finger that came down before it could be seen.
+    /// tap beside it, and for a finger that came down before it could be seen: too early, or on a frame without it, as on a tablet
+    /// whose picture comes later.
     pub(super) fn accepted(
         &self,
         command: &Command,
         touched: Timestamp,
     ) -> Option<(Rect<ImageSpace>, Point<ImageSpace>)> {
-        let Command::Click { at, polarity, .. } = *command else { return None };
+        let Command::Click { at, polarity, shown } = *command else { return None };
         let is_including = match polarity {
             Some(polarity) => polarity == Polarity::Positive,
             None => self.session.tool() == Tool::Include,
         };
-        let since = self.suggested.drawn_since.filter(|_| is_including && self.may_suggest())?;
+        let (since, first) = self.suggested.drawn_since.filter(|_| is_including && self.may_suggest())?;
         let (grid, _) = self.suggested.carried()?;
-        if touched < since + SEEN_AFTER || grid.sample(at) <= 0.0 {
+        if touched < since + SEEN_AFTER || shown < first || grid.sample(at) <= 0.0 {
             return None;
         }
         let region = self.shown.as_ref()?.region_of([at], None).ok().flatten()?;
