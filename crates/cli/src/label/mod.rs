@@ -117,7 +117,10 @@ fn lines(report: &LabelReport, a: &LabelArguments) -> String {
     if let (Some(edits), Some(seconds)) = (report.edits_median, report.seconds_median) {
         text += &format!("\nan accepted image took {edits} edits and {seconds:.1} s (medians)");
     }
-    text + &format!("\nin {out}: manifest.csv, masks, labels.csv")
+    match accepted + kept + proposed + skipped + unreadable {
+        0 => text,
+        _ => text + &format!("\nin {out}: manifest.csv, masks, labels.csv"),
+    }
 }
 
 /// Efforts, and how often which end.
