@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench encoder -- INT8-DIR F32-DIR [python3]`: the two folders are a model before and after `sonotap quantize`.
 //! With a Python that has onnxruntime and openvino, benches/encoder_peer.py runs the same files in turn. Prints the CPU time of one
-//! look in each turn, and the medians of the ratios.
+//! look in each turn, and the medians of the ratios. Of a model that proposes also the proposal, beside such a look.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -172,6 +172,13 @@ fn main() -> Result<()> {
     )?;
     let both = "int8 encoder and one decode";
     compare(both, || timed(LOOKS, || whole.predict()), "tract f32", || timed(SLOW_LOOKS, || plain.predict()))?;
+    if whole.sam.spec().proposes {
+        let (mut proposing, mut proposal) = (Whole::load(int8, false)?, Vec::new());
+        proposing.encode()?;
+        let mut propose = || timed(LOOKS, || proposing.sam.propose(&mut proposal).map(drop).map_err(Into::into));
+        propose()?;
+        compare("proposal", &mut propose, both, || timed(LOOKS, || whole.predict()))?;
+    }
     let Some(python) = python else { return Ok(()) };
     let (quantized, before, decoder) =
         (int8.join(&manifest.encoder.file), float.join(&manifest.encoder.file), int8.join(&manifest.decoder.file));

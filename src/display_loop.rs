@@ -20,7 +20,7 @@ use crate::calipers::CaliperCommand;
 use crate::desk::Desk;
 use crate::display::{Arrival, Display, Key, Presence, Presentation, Presented};
 use crate::error::Result;
-use crate::input::Contact;
+use crate::input::{Contact, Phase};
 use crate::overlay::Control;
 use crate::pipeline::live::{Live, LiveView, PENDING_MAX, Ticket};
 use crate::pipeline::worker::{InferenceWorker, Worker};
@@ -78,6 +78,10 @@ pub struct DisplayLoop<D, W = Worker> {
     is_resized: bool,
     /// The last picture is of another exam and still on the screen.
     is_emptied: bool,
+    /// When the last finger came down.
+    touched: Timestamp,
+    /// The pictures are a list of the host's; how far the operator wants to go in it since the host asked.
+    steps: Option<i32>,
 }
 
 impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
@@ -97,6 +101,8 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
             commands: Vec::new(),
             is_resized: false,
             is_emptied: false,
+            touched: Timestamp::START,
+            steps: None,
         }
     }
 
@@ -132,9 +138,32 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
     pub fn command(&mut self, command: Command) {
         let now = self.live.clock().now();
         self.screen.note_presence(now);
-        if !self.screen.obey(command) {
+        if !self.is_for_host(command) && !self.screen.obey(command) {
             self.live.command(command, now);
         }
+    }
+
+    /// Whether a command is about the host's list; notes the steps.
+    fn is_for_host(&mut self, command: Command) -> bool {
+        let Some(steps) = &mut self.steps else { return false };
+        match command {
+            Command::StepForward => *steps += 1,
+            Command::StepBack => *steps -= 1,
+            Command::ToggleFreeze | Command::Unfreeze | Command::ScrubTo(_) | Command::ShowExam => {}
+            _ => return false,
+        }
+        true
+    }
+
+    /// The pictures are a list of stills of the host's: what steps, scrubs, goes live or opens the exam's page does nothing any more, and
+    /// steps are for the host: [`Self::take_steps`].
+    pub fn show_list(&mut self) {
+        self.steps = Some(0);
+    }
+
+    /// How far the operator wants to go in the host's list since the last call: forward, or back below 0.
+    pub fn take_steps(&mut self) -> i32 {
+        self.steps.as_mut().map_or(0, std::mem::take)
     }
 
     /// An identifier was scanned: the page of the exam offers it.
@@ -185,14 +214,20 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
             self.screen.note_presence(now);
         }
         for contact in self.contacts.drain(..) {
+            if contact.phase == Phase::Down {
+                self.touched = contact.time.min(now);
+            }
             self.screen.touch(contact, &mut self.commands);
         }
         self.screen.tick(now, &mut self.commands);
-        for command in self.commands.drain(..) {
-            if !self.screen.obey(command) {
-                self.live.command(command, now);
+        let mut commands = std::mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            let at = if matches!(command, Command::Click { .. }) { self.touched } else { now };
+            if !self.is_for_host(command) && !self.screen.obey(command) {
+                self.live.command(command, at);
             }
         }
+        self.commands = commands;
         Ok(presence)
     }
 

@@ -54,7 +54,7 @@ pub use ndarray;
 // Errors, and values that know their unit and space.
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{DisplaySpace, ImageSpace, Point, Rect};
-pub use units::{FrameId, Millimetres, ObjectId, Timestamp};
+pub use units::{FrameId, Millimetres, ObjectId, Score, Timestamp};
 
 // Measuring by hand.
 pub use calipers::kept::Which;
@@ -76,7 +76,7 @@ pub use session::{Command, SaveRequest};
 pub use contour::Outline;
 pub use mask::{Bitmap, LogitGrid};
 pub use measure::Measurements;
-pub use scene::{HiddenReason, LostReason, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool};
+pub use scene::{HiddenReason, LostReason, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Suggestion, Tool};
 
 // Still images, and models.
 pub use model::predictor::{PredictOptions, Prediction, Predictor, Prompts};

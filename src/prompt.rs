@@ -43,7 +43,7 @@ pub enum Polarity {
 }
 
 /// Name of a prompt within its set. It is not reused while undo or redo can restore the prompt, and after that not
-/// before 511 others have used the same slot.
+/// before 255 others have used the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PromptId(pub u16);
 
@@ -122,11 +122,14 @@ pub enum PromptError {
     NoSuchObject(ObjectId),
 }
 
-const SLOT_BITS: u32 = 7;
+/// Most prompts that one edit adds: a box and a click ([`PromptSet::restart_boxed`]).
+const PER_EDIT: usize = 2;
 /// Largest number of prompts in all states of the history: the oldest state may have all objects full, and each of the
-/// `UNDO_DEPTH` edits after it adds at most one.
-const SLOTS: usize = ObjectId::MAX * PromptSet::PER_OBJECT + PromptSet::UNDO_DEPTH;
-const _: () = assert!(SLOTS == 1 << SLOT_BITS);
+/// `UNDO_DEPTH` edits after it adds at most `PER_EDIT`.
+const HELD_MAX: usize = ObjectId::MAX * PromptSet::PER_OBJECT + PER_EDIT * PromptSet::UNDO_DEPTH;
+/// Slots that a name can mean: a power of two, so that names stay right when their count begins anew.
+const SLOTS: usize = 1 << 8;
+const _: () = assert!(HELD_MAX <= SLOTS);
 
 /// Which slots an object's active prompts are in, in the order they were added; 0 beyond `len`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,7 +181,7 @@ impl PromptSet {
         let mut history = VecDeque::with_capacity(Self::UNDO_DEPTH + 1);
         history.push_back(State::default());
         Self {
-            slab: Vec::with_capacity(SLOTS),
+            slab: Vec::with_capacity(HELD_MAX),
             history,
             present: 0,
             revision: Revision(0),
@@ -210,6 +213,32 @@ impl PromptSet {
             return Err(PromptError::NothingInside);
         }
         self.replace_entry(object, Entry::default(), shape)
+    }
+
+    /// Restarts an object with a box and a positive click: both replace all its prompts, in one edit.
+    ///
+    /// # Errors
+    /// Those of [`PromptError`]; then nothing has changed.
+    pub fn restart_boxed(
+        &mut self,
+        object: ObjectId,
+        boxed: Rect<ImageSpace>,
+        click: Point<ImageSpace>,
+    ) -> Result<(), PromptError> {
+        let shapes = [PromptShape::Box(boxed), PromptShape::Click { at: click, polarity: Polarity::Positive }];
+        for shape in &shapes {
+            self.entry_for(object, shape)?;
+        }
+        self.make_room();
+        let mut entry = Entry::default();
+        for shape in shapes {
+            let id = self.store(object, shape, &entry).ok_or(PromptError::Full)?;
+            entry.push((usize::from(id.0) % SLOTS) as u8);
+        }
+        let mut state = self.history[self.present];
+        state[object.index()] = entry;
+        self.commit(state);
+        Ok(())
     }
 
     /// Removes an active prompt; false if there is none with that name. With the last prompt that marks the inside, the
@@ -383,7 +412,7 @@ impl PromptSet {
             return Err(PromptError::Full);
         }
         self.make_room();
-        let id = self.store(object, shape).ok_or(PromptError::Full)?;
+        let id = self.store(object, shape, &entry).ok_or(PromptError::Full)?;
         entry.push((usize::from(id.0) % SLOTS) as u8);
         entry.candidate = 0;
         let mut state = self.history[self.present];
@@ -410,15 +439,17 @@ impl PromptSet {
         held
     }
 
-    fn store(&mut self, object: ObjectId, shape: PromptShape) -> Option<PromptId> {
-        let is_held = self.held();
+    /// Stores a prompt in a slot that neither the history nor `entry` refers to.
+    fn store(&mut self, object: ObjectId, shape: PromptShape, entry: &Entry) -> Option<PromptId> {
+        let mut is_held = self.held();
+        entry.slots().iter().for_each(|&slot| is_held[usize::from(slot)] = true);
         if let Some(slot) = (0..self.slab.len()).find(|&slot| !is_held[slot]) {
             let id = PromptId(self.slab[slot].id.0.wrapping_add(SLOTS as u16));
             self.slab[slot] = Prompt { id, object, shape };
             return Some(id);
         }
         let id = PromptId(self.slab.len() as u16);
-        (self.slab.len() < SLOTS).then(|| self.slab.push(Prompt { id, object, shape }))?;
+        (self.slab.len() < HELD_MAX).then(|| self.slab.push(Prompt { id, object, shape }))?;
         Some(id)
     }
 
@@ -611,6 +642,7 @@ mod tests {
     enum Op {
         Add(ObjectId, PromptShape),
         Restart(ObjectId, PromptShape),
+        Accept(ObjectId, f32),
         Remove(ObjectId, usize),
         RemoveNamed(u16),
         ClearObject(ObjectId),
@@ -634,6 +666,7 @@ mod tests {
         prop_oneof![
             40 => (object(), shape()).prop_map(|(o, s)| Op::Add(o, s)),
             2 => (object(), shape()).prop_map(|(o, s)| Op::Restart(o, s)),
+            4 => (object(), 0u16..1000).prop_map(|(o, x)| Op::Accept(o, f32::from(x))),
             6 => (object(), 0usize..16).prop_map(|(o, i)| Op::Remove(o, i)),
             2 => any::<u16>().prop_map(Op::RemoveNamed),
             1 => object().prop_map(Op::ClearObject),
@@ -649,6 +682,7 @@ mod tests {
         match op {
             Op::Add(o, s) => set.add(o, s).is_ok(),
             Op::Restart(o, s) => set.restart(o, s).is_ok(),
+            Op::Accept(o, x) => set.restart_boxed(o, Rect::new(x, 0.0, x + 4.0, 2.0), Point::new(x, 1.0)).is_ok(),
             Op::Remove(o, i) => {
                 let id = set.active(o).nth(i).map(|p| p.id);
                 id.is_some_and(|id| set.remove(id))
@@ -751,9 +785,10 @@ mod tests {
             set.add(object, boxed(0.0)).unwrap();
         }
         for i in 0..1000 {
-            set.add(ObjectId((i % 4) as u8), boxed(i as f32)).unwrap();
+            let x = i as f32;
+            set.restart_boxed(ObjectId((i % 4) as u8), Rect::new(x, 0.0, x + 4.0, 2.0), Point::new(x, 1.0)).unwrap();
         }
-        assert_eq!(set.slab.len(), SLOTS, "the bound is not reached, so it is not the bound");
+        assert_eq!(set.slab.len(), HELD_MAX, "the bound is not reached, so it is not the bound");
         let undone = std::iter::from_fn(|| set.undo().then_some(())).count();
         assert_eq!(undone, PromptSet::UNDO_DEPTH);
     }

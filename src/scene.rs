@@ -240,6 +240,18 @@ pub struct ObjectScene {
     pub measurements: Option<Measurements>,
 }
 
+/// What the model proposes before any tap, while nothing is outlined. It is no finding and no outline of an object: it is drawn
+/// in a style of its own with the word "suggested", and never measured, saved or sent. A tap within it accepts it.
+#[derive(Clone, Debug)]
+pub struct Suggestion {
+    /// Its outline on the frame shown, image px.
+    pub outline: Outline,
+    /// The model's mean probability within it.
+    pub score: Score,
+    /// [`Overlay::Exact`] or [`Overlay::Carried`].
+    pub overlay: Overlay,
+}
+
 /// Place in the cine ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CinePlace {
@@ -286,6 +298,8 @@ pub struct Scene {
     pub ruler_scale: Option<PixelScale>,
     /// Calipers, volumes and their controls; `None` while nobody measures by hand.
     pub calipers: Option<Arc<CaliperView>>,
+    /// What the model proposes before any tap; `None` wherever something is outlined.
+    pub suggestion: Option<Suggestion>,
 }
 
 impl Scene {

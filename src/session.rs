@@ -18,7 +18,8 @@
 //! | anywhere else | adds a click to the active object |
 //!
 //! A drag replaces the active object's box and keeps its clicks; a lost object restarts with it. The markers of a lost
-//! object are not drawn, so taps do not hit them. A box is hit at its corners.
+//! object are not drawn, so taps do not hit them. A box is hit at its corners. A tap within a suggestion, which there is only while
+//! nothing is outlined, starts the active object with the suggestion's box and the click, in one edit ([`Session::accept`]).
 //!
 //! # Modes
 //! Freezing keeps the frame that is on the screen. Stepping and scrubbing then select a frame of the cine ring, which
@@ -278,6 +279,23 @@ impl Session {
             // The screen or the engine has executed it before.
             Command::ShowExam | Command::Calipers(_) => Outcome::Unchanged,
         };
+        self.note(outcome, at)
+    }
+
+    /// Accepts a suggestion: its box and the tap on it start the active object, in one edit. Refused like a tap.
+    pub fn accept(&mut self, boxed: Rect<ImageSpace>, place: Point<ImageSpace>, at: &Situation) -> Outcome {
+        self.stay_in_ring(at.ring.len);
+        let outcome = match at.regions.of_click(place) {
+            Err(why) => Outcome::Refused(refusal(why, at)),
+            Ok(_) => match self.prompts.restart_boxed(self.active, boxed, place) {
+                Ok(()) => Outcome::Started(self.active),
+                Err(_) => Outcome::Refused(Notice::OutsideImage),
+            },
+        };
+        self.note(outcome, at)
+    }
+
+    fn note(&mut self, outcome: Outcome, at: &Situation) -> Outcome {
         match outcome {
             Outcome::Refused(notice) => self.notify(notice, at.now),
             Outcome::Edited | Outcome::Started(_) => self.notice = None,

@@ -196,6 +196,37 @@ fn a_click_on_the_display_becomes_an_outline_of_the_place_that_was_touched() {
 }
 
 #[test]
+fn a_tap_is_timed_from_touch_down() {
+    let mut bench = Bench::new();
+    (0..20).for_each(|_| bench.period());
+    let place = bench.display_loop.screen().to_display().unwrap().apply(bench.phantom.tap_point(bench.pushed).unwrap());
+    let (now, shown) = (Timestamp::from_ns(bench.now()), bench.display_loop.live().on_screen());
+    let contact = |phase, time| Contact { finger: 0, phase, at: place, size_mm: None, time, shown };
+    bench.fake().contacts = vec![contact(Phase::Down, now - Duration::from_millis(120)), contact(Phase::Up, now)];
+    (0..5).for_each(|_| bench.period());
+    let marker = bench.display_loop.live().report().tap_to_marker;
+    assert!(marker.count == 1 && (120.0..170.0).contains(&marker.max_ms), "{marker:?}");
+}
+
+#[test]
+fn in_a_list_of_the_hosts_steps_are_its_own_and_the_frame_stays_frozen() {
+    let mut bench = Bench::new();
+    bench.display_loop.show_list();
+    (0..3).for_each(|_| bench.period());
+    bench.display_loop.live_mut().command(Command::Freeze, Timestamp::from_ns(bench.hand.load(Ordering::Acquire)));
+    let before = bench.display_loop.live().engine().shown().unwrap().id();
+    bench.fake().keys = vec![Key::Right, Key::Right, Key::Left, Key::Space, Key::Character('x')];
+    bench.period();
+    assert_eq!(bench.display_loop.take_steps(), 1);
+    bench.display_loop.command(Command::StepBack);
+    bench.display_loop.command(Command::Unfreeze);
+    bench.period();
+    assert_eq!((bench.display_loop.take_steps(), bench.display_loop.take_steps()), (-1, 0));
+    let engine = bench.display_loop.live().engine();
+    assert_eq!((engine.session().mode(), engine.shown().unwrap().id()), (Mode::Frozen, before));
+}
+
+#[test]
 fn a_frame_that_a_slow_display_cannot_show_in_time_is_withheld_and_counted() {
     let mut bench = Bench::new();
     (0..5).for_each(|_| bench.period());

@@ -18,7 +18,8 @@ use sonotap::overlay::{Canvas, Control, Handedness, Hud, HudView, KeepOut, Layou
 use sonotap::prompt::{Polarity, PromptId};
 use sonotap::region::{FrameRegion, Regions};
 use sonotap::scene::{
-    CinePlace, FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal, Tool,
+    CinePlace, FillLevel, HiddenReason, LostReason, Marker, Mode, Notice, ObjectScene, Overlay, Scene, Signal,
+    Suggestion, Tool,
 };
 use sonotap::units::{FrameId, Millimetres, ObjectId, Score, Timestamp};
 
@@ -92,6 +93,14 @@ fn scene(objects: Vec<ObjectScene>) -> Scene {
         is_hot: false,
         ..Scene::default()
     }
+}
+
+/// The lesion, suggested before any tap.
+fn suggested(overlay: Overlay) -> Scene {
+    let score = Score::new(0.87).unwrap();
+    let suggestion = Suggestion { outline: disc(70.0, 50.0, 24.0), score, overlay };
+    let notice = Some(Notice::TapToStart);
+    Scene { suggestion: Some(suggestion), notice, can_undo: false, ..scene(vec![]) }
 }
 
 /// Two images side by side, one of them the higher, a spectrum below and a grey bar at the rim.
@@ -201,6 +210,7 @@ fn states() -> Vec<(&'static str, Scene)> {
         ("no_signal", Scene { signal: Signal::Missing, ..scene(vec![lesion(Overlay::Exact)]) }),
         ("no_new_image", Scene { signal: Signal::Repeating, ..scene(vec![lesion(Overlay::Exact)]) }),
         ("four_objects", scene(four)),
+        ("suggested", suggested(Overlay::Exact)),
         ("box", Scene { rubber_band: Some(Rect::new(30.0, 20.0, 90.0, 70.0)), ..scene(vec![boxed]) }),
     ]
 }
@@ -280,6 +290,34 @@ fn keep_out_pixels_are_unchanged() {
             assert!(kept > 1000, "the keep-outs of this test are not on the picture");
         }
     }
+}
+
+#[test]
+fn a_suggestion_looks_like_no_outline() {
+    let mut screen = Screen::new(Handedness::Right);
+    let bare = screen.bare(&frame(1));
+    let drawn = screen.draw(&frame(1), &suggested(Overlay::Exact));
+    let inked = screen.changed(&drawn, &bare);
+    assert!(inked > 100, "{inked}");
+    let is_grey = |c: u32| {
+        let [_, r, g, b] = c.to_be_bytes();
+        r.max(g).max(b) - r.min(g).min(b) <= 24
+    };
+    let area = screen.picture_area();
+    let all = (area.y0..area.y1).flat_map(|y| (area.x0..area.x1).map(move |x| (x as u32, y as u32)));
+    let coloured = all.filter(|&(x, y)| !is_grey(drawn.get(x, y).unwrap())).count();
+    assert_eq!(coloured, 0, "an object has a colour, a suggestion has none");
+    let exact = screen.draw(&frame(1), &scene(vec![lesion(Overlay::Exact)]));
+    assert!(screen.changed(&exact, &drawn) > 100);
+
+    let filled = screen.draw(&frame(1), &Scene { fill: FillLevel::Half, ..suggested(Overlay::Exact) });
+    assert_eq!(screen.changed(&filled, &drawn), 0, "it is never filled");
+    let beside = Scene { objects: vec![lesion(Overlay::Exact)], ..suggested(Overlay::Exact) };
+    let beside = screen.draw(&frame(1), &beside);
+    assert_eq!(screen.changed(&beside, &exact), 0, "it is not drawn beside an object");
+    let other = screen.bare(&frame(2));
+    let on_other = screen.draw(&frame(2), &suggested(Overlay::Exact));
+    assert_eq!(screen.changed(&on_other, &other), 0, "it is not drawn on another frame");
 }
 
 #[test]

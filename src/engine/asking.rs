@@ -25,7 +25,8 @@ pub(super) struct StillQuestion {
 }
 
 impl Engine {
-    /// A job about the shown frame; `None` if no object needs one or no job is free.
+    /// A job about the shown frame; `None` if no object needs one or no job is free. While nothing is outlined it may be one for
+    /// a suggestion.
     ///
     /// Objects without an outline come first, for a quick answer from the whole region. The next job has that answer as
     /// previous mask and uses a closer view. While live, a first outline is requested only once.
@@ -51,7 +52,7 @@ impl Engine {
             None => wanted[*i] && !surveys[*i] && (!is_first || phase(*i) == Phase::Awaited),
         };
         if !(0..ObjectId::MAX).any(|i| is_asked(&i)) {
-            return None;
+            return self.ask_to_suggest(now);
         }
         let mut job = self.spare.pop()?;
         job.release();
@@ -81,7 +82,21 @@ impl Engine {
         self.session.mode() != Mode::Live && self.last_asked != asked && is_wanting
     }
 
-    fn still_question(&self, frame: Option<FrameId>) -> StillQuestion {
+    /// Whether no object of the shown still frame awaits an answer or a closer look; one that the model refused does not.
+    pub fn is_settled(&self) -> bool {
+        let Some(shown) = self.shown.as_ref().and_then(|f| f.id) else { return false };
+        self.slots.iter().enumerate().all(|(i, slot)| match slot.object.phase() {
+            Phase::Empty | Phase::Refused(_) | Phase::Lost(_) => true,
+            Phase::Awaited => false,
+            Phase::Held => {
+                let edited = self.session.prompts().object_revision(ObjectId(i as u8));
+                let is_exact = slot.object.provenance().is_some_and(|p| p.frame == shown);
+                is_exact && slot.is_standing(edited) && !slot.is_rough
+            }
+        })
+    }
+
+    pub(super) fn still_question(&self, frame: Option<FrameId>) -> StillQuestion {
         let is_rough = std::array::from_fn(|i| self.slots[i].is_rough);
         StillQuestion { frame, revision: self.revision(), is_rough }
     }
@@ -113,7 +128,9 @@ impl Engine {
 
     /// Takes an answered job.
     pub fn answered(&mut self, job: Box<InferenceJob>) {
-        if let Some(frame) = job.frame.clone() {
+        if let Some(frame) = job.frame.clone().filter(|_| job.is_suggestion()) {
+            self.hear_suggestion(&job, &frame);
+        } else if let Some(frame) = job.frame.clone() {
             self.model_fails = job.outcome == JobOutcome::Failed;
             for (i, &object) in job.objects.iter().enumerate() {
                 let before = self.slots[object.index()].object.phase();

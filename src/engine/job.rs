@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::motion::StepId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
+use crate::geometry::{ImageSpace, Rect};
+use crate::mask::LogitGrid;
 use crate::model::predictor::{Prediction, PredictionReport, Predictor, Prompts};
-use crate::units::{ObjectId, Revision, Timestamp};
+use crate::units::{ObjectId, Revision, Score, Timestamp};
 
 /// Outcome of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,12 @@ pub struct InferenceJob {
     pub(crate) step: StepId,
     pub(crate) revision: Revision,
     pub(crate) is_first: bool,
+    /// The job is a suggestion in this region, and about no object.
+    pub(crate) suggest_in: Option<Rect<ImageSpace>>,
+    /// The suggested mask; the buffer outlives the job.
+    pub(crate) suggestion: Option<LogitGrid>,
+    /// Score of the suggestion; `None` when nothing is suggested.
+    pub(crate) suggested: Option<Score>,
     pub(crate) objects: Vec<ObjectId>,
     pub(crate) prompts: Vec<Prompts>,
     pub(crate) looks: Vec<Prediction>,
@@ -57,6 +65,10 @@ impl InferenceJob {
 
     fn predict(&mut self, predictor: &mut Predictor) -> Result<()> {
         let frame = self.frame.as_ref().ok_or_else(|| Error::new(ErrorKind::Argument, "a look needs a frame"))?;
+        if let Some(region) = self.suggest_in {
+            self.suggested = predictor.suggest(frame, region, &mut self.suggestion)?;
+            return Ok(());
+        }
         let prompts = &self.prompts[..self.objects.len()];
         self.report = Some(if self.is_first {
             predictor.predict_roughly(frame, prompts, &mut self.looks)?
@@ -66,7 +78,12 @@ impl InferenceJob {
         Ok(())
     }
 
-    /// Cost of the prediction; `None` before the answer.
+    /// Whether it is a suggestion, about no object.
+    pub fn is_suggestion(&self) -> bool {
+        self.suggest_in.is_some()
+    }
+
+    /// Cost of the prediction; `None` before the answer, and for a suggestion.
     pub fn report(&self) -> Option<&PredictionReport> {
         self.report.as_ref()
     }
@@ -76,6 +93,8 @@ impl InferenceJob {
         self.frame = None;
         self.objects.clear();
         self.report = None;
+        self.suggest_in = None;
+        self.suggested = None;
         self.outcome = JobOutcome::Open;
     }
 }

@@ -19,6 +19,7 @@ pub mod object;
 mod scenery;
 pub mod signal;
 mod slot;
+mod suggesting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use crate::scene::{CinePlace, LostReason, Mode, Notice, Overlay, Scene, Signal};
 use crate::session::{Command, Outcome, RingView, SaveRequest, Session, SessionConfig, Situation, View};
 use crate::track::carry::DriftLimits;
 use crate::track::flow::FlowField;
-use crate::units::{FrameId, ObjectId, Revision, Timestamp};
+use crate::units::{FrameId, ObjectId, Revision, Score, Timestamp};
 
 use asking::StillQuestion;
 use by_hand::ByHand;
@@ -47,6 +48,7 @@ use scenery::{SceneInput, Scenery};
 use signal::SignalWatch;
 pub use signal::Timeliness;
 use slot::Slot;
+use suggesting::Suggested;
 
 /// Limits of the engine.
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ pub struct EngineConfig {
     pub preset: Option<Arc<Preset>>,
     /// Scales that are known by the picture of their ruler.
     pub known_scales: Arc<[KnownScale]>,
+    /// Lowest score of a suggestion that is shown before any tap ([`crate::scene::Suggestion`]); `None` to suggest nothing.
+    pub suggest: Option<Score>,
 }
 
 impl Default for EngineConfig {
@@ -89,6 +93,7 @@ impl Default for EngineConfig {
             surveys: false,
             preset: None,
             known_scales: Arc::default(),
+            suggest: None,
         }
     }
 }
@@ -114,6 +119,7 @@ pub struct Engine {
     scenery: Scenery,
     is_changed: bool,
     by_hand: ByHand,
+    suggested: Suggested,
 }
 
 impl Engine {
@@ -139,6 +145,7 @@ impl Engine {
             scenery: Scenery::new(),
             is_changed: true,
             by_hand: ByHand::new(config.known_scales.clone()),
+            suggested: Suggested::new(config.suggest, object()),
             motion,
             config,
         }
@@ -229,6 +236,11 @@ impl Engine {
 
     /// Executes a command. Its points are on the frame that it names as shown, and are mapped to the frame shown now.
     pub fn command(&mut self, command: Command, now: Timestamp) {
+        self.command_of(command, now, now);
+    }
+
+    /// The same, of a finger that came down at `touched`: it accepts no suggestion that could not be seen then.
+    pub fn command_of(&mut self, command: Command, touched: Timestamp, now: Timestamp) {
         if self.measures_by_hand(&command, now) {
             self.is_changed = true;
             return;
@@ -247,7 +259,13 @@ impl Engine {
             // Without a picture the host says that there is nothing to save.
             return self.session.ask_to_save(command);
         };
-        let outcome = self.session.apply(command, &situation);
+        let outcome = match self.accepted(&command, touched) {
+            Some((boxed, at)) => self.session.accept(boxed, at, &situation),
+            None => self.session.apply(command, &situation),
+        };
+        if matches!(outcome, Outcome::Started(_) | Outcome::Edited) {
+            self.suggested.drop_it();
+        }
         self.is_changed |= outcome != Outcome::Unchanged;
         match outcome {
             Outcome::Started(object) => {
@@ -268,6 +286,7 @@ impl Engine {
     pub fn new_exam(&mut self) {
         self.session.new_exam();
         self.by_hand.new_exam();
+        self.suggested.drop_it();
         self.ring = None;
         self.shown = None;
         let revision = self.revision();
@@ -327,8 +346,10 @@ impl Engine {
             preset: self.config.preset.as_ref(),
             ruler_scale: self.by_hand.scale(),
             calipers: self.by_hand.view(),
+            suggested: &self.suggested,
         };
         self.scenery.fill(&input, now);
+        self.suggested.composed(self.scenery.scene().suggestion.is_some(), frame.id, now);
         self.is_changed = false;
         Some((frame, self.scenery.scene()))
     }
@@ -376,6 +397,7 @@ impl Engine {
                 for slot in &mut self.slots {
                     slot.object.follow(&mut self.motion, &slot.home.map_or(frame.region.rect, |h| h.rect));
                 }
+                self.follow_suggestion(&frame.region.rect);
                 let (flow, slots) = (self.motion.latest_flow(), &self.slots);
                 self.session.carry_each(|prompt| carried(prompt, &slots[prompt.object.index()].object, flow));
             }
@@ -482,6 +504,7 @@ impl Engine {
     }
 
     fn lose_all(&mut self, reason: LostReason) {
+        self.suggested.drop_it();
         for Slot { object, .. } in &mut self.slots {
             let before = object.phase();
             object.lose(reason);

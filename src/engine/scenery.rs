@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::object::{AgeLimits, Phase};
 use super::slot::Slot;
+use super::suggesting::Suggested;
 use crate::calipers::CaliperView;
 use crate::contour::{Outline, Tracer};
 use crate::frame::{Frame, PixelScale};
@@ -13,7 +14,8 @@ use crate::preset::Preset;
 use crate::prompt::PromptShape;
 use crate::region::{FrameRegion, Unmeasured};
 use crate::scene::{
-    CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal, Tool,
+    CinePlace, FillLevel, HiddenReason, Marker, Mode, Notice, ObjectScene, Overlay, SCORE_LOW, Scene, Signal,
+    Suggestion, Tool,
 };
 use crate::session::Session;
 use crate::units::{ObjectId, Score, Timestamp};
@@ -36,12 +38,14 @@ pub(super) struct SceneInput<'a> {
     pub preset: Option<&'a Arc<Preset>>,
     pub ruler_scale: Option<PixelScale>,
     pub calipers: Option<&'a Arc<CaliperView>>,
+    pub suggested: &'a Suggested,
 }
 
 /// The scene, and the buffers for composing it.
 pub(super) struct Scenery {
     scene: Scene,
     spare: Vec<ObjectScene>,
+    spare_suggestion: Option<Suggestion>,
     tracer: Tracer,
     measurer: Measurer,
     unmeasured: [Option<Unmeasured>; ObjectId::MAX],
@@ -68,8 +72,10 @@ impl Scenery {
                 is_hot: false,
                 ruler_scale: None,
                 calipers: None,
+                suggestion: None,
             },
             spare: Vec::new(),
+            spare_suggestion: None,
             tracer: Tracer::new(ISLAND_PX2_MIN),
             measurer: Measurer::default(),
             unmeasured: [None; ObjectId::MAX],
@@ -108,7 +114,33 @@ impl Scenery {
                 self.scene.objects.push(entry);
             }
         }
+        self.fill_suggestion(input, now);
         self.scene.notice = notice(input, &self.scene, &self.unmeasured, now);
+    }
+
+    /// Writes what is suggested, where nothing is outlined and an outline might be drawn.
+    fn fill_suggestion(&mut self, input: &SceneInput<'_>, now: Timestamp) {
+        self.spare_suggestion = self.scene.suggestion.take().or_else(|| self.spare_suggestion.take());
+        let (session, frame) = (input.session, input.frame);
+        let (mode, revision) = (session.mode(), session.prompts().revision());
+        let is_fit = (mode != Mode::Live || input.signal.allows_outlines())
+            && input.is_model_up
+            && frame.region.content.is_segmentable();
+        let is_free = self.scene.objects.is_empty() && input.calipers.is_none() && !session.is_overlay_hidden();
+        let overlay = input.suggested.overlay(mode, frame.id, revision, now, input.age);
+        let Some((overlay, (grid, score))) = overlay.zip(input.suggested.carried()).filter(|_| is_fit && is_free)
+        else {
+            return;
+        };
+        let blank = || Suggestion { outline: Outline::default(), score, overlay };
+        let mut suggestion = self.spare_suggestion.take().unwrap_or_else(blank);
+        (suggestion.score, suggestion.overlay) = (score, overlay);
+        self.tracer.trace(grid, &mut suggestion.outline);
+        if suggestion.outline.is_empty() {
+            self.spare_suggestion = Some(suggestion);
+        } else {
+            self.scene.suggestion = Some(suggestion);
+        }
     }
 
     fn fill_object(&mut self, input: &SceneInput<'_>, object: ObjectId, now: Timestamp, out: &mut ObjectScene) {

@@ -11,6 +11,7 @@
 //! | `postprocess.rs` | prompt maps, choice of mask |
 //! | `correct.rs` | Gaussian-process correction of a mask by its clicks |
 //! | `predictor.rs` | a prediction on a frame: views, decodes, choice and correction of masks |
+//! | `suggestion.rs` | the part of a proposal that is suggested to the operator |
 //! | `self_test.rs` | compares a model's outputs with its manifest |
 
 pub mod add;
@@ -25,6 +26,7 @@ pub mod predictor;
 pub mod preprocess;
 pub mod sam;
 pub mod self_test;
+pub mod suggestion;
 pub mod values;
 pub mod views;
 

@@ -16,6 +16,7 @@
 //! A lone click is predicted in several views if the model's scores are comparable between views
 //! ([`ModelSpec::view_advantage`]): `predictor/survey.rs`.
 
+mod proposing;
 pub(crate) mod survey;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ use std::time::Instant;
 use super::correct::{self, CellClick, Contradicted, CorrectScratch};
 use super::postprocess::{candidates, choose};
 use super::sam;
+use super::suggestion::LargestPart;
 use super::views::{self, crop_around, is_near_edge};
 use super::{Decoded, ModelPrompts, ModelSpec, Segmenter, empty_grid};
 use crate::error::{Error, ErrorKind, Result};
@@ -243,6 +245,8 @@ pub struct Predictor {
     cell_clicks: Vec<CellClick>,
     scratch: CorrectScratch,
     found: survey::Found,
+    proposed: Vec<f32>,
+    parts: LargestPart,
 }
 
 impl Predictor {
@@ -260,6 +264,8 @@ impl Predictor {
             cell_clicks: Vec::new(),
             scratch: CorrectScratch::default(),
             found: survey::Found::default(),
+            proposed: Vec::new(),
+            parts: LargestPart::default(),
         }
     }
 
@@ -399,27 +405,6 @@ impl Predictor {
         task.regions(|task| self.look_at_all(task, &[Feed::Given; ObjectId::MAX], out, &mut report).map(drop))?;
         self.forget_objects();
         Ok(report)
-    }
-
-    /// The mask of the structure that the model was tuned to find in a region of `frame`, without any prompt; `None` if the
-    /// model proposes nothing. It costs no encode if that region is the view that was encoded last.
-    ///
-    /// # Errors
-    /// `Argument` for an empty frame; those of the model.
-    pub fn propose(&mut self, frame: &Frame, region: Rect<ImageSpace>) -> Result<Option<LogitGrid>> {
-        if !self.spec.proposes {
-            return Ok(None);
-        }
-        check(frame, &[])?;
-        if frame.id.is_none() {
-            self.encoded = None;
-        }
-        let view = ModelView::new(region, self.spec.side);
-        let mut report = PredictionReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view };
-        self.encode(frame, &view, &mut report)?;
-        let mut values = Vec::new();
-        self.segmenter.propose(&mut values)?;
-        Ok(LogitGrid::from_values(self.spec.mask_cells, view, values))
     }
 
     /// Checks the arguments and prepares `out`.

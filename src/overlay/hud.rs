@@ -1,5 +1,7 @@
 //! Composes a screen: the frame, outlines and marks on it, text and controls around it.
 
+use std::fmt::Write as _;
+
 use crate::frame::Frame;
 use crate::geometry::{Converter, DisplaySpace, ImageSpace};
 use crate::overlay::blend::{Clip, KeepOut, Painter, PxRect, alpha};
@@ -9,11 +11,11 @@ use crate::overlay::canvas::Canvas;
 use crate::overlay::chrome::{Chrome, picture};
 use crate::overlay::layout::{Control, Layout};
 use crate::overlay::marks::{Chip, ChipPlaces, banner, marker, regions, rubber_band};
-use crate::overlay::outline::{LineColours, OutlinePainter, style_of};
+use crate::overlay::outline::{LineColours, LineStyle, OutlinePainter, style_of};
 use crate::overlay::panel::{self, Held};
 use crate::overlay::text::Typeface;
 use crate::overlay::theme::{Theme, colour_of};
-use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene};
+use crate::scene::{FillLevel, HiddenReason, Mode, ObjectScene, Overlay, Scene, Suggestion};
 use crate::units::Score;
 
 /// Below this score an outline is labelled "add a point", unless the view sets another limit.
@@ -47,6 +49,7 @@ struct Faces {
 /// Guarantees:
 /// - an outline is drawn only on the frame that the scene belongs to, and never while live frames are missing;
 /// - only [`Overlay::Exact`] is drawn in the fresh style;
+/// - what is suggested has a style and a colour of its own, and is not drawn beside an object;
 /// - no pixel of a keep-out differs from the frame;
 /// - "AI" and "Not for diagnostic use" are on every screen;
 /// - only [`Scene::live_tick`] moves the LIVE tick.
@@ -174,6 +177,9 @@ struct OnPicture<'a> {
 impl OnPicture<'_> {
     fn draw(&mut self, painter: &mut Painter, scene: &Scene) {
         let (layout, to_display) = (self.view.layout, &self.view.to_display);
+        if let Some(suggestion) = scene.suggestion.as_ref().filter(|_| scene.objects.is_empty()) {
+            self.suggestion(painter, suggestion);
+        }
         let mut covered = [PxRect::default(); crate::units::ObjectId::MAX];
         for object in &scene.objects {
             covered[object.object.index() % covered.len()] = self.outline(painter, scene, object);
@@ -210,6 +216,19 @@ impl OnPicture<'_> {
         }
         let colours = LineColours { line: colour, halo: Theme::DARK.halo };
         self.outliner.line(painter, &object.outline, to_display, style, layout.mm(1.0), colours)
+    }
+
+    /// Draws what is suggested, with the word for it and its score.
+    fn suggestion(&mut self, painter: &mut Painter, suggestion: &Suggestion) {
+        let (layout, to_display) = (self.view.layout, &self.view.to_display);
+        let colours = LineColours { line: Theme::DARK.suggested, halo: Theme::DARK.halo };
+        let (outline, style) = (&suggestion.outline, LineStyle::Suggested);
+        let covered = self.outliner.line(painter, outline, to_display, style, layout.mm(1.0), colours);
+        self.words.clear();
+        // Writing to a String cannot fail.
+        let _ = write!(self.words, "suggested {:.2}", suggestion.score.get());
+        let mut places = ChipPlaces::new(&[], to_display, layout, Default::default());
+        places.put_suggested(painter, layout, self.face, covered, self.words);
     }
 
     fn chip(&mut self, painter: &mut Painter, scene: &Scene, object: &ObjectScene, places: &mut ChipPlaces) {

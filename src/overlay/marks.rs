@@ -259,6 +259,23 @@ impl<'a> ChipPlaces<'a> {
         Some(place)
     }
 
+    /// Draws the words of a suggestion near its outline, or nothing if keep-outs leave no room.
+    pub(super) fn put_suggested(
+        &mut self,
+        painter: &mut Painter,
+        layout: &Layout,
+        face: &Typeface,
+        about: PxRect,
+        words: &str,
+    ) {
+        let theme = &Theme::DARK;
+        let pad = layout.mm(0.9) as i32;
+        let (width, height) = (2 * pad + face.width(words), 2 * pad + face.cap_height());
+        let Some(place) = self.find(painter, about, width, height) else { return };
+        painter.round_rect(place, height as f32 / 2.5, theme.chip, alpha(0.8));
+        face.draw(painter, place.x0 + pad, place.y0 + pad, words, theme.suggested);
+    }
+
     /// Draws a chip near its outline, or nothing if keep-outs leave no room.
     pub(super) fn put(&mut self, painter: &mut Painter, layout: &Layout, face: &Typeface, chip: &Chip) {
         let theme = &Theme::DARK;

@@ -5,6 +5,7 @@
 //! | exact | [`LineStyle::Fresh`] | unbroken, 2-3 px |
 //! | carried | [`LineStyle::Carried`] | thinner, long dashes |
 //! | stale | [`LineStyle::Stale`] | dimmed dots |
+//! | suggested | [`LineStyle::Suggested`] | thin and faint, fine dashes, grey: no object's colour |
 //! | hidden, lost | none | nothing |
 //!
 //! A line is drawn from the distance of each pixel to the nearest segment of the polyline, so that joints and crossings
@@ -25,9 +26,12 @@ pub enum LineStyle {
     Carried,
     /// Of an earlier frame.
     Stale,
+    /// Of no object: what the model proposes before any tap.
+    Suggested,
 }
 
-/// The style of an outline; `None` draws nothing. The only place where this is decided.
+/// The style of an object's outline; `None` draws nothing. The only place where this is decided. What is suggested is no
+/// object's, and always [`LineStyle::Suggested`].
 ///
 /// ```
 /// use sonotap::overlay::outline::{LineStyle, style_of};
@@ -59,7 +63,7 @@ struct Pen {
 impl LineStyle {
     /// Whether the inside is tinted.
     pub fn is_filled(self) -> bool {
-        self != Self::Stale
+        !matches!(self, Self::Stale | Self::Suggested)
     }
 
     fn pen(self, px_per_mm: f32) -> Pen {
@@ -78,6 +82,9 @@ impl LineStyle {
                 alpha: alpha(0.65),
                 dash: Some((0.01, 1.2 * px_per_mm)),
             },
+            Self::Suggested => {
+                Pen { half_width: 0.6, halo: 0.8, alpha: alpha(0.8), dash: Some((0.5 * px_per_mm, 0.9 * px_per_mm)) }
+            }
         }
     }
 }
@@ -111,7 +118,7 @@ impl OutlinePainter {
     ) -> PxRect {
         let pen = style.pen(px_per_mm);
         self.begin(painter.bounds());
-        let halo_dash = pen.dash.filter(|_| style == LineStyle::Stale);
+        let halo_dash = pen.dash.filter(|_| !style.is_filled());
         self.trace_rings(outline, to_display, pen.half_width + pen.halo, halo_dash);
         let covered = self.dirty;
         self.ink(painter, pen.half_width + pen.halo, colours.halo, alpha(0.6));
@@ -476,7 +483,7 @@ mod tests {
         let (mut canvas, clip) = (Canvas::new(50, 50), everywhere());
         let mut outliner = OutlinePainter::default();
         let mut painter = Painter::new(&mut canvas, &clip);
-        for style in [LineStyle::Fresh, LineStyle::Carried, LineStyle::Stale] {
+        for style in [LineStyle::Fresh, LineStyle::Carried, LineStyle::Stale, LineStyle::Suggested] {
             outliner.line(&mut painter, &disc(30.0), &far, style, 5.0, COLOURS);
         }
         outliner.fill(&mut painter, &disc(30.0), &far, 0xFFFFFF, 64);

@@ -52,6 +52,8 @@ pub struct Theme {
     pub chip: u32,
     /// Around bright lines on the frame.
     pub halo: u32,
+    /// What is suggested: no object's colour.
+    pub suggested: u32,
     /// Outlines, by object.
     pub objects: [u32; ObjectId::MAX],
 }
@@ -77,6 +79,7 @@ impl Theme {
         cue: 0xFFC857,
         chip: 0x101317,
         halo: 0x000000,
+        suggested: 0xAEB6BE,
         objects: [0xFFF04A, 0x20D890, 0xFF7AE8, 0xFF8A1F],
     };
 
@@ -115,6 +118,7 @@ impl Theme {
             ("cue in the panel", self.cue, self.panel),
             ("cue on the picture", self.cue, self.chip),
             ("chip", self.text, self.chip),
+            ("suggested", self.suggested, self.chip),
         ];
         pairs.extend(self.objects.map(|c| ("object on the picture", c, self.chip)));
         pairs.extend(self.objects.map(|c| ("object in the status line", c, self.background)));

@@ -70,6 +70,7 @@ pub(super) struct Figures {
     pub encode: Histogram,
     pub decode: Histogram,
     pub look: Histogram,
+    pub suggest: Histogram,
     pub shown: Shown,
     pub drops: Drops,
     pub frames: u64,
@@ -132,6 +133,8 @@ pub struct LiveReport {
     pub decode: Summary,
     /// A look from begin to end.
     pub look: Summary,
+    /// A suggestion from begin to end: encoder and proposal.
+    pub suggest: Summary,
 }
 
 /// What became of the deadline: the bound on a live frame's age when it first is at the glass.
@@ -200,6 +203,7 @@ impl Figures {
             encode: self.encode.summary(),
             decode: self.decode.summary(),
             look: self.look.summary(),
+            suggest: self.suggest.summary(),
         }
     }
 }

@@ -40,7 +40,7 @@ use super::worker::{Health, InferenceWorker, Supply, Worker};
 use crate::calipers::KnownScale;
 use crate::engine::object::AgeLimits;
 use crate::engine::{Engine, EngineConfig, Timeliness};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::glass::DisplayTiming;
 use crate::model::predictor::Predictor;
@@ -48,7 +48,7 @@ use crate::preset::Preset;
 use crate::scene::{Mode, Scene, Signal};
 use crate::session::{Command, SaveRequest, SessionConfig};
 use crate::track::carry::DriftLimits;
-use crate::units::{FrameId, Revision, Span, Timestamp};
+use crate::units::{FrameId, Revision, Score, Span, Timestamp};
 
 pub use super::figures::{DeadlineReport, FrameTrace, LiveReport};
 pub use crate::glass::Light;
@@ -78,6 +78,11 @@ pub struct LiveConfig {
     pub notice_for: Duration,
     /// Scales that are known by the picture of their ruler.
     pub known_scales: Arc<[KnownScale]>,
+    /// Lowest score of a suggestion that is shown before any tap ([`Suggestion`]), 0 to 1; `None` to suggest nothing. It needs a
+    /// model that proposes.
+    ///
+    /// [`Suggestion`]: crate::scene::Suggestion
+    pub suggest: Option<Score>,
 }
 
 impl Default for LiveConfig {
@@ -94,12 +99,13 @@ impl Default for LiveConfig {
             signal_lost_after: engine.signal_lost_after,
             notice_for: engine.session.notice_for,
             known_scales: engine.known_scales,
+            suggest: engine.suggest,
         }
     }
 }
 
 impl LiveConfig {
-    fn engine(self, surveys: bool) -> EngineConfig {
+    fn engine(self, surveys: bool, proposes: bool) -> EngineConfig {
         EngineConfig {
             period: self.period,
             cine_bytes: self.cine_bytes,
@@ -110,6 +116,7 @@ impl LiveConfig {
             surveys,
             preset: self.preset,
             known_scales: self.known_scales,
+            suggest: self.suggest.filter(|_| proposes),
             ..EngineConfig::default()
         }
     }
@@ -239,10 +246,15 @@ impl Live {
     /// Starts the model's thread. `supply` makes what looks: once here, and again each time that the thread has died.
     ///
     /// # Errors
-    /// Those of `supply`; `Unavailable` when no thread can be had.
+    /// Those of `supply`; `Unavailable` when no thread can be had; `Config` when something is to be suggested and the model proposes
+    /// nothing.
     pub fn start(supply: impl FnMut() -> Result<Predictor> + Send + 'static, config: LiveConfig) -> Result<Self> {
         let (clock, wake) = (Clock::monotonic(), Wake::default());
         let worker = Worker::start(Box::new(supply) as Supply, clock.clone(), wake.clone())?;
+        if config.suggest.is_some() && !worker.proposes() {
+            let expected = "suggestions: expected a model that proposes an outline (proposal.onnx)";
+            return Err(Error::new(ErrorKind::Config, format!("{expected}, got one that does not")));
+        }
         Ok(Self::with(worker, wake, config, clock))
     }
 }
@@ -256,7 +268,7 @@ impl<W: InferenceWorker> Live<W> {
         Self {
             pacer,
             input: FrameInput::new(frames.clone(), clock.clone(), config.cine_bytes),
-            engine: Engine::new(config.engine(worker.surveys())),
+            engine: Engine::new(config.engine(worker.surveys(), worker.proposes())),
             worker,
             frames,
             clock,
@@ -315,7 +327,7 @@ impl<W: InferenceWorker> Live<W> {
     /// Obeys a command of the operator, given at `at` (the time of touch-down).
     pub fn command(&mut self, command: Command, at: Timestamp) {
         let before = self.engine.revision();
-        self.engine.command(command, self.clock.now());
+        self.engine.command_of(command, at, self.clock.now());
         if self.engine.revision() != before {
             let is_prompt = matches!(command, Command::Click { .. } | Command::BoxPrompt { .. });
             if is_prompt && self.taps.len() < TAPS_TIMED_MAX {
@@ -478,6 +490,7 @@ impl<W: InferenceWorker> Live<W> {
     }
 
     fn was_late(&mut self) {
+        self.engine.rest_from_suggesting(self.clock.now());
         self.late_run += 1;
         if self.late_run >= LATE_RUN_MAX {
             self.too_slow();
@@ -622,25 +635,33 @@ impl<W: InferenceWorker> Live<W> {
     fn dropped(&mut self, frame: Option<FrameId>) {
         if self.last_dropped != frame {
             self.figures.drops.past_deadline += 1;
+            self.engine.rest_from_suggesting(self.clock.now());
             self.last_dropped = frame;
         }
     }
 
+    /// Hands a job to the model. Returns when, if a frame may wait for the answer: it does not for a suggestion.
     fn ask(&mut self) -> Option<Timestamp> {
         if !self.is_model_up {
             return None;
         }
         let now = self.clock.now();
         let job = self.engine.ask(now)?;
+        let is_suggestion = job.is_suggestion();
         if let Some(displaced) = self.worker.ask(job) {
-            self.figures.drops.model_busy += 1;
+            self.figures.drops.model_busy += u64::from(!displaced.is_suggestion());
             self.engine.take_back(displaced);
         }
-        Some(now)
+        (!is_suggestion).then_some(now)
     }
 
     fn take_answers(&mut self) {
         while let Some(job) = self.worker.answer() {
+            if job.is_suggestion() {
+                self.figures.suggest.record(job.ended.since(job.begun));
+                self.engine.answered(job);
+                continue;
+            }
             if let Some(report) = job.report() {
                 self.figures.encode.record(Duration::from_nanos(report.encode_ns));
                 self.figures.decode.record(Duration::from_nanos(report.decode_ns));

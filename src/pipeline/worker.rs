@@ -53,6 +53,11 @@ pub trait InferenceWorker {
         false
     }
 
+    /// Whether the model proposes an outline without a prompt.
+    fn proposes(&self) -> bool {
+        false
+    }
+
     /// Whether there is anybody to answer; sees to it that there will be.
     fn health(&mut self, _now: Timestamp) -> Health {
         Health::Up
@@ -67,6 +72,7 @@ pub struct Worker {
     running: Option<Running>,
     begun: Timestamp,
     surveys: bool,
+    proposes: bool,
     is_up: bool,
     stuck: u32,
 }
@@ -98,6 +104,7 @@ impl Worker {
         let mut worker = Self {
             begun: clock.now(),
             surveys: predictor.surveys(),
+            proposes: predictor.spec().proposes,
             supply: Arc::new(Mutex::new(supply)),
             clock,
             wake,
@@ -172,6 +179,10 @@ impl InferenceWorker for Worker {
 
     fn surveys(&self) -> bool {
         self.surveys
+    }
+
+    fn proposes(&self) -> bool {
+        self.proposes
     }
 
     fn health(&mut self, now: Timestamp) -> Health {

@@ -39,6 +39,9 @@ impl Profile {
         if let Some(ms) = self.live.deadline_ms {
             within("live.deadline-ms", ms, 0.1..=60_000.0)?;
         }
+        if let Some(propose) = &self.propose {
+            within("propose.score-min", propose.score_min.into(), 0.5..=0.99)?;
+        }
         check_exams(&self.exams)?;
         for (i, keyboard) in self.keyboard.iter().enumerate() {
             check_keyboard(keyboard, i)?;

@@ -25,6 +25,7 @@
 //! | `[touch]` | which panel, its orientation, what counts as a touch |
 //! | `[remote]` | a browser on a tablet as the screen, or beside it |
 //! | `[model]`, `[live]`, `[heat]` | model folder and preset, deadline, temperature limits |
+//! | `[propose]` | suggested outlines before any tap |
 //! | `[exams]`, `[[keyboard]]` | where exams are saved; pedals, buttons and scanners |
 //! | `[igtl]` | OpenIGTLink: where to listen, and whose images are the source |
 //! | `[dicom]` | archive and worklist, TLS |
@@ -73,6 +74,8 @@ pub struct Profile {
     pub model: ModelProfile,
     /// The live path.
     pub live: LiveProfile,
+    /// Suggestions before any tap, if they are wanted.
+    pub propose: Option<ProposeProfile>,
     /// Temperature limits.
     pub heat: HeatProfile,
     /// OpenIGTLink, if it is to listen.
@@ -224,6 +227,25 @@ pub struct ModelProfile {
 pub struct LiveProfile {
     /// Largest age of a frame when it is shown, ms; by default one frame period.
     pub deadline_ms: Option<f64>,
+}
+
+/// Suggestions before any tap, by a model that proposes.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct ProposeProfile {
+    /// Lowest score that is shown: the model's mean probability within the suggestion.
+    pub score_min: f32,
+}
+
+impl Default for ProposeProfile {
+    fn default() -> Self {
+        Self { score_min: Self::SCORE_MIN }
+    }
+}
+
+impl ProposeProfile {
+    /// The usual lowest score.
+    pub const SCORE_MIN: f32 = 0.8;
 }
 
 /// Temperature limits.

@@ -214,6 +214,8 @@ mod tests {
             ("[remote]\nnames = [\"a:80\"]", "remote.names: expected names of hosts without a port, got \"a:80\""),
             ("[remote]\nage-ms-max = 9999", "remote.age-ms-max: expected 50 to 2000, got 9999"),
             ("[live]\ndeadline-ms = 0", "live.deadline-ms: expected 0.1 to 60000, got 0"),
+            ("[propose]\nscore-min = 0.3", "propose.score-min: expected 0.5 to 0.99, got 0.3"),
+            ("[propose]\nscore = 0.8", "unknown key \"score\""),
             ("[heat]\nhot-c = 60\ncool-c = 70", "heat.cool-c: expected less than heat.hot-c, 60, got 70"),
         ];
         for (text, expected) in cases {

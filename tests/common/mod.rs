@@ -52,7 +52,7 @@ pub(crate) enum Behaviour {
 /// A model that needs no weights: the dark region connected to the prompts.
 pub(crate) struct DarkRegion {
     behaviour: Arc<Mutex<Behaviour>>,
-    dark: Vec<bool>,
+    pub(crate) dark: Vec<bool>,
     stack: Vec<usize>,
 }
 
@@ -184,14 +184,28 @@ impl World {
         deadline: Option<Duration>,
     ) -> Self {
         let period = Duration::from_nanos(33_333_333);
-        let config = PhantomConfig { width: 320, height: 240, events, ..PhantomConfig::default() };
-        let phantom = Phantom::new(preset, config).unwrap();
+        let behaviour = Arc::new(Mutex::new(Behaviour::Good));
+        let segmenter = Box::new(DarkRegion::new(behaviour.clone()));
+        let config = LiveConfig { period, deadline, display: DisplayTiming::OnReturn, ..LiveConfig::default() };
+        Self::of(preset, events, look, config, segmenter, behaviour)
+    }
+
+    /// A world whose model is `segmenter`.
+    pub(crate) fn of(
+        preset: PhantomPreset,
+        events: Vec<(u64, Event)>,
+        look: Duration,
+        config: LiveConfig,
+        segmenter: Box<dyn Segmenter>,
+        behaviour: Arc<Mutex<Behaviour>>,
+    ) -> Self {
+        let period = config.period;
+        let of_phantom = PhantomConfig { width: 320, height: 240, events, ..PhantomConfig::default() };
+        let phantom = Phantom::new(preset, of_phantom).unwrap();
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Clock::set_by(hand.clone());
-        let behaviour = Arc::new(Mutex::new(Behaviour::Good));
-        let predictor = Predictor::new(Box::new(DarkRegion::new(behaviour.clone())), PredictOptions::default());
+        let predictor = Predictor::new(segmenter, PredictOptions::default());
         let worker = SlowPredictor::new(predictor, clock.clone(), look);
-        let config = LiveConfig { period, deadline, display: DisplayTiming::OnReturn, ..LiveConfig::default() };
         let live = Live::with(worker, Wake::default(), config, clock);
         Self {
             hand,

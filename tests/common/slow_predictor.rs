@@ -31,6 +31,10 @@ impl SlowPredictor {
 }
 
 impl InferenceWorker for SlowPredictor {
+    fn proposes(&self) -> bool {
+        self.predictor.spec().proposes
+    }
+
     fn ask(&mut self, job: Box<InferenceJob>) -> Option<Box<InferenceJob>> {
         if self.working.is_none() {
             self.start(job, self.clock.now());

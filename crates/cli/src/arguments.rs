@@ -20,6 +20,9 @@ pub enum Command {
     Run(RunArguments),
     /// Outline one structure of one still image.
     Segment(SegmentArguments),
+    /// Outline a folder of images, one after the other, into a data set: what the model proposes is corrected by taps and accepted
+    /// with a key. Goes on where it stopped.
+    Label(LabelArguments),
     /// Look at saved exams, check, export and send them.
     #[command(subcommand)]
     Exams(ExamsCommand),
@@ -188,6 +191,10 @@ pub struct RunArguments {
     /// Frames a second; by default as recorded, else 30.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub fps: Option<f64>,
+    /// Suggest an outline before any tap, faint and marked as suggested, from this score on (0.5 to 0.99; by default 0.8). A tap within it
+    /// accepts it. It needs a model that proposes (docs/training.md).
+    #[arg(long, value_name = "SCORE", num_args = 0..=1, require_equals = true, default_missing_value = "0.8")]
+    pub propose: Option<f32>,
     /// Greatest age of a frame when it first is at the glass; by default one frame period.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub deadline_ms: Option<f64>,
@@ -271,6 +278,44 @@ pub struct SegmentArguments {
     #[arg(long, value_name = "EXAM", requires = "save_exam")]
     pub exam: Option<String>,
     /// Print score, area and outline as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `label`.
+#[derive(Args)]
+pub struct LabelArguments {
+    /// A folder of PNG, JPEG or GIF images, or a data set. Its subfolders are groups: one patient's images each.
+    pub dir: PathBuf,
+    /// Where the set grows, with copies of the images; by default in DIR itself.
+    #[arg(long, value_name = "SET")]
+    pub out: Option<PathBuf>,
+    /// Model folder; the bundled one by default. One with proposal.onnx proposes the first outline.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Take proposals from this score on (0.5 to 0.99; by default 0.8).
+    #[arg(long, value_name = "SCORE", num_args = 0..=1, require_equals = true, default_missing_value = "0.8")]
+    pub propose: Option<f32>,
+    /// Show nothing: write what the model proposes for each image, to be looked at later with --again.
+    #[arg(long, conflicts_with_all = ["taps", "display"])]
+    pub propose_only: bool,
+    /// Show images that have a mask again, too; one that is accepted without an edit keeps its mask.
+    #[arg(long)]
+    pub again: bool,
+    /// Taps file (src/input/script.rs): frame N is the Nth image shown; `press = "save"` accepts, `step-forward` skips, `step-back`
+    /// goes back.
+    #[arg(long, value_name = "FILE.toml")]
+    pub taps: Option<PathBuf>,
+    /// window, remote[:ADDRESS:PORT], record:PATH or none, as for `run`; may be given more than once. By default a window.
+    #[arg(long, value_name = "KIND[:PATH]")]
+    pub display: Vec<String>,
+    /// Size of the screen in px, where it has none of its own; by default 800x480.
+    #[arg(long, value_name = "WxH", allow_hyphen_values = true)]
+    pub size: Option<String>,
+    /// Dots per inch of the screen, which sizes the controls.
+    #[arg(long, value_name = "DPI", allow_negative_numbers = true)]
+    pub dpi: Option<f32>,
+    /// Print the summary as JSON.
     #[arg(long)]
     pub json: bool,
 }

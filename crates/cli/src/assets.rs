@@ -35,6 +35,13 @@ pub fn load_model(model: &ModelProfile) -> Result<Loaded> {
     sam::load_with(&folder, LoadOptions::default()).with_context(|| format!("model {}", folder.display()))
 }
 
+/// What is wrong with a model that is to propose and does not.
+pub fn no_proposal(model: &str) -> String {
+    format!(
+        "model {model}: expected one that proposes an outline (proposal.onnx in its folder), got one without; `sonotap train semi` makes one"
+    )
+}
+
 /// SHA-256 of the manifest of a profile's model.
 pub fn pin_of_model(model: &ModelProfile) -> Result<String> {
     Ok(pin_of(&model.folder.clone().map_or_else(|| find(MODEL), Ok)?)?)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sonotap::display::Display;
-use sonotap::profile::{DisplayKind, IgtlProfile, Profile};
+use sonotap::profile::{DisplayKind, IgtlProfile, Profile, ProposeProfile};
 
 use crate::arguments::RunArguments;
 use crate::displays::Wanted;
@@ -22,6 +22,12 @@ pub fn effective(arguments: &RunArguments, wanted: &Wanted) -> Result<Profile> {
     profile.live.deadline_ms = arguments.deadline_ms.or(profile.live.deadline_ms);
     if let Some(model) = &arguments.model {
         profile.model.folder = Some(model.clone());
+    }
+    if let Some(score_min) = arguments.propose {
+        if !(0.5..=0.99).contains(&score_min) {
+            bail!("--propose: expected 0.5 to 0.99, got {score_min}");
+        }
+        profile.propose = Some(ProposeProfile { score_min });
     }
     if let Some(preset) = &arguments.preset {
         profile.model.preset = Some(preset.clone());
@@ -67,7 +73,7 @@ fn listen(profile: &mut Profile, arguments: &RunArguments) -> Result<()> {
 }
 
 /// Another screen than the profile's, if the arguments say.
-fn look_at(profile: &mut Profile, wanted: &Wanted) {
+pub fn look_at(profile: &mut Profile, wanted: &Wanted) {
     if let Some((kind, path)) = wanted.main() {
         profile.display.kind = kind;
         profile.display.path = path.map(Path::to_owned);
@@ -100,7 +106,8 @@ pub fn blank(config: &Path, display: &[String], text: &str, seconds: f64) -> Res
     Ok(screen.finish()?)
 }
 
-fn parse_size(text: &str) -> Result<(u32, u32)> {
+/// Reads a size, as in 800x480.
+pub fn parse_size(text: &str) -> Result<(u32, u32)> {
     text.split_once('x')
         .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
         .with_context(|| format!("--size: expected WIDTHxHEIGHT, as in 800x480, got {text:?}"))

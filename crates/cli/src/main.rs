@@ -15,6 +15,7 @@ mod exams;
 mod feed;
 mod igtl;
 mod keyboards;
+mod label;
 mod model;
 mod output;
 mod quantize;
@@ -61,6 +62,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         None => run::demo(),
         Some(Command::Run(a)) => run::run(&a),
         Some(Command::Segment(a)) => segment::segment(&a),
+        Some(Command::Label(a)) => label::label(&a),
         Some(Command::Exams(a)) => exams::exams(&a),
         Some(Command::Eval(a)) => eval::eval(&a),
         #[cfg(feature = "train")]

@@ -8,6 +8,7 @@ use sonotap::engine::{Engine, EngineConfig};
 use sonotap::frame::{Frame, PixelFormat};
 use sonotap::geometry::{ImageSpace, Point};
 use sonotap::input::{Contact, Phase};
+use sonotap::model::Segmenter as _;
 use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::profile::Profile;
 use sonotap::screen::Screen;
@@ -28,6 +29,9 @@ pub fn rehearse(profile: &Profile, mut screen: Screen) -> Result<()> {
     let loaded = assets::load_model(&profile.model)?;
     if let Some(camera) = &profile.camera {
         profile.known_scales(camera.size.into())?;
+    }
+    if profile.propose.is_some() && !loaded.segmenter.spec().proposes {
+        bail!("propose: {}", assets::no_proposal(&loaded.manifest.name));
     }
     let mut predictor = Predictor::new(Box::new(loaded.segmenter), PredictOptions::default());
     let frame = Arc::new(picture(profile)?);

@@ -14,6 +14,7 @@ use sonotap::display_loop::DisplayLoop;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
 use sonotap::heat::HeatWatch;
 use sonotap::input::script::Script;
+use sonotap::model::Segmenter as _;
 use sonotap::model::predictor::{PredictOptions, Predictor};
 use sonotap::model::sam::TractSam;
 use sonotap::overlay::{Handedness, LayoutConfig};
@@ -26,7 +27,7 @@ use sonotap::scene::Overlay;
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::source::SourceDescription;
 use sonotap::source::camera::Patience;
-use sonotap::units::Span;
+use sonotap::units::{Score, Span};
 use sonotap_exam::{NewExam, Origin as ExamOrigin};
 
 use crate::arguments::RunArguments;
@@ -77,6 +78,7 @@ pub fn demo() -> Result<()> {
         print_config: false,
         model: None,
         preset: None,
+        propose: None,
         taps: Some(taps),
         display,
         pair: false,
@@ -256,7 +258,12 @@ fn play(arguments: &RunArguments, plan: Plan, kept: Option<Duration>, sheet: Opt
     let known_scales = plan.profile.known_scales((pictures.width, pictures.height))?.into();
     let cine_bytes = (plan.profile.exams.cine_mib as usize) << 20;
     let deadline = plan.deadline;
-    let config = LiveConfig { period, deadline, display, preset, known_scales, cine_bytes, ..LiveConfig::default() };
+    let suggest = plan.profile.propose.as_ref().and_then(|p| Score::new(p.score_min));
+    if suggest.is_some() && !loaded.segmenter.spec().proposes {
+        bail!("{}", assets::no_proposal(&loaded.manifest.name));
+    }
+    let known = LiveConfig { known_scales, cine_bytes, suggest, ..LiveConfig::default() };
+    let config = LiveConfig { period, deadline, display, preset, ..known };
     let live = Live::start(supply(loaded.segmenter, plan.profile.model.clone()), config)?;
     let is_closable = displays.is_looked_at() && plan.seconds.is_none();
     let is_looped = arguments.is_looped || is_still || is_closable;
@@ -396,7 +403,7 @@ fn unless_stopped<T: Send + 'static>(
 }
 
 /// What looks: the model that is loaded, and the same loaded again whenever its thread has died.
-fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult<Predictor> + Send {
+pub fn supply(first: TractSam, model: ModelProfile) -> impl FnMut() -> SonotapResult<Predictor> + Send {
     let mut first = Some(first);
     move || {
         let segmenter = match first.take() {

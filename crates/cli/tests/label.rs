@@ -1,0 +1,140 @@
+//! `sonotap label` without a screen: a script taps, accepts, skips and goes back; what is accepted is a set that can be read.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+fn run(folder: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sonotap"));
+    command.args(arguments).current_dir(folder.path()).env("SONOTAP_HOME", ROOT);
+    for variable in ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command.output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn error(output: &Output) -> String {
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Speckle with a dark disc of radius 30 at (x, y).
+fn picture(path: &Path, x: i64, y: i64) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut random = 7_u32;
+    let mut shade = |px: i64, py: i64| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let speckle = (random >> 26) as u8;
+        if (px - x).pow(2) + (py - y).pow(2) < 900 { speckle / 4 } else { 90 + speckle }
+    };
+    let grey: Vec<u8> = (0..160 * 120).map(|i| shade(i % 160, i / 160)).collect();
+    image::save_buffer(path, &grey, 160, 120, image::ExtendedColorType::L8).unwrap();
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, x, y) in [("scans/p1/a.png", 60, 60), ("scans/p1/b.png", 90, 50), ("scans/p2/c.png", 70, 70)] {
+        picture(&folder.path().join(name), x, y);
+    }
+    folder
+}
+
+fn script(folder: &TempDir, text: &str) {
+    fs::write(folder.path().join("taps.toml"), text).unwrap();
+}
+
+fn manifest(folder: &TempDir) -> Vec<String> {
+    let text = fs::read_to_string(folder.path().join("set/manifest.csv")).unwrap();
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// Share of a mask's pixels that are in the disc, and of the disc's that are in the mask.
+fn overlap(folder: &TempDir, mask: &str, x: i64, y: i64) -> (f64, f64) {
+    let mask = image::open(folder.path().join("set").join(mask)).unwrap().into_luma8();
+    let (mut both, mut inside, mut disc) = (0.0, 0.0, 0.0);
+    for (px, py, value) in mask.enumerate_pixels() {
+        let is_disc = (i64::from(px) - x).pow(2) + (i64::from(py) - y).pow(2) < 900;
+        let is_inside = value.0[0] > 127;
+        both += f64::from(is_disc && is_inside);
+        inside += f64::from(is_inside);
+        disc += f64::from(is_disc);
+    }
+    (both / inside, both / disc)
+}
+
+#[test]
+fn a_script_outlines_skips_and_comes_back_and_the_next_call_goes_on() {
+    let folder = folder();
+    let boxed = "[[step]]\nframe = 1\nbox = [28, 28, 92, 92]\n[[step]]\nframe = 1\npress = \"save\"\n";
+    script(&folder, &format!("{boxed}[[step]]\nframe = 2\npress = \"step-forward\"\n"));
+    let arguments = ["label", "scans", "--out", "set", "--taps", "taps.toml", "--display", "none", "--json"];
+    let report = json(&run(&folder, &arguments));
+    let counts = |r: &Value| ["accepted", "kept", "skipped", "left"].map(|key| r[key].as_u64().unwrap());
+    assert_eq!(counts(&report), [1, 0, 1, 2], "{report}");
+    assert_eq!(report["edits_median"], 1.0);
+    assert_eq!(manifest(&folder), ["images/p1/a.png,masks/p1_a.png,p1,,,,"]);
+    let (precision, recall) = overlap(&folder, "masks/p1_a.png", 60, 60);
+    assert!(precision > 0.8 && recall > 0.8, "{precision} {recall}");
+    let before = fs::read(folder.path().join("set/masks/p1_a.png")).unwrap();
+
+    // The first two images without a mask are b and c; a step back from c reopens b.
+    script(
+        &folder,
+        "[[step]]\nframe = 1\npress = \"step-forward\"\n[[step]]\nframe = 2\npress = \"step-back\"\n\
+         [[step]]\nframe = 3\ntap = [90, 50]\n[[step]]\nframe = 3\npress = \"save\"\n",
+    );
+    let report = json(&run(&folder, &arguments));
+    assert_eq!(counts(&report), [1, 0, 1, 1], "{report}");
+    assert_eq!(manifest(&folder).len(), 2);
+
+    // With --again the first image is kept as it is when nobody edits it.
+    script(&folder, "[[step]]\nframe = 1\npress = \"save\"\n[[step]]\nframe = 2\npress = \"step-forward\"\n");
+    let again: Vec<&str> = arguments.into_iter().chain(["--again"]).collect();
+    let report = json(&run(&folder, &again));
+    assert_eq!(counts(&report), [0, 1, 0, 1], "{report}");
+    assert_eq!(fs::read(folder.path().join("set/masks/p1_a.png")).unwrap(), before);
+    let log = fs::read_to_string(folder.path().join("set/labels.csv")).unwrap();
+    let words: Vec<&str> = log.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+    assert_eq!(words, ["accepted", "skipped", "skipped", "accepted", "kept"]);
+}
+
+#[test]
+fn nothing_outlined_is_not_accepted_and_a_broken_image_stops_nothing() {
+    let folder = folder();
+    fs::write(folder.path().join("scans/p1/0.png"), b"no picture").unwrap();
+    script(&folder, "[[step]]\nframe = 1\npress = \"save\"\n[[step]]\nframe = 1\npress = \"step-forward\"\n");
+    let report =
+        json(&run(&folder, &["label", "scans", "--out", "set", "--taps", "taps.toml", "--display", "none", "--json"]));
+    assert_eq!((report["accepted"].as_u64(), report["unreadable"].as_u64()), (Some(0), Some(1)), "{report}");
+    assert!(!folder.path().join("set/manifest.csv").exists());
+}
+
+#[test]
+fn wrong_input_is_refused_with_what_was_expected() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    for (arguments, words) in [
+        (&["label", "empty", "--display", "none"][..], "expected PNG, JPEG or GIF images"),
+        (&["label", "nowhere", "--display", "none"], "nowhere"),
+        (&["label", "scans", "--display", "none"], "a script as --taps"),
+        (&["label", "scans", "--propose-only"], "proposal.onnx"),
+        (&["label", "scans", "--propose", "--display", "none"], "proposal.onnx"),
+        (&["label", "scans", "--propose=2", "--display", "none"], "expected 0.5 to 0.99, got 2"),
+        (&["run", "--source", "phantom:cyst", "--propose", "--seconds", "1"], "proposal.onnx"),
+        (&["run", "--source", "phantom:cyst", "--propose=0.2", "--seconds", "1"], "expected 0.5 to 0.99, got 0.2"),
+    ] {
+        let e = error(&run(&folder, arguments));
+        assert!(e.contains(words), "{arguments:?}: {e}");
+    }
+    assert!(!folder.path().join("scans/manifest.csv").exists(), "a refused call leaves nothing behind");
+}
