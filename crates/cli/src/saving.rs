@@ -186,6 +186,7 @@ impl Saving {
             self.report.outlines_left_out += left_out.len();
             let capture = Capture::still(frame.clone(), exact.clone())
                 .with_calipers(live.engine().caliper_readings())
+                .with_figures(live.engine().caliper_figures())
                 .with_ruler_scale(scene.ruler_scale);
             self.hand_over(capture);
         }
@@ -194,10 +195,10 @@ impl Saving {
             let from = at - self.cine.0;
             let frames: Vec<_> = live.engine().cine().filter(|f| f.captured() >= from).cloned().collect();
             let capture = match frames.iter().position(|f| f.id() == frame.id()) {
-                Some(place) => Capture::cine(frames, place, exact),
+                Some(place) => Capture::cine(frames, place, exact).with_calipers(live.engine().caliper_readings()),
                 None => Capture::cine(frames, 0, Vec::new()),
             };
-            self.hand_over(capture);
+            self.hand_over(capture.with_figures(live.engine().caliper_figures()));
         }
     }
 

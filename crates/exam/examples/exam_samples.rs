@@ -31,6 +31,9 @@ fn main() -> Result<()> {
         let objects = vec![common::ellipse(&cine[6], "Left ventricle"), common::islands(&cine[6], "")];
         exam.save(&Capture::cine(cine, 6, objects))?;
         exam.save(&Capture::cine(common::cine(5, Rgb8, None), 0, Vec::new()))?;
+        exam.save(&common::by_hand(20, dicom, true, true))?;
+        exam.save(&common::by_hand(21, Some(ScaleSource::TwoPoint), false, false))?;
+        exam.save(&common::by_hand(22, None, true, true))?;
         println!("{}", exam.name());
     }
     Ok(())

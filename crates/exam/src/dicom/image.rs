@@ -88,7 +88,7 @@ pub(crate) fn outlined(context: &Context, canvas: &Canvas, source: &Source, labe
     d.text(
         tags::DERIVATION_DESCRIPTION,
         VR::ST,
-        "Outlines of a model and their measurements drawn on the image. Not for diagnostic use.",
+        "Outlines of a model and measurements drawn on the image. Not for diagnostic use.",
     );
     let mut image = reference(source.class_uid, &source.instance_uid);
     if let Some(frame) = source.frame {
