@@ -16,6 +16,7 @@ mod feed;
 mod igtl;
 mod keyboards;
 mod model;
+mod orders;
 mod output;
 mod quantize;
 mod rehearse;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use sonotap::desk::{Desk, ExamRequest, ExamTold, Identity, ItemTold, SaveTold, Trouble, Warnings};
+use sonotap::desk::{Desk, ExamRequest, ExamTold, Identity, ItemTold, SaveTold, Trouble, Warnings, WorklistTold};
 use sonotap::display_loop::DisplayLoop;
 use sonotap::durable;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
@@ -22,6 +22,7 @@ use sonotap_exam::{
 };
 
 use crate::displays::Displays;
+use crate::orders::Orders;
 
 /// A frozen frame's outlines are waited for so long.
 const EXACT_WITHIN: Duration = Duration::from_secs(2);
@@ -61,6 +62,8 @@ pub struct Saving {
     saver: Saver,
     cine: (Duration, Duration),
     presets: Vec<(String, Arc<Preset>)>,
+    /// Where patients can be picked from.
+    orders: Option<Orders>,
     asked: SaveRequest,
     asked_since: Timestamp,
     /// The press of a cine whose last frames are still coming.
@@ -92,6 +95,7 @@ impl Saving {
             saver,
             cine: (Duration::of_secs(profile.cine_before_s), Duration::of_secs(profile.cine_after_s)),
             presets,
+            orders: None,
             asked: SaveRequest::default(),
             asked_since: Timestamp::START,
             pressed: None,
@@ -105,6 +109,13 @@ impl Saving {
         })
     }
 
+    /// With a worklist from which a patient can be picked.
+    pub fn with_orders(mut self, orders: Option<Orders>) -> Self {
+        self.told.worklist = if orders.is_some() { WorklistTold::Ready } else { WorklistTold::Absent };
+        self.orders = orders;
+        self
+    }
+
     /// Takes what the operator wants, and tells the screen what became of it. Never waits.
     pub fn turn(&mut self, display_loop: &mut DisplayLoop<Displays>, now: Timestamp) {
         self.now = now;
@@ -113,6 +124,10 @@ impl Saving {
         }
         while let Some(outcome) = self.saver.outcome() {
             self.note(outcome, display_loop);
+        }
+        if let Some(told) = self.orders.as_mut().and_then(Orders::answer) {
+            self.told.worklist = told;
+            self.is_news = true;
         }
         let is_asking = display_loop.screen().desk().is_some_and(Desk::is_asking);
         self.take_presses(display_loop.live_mut(), is_asking, now);
@@ -216,9 +231,24 @@ impl Saving {
     fn obey(&mut self, request: ExamRequest, live: &mut Live) {
         let task = match request {
             ExamRequest::Bind(identity) => {
-                let patient = patient_of(&identity);
+                let of_order = |number| self.orders.as_ref().and_then(|orders| orders.patient(number));
+                let patient = match identity.order() {
+                    Some(number) => of_order(number),
+                    None => Some(patient_of(&identity)),
+                };
+                let Some(patient) = patient else {
+                    self.say(SaveTold::NotBound(Trouble::Other));
+                    return self.report.failed("not bound: expected an order of the list, got one that is gone".into());
+                };
                 self.binding = Some(identity);
                 Task::Bind(patient)
+            }
+            ExamRequest::AskWorklist => {
+                if let Some(orders) = &mut self.orders {
+                    self.told.worklist = orders.ask();
+                    self.is_news = true;
+                }
+                return;
             }
             ExamRequest::ConfirmDate => Task::ConfirmDate,
             ExamRequest::ChoosePreset(preset) => {
@@ -318,6 +348,11 @@ impl Saving {
         if is_over {
             let (preset, warnings) = (self.told.preset, self.told.warnings);
             self.told = ExamTold { preset, warnings, ..ExamTold::default() };
+            // The next patient is picked from a list that is asked for anew.
+            if let Some(orders) = &mut self.orders {
+                orders.forget();
+                self.told.worklist = WorklistTold::Ready;
+            }
             (self.asked, self.pressed, self.binding) = (SaveRequest::default(), None, None);
             display_loop.new_exam();
         }
@@ -376,11 +411,11 @@ fn trouble_of(e: &Error) -> Trouble {
     }
 }
 
-/// A patient of whom the number is known.
+/// A patient as typed or scanned.
 fn patient_of(identity: &Identity) -> Patient {
     Patient {
         id: identity.reveal().to_owned(),
-        name: String::new(),
+        name: identity.name().to_owned(),
         birth_date: String::new(),
         sex: String::new(),
         accession: String::new(),
