@@ -82,6 +82,12 @@ def check_item(folder, number):
         box = [region.RegionLocationMinX0, region.RegionLocationMinY0, region.RegionLocationMaxX1 + 1, region.RegionLocationMaxY1 + 1]
         expect(box == told["bounds_px"], f"{number}: region {box}")
     derived_from(folder, number, notes, image)
+    if notes.get("derived_from"):
+        first = pydicom.dcmread(folder / f"{notes['derived_from']:04}.dcm")
+        source = image.SourceImageSequence[0]
+        expect(source.ReferencedSOPInstanceUID == first.SOPInstanceUID, f"{number}: source")
+        expect(source.ReferencedSOPClassUID == first.SOPClassUID and image.ImageType[0] == "DERIVED", f"{number}: derived")
+        expect(("ReferencedFrameNumber" in source) == ("NumberOfFrames" in first), f"{number}: frame of the source")
     if notes.get("calipers") or notes.get("figures"):
         check_by_hand(folder, number, notes, image)
     if not notes["objects"]:

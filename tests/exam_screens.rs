@@ -13,7 +13,7 @@ use sonotap::geometry::{DisplaySpace, Point};
 use sonotap::input::{Contact, Phase};
 use sonotap::overlay::{Canvas, Control, Handedness, LayoutConfig};
 use sonotap::preset::Preset;
-use sonotap::scene::{Scene, Signal};
+use sonotap::scene::{Mode, Scene, Signal};
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
@@ -519,6 +519,26 @@ fn an_item_is_looked_at_deleted_by_a_second_button_and_put_back() {
     assert_eq!((bench.place(Button::Delete), bench.requests()), (None, vec![ExamRequest::Open(3)]));
     bench.push(Button::Restore);
     assert_eq!(bench.requests(), [ExamRequest::Restore(3)]);
+}
+
+#[test]
+fn an_item_is_outlined_anew_over_a_picture_that_says_that_it_is_not_live() {
+    let mut bench = Bench::usual();
+    bench.tell(bound());
+    bench.press(Control::Exam);
+    bench.push(Button::Items);
+    bench.push(Button::Item(3));
+    bench.push(Button::Edit);
+    assert_eq!((bench.desk().page(), bench.requests()), (None, vec![ExamRequest::Open(3), ExamRequest::Edit(3)]));
+    let before = bench.draw().pixels().to_vec();
+    bench.scene.mode = Mode::Frozen;
+    let frozen = bench.draw().pixels().to_vec();
+    bench.tell(ExamTold { reopened: Some(3), ..bound() });
+    bench.keep("exam-item-edit");
+    let said = bench.draw().pixels().to_vec();
+    assert!(said != frozen && frozen != before, "it looks like a frozen picture of now");
+    bench.tell(bound());
+    assert!(bench.draw().pixels() == frozen);
 }
 
 #[test]

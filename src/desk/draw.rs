@@ -65,6 +65,9 @@ impl Painted {
         if let Some(place) = layout.place(Control::SAVE) {
             face_of_save(&mut painter, layout, body, desk.told.saving, &place);
         }
+        if let Some(number) = desk.told.reopened.filter(|_| desk.page.is_none()) {
+            not_live(&mut painter, body, number, &layout.image_area());
+        }
         if let Some((page, x, y)) = &self.page {
             canvas.paste(page, *x, *y);
         }
@@ -207,11 +210,18 @@ fn paint_page(desk: &Desk, page: Page, layout: &Layout, body: &Typeface, large: 
 
 /// What is looked at is not what the probe sees.
 fn not_live(painter: &mut Painter, face: &Typeface, number: u32, room: &Rect<DisplaySpace>) {
-    let (words, pad) = (format!("SAVED {number}, NOT LIVE"), face.cap_height() / 2);
-    let (x, y) = (room.x0 as i32 + pad, room.y0 as i32 + pad);
-    let ground = PxRect::new(x, y, x + face.width(&words) + 2 * pad, y + face.cap_height() + 2 * pad);
+    let mut digits = [0; 10];
+    let words = ["SAVED ", digits_of(number, &mut digits), ", NOT LIVE"];
+    let pad = face.cap_height() / 2;
+    let (mut x, y) = (room.x0 as i32 + pad, room.y0 as i32 + pad);
+    let width: i32 = words.iter().map(|word| face.width(word)).sum();
+    let ground = PxRect::new(x, y, x + width + 2 * pad, y + face.cap_height() + 2 * pad);
     painter.fill(ground, THEME.frozen, 256);
-    face.draw(painter, x + pad, y + pad, &words, THEME.text_frozen);
+    x += pad;
+    for word in words {
+        face.draw(painter, x, y + pad, word, THEME.text_frozen);
+        x += face.width(word);
+    }
 }
 
 fn put_picture(canvas: &mut Canvas, picture: &Frame, place: &Rect<DisplaySpace>) {
@@ -312,6 +322,7 @@ fn label_of(desk: &Desk, button: Button) -> String {
             let state = if item.is_some_and(|i| i.is_deleted) { " deleted" } else { "" };
             format!("{number}{kind}{state}")
         }
+        Button::Edit => "Edit outlines".into(),
         Button::Delete => "Delete".into(),
         Button::ReallyDelete => "Delete".into(),
         Button::Restore => "Undo delete".into(),

@@ -72,6 +72,8 @@ pub enum ExamRequest {
     },
     /// Show this item.
     Open(u32),
+    /// Outline this item anew.
+    Edit(u32),
     /// Delete this item.
     Delete(u32),
     /// Put it back.

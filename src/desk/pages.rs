@@ -5,6 +5,7 @@
 //!      ─▶ Worklist ─▶ Confirm ─▶ bound
 //!      ─▶ Presets ─▶ chosen                 nobody there for long ─▶ End (asked)
 //!      ─▶ Items ─▶ Item ─▶ Delete ─▶ deleted
+//!                       ─▶ the picture, to be outlined anew
 //!      ─▶ End ─▶ ended
 //! ```
 
@@ -79,6 +80,8 @@ pub enum Button {
     More,
     /// Look at this item.
     Item(u32),
+    /// Outline the open item anew.
+    Edit,
     /// To the question whether it is to be deleted.
     Delete,
     /// It is to be deleted.
@@ -229,6 +232,12 @@ impl Desk {
             Button::Item(number) => {
                 self.ask(ExamRequest::Open(number));
                 self.go(Some(Page::Item(number)));
+            }
+            Button::Edit => {
+                if let Some(Page::Item(number)) = self.page {
+                    self.ask(ExamRequest::Edit(number));
+                    self.go(None);
+                }
             }
             Button::Delete => {
                 if let Some(Page::Item(number)) = self.page {

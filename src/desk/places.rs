@@ -81,7 +81,7 @@ pub(super) fn buttons(desk: &Desk, page: Page, layout: &Layout) -> Vec<(Button, 
         Page::Presets => presets(desk, &grid),
         Page::Items => items(desk, layout, &grid),
         Page::Item(number) if desk.is_deleted(number) => row(last, &[Button::Close, Button::Restore]),
-        Page::Item(_) => row(last, &[Button::Close, Button::Delete]),
+        Page::Item(_) => row(last, &[Button::Close, Button::Edit, Button::Delete]),
         Page::Delete(_) => row(last, &[Button::Close, Button::ReallyDelete]),
         Page::End { .. } if desk.would_lose() => {
             row(last, &[Button::SamePatient, Button::ReallyEnd, Button::EndAnyway])

@@ -261,6 +261,8 @@ pub struct ExamTold {
     pub clock: String,
     /// The preset that is chosen.
     pub preset: Option<usize>,
+    /// The item whose picture is shown to be outlined anew.
+    pub reopened: Option<u32>,
     /// The orders that a patient can be picked from.
     pub worklist: WorklistTold,
     /// What the operator should know of the store.

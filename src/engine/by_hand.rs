@@ -34,6 +34,12 @@ impl ByHand {
         (self.view, self.scale, self.is_dropped) = (None, None, false);
     }
 
+    /// Another picture is shown: its calipers are others.
+    pub(super) fn went_live(&mut self) {
+        self.calipers.went_live();
+        (self.view, self.is_stale) = (None, true);
+    }
+
     pub(super) fn scale(&self) -> Option<PixelScale> {
         self.scale
     }

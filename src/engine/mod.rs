@@ -16,6 +16,7 @@ pub mod cine;
 pub mod job;
 pub mod motion;
 pub mod object;
+pub mod reopened;
 mod scenery;
 pub mod signal;
 mod slot;
@@ -43,6 +44,7 @@ use cine::CineRing;
 use job::InferenceJob;
 use motion::{Motion, MotionStep, StepId};
 use object::{AgeLimits, Phase, TrackedObject};
+use reopened::Aside;
 use scenery::{SceneInput, Scenery};
 use signal::SignalWatch;
 pub use signal::Timeliness;
@@ -114,6 +116,7 @@ pub struct Engine {
     scenery: Scenery,
     is_changed: bool,
     by_hand: ByHand,
+    aside: Aside,
 }
 
 impl Engine {
@@ -139,6 +142,7 @@ impl Engine {
             scenery: Scenery::new(),
             is_changed: true,
             by_hand: ByHand::new(config.known_scales.clone()),
+            aside: Aside::default(),
             motion,
             config,
         }
@@ -259,6 +263,7 @@ impl Engine {
                 self.last_asked = None;
                 self.show_chosen();
                 self.note_mode();
+                self.close_reopened();
             }
             Outcome::Unchanged | Outcome::Changed | Outcome::Refused(_) => {}
         }
@@ -268,6 +273,7 @@ impl Engine {
     pub fn new_exam(&mut self) {
         self.session.new_exam();
         self.by_hand.new_exam();
+        self.aside.forget();
         self.ring = None;
         self.shown = None;
         let revision = self.revision();

@@ -18,7 +18,8 @@ use sonotap::scene::{HiddenReason, Mode, Overlay, Scene};
 use sonotap::session::SaveRequest;
 use sonotap::units::{Span, Timestamp};
 use sonotap_exam::{
-    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, RepairReport, Saver, Store, StoreHealth, Task,
+    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, Reopened, RepairReport, Saver, Store, StoreHealth,
+    Task,
 };
 
 use crate::displays::Displays;
@@ -70,6 +71,8 @@ pub struct Saving {
     pressed: Option<Timestamp>,
     /// Whom the exam is being bound to.
     binding: Option<Identity>,
+    /// The saved item whose frame is shown, to be outlined anew.
+    reopened: Option<u32>,
     /// The exam is being ended; whether what is not saved may be lost.
     ending: Option<bool>,
     told: ExamTold,
@@ -100,6 +103,7 @@ impl Saving {
             asked_since: Timestamp::START,
             pressed: None,
             binding: None,
+            reopened: None,
             ending: None,
             told: ExamTold { preset, ..ExamTold::default() },
             is_news: true,
@@ -129,6 +133,7 @@ impl Saving {
             self.told.worklist = told;
             self.is_news = true;
         }
+        self.note_reopened(display_loop.live());
         let is_asking = display_loop.screen().desk().is_some_and(Desk::is_asking);
         self.take_presses(display_loop.live_mut(), is_asking, now);
         self.capture(display_loop.live_mut(), now);
@@ -145,6 +150,30 @@ impl Saving {
             self.is_news = false;
             display_loop.screen_mut().desk_mut().into_iter().for_each(|desk| desk.tell(self.told.clone()));
         }
+    }
+
+    /// When the screen is live again, what is saved is no frame of a saved item.
+    fn note_reopened(&mut self, live: &Live) {
+        self.reopened = self.reopened.filter(|_| live.engine().is_reopened());
+        if self.told.reopened != self.reopened {
+            self.told.reopened = self.reopened;
+            self.is_news = true;
+        }
+    }
+
+    /// Shows a saved item with its prompts, and what it was outlined as.
+    fn reopen(&mut self, saved: Reopened, live: &mut Live) {
+        let Reopened { number, still, label } = saved;
+        if self.ending.is_some() || !live.reopen(still) {
+            self.say(SaveTold::NotDone(Trouble::NoPicture));
+            return self.report.failed("not opened: expected a picture, got none".into());
+        }
+        let preset = self.presets.iter().position(|(_, preset)| Some(&preset.label) == label.as_ref());
+        live.set_preset(preset.map(|number| self.presets[number].1.clone()));
+        (self.told.preset, self.reopened) = (preset, Some(number));
+        // What was pressed before is not of this picture.
+        (self.asked, self.pressed) = (SaveRequest::default(), None);
+        self.is_news = true;
     }
 
     fn say(&mut self, saving: SaveTold) {
@@ -196,13 +225,18 @@ impl Saving {
             return;
         }
         let Kept { exact, left_out } = Outlined::of_scene(scene, frame);
-        let asked = std::mem::take(&mut self.asked);
+        let mut asked = std::mem::take(&mut self.asked);
+        if self.reopened.is_some() && asked.cine {
+            // There is one frame of it.
+            (asked, self.pressed) = (SaveRequest { still: true, cine: false }, None);
+        }
         if asked.still {
             self.report.outlines_left_out += left_out.len();
             let capture = Capture::still(frame.clone(), exact.clone())
                 .with_calipers(live.engine().caliper_readings())
                 .with_figures(live.engine().caliper_figures())
-                .with_ruler_scale(scene.ruler_scale);
+                .with_ruler_scale(scene.ruler_scale)
+                .of_item(self.reopened);
             self.hand_over(capture);
         }
         if asked.cine {
@@ -268,6 +302,7 @@ impl Saving {
                 Task::End { is_unsaved_lost }
             }
             ExamRequest::Open(number) => Task::Open(number),
+            ExamRequest::Edit(number) => Task::Reopen(number),
             ExamRequest::Delete(number) => Task::Delete(number),
             ExamRequest::Restore(number) => Task::Restore(number),
             _ => return,
@@ -315,6 +350,8 @@ impl Saving {
                 display_loop.screen_mut().desk_mut().into_iter().for_each(|d| d.show_item(number, picture.clone()));
             }
             Outcome::Opened(_, Err(e)) => self.refused(SaveTold::NotDone(trouble_of(&e)), &e),
+            Outcome::Reopened(_, Ok(saved)) => self.reopen(*saved, display_loop.live_mut()),
+            Outcome::Reopened(_, Err(e)) => self.refused(SaveTold::NotDone(trouble_of(&e)), &e),
             Outcome::Health(health) => self.note_health(health),
         }
     }
@@ -354,6 +391,7 @@ impl Saving {
                 self.told.worklist = WorklistTold::Ready;
             }
             (self.asked, self.pressed, self.binding) = (SaveRequest::default(), None, None);
+            self.reopened = None;
             display_loop.new_exam();
         }
     }

@@ -7,7 +7,7 @@ mod common;
 use std::path::PathBuf;
 
 use sonotap::{PixelFormat::*, Result, ScaleSource};
-use sonotap_exam::{Capture, NewExam, Origin, Store};
+use sonotap_exam::{Capture, NewExam, Origin, Store, reopen};
 
 fn main() -> Result<()> {
     let root = PathBuf::from(std::env::args().nth(1).expect("exam_samples STORE"));
@@ -34,6 +34,11 @@ fn main() -> Result<()> {
         exam.save(&common::by_hand(20, dicom, true, true))?;
         exam.save(&common::by_hand(21, Some(ScaleSource::TwoPoint), false, false))?;
         exam.save(&common::by_hand(22, None, true, true))?;
+        for number in [1, 5] {
+            let saved = reopen(exam.view(), number)?;
+            let objects = vec![common::ellipse(&saved.still.frame, "Bladder")];
+            exam.save(&Capture::still(saved.still.frame, objects).of_item(Some(number)))?;
+        }
         println!("{}", exam.name());
     }
     Ok(())

@@ -138,6 +138,8 @@ pub struct Capture {
     pub(crate) calipers: Vec<Reading>,
     /// Medians, volumes and ejection fractions that were made in this exam until then.
     pub(crate) figures: Vec<FigureGroup>,
+    /// The saved item whose frame it is.
+    pub(crate) derived_from: Option<u32>,
     /// The scale of frames that have none of their own.
     pub(crate) ruler_scale: Option<PixelScale>,
 }
@@ -158,6 +160,11 @@ impl Capture {
         Self { figures, ..self }
     }
 
+    /// As the frame of a saved item, which was outlined anew. The item stays as it is.
+    pub fn of_item(self, number: Option<u32>) -> Self {
+        Self { derived_from: number, ..self }
+    }
+
     /// With the scale that somebody measured, or that is known by the ruler; it counts for frames that have none of their own.
     pub fn with_ruler_scale(self, ruler_scale: Option<PixelScale>) -> Self {
         Self { ruler_scale, ..self }
@@ -176,7 +183,15 @@ impl Capture {
 
     /// Frames in the order of their times, with the outlines of the frame at `outlined_frame`.
     pub fn cine(frames: Vec<Arc<Frame>>, outlined_frame: usize, objects: Vec<Outlined>) -> Self {
-        Self { frames, outlined_frame, objects, calipers: Vec::new(), figures: Vec::new(), ruler_scale: None }
+        Self {
+            frames,
+            outlined_frame,
+            objects,
+            calipers: Vec::new(),
+            figures: Vec::new(),
+            derived_from: None,
+            ruler_scale: None,
+        }
     }
 
     /// Whether anything is outlined or measured on it.

@@ -53,6 +53,9 @@ pub(crate) fn scales_of(group: &FigureGroup) -> String {
 pub(crate) struct Notes {
     /// Number of the item.
     pub item: u32,
+    /// The item whose frame was outlined anew for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived_from: Option<u32>,
     /// When it was saved, RFC 3339, UTC; nothing in a de-identified export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<String>,
@@ -89,6 +92,12 @@ pub(crate) struct RegionNotes {
     pub is_tissue: bool,
     pub mm_per_px: Option<[f32; 2]>,
     pub scale_source: Option<String>,
+    /// Error of the scale as a share of it, where somebody knows.
+    #[serde(default)]
+    pub scale_error: Option<f32>,
+    /// Whether others lie above it, whatever their size.
+    #[serde(default)]
+    pub is_low_priority: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -236,11 +245,14 @@ impl Notes {
                 is_tissue: r.content.is_segmentable(),
                 mm_per_px: r.scale.map(|s| [s.mm_per_px().0, s.mm_per_px().1]),
                 scale_source: r.scale.map(|s| s.source().label().to_owned()),
+                scale_error: r.scale.and_then(|s| s.relative_error()),
+                is_low_priority: r.is_low_priority,
             })
             .collect();
         let whole = corners(&frame.bounds());
         Self {
             item: number,
+            derived_from: capture.derived_from,
             taken: Some(taken),
             width_px: frame.width(),
             height_px: frame.height(),

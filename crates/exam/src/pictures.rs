@@ -1,6 +1,7 @@
 //! The files of an item, made in memory before the first is written.
 
 use chrono::{DateTime, Utc};
+use dicom_dictionary_std::uids;
 use png::{BitDepth, ColorType, Compression};
 use sonotap::calipers::Mark;
 use sonotap::overlay::still::{Caption, StillByHand, StillObject, magnification, still_of};
@@ -12,7 +13,7 @@ use crate::dicom::elements::file_of;
 use crate::dicom::{Made, Source, image, report, segmentation};
 use crate::notes::{Notes, Tracking, scales_of};
 use crate::store::json_of;
-use crate::store::record::{DicomRecord, Role};
+use crate::store::record::{DicomRecord, ItemKind, Role};
 use crate::store::view::ExamView;
 use crate::wall_clock::text_of;
 
@@ -40,8 +41,9 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     let label = capture.objects.iter().find_map(|o| o.label.as_deref());
     let mut files = Files { number, files: Vec::new() };
     let is_still = capture.frames.len() == 1;
+    let first = capture.derived_from.map(|item| source_of(exam, item)).transpose()?;
     let frames = match is_still {
-        true => image::still(&context, frame, label),
+        true => image::still(&context, frame, label, first.as_ref()),
         false => image::cine(&context, &capture.frames, label)?,
     };
     let series = &exam.record.series;
@@ -79,6 +81,28 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     let notes = Notes::of(capture, number, text_of(taken), &exam.record, &tracking, magnification(frame));
     files.add(".prompts.json", Role::Notes, json_of(&notes)?);
     Ok(files.files)
+}
+
+/// The image of a saved item; of a cine the frame that was outlined.
+fn source_of(exam: &ExamView, number: u32) -> Result<Source> {
+    let missing =
+        || Error::new(ErrorKind::Argument, format!("capture: expected a frame of a saved item, got number {number}"));
+    let item = exam.saved().find(|item| item.number == number).ok_or_else(missing)?;
+    let file = |role| item.files.iter().find(|f| f.role == role).ok_or_else(missing);
+    let image = file(Role::Image)?.dicom.as_ref().ok_or_else(missing)?;
+    let frame = match item.kind {
+        ItemKind::Still => None,
+        ItemKind::Cine => {
+            let notes: Notes = serde_json::from_slice(&exam.bytes_of(file(Role::Notes)?)?).map_err(|_| missing())?;
+            Some(notes.frame)
+        }
+    };
+    let class_uid = match item.kind {
+        ItemKind::Still => uids::ULTRASOUND_IMAGE_STORAGE,
+        ItemKind::Cine => uids::ULTRASOUND_MULTI_FRAME_IMAGE_STORAGE,
+    };
+    let (instance_uid, series_uid) = (image.instance_uid.clone(), exam.record.series.images.clone());
+    Ok(Source { class_uid, instance_uid, series_uid, frame })
 }
 
 fn check(capture: &Capture) -> Result<()> {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use sonotap::{Error, ErrorKind, Frame, Result};
 
 use crate::capture::Capture;
+use crate::reopen::{Reopened, reopen};
 use crate::store::Store;
 use crate::store::exam::{Exam, NewExam, Saved};
 use crate::store::health::StoreHealth;
@@ -43,6 +44,8 @@ pub enum Task {
     Restore(u32),
     /// Read the picture of an item.
     Open(u32),
+    /// Read an item, to outline it anew.
+    Reopen(u32),
     /// End the exam. The next capture begins another.
     End {
         /// What could not be saved is given up, and an exam that cannot be ended is left open on the disk.
@@ -79,6 +82,8 @@ pub enum Outcome {
     Restored(u32, Result<()>),
     /// The picture of an item.
     Opened(u32, Result<Arc<Frame>>),
+    /// An item, to be outlined anew.
+    Reopened(u32, Result<Box<Reopened>>),
     /// The exam was ended, or not; with the captures that were given up.
     Ended {
         /// Captures that were given up.
@@ -278,6 +283,10 @@ impl Desk {
             Order::Do(Task::Open(number)) => {
                 let opened = self.exam().and_then(|exam| thumbnail::picture_of(exam.view(), number));
                 self.tell(Outcome::Opened(number, opened.map(Arc::new)));
+            }
+            Order::Do(Task::Reopen(number)) => {
+                let read = self.exam().and_then(|exam| reopen(exam.view(), number));
+                self.tell(Outcome::Reopened(number, read.map(Box::new)));
             }
             Order::Do(Task::End { is_unsaved_lost }) => self.end(is_unsaved_lost),
         }

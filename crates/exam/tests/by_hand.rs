@@ -4,12 +4,12 @@ mod common;
 
 use std::path::Path;
 
-use common::by_hand;
+use common::{by_hand, cine, ellipse, frame, islands};
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, open_file};
 use serde_json::Value;
-use sonotap::ScaleSource;
-use sonotap_exam::{Capture, ClockReading, Exam, ExportOptions, NewExam, Role, Store, export};
+use sonotap::{PixelFormat, ScaleSource};
+use sonotap_exam::{Capture, ClockReading, Exam, ExportOptions, NewExam, Role, Store, export, reopen};
 
 fn clock() -> ClockReading {
     ClockReading { now: "2026-11-29T10:30:00.5Z".parse().unwrap(), is_synchronized: true }
@@ -164,4 +164,44 @@ fn an_export_has_a_line_for_each_number_and_other_uids() {
         assert_ne!(uid(&before), uid(&after));
         assert!(numbers(&made.folder, 1).iter().any(|(_, u, ..)| *u == uid(&after)), "{key}");
     }
+}
+
+#[test]
+fn a_saved_item_is_read_back_as_it_was_and_what_is_made_of_it_names_it_and_leaves_it() {
+    let root = tempfile::tempdir().unwrap();
+    let still = frame(1, PixelFormat::Grey8, Some(ScaleSource::TwoPoint));
+    let frames = cine(6, PixelFormat::Rgb8, Some(ScaleSource::Profile));
+    let captures = [
+        Capture::still(still.clone(), vec![ellipse(&still, "Bladder")]),
+        Capture::cine(frames.clone(), 4, vec![islands(&frames[4], "")]),
+    ];
+    let mut exam = saved(root.path(), &captures);
+    let before = exam.view().verify();
+    for (number, original, label) in [(1, &still, Some("Bladder")), (2, &*frames[4], None)] {
+        let saved = reopen(exam.view(), number).unwrap();
+        let frame = &saved.still.frame;
+        assert_eq!((frame.pixels(), frame.format()), (original.pixels(), original.format()), "item {number}");
+        assert_eq!(frame.parts(), original.parts(), "regions and scales of item {number}");
+        assert_eq!((saved.label.as_deref(), saved.still.objects.len()), (label, 1));
+        assert_eq!(saved.still.objects[0].clicks.len(), 1);
+        let objects = vec![ellipse(frame, label.unwrap_or(""))];
+        exam.save(&Capture::still(frame.clone(), objects).of_item(Some(number))).unwrap();
+    }
+    for (number, first, frame) in [(3, 1, None), (4, 2, Some("5"))] {
+        let open = |number| open_file(exam.view().folder().join(format!("{number:04}.dcm"))).unwrap();
+        let (image, original) = (open(number), open(first));
+        assert!(text(&image, tags::IMAGE_TYPE).starts_with("DERIVED"), "item {number}");
+        let source = &image.get(tags::SOURCE_IMAGE_SEQUENCE).unwrap().items().unwrap()[0];
+        assert_eq!(text(source, tags::REFERENCED_SOP_INSTANCE_UID), text(&original, tags::SOP_INSTANCE_UID));
+        assert_eq!(text(source, tags::REFERENCED_SOP_CLASS_UID), text(&original, tags::SOP_CLASS_UID));
+        assert_eq!(
+            source.get(tags::REFERENCED_FRAME_NUMBER).map(|_| text(source, tags::REFERENCED_FRAME_NUMBER)).as_deref(),
+            frame
+        );
+        assert_eq!(notes(exam.view().folder(), number)["derived_from"], first);
+    }
+    assert_eq!(exam.view().verify(), before, "an item changed");
+    assert!(reopen(exam.view(), 9).is_err());
+    exam.delete(1).unwrap();
+    assert!(reopen(exam.view(), 1).is_err(), "a deleted one");
 }
