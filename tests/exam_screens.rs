@@ -332,7 +332,6 @@ fn a_scan_is_offered_on_a_page_of_its_own_and_what_is_no_patient_is_refused_with
     assert_eq!(bench.requests(), [ExamRequest::Bind(Identity::new("0815").unwrap())]);
     // With a name it is shown and bound with it.
     bench.desk().scanned("PID|1||0815^^^HOSP^MR||DOE^JANE||19700131|F");
-    bench.keep("exam-confirm-name");
     bench.push(Button::Bind);
     let named = Identity::new("0815").unwrap().named("DOE^JANE", "born 1970-01-31, F").unwrap();
     assert_eq!(bench.requests(), [ExamRequest::Bind(named)]);
@@ -534,7 +533,6 @@ fn an_item_is_outlined_anew_over_a_picture_that_says_that_it_is_not_live() {
     bench.scene.mode = Mode::Frozen;
     let frozen = bench.draw().pixels().to_vec();
     bench.tell(ExamTold { reopened: Some(3), ..bound() });
-    bench.keep("exam-item-edit");
     let said = bench.draw().pixels().to_vec();
     assert!(said != frozen && frozen != before, "it looks like a frozen picture of now");
     bench.tell(bound());

@@ -92,7 +92,10 @@ impl Saving {
         presets: Vec<(String, Arc<Preset>)>,
         preset: Option<&str>,
     ) -> Result<Self> {
-        let saver = Saver::start(open_store(root)?, new)?;
+        // A later run adds nothing to the exam of an earlier one.
+        let left_open_for =
+            (profile.ask_after_min > 0.0).then(|| Duration::from_secs_f64(60.0 * profile.ask_after_min));
+        let saver = Saver::start_and_end(open_store(root)?, new, left_open_for)?;
         let preset = preset.and_then(|chosen| presets.iter().position(|(name, _)| name == chosen));
         Ok(Self {
             saver,

@@ -118,12 +118,22 @@ impl Saver {
     /// # Errors
     /// `Unavailable` when there is no thread.
     pub fn start(store: Store, new: NewExam) -> Result<Self> {
+        Self::start_and_end(store, new, None)
+    }
+
+    /// Starts the thread, which ends exams of earlier runs that nobody has written to for `left_open_for`, now and from time to
+    /// time: no picture of another patient comes into them.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no thread.
+    pub fn start_and_end(store: Store, new: NewExam, left_open_for: Option<Duration>) -> Result<Self> {
         let (orders, taken) = sync_channel::<Order>(TASKS_MAX);
         let (told, outcomes) = channel();
         let work = move || {
+            end_left_open(&store, left_open_for);
             let unsent = (StoreHealth::unsent(&store), Instant::now());
             let (kept, again_after) = (VecDeque::new(), AGAIN_AFTER);
-            Desk { store, new, exam: None, kept, again_after, unsent, told }.work(&taken);
+            Desk { store, new, exam: None, kept, again_after, unsent, left_open_for, told }.work(&taken);
         };
         let thread = std::thread::Builder::new().name("exam".into()).spawn(work);
         let thread = thread.map_err(|e| Error::caused(ErrorKind::Unavailable, "no thread for the exam", e))?;
@@ -215,7 +225,17 @@ struct Desk {
     again_after: Duration,
     /// Ended exams of which something was sent nowhere, and when they were counted.
     unsent: (usize, Instant),
+    /// Exams that were left open are ended when nobody has written to them for so long.
+    left_open_for: Option<Duration>,
     told: Sender<Outcome>,
+}
+
+fn end_left_open(store: &Store, left_open_for: Option<Duration>) {
+    match left_open_for.map(|idle| store.end_left_open(idle)) {
+        Some(Ok(ended)) => ended.iter().for_each(|name| log::warn!("exam {name}: was left open, is ended")),
+        Some(Err(e)) => log::warn!("exams: {e}"),
+        None => {}
+    }
 }
 
 impl Desk {
@@ -237,6 +257,7 @@ impl Desk {
                     }
                     looked = Instant::now();
                     if self.unsent.1.elapsed() >= EXAMS_EVERY {
+                        end_left_open(&self.store, self.left_open_for);
                         self.unsent = (StoreHealth::unsent(&self.store), looked);
                     }
                 }
