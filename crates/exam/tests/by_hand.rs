@@ -18,7 +18,9 @@ fn clock() -> ClockReading {
 fn saved(root: &Path, captures: &[Capture]) -> Exam {
     let (store, _) = Store::open_with(root, clock, 1 << 20).unwrap();
     let mut exam = store.begin(&NewExam::default()).unwrap();
-    captures.iter().for_each(|c| drop(exam.save(c).unwrap()));
+    for capture in captures {
+        exam.save(capture).unwrap();
+    }
     exam
 }
 

@@ -500,7 +500,7 @@ fn exams_that_were_left_open_are_ended_when_nobody_writes_them_and_others_are_no
     written.save(&still(2)).unwrap();
     assert_eq!(store.end_left_open(Duration::from_secs(3_600)).unwrap(), [], "nobody knows yet that they are left");
     let ended: Vec<String> = store.end_left_open(Duration::ZERO).unwrap().iter().map(ToString::to_string).collect();
-    assert_eq!(ended, [left.clone()]);
+    assert_eq!(ended, [left.as_str()]);
     let view = |name: &str| store.view(&name.parse().unwrap()).unwrap();
     assert!(view(&left).is_ended() && view(&left).items().count() == 1);
     assert!(!view(&written.name()).is_ended(), "somebody writes it");
