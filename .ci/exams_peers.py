@@ -81,6 +81,15 @@ def check_item(folder, number):
         expect(np.allclose([region.PhysicalDeltaX * 10, region.PhysicalDeltaY * 10], scale, atol=1e-7), f"{number}: scale")
         box = [region.RegionLocationMinX0, region.RegionLocationMinY0, region.RegionLocationMaxX1 + 1, region.RegionLocationMaxY1 + 1]
         expect(box == told["bounds_px"], f"{number}: region {box}")
+    derived_from(folder, number, notes, image)
+    if notes.get("derived_from"):
+        first = pydicom.dcmread(folder / f"{notes['derived_from']:04}.dcm")
+        source = image.SourceImageSequence[0]
+        expect(source.ReferencedSOPInstanceUID == first.SOPInstanceUID, f"{number}: source")
+        expect(source.ReferencedSOPClassUID == first.SOPClassUID and image.ImageType[0] == "DERIVED", f"{number}: derived")
+        expect(("ReferencedFrameNumber" in source) == ("NumberOfFrames" in first), f"{number}: frame of the source")
+    if notes.get("calipers") or notes.get("figures"):
+        check_by_hand(folder, number, notes, image)
     if not notes["objects"]:
         return
     outlines = [fill(o["outline_px"], notes["width_px"], notes["height_px"]) for o in notes["objects"]]
@@ -94,16 +103,123 @@ def check_item(folder, number):
     raw = pydicom.dcmread(folder / f"{number}-seg.dcm").pixel_array.reshape(len(outlines), *outlines[0].shape)
     expect(np.array_equal(raw.astype(bool), np.array(outlines)), f"{number}: bits by pydicom")
     report = highdicom.sr.srread(folder / f"{number}-sr.dcm")
-    groups = report.content.get_planar_roi_measurement_groups()
+    groups = [g for g in report.content.get_planar_roi_measurement_groups() if str(g.tracking_identifier).startswith("object")]
     expect(len(groups) == len(notes["objects"]), f"{number}: {len(groups)} groups")
     raw = pydicom.dcmread(folder / f"{number}-sr.dcm")
     measured = next(c for c in raw.ContentSequence if c.ValueType == "CONTAINER").ContentSequence
     for object_, group, raw_group in zip(notes["objects"], groups, measured):
         expect(str(group.tracking_uid) == object_["tracking_uid"], f"{number}: tracking UID")
         check_group(number, object_, raw_group, notes)
+
+
+def derived_from(folder, number, notes, image):
+    """The picture that is drawn on is the PNG, and names the frames that it is of."""
+    if not (notes["objects"] or notes.get("calipers") or notes.get("figures")):
+        return
     derived = pydicom.dcmread(folder / f"{number}-outlined.dcm")
     expect(np.array_equal(derived.pixel_array, np.asarray(Image.open(folder / f"{number}-outlined.png"))), f"{number}: outlined")
     expect(derived.SourceImageSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID, f"{number}: source of outlined")
+
+
+CODES = {
+    "area": "42798000", "circumference": "74551000", "mean diameter": "81827009", "longest diameter": "103339001",
+    "perimeter": "131191004", "major axis": "131187009", "length": "410668003", "width": "103355008", "height": "121207",
+    "volume": "121221", "end-diastolic volume": "18026-5", "end-systolic volume": "18148-7", "ejection fraction": "18043-0",
+}
+METHODS = {"20 discs, one plane": "125208", "20 discs, two planes": "125207", "0.52 L×W×H": "lwh-0.52"}
+UNITS = {"mm": "mm", "mm²": "mm2", "ml": "ml", "%": "%"}
+
+
+def parts(item, value_type):
+    return [c for c in getattr(item, "ContentSequence", []) if c.ValueType == value_type]
+
+
+def named(items, code):
+    return next((c for c in items if c.ConceptNameCodeSequence[0].CodeValue == code), None)
+
+
+def told_number(item):
+    measured = item.MeasuredValueSequence[0]
+    return float(measured.NumericValue), measured.MeasurementUnitsCodeSequence[0].CodeValue
+
+
+def scale_of(item, source, error, what):
+    text = named(parts(item, "TEXT"), "scale-source").TextValue
+    told = f", within {100 * error:.1f} %" if error is not None else ""
+    expect(text == source + told, f"{what}: scale {text} for {source} {error}")
+
+
+def geometry(item, kind, image, what):
+    expect(item.GraphicType == kind, f"{what}: {item.GraphicType}")
+    of = item.ContentSequence[0].ReferencedSOPSequence[0]
+    expect(of.ReferencedSOPInstanceUID == image.SOPInstanceUID, f"{what}: on another image")
+    return np.array(item.GraphicData).reshape(-1, 2)
+
+
+def check_by_hand(folder, number, notes, image):
+    """Calipers and figures by pydicom, and by highdicom's parser: geometry, codes, values, spread, methods, scales."""
+    content = highdicom.sr.srread(folder / f"{number}-sr.dcm").content
+    regions = {str(g.tracking_uid): g for g in content.get_planar_roi_measurement_groups()}
+    others = {str(g.tracking_uid): g for g in content.get_image_measurement_groups()}
+    raw = pydicom.dcmread(folder / f"{number}-sr.dcm")
+    measured = next(c for c in raw.ContentSequence if c.ValueType == "CONTAINER").ContentSequence
+    groups = {named(parts(g, "UIDREF"), "112040").UID: g for g in measured}
+    for c in notes.get("calipers", []):
+        check_caliper(f"{number} {c['letter']}", c, groups.get(c["tracking_uid"]), image, regions, others)
+    for figures in notes.get("figures", []):
+        what, group = f"{number} {figures['kind']}", groups.get(figures["tracking_uid"])
+        known = [f for f in figures["figures"] if f["unit"] in UNITS]
+        if not known:
+            expect(group is None, f"{what}: a report of pixels")
+            continue
+        expect(figures["tracking_uid"] in others, f"{what}: highdicom does not know it")
+        numbers = others[figures["tracking_uid"]].get_measurements()
+        expect(len(numbers) == len(known), f"{what}: {len(numbers)} numbers")
+        for f in known:
+            item = named(parts(group, "NUM"), CODES[f["quantity"]])
+            value, unit = told_number(item)
+            expect(abs(value - f["value"]) < 1e-4 and unit == UNITS[f["unit"]], f"{what}: {value} {unit} for {f}")
+            method = named(parts(item, "CODE"), "370129005").ConceptCodeSequence[0].CodeValue
+            expect(METHODS.get(f["method"], method) == method, f"{what}: {method} for {f['method']}")
+            scale_of(item, figures["scale_source"] or "uncalibrated", figures["scale_error"], what)
+            if f["median"]:
+                derived = named(parts(item, "CODE"), "121401").ConceptCodeSequence[0].CodeValue
+                spread = [told_number(named(parts(item, "NUM"), code))[0] for code in ("frames", "255605001", "56851009")]
+                kept = [f["median"][key] for key in ("frames", "least", "most")]
+                expect(derived == "373099004" and np.allclose(spread, kept, atol=1e-4), f"{what}: {derived} {spread} for {kept}")
+
+
+def check_caliper(what, c, group, image, regions, others):
+    places = np.float32(c["places_px"])
+    is_metric = c["length_mm"] is not None or c["area_mm2"] is not None
+    if c["kind"] == "distance":
+        if not is_metric:
+            return expect(group is None, f"{what}: a length in px in the report")
+        item = named(parts(group, "NUM"), "121206")
+        expect(np.array_equal(geometry(named(parts(item, "SCOORD"), "121112"), "POLYLINE", image, what), places), f"{what}: line")
+        (by_highdicom,) = others[c["tracking_uid"]].get_measurements()
+        expect(abs(by_highdicom.value - c["length_mm"]) < 1e-4, f"{what}: {by_highdicom.value} by highdicom")
+        # A second way to it: the line of the report and the scale of the image.
+        region = image.SequenceOfUltrasoundRegions[0]
+        sides = (places[1] - places[0]).astype(float) * [region.PhysicalDeltaX * 10, region.PhysicalDeltaY * 10]
+        expect(abs(np.hypot(*sides) - told_number(item)[0]) < 1e-3, f"{what}: {told_number(item)} for {np.hypot(*sides)}")
+        return scale_of(item, c["scale_source"], c["scale_error"], what)
+    line = parts(group, "SCOORD")[0]
+    roi = regions[c["tracking_uid"]].roi
+    if c["kind"] == "ellipse":
+        points = geometry(line, "ELLIPSE", image, what).astype(float)
+        major, minor = np.hypot(*(points[1] - points[0])), np.hypot(*(points[3] - points[2]))
+        expect(major >= minor and abs(np.pi / 4 * major * minor - c["area_px2"]) < 1e-3 * c["area_px2"], f"{what}: {major} {minor}")
+        expect(roi.graphic_type.value == "ELLIPSE", f"{what}: {roi.graphic_type} by highdicom")
+    else:
+        expect(np.array_equal(geometry(line, "POLYLINE", image, what)[:-1], places), f"{what}: trace")
+    told = numbers(group)
+    if not is_metric:
+        return expect(not told, f"{what}: {told} without a scale")
+    for code, key in (("42798000", "area_mm2"), ("74551000", "circumference_mm")):
+        if c[key] is not None:
+            expect(abs(told[code][0] - c[key]) < 1e-4, f"{what}: {told[code]} for {c[key]}")
+    scale_of(named(parts(group, "NUM"), "42798000"), c["scale_source"], c["scale_error"], what)
 
 
 def check_group(number, object_, group, notes):

@@ -205,6 +205,12 @@ impl<D: Display, W: InferenceWorker> DisplayLoop<D, W> {
             return Ok(presence);
         }
         self.display.keys(&mut self.keys);
+        // Escape leaves what is open on the screen, and where nothing is, the program.
+        let escapes = self.keys.iter().filter(|key| **key == Key::Escape).count();
+        if (0..escapes).any(|_| !self.screen.escape(now)) {
+            self.keys.clear();
+            return Ok(Presence::Closed);
+        }
         let screen = &mut self.screen;
         let commands = self.keys.drain(..).filter(|key| !typed_key(*key).is_some_and(|key| screen.type_in(key, now)));
         self.commands.extend(commands.filter_map(key_command));
@@ -333,7 +339,7 @@ fn typed_key(key: Key) -> Option<TypedKey> {
         Key::Character(c) => TypedKey::Character(c),
         Key::Backspace => TypedKey::Backspace,
         Key::Enter => TypedKey::Enter,
-        Key::Left | Key::Right => return None,
+        Key::Left | Key::Right | Key::Escape => return None,
     })
 }
 
@@ -359,6 +365,6 @@ pub fn key_command(key: Key) -> Option<Command> {
         Key::Character('e') => Command::ChooseTool(Tool::Exclude),
         Key::Character('m') => Command::Calipers(CaliperCommand::Toggle),
         Key::Character('x') => Command::ShowExam,
-        Key::Character(_) | Key::Enter => return None,
+        Key::Character(_) | Key::Enter | Key::Escape => return None,
     })
 }

@@ -44,6 +44,9 @@ pub enum ScaleSource {
 }
 
 impl ScaleSource {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::DicomRegion, Self::Profile, Self::TwoPoint, Self::Phantom, Self::OpenIgtLink];
+
     /// The words shown beside a measurement.
     pub fn label(self) -> &'static str {
         match self {
@@ -119,6 +122,18 @@ pub enum RegionContent {
 }
 
 impl RegionContent {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::BMode,
+        Self::ColourDoppler,
+        Self::BModeWithColour,
+        Self::Trace,
+        Self::Spectrum,
+        Self::MMode,
+        Self::Furniture,
+        Self::Unknown,
+    ];
+
     /// Whether an outline there means anything.
     pub fn is_segmentable(self) -> bool {
         matches!(self, Self::BMode | Self::BModeWithColour | Self::Unknown)

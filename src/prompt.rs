@@ -322,6 +322,14 @@ impl PromptSet {
         self.changed = [self.revision; ObjectId::MAX];
     }
 
+    /// Forgets what could be undone or redone; the prompts stay.
+    pub fn settle(&mut self) {
+        let state = self.history[self.present];
+        self.history.clear();
+        self.history.push_back(state);
+        self.present = 0;
+    }
+
     /// Moves prompts along with the tissue: `to` maps a point of an object to its present place. A box moves by its
     /// centre and keeps its size. A prompt for which `to` returns `None` or a point that is not finite stays. Returns
     /// the number of active ones that stayed.

@@ -207,6 +207,14 @@ impl Screen {
         self.desk.iter_mut().for_each(|desk| desk.touched(now));
     }
 
+    /// Leaves the page that is open. Whether one was.
+    pub(crate) fn escape(&mut self, now: Timestamp) -> bool {
+        self.desk.as_mut().is_some_and(|desk| {
+            desk.touched(now);
+            desk.escape()
+        })
+    }
+
     /// Takes a key while it is text. Whether it was.
     pub(crate) fn type_in(&mut self, key: TypedKey, now: Timestamp) -> bool {
         let Some(desk) = &mut self.desk else { return false };

@@ -327,6 +327,50 @@ impl Session {
         self.save_request = SaveRequest::default();
     }
 
+    /// Another picture, frozen, which is all that can be reviewed. Tool and fill stay.
+    pub fn reopen(&mut self) {
+        self.forget_prompts();
+        self.watch = Watch::Still { frozen: 0, index: 0 };
+        self.is_overlay_hidden = false;
+    }
+
+    /// Forgets all prompts and what could be undone.
+    pub fn forget_prompts(&mut self) {
+        self.prompts.reset();
+        self.active = ObjectId(0);
+        self.rubber_band = None;
+        self.notice = None;
+    }
+
+    /// Gives an object the prompts that were saved with it. Returns whether it has any.
+    pub fn restore(
+        &mut self,
+        object: ObjectId,
+        boxed: Option<Rect<ImageSpace>>,
+        clicks: &[(Point<ImageSpace>, Polarity)],
+    ) -> bool {
+        if object.index() >= ObjectId::MAX {
+            return false;
+        }
+        let click = |wanted: Polarity| {
+            let of_it = clicks.iter().filter(move |(_, polarity)| *polarity == wanted);
+            of_it.map(move |(at, polarity)| PromptShape::Click { at: *at, polarity: *polarity })
+        };
+        // An object begins with what is inside.
+        let shapes = boxed.map(PromptShape::Box).into_iter();
+        for shape in shapes.chain(click(Polarity::Positive)).chain(click(Polarity::Negative)) {
+            // One prompt too many, or outside of everything, is left out.
+            let _ = self.prompts.add(object, shape);
+        }
+        !self.prompts.is_empty(object)
+    }
+
+    /// What was restored cannot be undone; the next prompts are of this object.
+    pub fn settle(&mut self, active: Option<ObjectId>) {
+        self.prompts.settle();
+        self.active = active.filter(|object| object.index() < ObjectId::MAX).unwrap_or_default();
+    }
+
     /// Moves the prompts along with the tissue; see [`PromptSet::carry`].
     pub fn carry(&mut self, to: impl FnMut(ObjectId, Point<ImageSpace>) -> Option<Point<ImageSpace>>) -> usize {
         self.prompts.carry(to)

@@ -13,7 +13,8 @@ use std::time::Duration;
 use slow_predictor::SlowPredictor;
 use sonotap::calipers::kept::Which;
 use sonotap::calipers::{CaliperCommand, CaliperNotice, CaliperTool, Page};
-use sonotap::frame::{Frame, ScaleSource};
+use sonotap::engine::reopened::{SavedObject, SavedStill};
+use sonotap::frame::{Frame, Picture, ScaleSource};
 use sonotap::geometry::{DisplaySpace, ImageSpace, Point, Rect};
 use sonotap::input::{Contact, Phase};
 use sonotap::mask::Bitmap;
@@ -24,11 +25,11 @@ use sonotap::pipeline::clock::Clock;
 use sonotap::pipeline::latest::Wake;
 use sonotap::pipeline::live::{Light, Live, LiveConfig, LiveView};
 use sonotap::preset::Preset;
-use sonotap::scene::{Mode, Notice, Overlay, Scene};
+use sonotap::scene::{Mode, Notice, Overlay, Scene, Signal};
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
 use sonotap::source::phantom::{Phantom, PhantomConfig, PhantomPreset};
-use sonotap::units::Timestamp;
+use sonotap::units::{ObjectId, Timestamp};
 
 const SIZE: (u32, u32) = (640, 480);
 const PERIOD: Duration = Duration::from_nanos(33_333_333);
@@ -435,4 +436,72 @@ fn video_without_a_scale_gets_one_by_its_ruler_and_loses_it_with_the_ruler() {
     device.ruler_px = Some(32.0);
     device.run(300);
     assert_eq!(device.scene.ruler_scale, None, "back at the first depth somebody has to measure again");
+}
+
+/// The frame that is shown as an exam reads it back: without a number.
+fn saved_still(device: &Device) -> SavedStill {
+    let shown = device.live.engine().shown().unwrap();
+    let picture =
+        Picture { regions: &[shown.parts()[0]], ..Picture::dense(SIZE.0, SIZE.1, shown.format(), shown.pixels()) };
+    let objects = vec![SavedObject { object: ObjectId(0), boxed: Some(device.truth().grown(3.0)), clicks: Vec::new() }];
+    SavedStill { frame: Frame::new(&picture).unwrap(), objects }
+}
+
+#[test]
+fn a_saved_picture_is_outlined_anew_and_the_live_one_comes_back_without_its_prompts() {
+    let mut device = Device::new(PhantomPreset::Cyst, None);
+    let nothing = SavedStill { frame: Frame::default(), objects: Vec::new() };
+    assert!(!device.live.reopen(nothing), "before a picture");
+    device.run(300);
+    device.freeze_and_outline();
+    let still = saved_still(&device);
+    device.press(Control::Freeze);
+    device.run(600);
+    let live: Vec<_> = device.live.engine().cine().filter_map(|f| f.id()).collect();
+    assert!(live.len() > 10);
+    assert!(device.live.reopen(still.clone()));
+    device.run(400);
+    let shown = device.live.on_screen().unwrap();
+    assert!(device.live.engine().is_reopened() && device.overlay() == Some(Overlay::Exact));
+    assert_eq!((device.scene.mode, device.scene.frame), (Mode::Frozen, Some(shown)));
+    assert!(!live.contains(&shown), "it has the number of a live frame");
+    let area = |device: &Device| device.scene.objects[0].measurements.unwrap().metric.unwrap().area.0;
+    let before = area(&device);
+    // What was restored cannot be undone; what is corrected can.
+    let edits = device.live.engine().revision();
+    device.press(Control::Undo);
+    assert_eq!(device.live.engine().revision(), edits);
+    let corner = still.objects[0].boxed.unwrap();
+    device.tap(corner.x0 + 0.3 * corner.width(), corner.y0 + 0.3 * corner.height());
+    device.run(300);
+    assert!(device.live.engine().revision() > edits && device.overlay() == Some(Overlay::Exact));
+    device.press(Control::Undo);
+    device.run(300);
+    assert!((area(&device) - before).abs() < 1e-6, "{} after undo, {before} before", area(&device));
+    // Another one in its place, and then live again: the ring is whole, and nothing is outlined.
+    assert!(device.live.reopen(still));
+    device.run(100);
+    assert_ne!(device.live.on_screen(), Some(shown), "a tap on the one before would count");
+    device.press(Control::Freeze);
+    let engine = device.live.engine();
+    assert!(!engine.is_reopened() && engine.is_live());
+    let back: Vec<_> = engine.cine().filter_map(|f| f.id()).collect();
+    assert!(live.iter().skip(5).all(|id| back.contains(id)), "frames of the ring are gone");
+    assert!(device.scene.objects.is_empty(), "{:?}", device.scene.objects);
+    device.run(200);
+    assert_eq!(device.scene.signal, Signal::Good);
+}
+
+#[test]
+fn a_new_exam_forgets_a_saved_picture_that_is_shown_and_the_ring_behind_it() {
+    let mut device = Device::new(PhantomPreset::Cyst, None);
+    device.run(300);
+    let still = saved_still(&device);
+    assert!(device.live.reopen(still));
+    device.run(200);
+    device.live.new_exam();
+    let engine = device.live.engine();
+    assert!(!engine.is_reopened() && engine.shown().is_none() && engine.cine().count() == 0);
+    device.run(300);
+    assert!(device.live.engine().cine().all(|f| f.id().is_some_and(|id| id.0 < 1 << 40)));
 }

@@ -423,3 +423,22 @@ fn while_an_identity_is_typed_keys_are_text_and_before_and_after_they_are_comman
     assert_eq!((desk(&mut bench), bench.display_loop.live().engine().is_live()), (Some(Page::Confirm), true));
     assert_eq!(press(&mut bench, &[Key::Character('s')]), still);
 }
+
+#[test]
+fn escape_leaves_what_is_open_and_where_nothing_is_the_program() {
+    let mut bench = with_exam();
+    bench.period();
+    let press = |bench: &mut Bench, keys: &[Key]| {
+        bench.fake().keys = keys.to_vec();
+        bench.push();
+        bench.display_loop.turn().unwrap().presence
+    };
+    let page = |bench: &mut Bench| bench.display_loop.screen_mut().desk_mut().unwrap().page();
+    press(&mut bench, &[Key::Character('x')]);
+    bench.display_loop.screen_mut().desk_mut().unwrap().push(Button::Patient);
+    assert_eq!(press(&mut bench, &[Key::Character('4'), Key::Escape]), Presence::Open);
+    assert_eq!(page(&mut bench), Some(Page::Exam), "the field is left, not the program");
+    assert_eq!(press(&mut bench, &[Key::Escape]), Presence::Open);
+    assert_eq!(page(&mut bench), None);
+    assert_eq!(press(&mut bench, &[Key::Escape]), Presence::Closed);
+}

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use sonotap::desk::{
-    Button, Desk, DeskConfig, ExamRequest, ExamTold, Identity, ItemTold, Page, SaveTold, Trouble, Warnings,
+    Button, Desk, DeskConfig, ExamRequest, ExamTold, Identity, ItemTold, OrderTold, Page, SaveTold, Trouble, Warnings,
+    WorklistTold,
 };
 use sonotap::frame::Frame;
 use sonotap::geometry::{DisplaySpace, Point};
 use sonotap::input::{Contact, Phase};
 use sonotap::overlay::{Canvas, Control, Handedness, LayoutConfig};
 use sonotap::preset::Preset;
-use sonotap::scene::{Scene, Signal};
+use sonotap::scene::{Mode, Scene, Signal};
 use sonotap::screen::{Screen, ScreenConfig};
 use sonotap::session::Command;
 use sonotap::source::FrameSource;
@@ -314,17 +315,101 @@ fn an_identity_is_typed_shown_and_bound_only_when_somebody_says_so() {
 }
 
 #[test]
-fn a_scan_is_offered_on_a_page_of_its_own_and_an_impossible_one_is_ignored() {
+fn a_scan_is_offered_on_a_page_of_its_own_and_what_is_no_patient_is_refused_with_the_reason() {
     let mut bench = Bench::usual();
     bench.tell(bound());
-    bench.desk().scanned("bad\\id");
     bench.desk().scanned("  ");
     assert_eq!(bench.desk().page(), None);
+    for text in ["bad\\id", "(01)09521234543213", "PID|1||1^^^A^PI~2^^^B^PI||DOE^JANE", "(8017)401234567890123456"] {
+        bench.desk().scanned(text);
+        assert_eq!((bench.desk().page(), bench.requests()), (Some(Page::Keypad), vec![]), "{text}");
+    }
+    bench.keep("exam-scan-refused");
     bench.desk().scanned("0815");
     bench.keep("exam-rebind");
     assert_eq!((bench.desk().page(), bench.requests()), (Some(Page::Confirm), vec![]));
     bench.push(Button::Bind);
     assert_eq!(bench.requests(), [ExamRequest::Bind(Identity::new("0815").unwrap())]);
+    // With a name it is shown and bound with it.
+    bench.desk().scanned("PID|1||0815^^^HOSP^MR||DOE^JANE||19700131|F");
+    bench.push(Button::Bind);
+    let named = Identity::new("0815").unwrap().named("DOE^JANE", "born 1970-01-31, F").unwrap();
+    assert_eq!(bench.requests(), [ExamRequest::Bind(named)]);
+}
+
+/// Orders with names of all lengths, more than fit on a page.
+fn orders() -> WorklistTold {
+    let all = [
+        ("4711", "DOE^JANE", "born 1970-01-31, F", "2026-11-29 10:30", "Bladder volume"),
+        ("4712", "DOE^JANET", "born 1970-03-31, F", "2026-11-29 10:45", "Kidneys"),
+        ("0000000000000000004713", "WOLFESCHLEGELSTEINHAUSENBERGERDORFF^HUBERT BLAINE", "", "2026-11-29", ""),
+        ("4714", "", "M", "", "Thyroid, both lobes, with nodules and lymph nodes of the neck"),
+        ("4715", "ROE^RICHARD", "born 1955-12-01, M", "2026-11-29 11:30", "Carotids"),
+        ("4716", "ROE^RITA", "born 1990-06-15, F", "2026-11-29 12:00", "Fetal growth"),
+    ];
+    let orders = all.iter().enumerate().map(|(i, (id, name, note, when, procedure))| OrderTold {
+        identity: Identity::new(id).unwrap().named(name, note).unwrap().of_order(i as u64 + 1),
+        when: (*when).into(),
+        procedure: (*procedure).into(),
+    });
+    WorklistTold::Listed { orders: orders.collect(), left_out: 2, is_cut: false }
+}
+
+#[test]
+fn a_patient_is_picked_from_the_worklist_and_bound_only_when_somebody_says_so() {
+    let mut bench = Bench::usual();
+    let with = |worklist| ExamTold { worklist, ..told() };
+    bench.tell(told());
+    bench.press(Control::Exam);
+    assert!(bench.place(Button::Worklist).is_none(), "there is none in the profile");
+    bench.tell(with(WorklistTold::Ready));
+    bench.keep("exam-page-worklist");
+    bench.push(Button::Worklist);
+    assert_eq!(bench.requests(), [ExamRequest::AskWorklist]);
+    bench.tell(with(WorklistTold::Asking));
+    bench.push(Button::AskAgain);
+    assert_eq!(bench.requests(), [], "it is being asked already");
+    bench.tell(with(WorklistTold::Failed("Worklist: no association: nobody answers".into())));
+    bench.keep("exam-worklist-failed");
+    bench.push(Button::AskAgain);
+    assert_eq!(bench.requests(), [ExamRequest::AskWorklist]);
+    bench.tell(with(orders()));
+    bench.keep("exam-worklist");
+    // Every order is on one of the pages, in the order of their times.
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.extend((0..6).filter(|i| bench.place(Button::Order(*i)).is_some()));
+        bench.push(Button::More);
+    }
+    seen.dedup();
+    assert!((0..6).all(|i| seen.contains(&i)), "{seen:?}");
+    while bench.place(Button::Order(0)).is_none() {
+        bench.push(Button::More);
+    }
+    bench.push(Button::Order(0));
+    assert_eq!((bench.desk().page(), bench.requests()), (Some(Page::Confirm), vec![]));
+    bench.push(Button::Reject);
+    assert_eq!(bench.desk().page(), Some(Page::Worklist), "another is picked");
+    bench.push(Button::Order(1));
+    bench.keep("exam-worklist-confirm");
+    bench.push(Button::Bind);
+    let requests = bench.requests();
+    let [ExamRequest::Bind(identity)] = requests.as_slice() else { panic!("{requests:?}") };
+    assert_eq!((identity.reveal(), identity.order()), ("4712", Some(2)));
+    bench.tell(ExamTold { patient: Some(identity.clone()), ..with(orders()) });
+    assert!(!format!("{:?}", bench.desk()).contains("JANE"), "a name is in a text for logs");
+}
+
+#[test]
+fn the_worklist_fits_every_usual_screen() {
+    for (size, dpi) in SCREENS {
+        let mut bench = Bench::new(size, dpi);
+        bench.tell(ExamTold { worklist: orders(), ..told() });
+        bench.press(Control::Exam);
+        bench.push(Button::Worklist);
+        bench.push(Button::Order(0));
+        assert_eq!(bench.desk().page(), Some(Page::Confirm), "{size:?}");
+    }
 }
 
 #[test]
@@ -433,6 +518,25 @@ fn an_item_is_looked_at_deleted_by_a_second_button_and_put_back() {
     assert_eq!((bench.place(Button::Delete), bench.requests()), (None, vec![ExamRequest::Open(3)]));
     bench.push(Button::Restore);
     assert_eq!(bench.requests(), [ExamRequest::Restore(3)]);
+}
+
+#[test]
+fn an_item_is_outlined_anew_over_a_picture_that_says_that_it_is_not_live() {
+    let mut bench = Bench::usual();
+    bench.tell(bound());
+    bench.press(Control::Exam);
+    bench.push(Button::Items);
+    bench.push(Button::Item(3));
+    bench.push(Button::Edit);
+    assert_eq!((bench.desk().page(), bench.requests()), (None, vec![ExamRequest::Open(3), ExamRequest::Edit(3)]));
+    let before = bench.draw().pixels().to_vec();
+    bench.scene.mode = Mode::Frozen;
+    let frozen = bench.draw().pixels().to_vec();
+    bench.tell(ExamTold { reopened: Some(3), ..bound() });
+    let said = bench.draw().pixels().to_vec();
+    assert!(said != frozen && frozen != before, "it looks like a frozen picture of now");
+    bench.tell(bound());
+    assert!(bench.draw().pixels() == frozen);
 }
 
 #[test]

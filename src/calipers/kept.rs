@@ -1,18 +1,30 @@
 //! What is kept from one still frame to the next: exact outlines for a median, planes and views for a volume.
 
 use crate::contour::Outline;
-use crate::frame::PixelScale;
+use crate::frame::{PixelScale, ScaleSource};
 use crate::geometry::{ImageSpace, Point};
 use crate::measure::Measurements;
 use crate::measure::discs::{NoStack, Stack, ejection_fraction, single_plane_fraction};
 use crate::measure::series::{FRAMES_MAX, MedianOf, median_of};
 use crate::measure::volume::{Formula, NoVolume, Plane, VolumeOf, of_planes};
+use crate::preset::Item;
 use crate::units::{FrameId, ObjectId};
+
+/// Of what medians are, and which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// The object on the screen.
+    pub object: ObjectId,
+    /// What it is, if somebody said: the label of a preset.
+    pub label: Option<String>,
+    /// What is measured of it, in the order in which it is shown.
+    pub items: Vec<Item>,
+}
 
 /// Exact outlines of one object on several frames.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
-    object: Option<ObjectId>,
+    subject: Option<Subject>,
     list: Vec<(FrameId, Measurements)>,
 }
 
@@ -34,8 +46,8 @@ impl Samples {
     ///
     /// # Errors
     /// Why they are not kept.
-    pub fn keep(&mut self, object: ObjectId, frame: FrameId, m: Measurements) -> Result<(), NotKept> {
-        if self.object.is_some_and(|o| o != object) {
+    pub fn keep(&mut self, subject: Subject, frame: FrameId, m: Measurements) -> Result<(), NotKept> {
+        if self.subject.as_ref().is_some_and(|kept| (kept.object, &kept.label) != (subject.object, &subject.label)) {
             return Err(NotKept::OtherObject);
         }
         if self.list.iter().any(|(f, _)| *f == frame) {
@@ -48,7 +60,7 @@ impl Samples {
         if self.list.len() == FRAMES_MAX {
             return Err(NotKept::Full);
         }
-        self.object = Some(object);
+        self.subject.get_or_insert(subject);
         self.list.push((frame, m));
         Ok(())
     }
@@ -63,7 +75,22 @@ impl Samples {
         self.list.is_empty()
     }
 
-    /// The first one's measurements: their scale is that of all.
+    /// Of what they are; `None` while there are none.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
+    }
+
+    /// The frames that they are of, in the order in which they were kept.
+    pub fn frames(&self) -> impl Iterator<Item = FrameId> {
+        self.list.iter().map(|(frame, _)| *frame)
+    }
+
+    /// The greatest error of their scales as a share of it; `None` where one is not known.
+    pub fn scale_error(&self) -> Option<f64> {
+        self.list.iter().try_fold(0.0, |most: f64, (_, m)| Some(most.max(m.metric?.scale_error?)))
+    }
+
+    /// The first one's measurements: the source of their scale is that of all.
     pub fn first(&self) -> Option<&Measurements> {
         self.list.first().map(|(_, m)| m)
     }
@@ -96,32 +123,63 @@ impl Which {
     }
 }
 
+/// Where a figure of a still frame comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TakenFrom {
+    /// The frame.
+    pub frame: FrameId,
+    /// Who says its scale; `None` without one.
+    pub scale: Option<ScaleSource>,
+}
+
 /// The planes of an ellipsoid.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Planes([Option<Plane>; 2]);
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Planes {
+    planes: [Option<(Plane, TakenFrom)>; 2],
+    formula: Formula,
+    label: Option<String>,
+}
 
 impl Planes {
-    /// Keeps one of them.
-    pub fn keep(&mut self, which: Which, plane: Plane) {
-        self.0[which.index()] = Some(plane);
+    /// Keeps one of them. A plane of another organ, or for another formula, begins anew.
+    pub fn keep(&mut self, which: Which, plane: Plane, from: TakenFrom, formula: Formula, label: Option<&str>) {
+        if self.formula != formula || self.label.as_deref() != label {
+            *self = Self { planes: [None; 2], formula, label: label.map(str::to_owned) };
+        }
+        self.planes[which.index()] = Some((plane, from));
     }
 
     /// One of them.
     pub fn get(&self, which: Which) -> Option<&Plane> {
-        self.0[which.index()].as_ref()
+        self.planes[which.index()].as_ref().map(|(plane, _)| plane)
+    }
+
+    /// Where one of them comes from.
+    pub fn taken_from(&self, which: Which) -> Option<TakenFrom> {
+        self.planes[which.index()].as_ref().map(|(_, from)| *from)
+    }
+
+    /// The formula of their volume.
+    pub fn formula(&self) -> Formula {
+        self.formula
+    }
+
+    /// What they are of, if somebody said.
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
     }
 
     /// The volume, once both are there.
-    pub fn volume(&self, formula: Formula) -> Option<Result<VolumeOf, NoVolume>> {
-        let [along, across] = &self.0;
-        Some(of_planes(along.as_ref()?, across.as_ref()?, formula))
+    pub fn volume(&self) -> Option<Result<VolumeOf, NoVolume>> {
+        Some(of_planes(self.get(Which::First)?, self.get(Which::Second)?, self.formula))
     }
 }
 
 /// The left ventricle in up to two views, each at the end of diastole and of systole, as somebody confirmed them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ventricle {
-    stacks: [[Option<Stack>; 2]; 2],
+    stacks: [[Option<(Stack, TakenFrom)>; 2]; 2],
+    label: Option<String>,
     view: usize,
     annulus: Vec<Point<ImageSpace>>,
     annulus_on: Option<FrameId>,
@@ -163,14 +221,34 @@ impl Ventricle {
         frame: FrameId,
         outline: &Outline,
         scale: Option<&PixelScale>,
+        label: Option<&str>,
     ) -> Result<(), NoStack> {
         let &[a, b] = self.annulus(frame) else { return Err(NoStack::NoAnnulus) };
-        self.stacks[self.view][which.index()] = Some(Stack::cut(outline, [a, b], scale)?);
+        let stack = Stack::cut(outline, [a, b], scale)?;
+        if self.label.as_deref() != label {
+            (self.stacks, self.label) = ([[None; 2]; 2], label.map(str::to_owned));
+        }
+        let from = TakenFrom { frame, scale: scale.map(PixelScale::source) };
+        self.stacks[self.view][which.index()] = Some((stack, from));
         Ok(())
+    }
+
+    /// What it is, if somebody said.
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
     }
 
     /// What is kept of a view (1 or 2).
     pub fn stack(&self, view: usize, which: Which) -> Option<&Stack> {
+        self.kept(view, which).map(|(stack, _)| stack)
+    }
+
+    /// Where what is kept of a view (1 or 2) comes from.
+    pub fn taken_from(&self, view: usize, which: Which) -> Option<TakenFrom> {
+        self.kept(view, which).map(|(_, from)| *from)
+    }
+
+    fn kept(&self, view: usize, which: Which) -> Option<&(Stack, TakenFrom)> {
         self.stacks.get(view.checked_sub(1)?)?[which.index()].as_ref()
     }
 
@@ -223,22 +301,28 @@ mod tests {
         measure(&outline, None).unwrap()
     }
 
+    fn object(number: u8) -> Subject {
+        Subject { object: ObjectId(number), label: None, items: Vec::new() }
+    }
+
     #[test]
     fn a_median_needs_three_different_frames_of_one_object() {
         let mut samples = Samples::default();
         let area = |samples: &Samples| samples.median(|m| Some(m.area_px)).map(|m| m.median);
-        samples.keep(ObjectId(1), FrameId(4), square(10.0)).unwrap();
-        assert_eq!(samples.keep(ObjectId(1), FrameId(4), square(12.0)), Err(NotKept::SameFrame));
-        assert_eq!(samples.keep(ObjectId(0), FrameId(5), square(12.0)), Err(NotKept::OtherObject));
-        samples.keep(ObjectId(1), FrameId(6), square(12.0)).unwrap();
+        samples.keep(object(1), FrameId(4), square(10.0)).unwrap();
+        assert_eq!(samples.keep(object(1), FrameId(4), square(12.0)), Err(NotKept::SameFrame));
+        assert_eq!(samples.keep(object(0), FrameId(5), square(12.0)), Err(NotKept::OtherObject));
+        let renamed = Subject { label: Some("Nerve".into()), ..object(1) };
+        assert_eq!(samples.keep(renamed, FrameId(5), square(12.0)), Err(NotKept::OtherObject));
+        samples.keep(object(1), FrameId(6), square(12.0)).unwrap();
         assert_eq!(area(&samples), None);
-        samples.keep(ObjectId(1), FrameId(7), square(11.0)).unwrap();
+        samples.keep(object(1), FrameId(7), square(11.0)).unwrap();
         assert_eq!(area(&samples), Some(121.0));
         assert_eq!(samples.median(Measurements::circumference_px), None, "a square is no ellipse");
         for i in 8..14 {
-            samples.keep(ObjectId(1), FrameId(i), square(11.0)).unwrap();
+            samples.keep(object(1), FrameId(i), square(11.0)).unwrap();
         }
-        assert_eq!(samples.keep(ObjectId(1), FrameId(20), square(11.0)), Err(NotKept::Full));
+        assert_eq!(samples.keep(object(1), FrameId(20), square(11.0)), Err(NotKept::Full));
     }
 
     #[test]
@@ -249,7 +333,7 @@ mod tests {
             Point::new(100.0 + 30.0 * c, 100.0 + 60.0 * s)
         }));
         let mut lv = Ventricle::default();
-        let confirm = |lv: &mut Ventricle, frame| lv.confirm(Which::First, FrameId(frame), &outline, None);
+        let confirm = |lv: &mut Ventricle, frame| lv.confirm(Which::First, FrameId(frame), &outline, None, None);
         assert_eq!(confirm(&mut lv, 3), Err(NoStack::NoAnnulus));
         lv.tap_annulus(FrameId(3), Point::new(71.0, 110.0));
         assert_eq!(confirm(&mut lv, 3), Err(NoStack::NoAnnulus), "one point is not enough");

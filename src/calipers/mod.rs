@@ -11,6 +11,7 @@
 //! | [`Page::Volume`] | the two ends of the mitral annulus | two planes; diastole, systole and view of a left ventricle |
 //! | [`Page::Scale`] | two ticks of the depth ruler | 1 cm more or less, set, drop |
 
+pub mod figures;
 pub mod kept;
 pub mod ruler;
 pub mod set;
@@ -26,10 +27,11 @@ use crate::geometry::{ImageSpace, Point};
 use crate::measure::discs::NoStack;
 use crate::measure::volume::{NoVolume, Plane};
 use crate::measure::{Measurements, measure};
-use crate::preset::{Preset, VolumeBy};
+use crate::preset::{Item, Preset, VolumeBy};
 use crate::units::{FrameId, ObjectId};
 
-use kept::{NotKept, Planes, Samples, Ventricle, Which, put};
+use figures::FigureGroup;
+use kept::{NotKept, Planes, Samples, Subject, TakenFrom, Ventricle, Which, put};
 use ruler::{CENTIMETRES_MAX, HandScale, NoScale, RulerKey, TwoPoints};
 use set::{CaliperSet, Reading, Shape, half_axis_through};
 
@@ -188,6 +190,14 @@ pub struct Mark {
     pub shape: Shape,
     /// The closed line of an ellipse or a trace.
     pub ring: Option<Arc<Outline>>,
+}
+
+impl Mark {
+    /// A caliper that was read, as it is drawn.
+    pub fn of(reading: &Reading) -> Self {
+        let shape = reading.caliper.shape.clone();
+        Self { letter: reading.caliper.letter, is_selected: false, ring: shape.ring(), shape }
+    }
 }
 
 /// What is drawn and written of all this on one frame.
@@ -351,7 +361,7 @@ impl Calipers {
             C::Keep => {
                 let exact = active(seen)?;
                 let m = measured(exact).ok_or(CaliperNotice::NoExactOutline)?;
-                self.samples.keep(exact.object, seen.id, m).map_err(CaliperNotice::NotKept)?;
+                self.samples.keep(subject(exact, seen), seen.id, m).map_err(CaliperNotice::NotKept)?;
             }
             C::Forget => self.forget(),
             C::Plane(which) => return self.keep_plane(which, seen),
@@ -377,6 +387,11 @@ impl Calipers {
         let mut readings: Vec<_> = self.set.on(seen.id).map(read).collect();
         readings.sort_by_key(|r| r.caliper.letter);
         readings
+    }
+
+    /// What was made of several frames, and has a figure.
+    pub fn figures(&self) -> Vec<FigureGroup> {
+        figures::groups(&self.samples, &self.planes, &self.ventricle)
     }
 
     /// What is drawn and written on a frame.
@@ -472,11 +487,13 @@ impl Calipers {
     fn keep_plane(&mut self, which: Which, seen: &Seen) -> Result<(), CaliperNotice> {
         let exact = active(seen)?;
         if volume_by(seen) == VolumeBy::Discs {
-            let kept = self.ventricle.confirm(which, seen.id, exact.outline, exact.scale.as_ref());
+            let kept = self.ventricle.confirm(which, seen.id, exact.outline, exact.scale.as_ref(), label(seen));
             return kept.map_err(CaliperNotice::NoStack);
         }
         let metric = measured(exact).and_then(|m| m.metric).ok_or(CaliperNotice::NoScale)?;
-        self.planes.keep(which, Plane::from(&metric));
+        let from = TakenFrom { frame: seen.id, scale: Some(metric.source) };
+        let formula = volume_by(seen).formula().unwrap_or_default();
+        self.planes.keep(which, Plane::from(&metric), from, formula, label(seen));
         Ok(())
     }
 
@@ -516,6 +533,16 @@ impl Calipers {
 
 fn volume_by(seen: &Seen) -> VolumeBy {
     seen.preset.map_or(VolumeBy::default(), |p| p.volume)
+}
+
+fn label<'a>(seen: &Seen<'a>) -> Option<&'a str> {
+    seen.preset.map(|p| p.label.as_str())
+}
+
+fn subject(exact: &Exact, seen: &Seen) -> Subject {
+    let usual = [Item::Area, Item::Circumference, Item::MeanDiameter];
+    let items = seen.preset.map_or(usual.to_vec(), |p| p.measurements.clone());
+    Subject { object: exact.object, label: label(seen).map(str::to_owned), items }
 }
 
 fn active<'a>(seen: &Seen<'a>) -> Result<&'a Exact<'a>, CaliperNotice> {

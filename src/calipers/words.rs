@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use super::figures::{self, Figure, Quantity, Unit};
 use super::kept::Which;
 use super::set::{Reading, Value};
 use super::{CaliperTool, Calipers, Page, Seen, Tone, no_volume, volume_by};
 use crate::measure::Measurements;
-use crate::measure::series::{FRAMES_MIN, MedianOf};
-use crate::measure::volume::VolumeOf;
-use crate::preset::{Item, VolumeBy};
+use crate::measure::series::FRAMES_MIN;
+use crate::measure::volume::{Formula, VolumeOf};
+use crate::preset::VolumeBy;
 
 /// A figure with its error, as short as the error allows: "23.4", "23.4±0.3", "251±2".
 pub(crate) fn write_figure(value: f64, error: Option<f64>, out: &mut String) {
@@ -83,10 +84,9 @@ impl Calipers {
         if kept < FRAMES_MIN {
             return vec![(Tone::Cue, format!("Keep {FRAMES_MIN} frames or more: {kept} kept"))];
         }
-        let default = [Item::Area, Item::Circumference, Item::MeanDiameter];
-        let items = seen.preset.map_or(default.as_slice(), |p| p.measurements.as_slice());
-        let mut lines: Vec<_> =
-            items.iter().filter_map(|item| self.median_words(*item)).map(|w| (Tone::Plain, w)).collect();
+        let items = self.samples.subject().map_or([].as_slice(), |s| s.items.as_slice());
+        let medians = items.iter().filter_map(|item| figures::median(&self.samples, *item));
+        let mut lines: Vec<_> = medians.map(|m| (Tone::Plain, figure_words(&m))).collect();
         lines.truncate(2);
         let source = self.samples.first().and_then(|m| m.metric).map(|m| m.source.label());
         match seen.preset.and_then(|p| p.variation.as_ref()) {
@@ -96,38 +96,18 @@ impl Calipers {
         lines
     }
 
-    fn median_words(&self, item: Item) -> Option<String> {
-        let metric = self.samples.first()?.metric;
-        type Figure = fn(&Measurements) -> Option<f64>;
-        let (name, of, unit, times): (&str, Figure, &str, f64) = match (item, metric) {
-            (Item::Area, Some(_)) => ("Area", |m| Some(m.metric?.area.0 / 100.0), "cm²", 2.0),
-            (Item::Area, None) => ("Area", |m| Some(m.area_px), "px²", 0.0),
-            (Item::Circumference, Some(_)) => ("Circ", |m| Some(m.circumference()?.0), "mm", 1.0),
-            (Item::Circumference, None) => ("Circ", Measurements::circumference_px, "px", 0.0),
-            (Item::MeanDiameter, Some(_)) => ("Mean diam", |m| Some(m.metric?.mean_diameter().0), "mm", 1.0),
-            (Item::Diameters | Item::MeanDiameter, None) => ("Diam", |m| Some(m.longest_px), "px", 0.0),
-            (Item::Diameters, Some(_)) => ("Diam", |m| Some(m.metric?.longest.0), "mm", 1.0),
-            (Item::Perimeter, Some(_)) => ("Perim", |m| Some(m.metric?.perimeter.0), "mm", 1.0),
-            (Item::Perimeter, None) => ("Perim", |m| Some(m.perimeter_px), "px", 0.0),
-            (Item::Ellipse, Some(_)) => ("Axis", |m| Some(m.metric?.ellipse_axes.0.0), "mm", 1.0),
-            (Item::Ellipse, None) => ("Axis", |m| Some(m.ellipse_axes_px.0), "px", 0.0),
-        };
-        let m: MedianOf = self.samples.median(of)?;
-        let error = metric.and_then(|m| m.scale_error).map(|e| times * e);
-        let spread = 100.0 * m.spread();
-        let value = if unit == "cm²" { fine_figure(m.median, error) } else { figure(m.median, error) };
-        Some(format!("{name} {value} {unit} of {}, spread {spread:.1} %", m.count))
-    }
-
     fn plane_lines(&self, seen: &Seen) -> Vec<(Tone, String)> {
-        let formula = volume_by(seen).formula().unwrap_or_default();
         let plane = |which, name: &str, cue: &str| match self.planes.get(which) {
             Some(p) => (Tone::Plain, format!("{name} {:.1}×{:.1} mm", p.longest.0, p.perpendicular.0)),
             None => (Tone::Cue, cue.to_owned()),
         };
         let mut lines = Vec::new();
-        match self.planes.volume(formula) {
-            Some(Ok(v)) => lines.push((Tone::Plain, format!("Volume {}  {}", volume_words(&v), formula.label()))),
+        match self.planes.volume() {
+            Some(Ok(v)) => {
+                let whose = self.planes.label().filter(|_| self.planes.label() != super::label(seen));
+                let whose = whose.map_or(String::new(), |label| format!("{label}: "));
+                lines.push((Tone::Plain, format!("{whose}{}", plane_volume_words(&v, self.planes.formula()))));
+            }
             Some(Err(why)) => lines.push((Tone::Cue, no_volume(why).to_owned())),
             None => {}
         }
@@ -141,9 +121,7 @@ impl Calipers {
                 plane(Which::Second, "Across", "Across: outline it, then Plane 2"),
             ]),
         }
-        if let (Some(published), Some(Ok(_))) =
-            (seen.preset.and_then(|p| p.variation.as_ref()), self.planes.volume(formula))
-        {
+        if let (Some(published), Some(Ok(_))) = (seen.preset.and_then(|p| p.variation.as_ref()), self.planes.volume()) {
             lines.push((Tone::Dim, format!("Published: {}", published.words)));
         }
         lines
@@ -212,8 +190,38 @@ impl Calipers {
     }
 }
 
-fn volume_words(v: &VolumeOf) -> String {
+pub(super) fn volume_words(v: &VolumeOf) -> String {
     format!("{} ml", fine_figure(v.volume.0, v.scale_error))
+}
+
+pub(super) fn plane_volume_words(v: &VolumeOf, formula: Formula) -> String {
+    format!("Volume {}  {}", volume_words(v), formula.label())
+}
+
+/// A median with its spread.
+pub(super) fn figure_words(f: &Figure) -> String {
+    let name = match f.quantity {
+        Quantity::Area => "Area",
+        Quantity::Circumference => "Circ",
+        Quantity::MeanDiameter => "Mean diam",
+        Quantity::LongestDiameter => "Diam",
+        Quantity::Perimeter => "Perim",
+        Quantity::MajorAxis => "Axis",
+        other => other.label(),
+    };
+    let (value, unit) = match f.unit {
+        Unit::SquareMillimetres => (fine_figure(f.value / 100.0, f.error), "cm²"),
+        other => (figure(f.value, f.error), other.label()),
+    };
+    let spread = f.median.map_or(String::new(), |m| format!(" of {}, spread {:.1} %", m.count, 100.0 * m.spread()));
+    format!("{name} {value} {unit}{spread}")
+}
+
+impl Reading {
+    /// Its letter and what it says, as on the screen.
+    pub fn words(&self) -> String {
+        reading_words(self)
+    }
 }
 
 fn reading_words(reading: &Reading) -> String {

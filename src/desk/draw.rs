@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::pages::{Button, Page};
 use super::places::{self, Grid};
-use super::{Desk, SaveTold, Trouble, Warning};
+use super::{Desk, OrderTold, SaveTold, Trouble, Warning, WorklistTold};
 use crate::frame::Frame;
 use crate::geometry::{Converter, DisplaySpace, Rect};
 use crate::overlay::blend::{Clip, Painter, PxRect};
@@ -65,6 +65,9 @@ impl Painted {
         if let Some(place) = layout.place(Control::SAVE) {
             face_of_save(&mut painter, layout, body, desk.told.saving, &place);
         }
+        if let Some(number) = desk.told.reopened.filter(|_| desk.page.is_none()) {
+            not_live(&mut painter, body, number, &layout.image_area());
+        }
         if let Some((page, x, y)) = &self.page {
             canvas.paste(page, *x, *y);
         }
@@ -82,7 +85,7 @@ fn write_line(desk: &Desk, has_control: bool, room: usize, whose: &mut String, w
         whose.push_str(" · ");
     }
     match (&told.patient, &told.exam) {
-        (Some(patient), _) => whose.push_str(patient.reveal()),
+        (Some(patient), _) => whose.push_str(&patient.shown()),
         (None, Some(exam)) => whose.push_str(exam),
         (None, None) => whose.push_str("no exam"),
     }
@@ -207,11 +210,18 @@ fn paint_page(desk: &Desk, page: Page, layout: &Layout, body: &Typeface, large: 
 
 /// What is looked at is not what the probe sees.
 fn not_live(painter: &mut Painter, face: &Typeface, number: u32, room: &Rect<DisplaySpace>) {
-    let (words, pad) = (format!("SAVED {number}, NOT LIVE"), face.cap_height() / 2);
-    let (x, y) = (room.x0 as i32 + pad, room.y0 as i32 + pad);
-    let ground = PxRect::new(x, y, x + face.width(&words) + 2 * pad, y + face.cap_height() + 2 * pad);
+    let mut digits = [0; 10];
+    let words = ["SAVED ", digits_of(number, &mut digits), ", NOT LIVE"];
+    let pad = face.cap_height() / 2;
+    let (mut x, y) = (room.x0 as i32 + pad, room.y0 as i32 + pad);
+    let width: i32 = words.iter().map(|word| face.width(word)).sum();
+    let ground = PxRect::new(x, y, x + width + 2 * pad, y + face.cap_height() + 2 * pad);
     painter.fill(ground, THEME.frozen, 256);
-    face.draw(painter, x + pad, y + pad, &words, THEME.text_frozen);
+    x += pad;
+    for word in words {
+        face.draw(painter, x, y + pad, word, THEME.text_frozen);
+        x += face.width(word);
+    }
 }
 
 fn put_picture(canvas: &mut Canvas, picture: &Frame, place: &Rect<DisplaySpace>) {
@@ -255,7 +265,8 @@ fn paint_button(
     painter.round_rect(r, layout.mm(2.0), ground, 256);
     painter.round_frame(r, layout.mm(2.0), 1.0, THEME.button_edge, 256);
     let label = label_of(desk, button);
-    let lines = wrapped(&label, ((place.width() / face.advance() as f32) as usize).max(1));
+    let room = ((place.width() / face.advance() as f32) as usize).saturating_sub(1).max(1);
+    let lines: Vec<String> = label.split('\n').flat_map(|line| wrapped(line, room)).collect();
     let ((cx, cy), pitch) = (r.centre(), face.cap_height() as f32 * 1.8);
     let top = cy - pitch * (lines.len() as f32 - 1.0) / 2.0;
     for (i, line) in lines.iter().enumerate() {
@@ -274,6 +285,19 @@ fn label_of(desk: &Desk, button: Button) -> String {
         },
         Button::Patient if told.patient.is_some() => "Other patient".into(),
         Button::Patient => "Patient".into(),
+        Button::Worklist => "Worklist".into(),
+        Button::AskAgain => match &told.worklist {
+            WorklistTold::Asking => "Asking".into(),
+            WorklistTold::Listed { left_out, is_cut, .. } if *left_out > 0 || *is_cut => {
+                let left_out = if *left_out > 0 { format!("\n{left_out} left out") } else { String::new() };
+                format!("Ask again{left_out}{}", if *is_cut { "\nthere are more" } else { "" })
+            }
+            _ => "Ask again".into(),
+        },
+        Button::Order(at) => match &told.worklist {
+            WorklistTold::Listed { orders, .. } => orders.get(at).map(order_words).unwrap_or_default(),
+            _ => String::new(),
+        },
         Button::Presets => match told.preset.and_then(|p| desk.config.presets.get(p)) {
             Some(label) => format!("Preset: {label}"),
             None => "Preset".into(),
@@ -298,6 +322,7 @@ fn label_of(desk: &Desk, button: Button) -> String {
             let state = if item.is_some_and(|i| i.is_deleted) { " deleted" } else { "" };
             format!("{number}{kind}{state}")
         }
+        Button::Edit => "Edit outlines".into(),
         Button::Delete => "Delete".into(),
         Button::ReallyDelete => "Delete".into(),
         Button::Restore => "Undo delete".into(),
@@ -307,11 +332,20 @@ fn label_of(desk: &Desk, button: Button) -> String {
     }
 }
 
+fn order_words(order: &OrderTold) -> String {
+    let joined = |parts: &[&str]| parts.iter().copied().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" · ");
+    let identity = &order.identity;
+    let who = joined(&[&identity.spoken(), identity.note()]);
+    let what = joined(&[identity.reveal(), &order.when, &order.procedure]);
+    if who.is_empty() { what } else { format!("{who}\n{what}") }
+}
+
 /// The words of a page, in its room.
 fn words(desk: &Desk, page: Page, text: &mut Text) {
     let told = &desk.told;
     let exam = told.exam.as_deref().map_or("not begun".to_owned(), |name| format!("exam {name}"));
-    let patient = told.patient.as_ref().map_or("no patient", |p| p.reveal());
+    let patient = told.patient.as_ref().map_or("no patient".to_owned(), |p| p.shown());
+    let patient = patient.as_str();
     match page {
         Page::Exam => {
             text.large(patient, THEME.text);
@@ -326,11 +360,33 @@ fn words(desk: &Desk, page: Page, text: &mut Text) {
         }
         Page::Keypad => {
             text.large(&format!("{}_", desk.typed.text), THEME.text);
-            text.body("Type or scan the patient's number", THEME.text_dim);
+            match desk.refused {
+                Some(why) => text.body(why.label(), THEME.alarm),
+                None => text.body("Type or scan the patient's number", THEME.text_dim),
+            }
         }
+        Page::Worklist => match &told.worklist {
+            WorklistTold::Asking | WorklistTold::Ready => text.body("Asking the worklist", THEME.text_dim),
+            WorklistTold::Failed(why) => {
+                text.body(why, THEME.alarm);
+                text.body("A patient can be typed or scanned.", THEME.text_dim);
+            }
+            WorklistTold::Listed { orders, .. } if orders.is_empty() => {
+                text.body("No orders around today.", THEME.text_dim);
+            }
+            WorklistTold::Listed { .. } | WorklistTold::Absent => {}
+        },
         Page::Confirm => {
             text.body("This patient?", THEME.text_dim);
-            text.large(desk.offered.as_ref().map_or("", |p| p.reveal()), THEME.text);
+            if let Some(offered) = &desk.offered {
+                text.large(offered.reveal(), THEME.text);
+                if !offered.name().is_empty() {
+                    text.large(&offered.spoken(), THEME.text);
+                }
+                if !offered.note().is_empty() {
+                    text.body(offered.note(), THEME.text);
+                }
+            }
             if told.patient.is_some() && told.patient != desk.offered {
                 text.body("instead of", THEME.cue);
                 text.body(patient, THEME.text);

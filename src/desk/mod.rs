@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `told.rs` | what the host tells |
 //! | `pages.rs` | which page is open, and what its buttons do |
+//! | `scan.rs` | what a wristband's code says |
 //! | `places.rs` | where the buttons of a page are, in millimetres of glass |
 //! | `draw.rs` | the pages, the line of the exam, the face of Save |
 //!
@@ -19,13 +20,14 @@
 mod draw;
 mod pages;
 mod places;
+pub mod scan;
 mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use pages::{Button, Page};
-pub use told::{ExamTold, Identity, ItemTold, SaveTold, Trouble, Warning, Warnings};
+pub use told::{ExamTold, Identity, ItemTold, OrderTold, SaveTold, Trouble, Warning, Warnings, WorklistTold};
 
 use crate::frame::Frame;
 use crate::geometry::{DisplaySpace, Point, Rect};
@@ -57,6 +59,8 @@ impl Default for DeskConfig {
 pub enum ExamRequest {
     /// Bind the exam to this patient.
     Bind(Identity),
+    /// Ask the worklist for its orders.
+    AskWorklist,
     /// Date and time are right.
     ConfirmDate,
     /// Outline this: a number in [`DeskConfig::presets`], or anything.
@@ -68,6 +72,8 @@ pub enum ExamRequest {
     },
     /// Show this item.
     Open(u32),
+    /// Outline this item anew.
+    Edit(u32),
     /// Delete this item.
     Delete(u32),
     /// Put it back.
@@ -83,6 +89,8 @@ pub struct Desk {
     typed: Typed,
     /// Identity that is to be bound when the operator says so.
     offered: Option<Identity>,
+    /// Why the last scan was not taken.
+    refused: Option<scan::NoPatient>,
     /// First item or preset on a page that has more than fit.
     first: usize,
     /// The item that is looked at, once the host has read it.
@@ -119,6 +127,7 @@ impl Desk {
             page: None,
             typed: Typed::default(),
             offered: None,
+            refused: None,
             first: 0,
             opened: None,
             requests: Vec::new(),

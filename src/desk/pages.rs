@@ -1,13 +1,15 @@
 //! Which page is open, and what its buttons do.
 //!
 //! ```text
-//! Exam ─▶ Keypad ─▶ Confirm ─▶ bound        a scan ─▶ Confirm
+//! Exam ─▶ Keypad ─▶ Confirm ─▶ bound        a scan ─▶ Confirm, or Keypad with the reason
+//!      ─▶ Worklist ─▶ Confirm ─▶ bound
 //!      ─▶ Presets ─▶ chosen                 nobody there for long ─▶ End (asked)
 //!      ─▶ Items ─▶ Item ─▶ Delete ─▶ deleted
+//!                       ─▶ the picture, to be outlined anew
 //!      ─▶ End ─▶ ended
 //! ```
 
-use super::{Desk, ExamRequest, IDENTITY_MAX, Identity};
+use super::{Desk, ExamRequest, IDENTITY_MAX, Identity, WorklistTold, scan};
 
 /// What covers the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Page {
     Exam,
     /// An identifier is typed.
     Keypad,
+    /// The orders of the worklist.
+    Worklist,
     /// Is it this patient?
     Confirm,
     /// What is to be outlined.
@@ -44,6 +48,12 @@ pub enum Button {
     Close,
     /// Type an identifier.
     Patient,
+    /// Look at the orders of the worklist.
+    Worklist,
+    /// Ask the worklist again.
+    AskAgain,
+    /// The patient of an order, by its place in the list.
+    Order(usize),
     /// Choose what is outlined.
     Presets,
     /// Look at the saved items.
@@ -70,6 +80,8 @@ pub enum Button {
     More,
     /// Look at this item.
     Item(u32),
+    /// Outline the open item anew.
+    Edit,
     /// To the question whether it is to be deleted.
     Delete,
     /// It is to be deleted.
@@ -98,6 +110,7 @@ impl Desk {
         if !matches!(page, Some(Page::Item(_) | Page::Delete(_))) {
             self.opened = None;
         }
+        self.refused = None;
         (self.page, self.pressed, self.is_stale) = (page, None, true);
     }
 
@@ -110,13 +123,36 @@ impl Desk {
         }
     }
 
-    /// An identifier was scanned. It is offered, and bound when the operator says so.
+    /// Something was scanned ([`scan`]). An identity is offered, and bound when the operator says so; anything else is refused with
+    /// the reason.
     ///
-    /// What cannot be one is ignored, and so is a scan while the screen asks whether it is the same patient.
+    /// A scan while the screen asks whether it is the same patient is ignored.
     pub fn scanned(&mut self, text: &str) {
-        let Some(identity) = Identity::new(text).filter(|_| !self.is_asking()) else { return };
+        if self.is_asking() || text.trim().is_empty() {
+            return;
+        }
+        match scan::read(text) {
+            Ok(identity) => self.offer(identity),
+            Err(why) => {
+                self.go(None);
+                self.go(Some(Page::Keypad));
+                self.refused = Some(why);
+            }
+        }
+    }
+
+    fn offer(&mut self, identity: Identity) {
         self.go(Some(Page::Confirm));
         self.offered = Some(identity);
+    }
+
+    /// Leaves a page as its Close does. Whether one was open; a question that was asked stays.
+    pub(crate) fn escape(&mut self) -> bool {
+        if self.page.is_some() && !self.is_asking() {
+            self.push(Button::Close);
+            return true;
+        }
+        self.page.is_some()
     }
 
     /// A character was typed.
@@ -136,9 +172,13 @@ impl Desk {
 
     /// What was typed is whole.
     pub(crate) fn enter(&mut self) {
-        if let Some(identity) = Identity::new(&self.typed.text) {
-            self.go(Some(Page::Confirm));
-            self.offered = Some(identity);
+        // What no keypad has was typed by a scanner.
+        let is_typed = |c: char| c.is_ascii_alphanumeric() || "-./_:+ ".contains(c);
+        if !self.typed.text.chars().all(is_typed) {
+            let text = std::mem::take(&mut self.typed.text);
+            self.scanned(&text);
+        } else if let Some(identity) = Identity::new(&self.typed.text) {
+            self.offer(identity);
         }
     }
 
@@ -167,8 +207,22 @@ impl Desk {
                 self.go(None);
             }
             Button::Reject => {
+                let has_order = self.offered.as_ref().is_some_and(|o| o.order().is_some());
                 self.go(None);
-                self.go(Some(Page::Keypad));
+                self.go(Some(if has_order { Page::Worklist } else { Page::Keypad }));
+            }
+            Button::Worklist => {
+                self.go(Some(Page::Worklist));
+                self.ask_worklist();
+            }
+            Button::AskAgain => self.ask_worklist(),
+            Button::Order(at) => {
+                if let WorklistTold::Listed { orders, .. } = &self.told.worklist
+                    && let Some(order) = orders.get(at)
+                {
+                    let identity = order.identity.clone();
+                    self.offer(identity);
+                }
             }
             Button::Preset(preset) => {
                 self.ask(ExamRequest::ChoosePreset(preset));
@@ -178,6 +232,12 @@ impl Desk {
             Button::Item(number) => {
                 self.ask(ExamRequest::Open(number));
                 self.go(Some(Page::Item(number)));
+            }
+            Button::Edit => {
+                if let Some(Page::Item(number)) = self.page {
+                    self.ask(ExamRequest::Edit(number));
+                    self.go(None);
+                }
             }
             Button::Delete => {
                 if let Some(Page::Item(number)) = self.page {
@@ -209,13 +269,19 @@ impl Desk {
         }
     }
 
+    fn ask_worklist(&mut self) {
+        if self.told.worklist != WorklistTold::Asking {
+            self.ask(ExamRequest::AskWorklist);
+        }
+    }
+
     /// Where Close leads.
     fn before(&self) -> Option<Page> {
         match self.page {
             Some(Page::Item(_)) => Some(Page::Items),
             Some(Page::Delete(number)) => Some(Page::Item(number)),
             Some(Page::Lose) => Some(Page::End { is_asked: false }),
-            Some(Page::Keypad | Page::Presets | Page::Items) => Some(Page::Exam),
+            Some(Page::Keypad | Page::Worklist | Page::Presets | Page::Items) => Some(Page::Exam),
             _ => None,
         }
     }

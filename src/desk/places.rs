@@ -1,6 +1,6 @@
 //! Where the buttons of a page are. No button is smaller than 15 mm, and all are 3 mm apart.
 
-use super::{Button, Desk, Page};
+use super::{Button, Desk, Page, WorklistTold};
 use crate::geometry::{DisplaySpace, Rect};
 use crate::overlay::Layout;
 
@@ -76,11 +76,12 @@ pub(super) fn buttons(desk: &Desk, page: Page, layout: &Layout) -> Vec<(Button, 
     match page {
         Page::Exam => exam(desk, &grid),
         Page::Keypad => keypad(desk, &grid),
+        Page::Worklist => worklist(desk, &grid),
         Page::Confirm => row(last, &[Button::Reject, Button::Bind]),
         Page::Presets => presets(desk, &grid),
         Page::Items => items(desk, layout, &grid),
         Page::Item(number) if desk.is_deleted(number) => row(last, &[Button::Close, Button::Restore]),
-        Page::Item(_) => row(last, &[Button::Close, Button::Delete]),
+        Page::Item(_) => row(last, &[Button::Close, Button::Edit, Button::Delete]),
         Page::Delete(_) => row(last, &[Button::Close, Button::ReallyDelete]),
         Page::End { .. } if desk.would_lose() => {
             row(last, &[Button::SamePatient, Button::ReallyEnd, Button::EndAnyway])
@@ -94,9 +95,19 @@ fn exam(desk: &Desk, grid: &Grid) -> Vec<(Button, Place)> {
     let last = grid.last();
     let mut out = vec![(Button::Close, grid.part(last, 0, 3))];
     let (middle, right) = (grid.part(last, 1, 3), grid.part(last, 2, 3));
-    out.push((Button::End, Rect::new(middle.x0, middle.y0, right.x1, right.y1)));
-    for (i, button) in [Button::Patient, Button::Presets, Button::Items].into_iter().enumerate() {
-        out.push((button, grid.part(last.saturating_sub(1), i, 3)));
+    let has_worklist = desk.told.worklist != WorklistTold::Absent;
+    // Where four do not fit beside each other, the end gives way a little.
+    let is_wide = grid.columns > 3;
+    if has_worklist && !is_wide {
+        out.extend([(Button::Worklist, middle), (Button::End, right)]);
+    } else {
+        out.push((Button::End, Rect::new(middle.x0, middle.y0, right.x1, right.y1)));
+    }
+    let all = [Button::Patient, Button::Worklist, Button::Presets, Button::Items];
+    let shown = all.into_iter().filter(|b| *b != Button::Worklist || (has_worklist && is_wide));
+    let shown: Vec<Button> = shown.collect();
+    for (i, button) in shown.iter().enumerate() {
+        out.push((*button, grid.part(last.saturating_sub(1), i, shown.len())));
     }
     if desk.told.warnings.clock.is_some() && grid.rows > 3 {
         out.push((Button::ConfirmDate, grid.part(last - 2, 2, 3)));
@@ -124,6 +135,22 @@ pub(super) fn field(layout: &Layout) -> Place {
     let grid = Grid::new(layout, area(layout));
     let row = grid.part(0, 0, 1);
     Rect::new(row.x0, row.y0, grid.part(0, grid.columns.saturating_sub(2), grid.columns).x0 - grid.gap, row.y1)
+}
+
+/// A row an order.
+fn worklist(desk: &Desk, grid: &Grid) -> Vec<(Button, Place)> {
+    let count = match &desk.told.worklist {
+        WorklistTold::Listed { orders, .. } => orders.len(),
+        _ => 0,
+    };
+    let places: Vec<Place> = (0..grid.last()).map(|row| grid.part(row, 0, 1)).collect();
+    let pages = count.div_ceil(places.len().max(1)).max(1);
+    let first = desk.first % pages * places.len();
+    let mut out: Vec<_> = (0..count).map(Button::Order).skip(first).zip(places).collect();
+    let below = [Button::Close, Button::AskAgain, Button::More];
+    let below = &below[..if pages > 1 { 3 } else { 2 }];
+    out.extend(below.iter().enumerate().map(|(i, b)| (*b, grid.part(grid.last(), i, below.len()))));
+    out
 }
 
 fn presets(desk: &Desk, grid: &Grid) -> Vec<(Button, Place)> {

@@ -6,9 +6,17 @@ use std::sync::Arc;
 use super::IDENTITY_MAX;
 use crate::frame::Frame;
 
-/// Whose exam it is, as it is read from a wristband or typed. `Debug` shows nothing of it.
+/// Characters of a name or a note at most.
+pub(super) const IDENTITY_TEXT_MAX: usize = 64;
+
+/// Whose exam it is, as it is read from a wristband, typed, or told by a worklist. `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Identity(String);
+pub struct Identity {
+    id: String,
+    name: String,
+    note: String,
+    order: Option<u64>,
+}
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,14 +29,93 @@ impl Identity {
     /// character.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
-        let is_good = !text.chars().any(|c| c.is_control() || c == '\\');
-        ((1..=IDENTITY_MAX).contains(&text.chars().count()) && is_good).then(|| Self(text.to_owned()))
+        let is_good = is_text(text) && (1..=IDENTITY_MAX).contains(&text.chars().count());
+        is_good.then(|| Self { id: text.to_owned(), name: String::new(), note: String::new(), order: None })
     }
 
-    /// Its characters, for the screen and the record alone.
-    pub fn reveal(&self) -> &str {
-        &self.0
+    /// With a name as DICOM has it (`FAMILY^GIVEN`) and what else tells people apart; `None` when one is too long, or has a
+    /// backslash or control character.
+    pub fn named(self, name: &str, note: &str) -> Option<Self> {
+        let is_good = |t: &str| is_text(t) && t.chars().count() <= IDENTITY_TEXT_MAX;
+        let (name, note) = (name.trim().trim_end_matches('^').to_owned(), note.trim().to_owned());
+        (is_good(&name) && is_good(&note) && name.matches('^').count() <= 4).then_some(Self { name, note, ..self })
     }
+
+    /// As the order of this number tells it; the host knows what else the order has.
+    pub fn of_order(self, order: u64) -> Self {
+        Self { order: Some(order), ..self }
+    }
+
+    /// The identifier, for the screen and the record alone.
+    pub fn reveal(&self) -> &str {
+        &self.id
+    }
+
+    /// The name, `FAMILY^GIVEN`, for the screen and the record alone; empty where nobody said it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Birth date and sex in words, for the screen alone.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// The number of the order that told it.
+    pub fn order(&self) -> Option<u64> {
+        self.order
+    }
+
+    /// The name as it is said.
+    pub fn spoken(&self) -> String {
+        super::scan::spoken(&self.name)
+    }
+
+    /// Number and name, for the screen alone.
+    pub fn shown(&self) -> String {
+        match self.name.is_empty() {
+            true => self.id.clone(),
+            false => format!("{} {}", self.id, self.spoken()),
+        }
+    }
+}
+
+fn is_text(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || c == '\\')
+}
+
+/// An order of the worklist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderTold {
+    /// Whose, with the number of the order.
+    pub identity: Identity,
+    /// When, in the server's time zone: `2026-11-29 10:30`, or what there is of it.
+    pub when: String,
+    /// What is to be done.
+    pub procedure: String,
+}
+
+/// What the host tells of the worklist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WorklistTold {
+    /// There is none in the profile.
+    #[default]
+    Absent,
+    /// It was not asked yet.
+    Ready,
+    /// It is being asked.
+    Asking,
+    /// Its orders.
+    Listed {
+        /// In the order of their time.
+        orders: Arc<[OrderTold]>,
+        /// Orders whose patient an exam cannot hold.
+        left_out: usize,
+        /// There are more.
+        is_cut: bool,
+    },
+    /// It did not answer; a line that says nothing of a patient.
+    Failed(String),
 }
 
 /// What became of what was to be saved.
@@ -174,6 +261,10 @@ pub struct ExamTold {
     pub clock: String,
     /// The preset that is chosen.
     pub preset: Option<usize>,
+    /// The item whose picture is shown to be outlined anew.
+    pub reopened: Option<u32>,
+    /// The orders that a patient can be picked from.
+    pub worklist: WorklistTold,
     /// What the operator should know of the store.
     pub warnings: Warnings,
 }

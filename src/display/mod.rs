@@ -116,6 +116,8 @@ pub enum Key {
     Backspace,
     /// Enter.
     Enter,
+    /// Escape: leaves what is open, or the program.
+    Escape,
     /// A printable character of ASCII, as it was typed.
     Character(char),
 }

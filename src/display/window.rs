@@ -1,7 +1,7 @@
 //! A window under X11 or Wayland, driven by the caller's loop: nothing runs in the background.
 //!
 //! The left mouse button is finger 0; fingers of a touch screen are numbered from 0 in the order in which they go down.
-//! The close button and Escape mean [`Presence::Closed`]. The canvas follows the window's size in physical px. A
+//! The close button means [`Presence::Closed`]; Escape is a key, since it may only leave a page. The canvas follows the window's size in physical px. A
 //! process can open one window.
 //!
 //! ```no_run
@@ -264,10 +264,7 @@ impl App {
 
     fn key(&mut self, key: &WinitKey) {
         let key = match key {
-            WinitKey::Named(NamedKey::Escape) => {
-                self.presence = Presence::Closed;
-                return;
-            }
+            WinitKey::Named(NamedKey::Escape) => Key::Escape,
             WinitKey::Named(NamedKey::Space) => Key::Space,
             WinitKey::Named(NamedKey::ArrowLeft) => Key::Left,
             WinitKey::Named(NamedKey::ArrowRight) => Key::Right,
@@ -365,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_named_and_escape_closes() {
+    fn keys_are_named() {
         let mut app = app();
         for key in [WinitKey::Named(NamedKey::Space), WinitKey::Character("U".into()), WinitKey::Character("é".into())]
         {
@@ -373,7 +370,7 @@ mod tests {
         }
         assert_eq!((app.keys.clone(), app.presence), (vec![Key::Space, Key::Character('U')], Presence::Open));
         app.key(&WinitKey::Named(NamedKey::Escape));
-        assert_eq!(app.presence, Presence::Closed);
+        assert_eq!((app.keys.last(), app.presence), (Some(&Key::Escape), Presence::Open));
     }
 
     /// The environment cannot be changed within a test, so the test runs itself again in a changed one.

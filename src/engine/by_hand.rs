@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use crate::calipers::figures::FigureGroup;
 use crate::calipers::set::Reading;
 use crate::calipers::{CaliperCommand, CaliperNotice, CaliperView, Calipers, Exact, KnownScale, Page, Seen};
 use crate::contour::{Outline, trace};
@@ -33,6 +34,12 @@ impl ByHand {
         (self.view, self.scale, self.is_dropped) = (None, None, false);
     }
 
+    /// Another picture is shown: its calipers are others.
+    pub(super) fn went_live(&mut self) {
+        self.calipers.went_live();
+        (self.view, self.is_stale) = (None, true);
+    }
+
     pub(super) fn scale(&self) -> Option<PixelScale> {
         self.scale
     }
@@ -54,6 +61,11 @@ impl Engine {
     /// What the calipers on the shown frame say; none while live.
     pub fn caliper_readings(&self) -> Vec<Reading> {
         self.with_seen(|calipers, seen| calipers.readings(seen)).unwrap_or_default()
+    }
+
+    /// Medians, volumes and ejection fractions of this exam that are complete.
+    pub fn caliper_figures(&self) -> Vec<FigureGroup> {
+        self.by_hand.calipers.figures()
     }
 
     /// Whether the command was one of measuring by hand, and was executed.

@@ -16,6 +16,7 @@ pub mod cine;
 pub mod job;
 pub mod motion;
 pub mod object;
+pub mod reopened;
 mod scenery;
 pub mod signal;
 mod slot;
@@ -44,6 +45,7 @@ use cine::CineRing;
 use job::InferenceJob;
 use motion::{Motion, MotionStep, StepId};
 use object::{AgeLimits, Phase, TrackedObject};
+use reopened::Aside;
 use scenery::{SceneInput, Scenery};
 use signal::SignalWatch;
 pub use signal::Timeliness;
@@ -120,6 +122,7 @@ pub struct Engine {
     is_changed: bool,
     by_hand: ByHand,
     suggested: Suggested,
+    aside: Aside,
 }
 
 impl Engine {
@@ -146,6 +149,7 @@ impl Engine {
             is_changed: true,
             by_hand: ByHand::new(config.known_scales.clone()),
             suggested: Suggested::new(config.suggest, object()),
+            aside: Aside::default(),
             motion,
             config,
         }
@@ -277,6 +281,7 @@ impl Engine {
                 self.last_asked = None;
                 self.show_chosen();
                 self.note_mode();
+                self.close_reopened();
             }
             Outcome::Unchanged | Outcome::Changed | Outcome::Refused(_) => {}
         }
@@ -287,6 +292,7 @@ impl Engine {
         self.session.new_exam();
         self.by_hand.new_exam();
         self.suggested.drop_it();
+        self.aside.forget();
         self.ring = None;
         self.shown = None;
         let revision = self.revision();

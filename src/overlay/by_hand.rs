@@ -4,7 +4,6 @@ use crate::calipers::set::Shape;
 use crate::calipers::{CaliperView, Mark, Page, Tone};
 use crate::geometry::{Converter, DisplaySpace, ImageSpace, Point};
 use crate::overlay::blend::{Painter, PxRect, alpha, stretch};
-use crate::overlay::layout::Layout;
 use crate::overlay::outline::{LineColours, LineStyle, OutlinePainter};
 use crate::overlay::text::Typeface;
 use crate::overlay::theme::Theme;
@@ -15,7 +14,7 @@ const ARM_MM: f32 = 1.7;
 pub(super) struct CaliperPen<'a> {
     pub(super) outliner: &'a mut OutlinePainter,
     pub(super) face: &'a Typeface,
-    pub(super) layout: &'a Layout,
+    pub(super) px_per_mm: f32,
     pub(super) to_display: &'a Converter<ImageSpace, DisplaySpace>,
 }
 
@@ -34,14 +33,18 @@ impl CaliperPen<'_> {
         }
     }
 
-    fn mark(&mut self, painter: &mut Painter, mark: &Mark) {
+    fn mm(&self, mm: f32) -> f32 {
+        mm * self.px_per_mm
+    }
+
+    /// Draws one caliper.
+    pub(super) fn mark(&mut self, painter: &mut Painter, mark: &Mark) {
         let colour = Theme::DARK.frozen;
         match (&mark.shape, &mark.ring) {
             (Shape::Distance { a, b }, _) => self.line(painter, *a, *b, colour, 0.8),
             (_, Some(ring)) => {
                 let colours = LineColours { line: colour, halo: Theme::DARK.halo };
-                let px_per_mm = self.layout.mm(1.0);
-                self.outliner.line(painter, ring, self.to_display, LineStyle::Fresh, px_per_mm, colours);
+                self.outliner.line(painter, ring, self.to_display, LineStyle::Fresh, self.px_per_mm, colours);
             }
             _ => {}
         }
@@ -55,18 +58,18 @@ impl CaliperPen<'_> {
     /// The letter, above and to the left of a place, within the picture.
     fn letter(&self, painter: &mut Painter, at: Point<ImageSpace>, mark: &Mark) {
         let theme = &Theme::DARK;
-        let (p, pad) = (self.to_display.apply(at), self.layout.mm(0.7) as i32);
+        let (p, pad) = (self.to_display.apply(at), self.mm(0.7) as i32);
         let (width, height) = (self.face.advance() + 2 * pad, self.face.cap_height() + 2 * pad);
         let area = painter.bounds();
         if !p.is_finite() || area.width() < width || area.height() < height {
             return;
         }
-        let away = self.layout.mm(ARM_MM) as i32;
+        let away = self.mm(ARM_MM) as i32;
         let x = (p.x as i32 - away - width).clamp(area.x0, area.x1 - width);
         let y = (p.y as i32 - away - height).clamp(area.y0, area.y1 - height);
         let place = PxRect::new(x, y, x + width, y + height);
         let (ground, ink) = if mark.is_selected { (theme.frozen, theme.text_frozen) } else { (theme.chip, theme.text) };
-        painter.round_rect(place, self.layout.mm(0.8), ground, 256);
+        painter.round_rect(place, self.mm(0.8), ground, 256);
         self.face.draw(painter, x + pad, y + pad, mark.letter.encode_utf8(&mut [0; 4]), ink);
     }
 
@@ -75,7 +78,7 @@ impl CaliperPen<'_> {
         if !p.is_finite() {
             return;
         }
-        let (arm, half) = (self.layout.mm(ARM_MM), self.layout.mm(0.14).clamp(0.8, 2.0));
+        let (arm, half) = (self.mm(ARM_MM), self.mm(0.14).clamp(0.8, 2.0));
         let half = if is_strong { 1.5 * half } else { half };
         let (across, down) = (stretch(p.x - arm, p.y, p.x + arm, p.y), stretch(p.x, p.y - arm, p.x, p.y + arm));
         let reach = arm + half + 3.0;

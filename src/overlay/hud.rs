@@ -135,7 +135,7 @@ impl Hud {
             if let Some(calipers) = &scene.calipers {
                 let (face, to_display) = (&faces.body, &view.to_display);
                 let outliner = &mut self.outliner;
-                CaliperPen { outliner, face, layout, to_display }.draw(&mut painter, calipers);
+                CaliperPen { outliner, face, px_per_mm: layout.mm(1.0), to_display }.draw(&mut painter, calipers);
             }
         }
     }

@@ -3,10 +3,12 @@
 use super::Canvas;
 use super::blend::{Clip, Painter, PxRect};
 use super::blit::Blitter;
+use super::by_hand::CaliperPen;
 use super::marks;
 use super::outline::{LineColours, OutlinePainter, style_of};
 use super::text::Typeface;
 use super::theme::Theme;
+use crate::calipers::Mark;
 use crate::contour::Outline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
@@ -47,6 +49,15 @@ pub struct StillObject<'a> {
     pub caption: Caption,
 }
 
+/// What was measured by hand on a still image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StillByHand<'a> {
+    /// Its calipers.
+    pub marks: &'a [Mark],
+    /// What is written below the image, after what is said of the objects.
+    pub lines: &'a [String],
+}
+
 /// How many times larger than the image its picture is.
 pub fn magnification(frame: &Frame) -> u32 {
     (SIDE / frame.width.max(frame.height).max(1)).max(1)
@@ -63,14 +74,15 @@ pub fn still(
     boxed: Option<Rect<ImageSpace>>,
     caption: &Caption,
 ) -> Result<Canvas> {
-    still_of(frame, &[StillObject { object: ObjectId(0), outline, clicks, boxed, caption: *caption }])
+    let object = StillObject { object: ObjectId(0), outline, clicks, boxed, caption: *caption };
+    still_of(frame, &[object], &StillByHand::default())
 }
 
-/// The same with any number of objects.
+/// The same with any number of objects, and with what was measured by hand.
 ///
 /// # Errors
 /// As [`still`].
-pub fn still_of(frame: &Frame, objects: &[StillObject]) -> Result<Canvas> {
+pub fn still_of(frame: &Frame, objects: &[StillObject], by_hand: &StillByHand) -> Result<Canvas> {
     let longest = frame.width.max(frame.height);
     if longest == 0 || longest > SIDE_MAX {
         let got = format!("{}x{}", frame.width, frame.height);
@@ -79,7 +91,8 @@ pub fn still_of(frame: &Frame, objects: &[StillObject]) -> Result<Canvas> {
     let times = magnification(frame);
     let (width, height) = (frame.width * times, frame.height * times);
     let face = Typeface::with_cap_height(PX_PER_MM * 2.5);
-    let lines: Vec<(String, u32)> = objects.iter().flat_map(|o| caption_lines(o, objects.len() > 1)).collect();
+    let mut lines: Vec<(String, u32)> = objects.iter().flat_map(|o| caption_lines(o, objects.len() > 1)).collect();
+    lines.extend(by_hand.lines.iter().map(|line| (line.clone(), Theme::DARK.text)));
     let foot = face.line_height() * lines.len() as i32 + face.line_height() / 2;
     let widest = lines.iter().map(|(line, _)| face.width(line)).max().unwrap_or(0) + face.advance() * 2;
     let mut canvas = Canvas::new(width.max(widest as u32), height + foot as u32);
@@ -92,6 +105,9 @@ pub fn still_of(frame: &Frame, objects: &[StillObject]) -> Result<Canvas> {
     for object in objects {
         paint(&mut painter, object, &to_display);
     }
+    let mut outliner = OutlinePainter::default();
+    let mut pen = CaliperPen { outliner: &mut outliner, face: &face, px_per_mm: PX_PER_MM, to_display: &to_display };
+    by_hand.marks.iter().for_each(|mark| pen.mark(&mut painter, mark));
     let below = Clip::whole(PxRect::new(0, height as i32, canvas.width() as i32, canvas.height() as i32));
     let mut painter = Painter::new(&mut canvas, &below);
     for (i, (line, colour)) in lines.iter().enumerate() {

@@ -39,6 +39,7 @@ use super::stats::Shown;
 use super::worker::{Health, InferenceWorker, Supply, Worker};
 use crate::calipers::KnownScale;
 use crate::engine::object::AgeLimits;
+use crate::engine::reopened::SavedStill;
 use crate::engine::{Engine, EngineConfig, Timeliness};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
@@ -356,6 +357,18 @@ impl<W: InferenceWorker> Live<W> {
         self.engine.new_exam();
         self.waiting = None;
         self.taps.clear();
+    }
+
+    /// Shows a saved picture, frozen, with the prompts that were saved with it, until the screen goes live. Returns whether it does:
+    /// only in place of another picture.
+    pub fn reopen(&mut self, still: SavedStill) -> bool {
+        let is_shown = self.engine.reopen(still, self.clock.now());
+        if is_shown {
+            self.waiting = None;
+            self.taps.clear();
+            self.ask();
+        }
+        is_shown
     }
 
     /// Chooses what is to be outlined from now on; what is outlined already stays.

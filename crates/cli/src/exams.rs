@@ -65,15 +65,7 @@ pub fn exams(command: &ExamsCommand) -> Result<()> {
         ExamsCommand::Worklist { from, network, day, all_days, patients, bind, store, json } => {
             let network = Network::of(network)?;
             let from = Network::peer("--from", from.as_ref(), "worklist", network.profile.worklist.as_ref())?;
-            let options = WorklistOptions {
-                calling: network.profile.calling.clone(),
-                timeout: network.timeout(),
-                tls: network.tls()?,
-                days: days_of(day.as_deref(), *all_days)?,
-                modality: network.profile.modality.clone(),
-                station: network.profile.station.clone(),
-                ..WorklistOptions::default()
-            };
+            let options = network.worklist_options(days_of(day.as_deref(), *all_days)?)?;
             match bind {
                 Some(exam) => bind_to_order(&mut resumed(&store.root, exam)?, &from, &options),
                 None => listed(&worklist(&from, &options)?, *patients, *json),
@@ -87,11 +79,35 @@ pub fn exams(command: &ExamsCommand) -> Result<()> {
 }
 
 /// How DICOM peers are reached: as the profile says, and then the arguments.
-struct Network {
+pub struct Network {
     profile: DicomProfile,
 }
 
 impl Network {
+    /// As a profile says.
+    pub fn of_profile(profile: &DicomProfile) -> Self {
+        Self { profile: profile.clone() }
+    }
+
+    /// The worklist of the profile and how it is asked; `None` where there is none.
+    pub fn worklist(&self) -> Result<Option<(Destination, WorklistOptions)>> {
+        let Some(from) = &self.profile.worklist else { return Ok(None) };
+        let from = from.parse().context("dicom.worklist")?;
+        Ok(Some((from, self.worklist_options(Days::All)?)))
+    }
+
+    fn worklist_options(&self, days: Days) -> Result<WorklistOptions> {
+        Ok(WorklistOptions {
+            calling: self.profile.calling.clone(),
+            timeout: self.timeout(),
+            tls: self.tls()?,
+            days,
+            modality: self.profile.modality.clone(),
+            station: self.profile.station.clone(),
+            ..WorklistOptions::default()
+        })
+    }
+
     fn of(arguments: &NetworkArguments) -> Result<Self> {
         let mut profile = match &arguments.config {
             None => DicomProfile::default(),

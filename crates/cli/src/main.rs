@@ -17,6 +17,7 @@ mod igtl;
 mod keyboards;
 mod label;
 mod model;
+mod orders;
 mod output;
 mod quantize;
 mod rehearse;

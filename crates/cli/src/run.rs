@@ -35,6 +35,7 @@ use crate::device;
 use crate::displays::{self, Displays, Wanted};
 use crate::feed::Feed;
 use crate::keyboards::Keyboards;
+use crate::orders::Orders;
 use crate::output::{Files, message, png_of, say, say_json};
 use crate::rehearse::rehearse;
 use crate::report::{ObjectReport, RunReport};
@@ -334,7 +335,9 @@ fn open_saving(arguments: &RunArguments, plan: &Plan, model: &str) -> Result<Opt
     let model_sha256 = assets::pin_of_model(&plan.profile.model)?;
     let new = NewExam { origin, model: model.to_owned(), model_sha256 };
     let preset = plan.profile.model.preset.as_deref();
-    let opened = Saving::open(root, new, &plan.profile.exams, plan.presets.clone(), preset);
+    let orders = || plan.profile.dicom.as_ref().map_or(Ok(None), Orders::of);
+    let opened = Saving::open(root, new, &plan.profile.exams, plan.presets.clone(), preset)
+        .and_then(|saving| Ok(saving.with_orders(orders()?)));
     match opened {
         // A device shows its picture whatever its disk says; the screen says that nothing can be saved.
         Err(e) if arguments.save_exam.is_none() => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use sonotap::desk::{Desk, ExamRequest, ExamTold, Identity, ItemTold, SaveTold, Trouble, Warnings};
+use sonotap::desk::{Desk, ExamRequest, ExamTold, Identity, ItemTold, SaveTold, Trouble, Warnings, WorklistTold};
 use sonotap::display_loop::DisplayLoop;
 use sonotap::durable;
 use sonotap::error::{Error, ErrorKind, Result as SonotapResult};
@@ -18,10 +18,12 @@ use sonotap::scene::{HiddenReason, Mode, Overlay, Scene};
 use sonotap::session::SaveRequest;
 use sonotap::units::{Span, Timestamp};
 use sonotap_exam::{
-    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, RepairReport, Saver, Store, StoreHealth, Task,
+    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, Reopened, RepairReport, Saver, Store, StoreHealth,
+    Task,
 };
 
 use crate::displays::Displays;
+use crate::orders::Orders;
 
 /// A frozen frame's outlines are waited for so long.
 const EXACT_WITHIN: Duration = Duration::from_secs(2);
@@ -61,12 +63,16 @@ pub struct Saving {
     saver: Saver,
     cine: (Duration, Duration),
     presets: Vec<(String, Arc<Preset>)>,
+    /// Where patients can be picked from.
+    orders: Option<Orders>,
     asked: SaveRequest,
     asked_since: Timestamp,
     /// The press of a cine whose last frames are still coming.
     pressed: Option<Timestamp>,
     /// Whom the exam is being bound to.
     binding: Option<Identity>,
+    /// The saved item whose frame is shown, to be outlined anew.
+    reopened: Option<u32>,
     /// The exam is being ended; whether what is not saved may be lost.
     ending: Option<bool>,
     told: ExamTold,
@@ -86,16 +92,21 @@ impl Saving {
         presets: Vec<(String, Arc<Preset>)>,
         preset: Option<&str>,
     ) -> Result<Self> {
-        let saver = Saver::start(open_store(root)?, new)?;
+        // A later run adds nothing to the exam of an earlier one.
+        let left_open_for =
+            (profile.ask_after_min > 0.0).then(|| Duration::from_secs_f64(60.0 * profile.ask_after_min));
+        let saver = Saver::start_and_end(open_store(root)?, new, left_open_for)?;
         let preset = preset.and_then(|chosen| presets.iter().position(|(name, _)| name == chosen));
         Ok(Self {
             saver,
             cine: (Duration::of_secs(profile.cine_before_s), Duration::of_secs(profile.cine_after_s)),
             presets,
+            orders: None,
             asked: SaveRequest::default(),
             asked_since: Timestamp::START,
             pressed: None,
             binding: None,
+            reopened: None,
             ending: None,
             told: ExamTold { preset, ..ExamTold::default() },
             is_news: true,
@@ -103,6 +114,13 @@ impl Saving {
             now: Timestamp::START,
             report: ExamReport::default(),
         })
+    }
+
+    /// With a worklist from which a patient can be picked.
+    pub fn with_orders(mut self, orders: Option<Orders>) -> Self {
+        self.told.worklist = if orders.is_some() { WorklistTold::Ready } else { WorklistTold::Absent };
+        self.orders = orders;
+        self
     }
 
     /// Takes what the operator wants, and tells the screen what became of it. Never waits.
@@ -114,6 +132,11 @@ impl Saving {
         while let Some(outcome) = self.saver.outcome() {
             self.note(outcome, display_loop);
         }
+        if let Some(told) = self.orders.as_mut().and_then(Orders::answer) {
+            self.told.worklist = told;
+            self.is_news = true;
+        }
+        self.note_reopened(display_loop.live());
         let is_asking = display_loop.screen().desk().is_some_and(Desk::is_asking);
         self.take_presses(display_loop.live_mut(), is_asking, now);
         self.capture(display_loop.live_mut(), now);
@@ -130,6 +153,30 @@ impl Saving {
             self.is_news = false;
             display_loop.screen_mut().desk_mut().into_iter().for_each(|desk| desk.tell(self.told.clone()));
         }
+    }
+
+    /// When the screen is live again, what is saved is no frame of a saved item.
+    fn note_reopened(&mut self, live: &Live) {
+        self.reopened = self.reopened.filter(|_| live.engine().is_reopened());
+        if self.told.reopened != self.reopened {
+            self.told.reopened = self.reopened;
+            self.is_news = true;
+        }
+    }
+
+    /// Shows a saved item with its prompts, and what it was outlined as.
+    fn reopen(&mut self, saved: Reopened, live: &mut Live) {
+        let Reopened { number, still, label } = saved;
+        if self.ending.is_some() || !live.reopen(still) {
+            self.say(SaveTold::NotDone(Trouble::NoPicture));
+            return self.report.failed("not opened: expected a picture, got none".into());
+        }
+        let preset = self.presets.iter().position(|(_, preset)| Some(&preset.label) == label.as_ref());
+        live.set_preset(preset.map(|number| self.presets[number].1.clone()));
+        (self.told.preset, self.reopened) = (preset, Some(number));
+        // What was pressed before is not of this picture.
+        (self.asked, self.pressed) = (SaveRequest::default(), None);
+        self.is_news = true;
     }
 
     fn say(&mut self, saving: SaveTold) {
@@ -181,12 +228,18 @@ impl Saving {
             return;
         }
         let Kept { exact, left_out } = Outlined::of_scene(scene, frame);
-        let asked = std::mem::take(&mut self.asked);
+        let mut asked = std::mem::take(&mut self.asked);
+        if self.reopened.is_some() && asked.cine {
+            // There is one frame of it.
+            (asked, self.pressed) = (SaveRequest { still: true, cine: false }, None);
+        }
         if asked.still {
             self.report.outlines_left_out += left_out.len();
             let capture = Capture::still(frame.clone(), exact.clone())
                 .with_calipers(live.engine().caliper_readings())
-                .with_ruler_scale(scene.ruler_scale);
+                .with_figures(live.engine().caliper_figures())
+                .with_ruler_scale(scene.ruler_scale)
+                .of_item(self.reopened);
             self.hand_over(capture);
         }
         if asked.cine {
@@ -194,10 +247,10 @@ impl Saving {
             let from = at - self.cine.0;
             let frames: Vec<_> = live.engine().cine().filter(|f| f.captured() >= from).cloned().collect();
             let capture = match frames.iter().position(|f| f.id() == frame.id()) {
-                Some(place) => Capture::cine(frames, place, exact),
+                Some(place) => Capture::cine(frames, place, exact).with_calipers(live.engine().caliper_readings()),
                 None => Capture::cine(frames, 0, Vec::new()),
             };
-            self.hand_over(capture);
+            self.hand_over(capture.with_figures(live.engine().caliper_figures()));
         }
     }
 
@@ -215,9 +268,24 @@ impl Saving {
     fn obey(&mut self, request: ExamRequest, live: &mut Live) {
         let task = match request {
             ExamRequest::Bind(identity) => {
-                let patient = patient_of(&identity);
+                let of_order = |number| self.orders.as_ref().and_then(|orders| orders.patient(number));
+                let patient = match identity.order() {
+                    Some(number) => of_order(number),
+                    None => Some(patient_of(&identity)),
+                };
+                let Some(patient) = patient else {
+                    self.say(SaveTold::NotBound(Trouble::Other));
+                    return self.report.failed("not bound: expected an order of the list, got one that is gone".into());
+                };
                 self.binding = Some(identity);
                 Task::Bind(patient)
+            }
+            ExamRequest::AskWorklist => {
+                if let Some(orders) = &mut self.orders {
+                    self.told.worklist = orders.ask();
+                    self.is_news = true;
+                }
+                return;
             }
             ExamRequest::ConfirmDate => Task::ConfirmDate,
             ExamRequest::ChoosePreset(preset) => {
@@ -237,6 +305,7 @@ impl Saving {
                 Task::End { is_unsaved_lost }
             }
             ExamRequest::Open(number) => Task::Open(number),
+            ExamRequest::Edit(number) => Task::Reopen(number),
             ExamRequest::Delete(number) => Task::Delete(number),
             ExamRequest::Restore(number) => Task::Restore(number),
             _ => return,
@@ -284,6 +353,8 @@ impl Saving {
                 display_loop.screen_mut().desk_mut().into_iter().for_each(|d| d.show_item(number, picture.clone()));
             }
             Outcome::Opened(_, Err(e)) => self.refused(SaveTold::NotDone(trouble_of(&e)), &e),
+            Outcome::Reopened(_, Ok(saved)) => self.reopen(*saved, display_loop.live_mut()),
+            Outcome::Reopened(_, Err(e)) => self.refused(SaveTold::NotDone(trouble_of(&e)), &e),
             Outcome::Health(health) => self.note_health(health),
         }
     }
@@ -317,7 +388,13 @@ impl Saving {
         if is_over {
             let (preset, warnings) = (self.told.preset, self.told.warnings);
             self.told = ExamTold { preset, warnings, ..ExamTold::default() };
+            // The next patient is picked from a list that is asked for anew.
+            if let Some(orders) = &mut self.orders {
+                orders.forget();
+                self.told.worklist = WorklistTold::Ready;
+            }
             (self.asked, self.pressed, self.binding) = (SaveRequest::default(), None, None);
+            self.reopened = None;
             display_loop.new_exam();
         }
     }
@@ -375,11 +452,11 @@ fn trouble_of(e: &Error) -> Trouble {
     }
 }
 
-/// A patient of whom the number is known.
+/// A patient as typed or scanned.
 fn patient_of(identity: &Identity) -> Patient {
     Patient {
         id: identity.reveal().to_owned(),
-        name: String::new(),
+        name: identity.name().to_owned(),
         birth_date: String::new(),
         sex: String::new(),
         accession: String::new(),

@@ -160,6 +160,82 @@ fn an_exam_is_bound_and_ended_and_the_next_has_nothing_of_it() {
 }
 
 #[test]
+fn a_patient_picked_from_the_worklist_is_bound_with_the_order() {
+    use sonotap_exam::{Patient, Worklist, WorklistEntry};
+    let mut bench = Bench::usual();
+    let entry = |id: &str, name: &str| WorklistEntry {
+        step: format!("STEP-{id}"),
+        scheduled: "2026-11-29 10:30".into(),
+        modality: "US".into(),
+        procedure: "Bladder".into(),
+        patient: Patient {
+            id: id.into(),
+            name: name.into(),
+            birth_date: "19700131".into(),
+            sex: "F".into(),
+            accession: format!("ACC-{id}"),
+        },
+    };
+    let entries = vec![entry("1", "DOE^JANE"), entry("2", "ROE^RITA")];
+    let orders = Orders::with(Arc::new(move || Ok(Worklist { entries: entries.clone(), left_out: 0, is_cut: false })));
+    bench.saving = std::mem::replace(&mut bench.saving, Bench::usual().saving).with_orders(Some(orders));
+    bench.until_shown();
+    bench.display_loop.command(Command::ShowExam);
+    bench.desk().push(Button::Worklist);
+    bench.until(|told| matches!(told.worklist, WorklistTold::Listed { .. }));
+    bench.desk().push(Button::Order(1));
+    bench.desk().push(Button::Bind);
+    bench.until(|told| told.patient.as_ref().is_some_and(|p| p.reveal() == "2"));
+    let name = bench.name();
+    let record = std::fs::read_to_string(bench.exam(&name).join("exam.json")).unwrap();
+    for datum in ["ROE^RITA", "19700131", "ACC-2", "\"F\""] {
+        assert!(record.contains(datum), "{datum} is not in exam.json");
+    }
+    // With the exam goes the list: an order of it binds nothing any more.
+    bench.desk().push(Button::ReallyEnd);
+    bench.until(|told| told.exam.is_none());
+    assert_eq!(bench.desk().told().worklist, WorklistTold::Ready);
+    assert!(bench.saving.orders.as_ref().unwrap().patient(2).is_none());
+}
+
+#[test]
+fn a_saved_item_is_outlined_anew_as_another_item_that_names_it() {
+    let mut bench = Bench::usual();
+    bench.until_shown();
+    bench.save();
+    bench.until(|told| told.saving == SaveTold::Saved(1));
+    let derived = |bench: &Bench, number: u32| -> Option<u64> {
+        let path = bench.exam(&bench.name()).join(format!("{number:04}.prompts.json"));
+        serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap()["derived_from"].as_u64()
+    };
+    bench.display_loop.command(Command::ShowExam);
+    bench.desk().push(Button::Item(1));
+    bench.desk().push(Button::Edit);
+    bench.until(|told| told.reopened == Some(1));
+    assert!(!bench.display_loop.live().engine().is_live());
+    bench.save();
+    bench.until(|told| told.saving == SaveTold::Saved(2));
+    // Held, the cine: there is one frame of it.
+    bench.display_loop.command(Command::SaveCine);
+    bench.until(|told| told.saving == SaveTold::Saved(3));
+    let item = bench.view(&bench.name()).items().last().unwrap().clone();
+    assert_eq!((item.kind, item.frames), (ItemKind::Still, 1));
+    bench.display_loop.command(Command::Unfreeze);
+    bench.until(|told| told.reopened.is_none());
+    bench.save();
+    bench.until(|told| told.saving == SaveTold::Saved(4));
+    assert_eq!([1, 2, 3, 4].map(|n| derived(&bench, n)), [None, Some(1), Some(1), None]);
+    // The end takes it from the screen.
+    bench.desk().push(Button::Item(2));
+    bench.desk().push(Button::Edit);
+    bench.until(|told| told.reopened == Some(2));
+    bench.desk().push(Button::ReallyEnd);
+    bench.until(|told| told.exam.is_none());
+    assert!(bench.desk().told().reopened.is_none() && !bench.display_loop.live().engine().is_reopened());
+    assert_eq!(bench.saving.finish().failed, Vec::<String>::new());
+}
+
+#[test]
 fn what_is_not_on_the_disk_holds_the_end_of_its_exam() {
     let mut bench = Bench::usual();
     bench.until_shown();

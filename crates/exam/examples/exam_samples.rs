@@ -7,7 +7,7 @@ mod common;
 use std::path::PathBuf;
 
 use sonotap::{PixelFormat::*, Result, ScaleSource};
-use sonotap_exam::{Capture, NewExam, Origin, Store};
+use sonotap_exam::{Capture, NewExam, Origin, Store, reopen};
 
 fn main() -> Result<()> {
     let root = PathBuf::from(std::env::args().nth(1).expect("exam_samples STORE"));
@@ -31,6 +31,14 @@ fn main() -> Result<()> {
         let objects = vec![common::ellipse(&cine[6], "Left ventricle"), common::islands(&cine[6], "")];
         exam.save(&Capture::cine(cine, 6, objects))?;
         exam.save(&Capture::cine(common::cine(5, Rgb8, None), 0, Vec::new()))?;
+        exam.save(&common::by_hand(20, dicom, true, true))?;
+        exam.save(&common::by_hand(21, Some(ScaleSource::TwoPoint), false, false))?;
+        exam.save(&common::by_hand(22, None, true, true))?;
+        for number in [1, 5] {
+            let saved = reopen(exam.view(), number)?;
+            let objects = vec![common::ellipse(&saved.still.frame, "Bladder")];
+            exam.save(&Capture::still(saved.still.frame, objects).of_item(Some(number)))?;
+        }
         println!("{}", exam.name());
     }
     Ok(())

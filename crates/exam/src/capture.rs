@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sonotap::calipers::figures::FigureGroup;
 use sonotap::calipers::set::Reading;
 use sonotap::frame::PixelScale;
 use sonotap::geometry::ImageSpace;
@@ -135,6 +136,10 @@ pub struct Capture {
     pub(crate) objects: Vec<Outlined>,
     /// What calipers on that frame say.
     pub(crate) calipers: Vec<Reading>,
+    /// Medians, volumes and ejection fractions that were made in this exam until then.
+    pub(crate) figures: Vec<FigureGroup>,
+    /// The saved item whose frame it is.
+    pub(crate) derived_from: Option<u32>,
     /// The scale of frames that have none of their own.
     pub(crate) ruler_scale: Option<PixelScale>,
 }
@@ -142,12 +147,22 @@ pub struct Capture {
 impl Capture {
     /// One frame with its outlines.
     pub fn still(frame: impl Into<Arc<Frame>>, objects: Vec<Outlined>) -> Self {
-        Self { frames: vec![frame.into()], outlined_frame: 0, objects, calipers: Vec::new(), ruler_scale: None }
+        Self::cine(vec![frame.into()], 0, objects)
     }
 
     /// With what calipers on the outlined frame say.
     pub fn with_calipers(self, calipers: Vec<Reading>) -> Self {
         Self { calipers, ..self }
+    }
+
+    /// With medians, volumes and ejection fractions of this exam.
+    pub fn with_figures(self, figures: Vec<FigureGroup>) -> Self {
+        Self { figures, ..self }
+    }
+
+    /// As the frame of a saved item, which was outlined anew. The item stays as it is.
+    pub fn of_item(self, number: Option<u32>) -> Self {
+        Self { derived_from: number, ..self }
     }
 
     /// With the scale that somebody measured, or that is known by the ruler; it counts for frames that have none of their own.
@@ -168,7 +183,20 @@ impl Capture {
 
     /// Frames in the order of their times, with the outlines of the frame at `outlined_frame`.
     pub fn cine(frames: Vec<Arc<Frame>>, outlined_frame: usize, objects: Vec<Outlined>) -> Self {
-        Self { frames, outlined_frame, objects, calipers: Vec::new(), ruler_scale: None }
+        Self {
+            frames,
+            outlined_frame,
+            objects,
+            calipers: Vec::new(),
+            figures: Vec::new(),
+            derived_from: None,
+            ruler_scale: None,
+        }
+    }
+
+    /// Whether anything is outlined or measured on it.
+    pub(crate) fn has_findings(&self) -> bool {
+        !(self.objects.is_empty() && self.calipers.is_empty() && self.figures.is_empty())
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! FOLDER/index.html            pictures, outlines and measurements, for any browser
 //!        measurements.csv
+//!        by-hand.csv
 //!        0001.dcm ...          the objects
 //!        SHA256SUMS            for `sha256sum -c`
 //! ```
@@ -139,8 +140,11 @@ fn fill(
         notes_out.push((item, notes));
     }
     let record: Option<&ExamRecord> = anonymous.is_none().then_some(view.record());
-    let texts =
-        [("index.html", page::index(record, view, &notes_out)), ("measurements.csv", page::measurements(&notes_out))];
+    let texts = [
+        ("index.html", page::index(record, view, &notes_out)),
+        ("measurements.csv", page::measurements(&notes_out)),
+        ("by-hand.csv", page::by_hand(&notes_out)),
+    ];
     for (name, text) in texts {
         durable::write(&part.join(name), text.as_bytes())?;
         sums.push((name.to_owned(), hex_digest(text.as_bytes())));
@@ -186,6 +190,10 @@ fn without_times(notes: &Notes, anonymous: &Deidentifier) -> Notes {
     clean.taken = None;
     for object in &mut clean.objects {
         object.tracking_uid = anonymous.uid_of(&object.tracking_uid);
+    }
+    let calipers = clean.calipers.iter_mut().map(|c| &mut c.tracking_uid);
+    for uid in calipers.chain(clean.figures.iter_mut().map(|f| &mut f.tracking_uid)) {
+        *uid = anonymous.uid_of(uid);
     }
     clean
 }

@@ -1,4 +1,4 @@
-//! `index.html` and `measurements.csv` of an export.
+//! `index.html`, `measurements.csv` and `by-hand.csv` of an export.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ pub(crate) fn index(record: Option<&ExamRecord>, view: &ExamView, items: &[(&Ite
     for (item, notes) in items {
         section(&mut page, item, notes);
     }
-    page.push_str("<p><a href=\"measurements.csv\">measurements.csv</a> · <a href=\"SHA256SUMS\">SHA256SUMS</a></p>\n</body></html>\n");
+    page.push_str("<p><a href=\"measurements.csv\">measurements.csv</a> · <a href=\"by-hand.csv\">by-hand.csv</a> · <a href=\"SHA256SUMS\">SHA256SUMS</a></p>\n</body></html>\n");
     page
 }
 
@@ -60,6 +60,9 @@ fn section(page: &mut String, item: &ItemRecord, notes: &Notes) {
         }
     };
     let _ = writeln!(page, "<h2>{:04} {what}</h2>", item.number);
+    if let Some(first) = notes.derived_from {
+        let _ = writeln!(page, "<p>The frame of {first:04}, outlined anew</p>");
+    }
     let of = |role| item.files.iter().find(|f| f.role == role).map(|f| f.name.as_str());
     if let Some(picture) = of(Role::OutlinedPicture).or(of(Role::Picture)) {
         let _ = writeln!(page, "<p><img src=\"{0}\" alt=\"{0}\"></p>", escaped(picture));
@@ -75,6 +78,18 @@ fn section(page: &mut String, item: &ItemRecord, notes: &Notes) {
             }
             page.push_str("</table>\n");
         }
+    }
+    let calipers = notes.calipers.iter().map(|c| (c.words.as_str(), c.scale_source.as_deref()));
+    for (words, scale) in calipers.filter(|(words, _)| !words.is_empty()) {
+        let _ = writeln!(page, "<p>{} ({})</p>", escaped(words), escaped(scale.unwrap_or("uncalibrated")));
+    }
+    for group in &notes.figures {
+        let whose = group.label.as_deref().unwrap_or("object");
+        let _ = writeln!(page, "<h3>{}, {}</h3>", escaped(whose), escaped(&group.kind));
+        for line in &group.lines {
+            let _ = writeln!(page, "<p>{}</p>", escaped(line));
+        }
+        let _ = writeln!(page, "<p>Scale: {}</p>", escaped(group.scale_source.as_deref().unwrap_or("uncalibrated")));
     }
     page.push_str("<p>");
     for file in &item.files {
@@ -108,7 +123,7 @@ fn rows(m: &MeasurementNotes) -> Vec<(&'static str, String)> {
 /// A line an object; empty where there is no scale.
 pub(crate) fn measurements(items: &[(&ItemRecord, Notes)]) -> String {
     let mut csv = String::from(
-        "item,frame,object,label,score,area_px2,area_mm2,longest_mm,perpendicular_mm,perimeter_mm,ellipse_major_mm,ellipse_minor_mm,scale_source\n",
+        "item,frame,object,label,score,area_px2,area_mm2,longest_mm,perpendicular_mm,perimeter_mm,ellipse_major_mm,ellipse_minor_mm,scale_source,circumference_mm,scale_error\n",
     );
     for (item, notes) in items {
         for object in &notes.objects {
@@ -117,7 +132,7 @@ pub(crate) fn measurements(items: &[(&ItemRecord, Notes)]) -> String {
             let number = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.3}"));
             let _ = writeln!(
                 csv,
-                "{},{},{},{},{},{:.1},{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{:.1},{},{},{},{},{},{},{},{},{}",
                 item.number,
                 notes.frame,
                 object.object,
@@ -131,6 +146,66 @@ pub(crate) fn measurements(items: &[(&ItemRecord, Notes)]) -> String {
                 number(mm.map(|m| m.ellipse_axes_mm[0])),
                 number(mm.map(|m| m.ellipse_axes_mm[1])),
                 mm.map_or("", |m| m.scale_source.as_str()),
+                number(mm.and_then(|m| m.circumference_mm)),
+                mm.and_then(|m| m.scale_error).map_or(String::new(), |e| format!("{e:.4}")),
+            );
+        }
+    }
+    csv
+}
+
+/// What was measured by hand: a line a number. `what` is the caliper's letter or what a figure of several frames is of, `scale_error`
+/// a share of a length, `error` what it makes of the value, as a share of it.
+pub(crate) fn by_hand(items: &[(&ItemRecord, Notes)]) -> String {
+    let mut csv = String::from(
+        "item,frame,what,label,quantity,value,unit,error,method,frames,least,most,scale_source,scale_error\n",
+    );
+    let share = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.4}"));
+    for (item, notes) in items {
+        for c in &notes.calipers {
+            let numbers = [
+                ("distance", c.length_mm, "mm", 1.0),
+                ("area", c.area_mm2, "mm²", 2.0),
+                ("circumference", c.circumference_mm, "mm", 1.0),
+                ("perimeter", c.perimeter_mm.filter(|_| c.kind == "trace"), "mm", 1.0),
+                ("distance", c.length_px.filter(|_| c.length_mm.is_none()), "px", 0.0),
+                ("area", c.area_px2.filter(|_| c.area_mm2.is_none()), "px²", 0.0),
+            ];
+            let error = c.scale_error.map(f64::from);
+            for (quantity, value, unit, times) in numbers {
+                let Some(value) = value else { continue };
+                let _ = writeln!(
+                    csv,
+                    "{},{},caliper {},,{quantity},{value:.3},{unit},{},{},,,,{},{}",
+                    item.number,
+                    notes.frame,
+                    c.letter,
+                    share(error.map(|e| times * e)),
+                    cell(&c.kind),
+                    cell(c.scale_source.as_deref().unwrap_or("")),
+                    share(error),
+                );
+            }
+        }
+        for (group, f) in notes.figures.iter().flat_map(|g| g.figures.iter().map(move |f| (g, f))) {
+            let number = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.3}"));
+            let median = f.median.as_ref();
+            let _ = writeln!(
+                csv,
+                "{},,{},{},{},{:.3},{},{},{},{},{},{},{},{}",
+                item.number,
+                cell(&group.kind),
+                cell(group.label.as_deref().unwrap_or("")),
+                cell(&f.quantity),
+                f.value,
+                f.unit,
+                share(f.error),
+                cell(&f.method),
+                median.map_or(group.frames.len(), |m| m.frames),
+                number(median.map(|m| m.least)),
+                number(median.map(|m| m.most)),
+                cell(group.scale_source.as_deref().unwrap_or("")),
+                share(group.scale_error),
             );
         }
     }

@@ -1,17 +1,19 @@
 //! The files of an item, made in memory before the first is written.
 
 use chrono::{DateTime, Utc};
+use dicom_dictionary_std::uids;
 use png::{BitDepth, ColorType, Compression};
-use sonotap::overlay::still::{Caption, StillObject, magnification, still_of};
+use sonotap::calipers::Mark;
+use sonotap::overlay::still::{Caption, StillByHand, StillObject, magnification, still_of};
 use sonotap::{Canvas, Error, ErrorKind, Frame, PixelFormat, Result};
 
-use crate::capture::{Capture, Outlined};
+use crate::capture::Capture;
 use crate::dicom::common::Context;
 use crate::dicom::elements::file_of;
 use crate::dicom::{Made, Source, image, report, segmentation};
-use crate::notes::Notes;
+use crate::notes::{Notes, Tracking, scales_of};
 use crate::store::json_of;
-use crate::store::record::{DicomRecord, Role, new_uid};
+use crate::store::record::{DicomRecord, ItemKind, Role};
 use crate::store::view::ExamView;
 use crate::wall_clock::text_of;
 
@@ -39,8 +41,9 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     let label = capture.objects.iter().find_map(|o| o.label.as_deref());
     let mut files = Files { number, files: Vec::new() };
     let is_still = capture.frames.len() == 1;
+    let first = capture.derived_from.map(|item| source_of(exam, item)).transpose()?;
     let frames = match is_still {
-        true => image::still(&context, frame, label),
+        true => image::still(&context, frame, label, first.as_ref()),
         false => image::cine(&context, &capture.frames, label)?,
     };
     let series = &exam.record.series;
@@ -52,32 +55,54 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     };
     files.object(".dcm", Role::Image, frames)?;
     files.add(".png", Role::Picture, png_of_frame(frame)?);
-    let tracking: Vec<String> = capture.objects.iter().map(|_| new_uid()).collect();
-    if !capture.objects.is_empty() {
-        let canvas = outlined(frame, &capture.objects)?;
+    let tracking = Tracking::of(capture, &exam.record.study_uid);
+    if capture.has_findings() {
+        let canvas = outlined(frame, capture)?;
         files.object("-outlined.dcm", Role::Outlined, image::outlined(&context, &canvas, &source, label))?;
         files.add(
             "-outlined.png",
             Role::OutlinedPicture,
             png_of(&canvas.to_rgb(), canvas.width(), canvas.height(), ColorType::Rgb)?,
         );
-        let bits = segmentation::segmentation(&context, frame, &capture.objects, &tracking, &source);
-        let of_bits = Source {
-            class_uid: bits.class_uid,
-            instance_uid: bits.instance_uid.clone(),
-            series_uid: series.segmentations.clone(),
-            frame: None,
-        };
-        files.object("-seg.dcm", Role::Segmentation, bits)?;
-        files.object(
-            "-sr.dcm",
-            Role::Report,
-            report::report(&context, &capture.objects, &tracking, &source, &of_bits),
-        )?;
+        let mut of_bits = None;
+        if !capture.objects.is_empty() {
+            let bits = segmentation::segmentation(&context, frame, &capture.objects, &tracking.objects, &source);
+            of_bits = Some(Source {
+                class_uid: bits.class_uid,
+                instance_uid: bits.instance_uid.clone(),
+                series_uid: series.segmentations.clone(),
+                frame: None,
+            });
+            files.object("-seg.dcm", Role::Segmentation, bits)?;
+        }
+        let report = report::report(&context, capture, &tracking, &source, of_bits.as_ref());
+        files.object("-sr.dcm", Role::Report, report)?;
     }
     let notes = Notes::of(capture, number, text_of(taken), &exam.record, &tracking, magnification(frame));
     files.add(".prompts.json", Role::Notes, json_of(&notes)?);
     Ok(files.files)
+}
+
+/// The image of a saved item; of a cine the frame that was outlined.
+fn source_of(exam: &ExamView, number: u32) -> Result<Source> {
+    let missing =
+        || Error::new(ErrorKind::Argument, format!("capture: expected a frame of a saved item, got number {number}"));
+    let item = exam.saved().find(|item| item.number == number).ok_or_else(missing)?;
+    let file = |role| item.files.iter().find(|f| f.role == role).ok_or_else(missing);
+    let image = file(Role::Image)?.dicom.as_ref().ok_or_else(missing)?;
+    let frame = match item.kind {
+        ItemKind::Still => None,
+        ItemKind::Cine => {
+            let notes: Notes = serde_json::from_slice(&exam.bytes_of(file(Role::Notes)?)?).map_err(|_| missing())?;
+            Some(notes.frame)
+        }
+    };
+    let class_uid = match item.kind {
+        ItemKind::Still => uids::ULTRASOUND_IMAGE_STORAGE,
+        ItemKind::Cine => uids::ULTRASOUND_MULTI_FRAME_IMAGE_STORAGE,
+    };
+    let (instance_uid, series_uid) = (image.instance_uid.clone(), exam.record.series.images.clone());
+    Ok(Source { class_uid, instance_uid, series_uid, frame })
 }
 
 fn check(capture: &Capture) -> Result<()> {
@@ -120,8 +145,38 @@ impl Files {
     }
 }
 
-fn outlined(frame: &Frame, objects: &[Outlined]) -> Result<Canvas> {
-    let objects: Vec<StillObject> = objects
+/// What is written below the picture of what was measured by hand.
+fn lines_by_hand(capture: &Capture) -> Vec<String> {
+    let mut lines = Vec::new();
+    if capture.objects.is_empty() {
+        lines.push("Measured by hand. Not for diagnostic use.".to_owned());
+    }
+    let with_error = |source: &str, error: Option<f64>| {
+        format!("Scale: {source}{}", error.map_or(String::new(), |e| format!(" ±{:.1} %", 100.0 * e)))
+    };
+    let calipers = capture.calipers.iter().map(|reading| {
+        let error = reading.scale.and_then(|s| s.relative_error()).map(f64::from);
+        (vec![reading.words()], with_error(reading.scale.map_or("uncalibrated", |s| s.source().label()), error))
+    });
+    let figures = capture.figures.iter().map(|group| {
+        let whose = format!("{}, {}", group.label.as_deref().unwrap_or("Object"), group.kind.label());
+        let words = group.lines.iter().map(|line| format!("{whose}: {line}")).collect();
+        (words, with_error(&scales_of(group), group.scale_error))
+    });
+    // A scale that several have in common is said below the last of them.
+    let mut all = calipers.chain(figures).peekable();
+    while let Some((words, scale)) = all.next() {
+        lines.extend(words);
+        if all.peek().is_none_or(|(_, next)| *next != scale) {
+            lines.push(scale);
+        }
+    }
+    lines
+}
+
+fn outlined(frame: &Frame, capture: &Capture) -> Result<Canvas> {
+    let objects: Vec<StillObject> = capture
+        .objects
         .iter()
         .map(|o| StillObject {
             object: o.object,
@@ -131,7 +186,12 @@ fn outlined(frame: &Frame, objects: &[Outlined]) -> Result<Canvas> {
             caption: Caption { score: o.score, measurements: o.measurements },
         })
         .collect();
-    still_of(frame, &objects)
+    let marks: Vec<Mark> = capture.calipers.iter().map(Mark::of).collect();
+    let lines = match capture.calipers.is_empty() && capture.figures.is_empty() {
+        true => Vec::new(),
+        false => lines_by_hand(capture),
+    };
+    still_of(frame, &objects, &StillByHand { marks: &marks, lines: &lines })
 }
 
 fn png_of_frame(frame: &Frame) -> Result<Vec<u8>> {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use sonotap::{Error, ErrorKind, Frame, Result};
 
 use crate::capture::Capture;
+use crate::reopen::{Reopened, reopen};
 use crate::store::Store;
 use crate::store::exam::{Exam, NewExam, Saved};
 use crate::store::health::StoreHealth;
@@ -43,6 +44,8 @@ pub enum Task {
     Restore(u32),
     /// Read the picture of an item.
     Open(u32),
+    /// Read an item, to outline it anew.
+    Reopen(u32),
     /// End the exam. The next capture begins another.
     End {
         /// What could not be saved is given up, and an exam that cannot be ended is left open on the disk.
@@ -79,6 +82,8 @@ pub enum Outcome {
     Restored(u32, Result<()>),
     /// The picture of an item.
     Opened(u32, Result<Arc<Frame>>),
+    /// An item, to be outlined anew.
+    Reopened(u32, Result<Box<Reopened>>),
     /// The exam was ended, or not; with the captures that were given up.
     Ended {
         /// Captures that were given up.
@@ -113,12 +118,22 @@ impl Saver {
     /// # Errors
     /// `Unavailable` when there is no thread.
     pub fn start(store: Store, new: NewExam) -> Result<Self> {
+        Self::start_and_end(store, new, None)
+    }
+
+    /// Starts the thread, which ends exams of earlier runs that nobody has written to for `left_open_for`, now and from time to
+    /// time: no picture of another patient comes into them.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no thread.
+    pub fn start_and_end(store: Store, new: NewExam, left_open_for: Option<Duration>) -> Result<Self> {
         let (orders, taken) = sync_channel::<Order>(TASKS_MAX);
         let (told, outcomes) = channel();
         let work = move || {
+            end_left_open(&store, left_open_for);
             let unsent = (StoreHealth::unsent(&store), Instant::now());
             let (kept, again_after) = (VecDeque::new(), AGAIN_AFTER);
-            Desk { store, new, exam: None, kept, again_after, unsent, told }.work(&taken);
+            Desk { store, new, exam: None, kept, again_after, unsent, left_open_for, told }.work(&taken);
         };
         let thread = std::thread::Builder::new().name("exam".into()).spawn(work);
         let thread = thread.map_err(|e| Error::caused(ErrorKind::Unavailable, "no thread for the exam", e))?;
@@ -210,7 +225,17 @@ struct Desk {
     again_after: Duration,
     /// Ended exams of which something was sent nowhere, and when they were counted.
     unsent: (usize, Instant),
+    /// Exams that were left open are ended when nobody has written to them for so long.
+    left_open_for: Option<Duration>,
     told: Sender<Outcome>,
+}
+
+fn end_left_open(store: &Store, left_open_for: Option<Duration>) {
+    match left_open_for.map(|idle| store.end_left_open(idle)) {
+        Some(Ok(ended)) => ended.iter().for_each(|name| log::warn!("exam {name}: was left open, is ended")),
+        Some(Err(e)) => log::warn!("exams: {e}"),
+        None => {}
+    }
 }
 
 impl Desk {
@@ -232,6 +257,7 @@ impl Desk {
                     }
                     looked = Instant::now();
                     if self.unsent.1.elapsed() >= EXAMS_EVERY {
+                        end_left_open(&self.store, self.left_open_for);
                         self.unsent = (StoreHealth::unsent(&self.store), looked);
                     }
                 }
@@ -278,6 +304,10 @@ impl Desk {
             Order::Do(Task::Open(number)) => {
                 let opened = self.exam().and_then(|exam| thumbnail::picture_of(exam.view(), number));
                 self.tell(Outcome::Opened(number, opened.map(Arc::new)));
+            }
+            Order::Do(Task::Reopen(number)) => {
+                let read = self.exam().and_then(|exam| reopen(exam.view(), number));
+                self.tell(Outcome::Reopened(number, read.map(Box::new)));
             }
             Order::Do(Task::End { is_unsaved_lost }) => self.end(is_unsaved_lost),
         }

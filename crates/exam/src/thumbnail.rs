@@ -11,7 +11,7 @@ use sonotap::overlay::theme::Theme;
 use sonotap::{Error, ErrorKind, Frame, Overlay, PixelFormat, Rect, Result};
 
 use crate::capture::Capture;
-use crate::store::record::Role;
+use crate::store::record::{FileRecord, Role};
 use crate::store::view::ExamView;
 
 /// Width and height of a small picture, px.
@@ -50,6 +50,14 @@ pub(crate) fn picture_of(exam: &ExamView, number: u32) -> Result<Frame> {
         let what = format!("exam {}: expected a saved item, got number {number}", exam.name());
         return Err(Error::new(ErrorKind::Argument, what));
     };
+    decoded(exam, file)
+}
+
+/// A PNG of an exam.
+///
+/// # Errors
+/// `Io`; `Format` when the file is not what was saved.
+pub(crate) fn decoded(exam: &ExamView, file: &FileRecord) -> Result<Frame> {
     let bytes = exam.bytes_of(file)?;
     let wrong = |e: png::DecodingError| {
         Error::new(ErrorKind::Format, format!("exam {}: {}: cannot be decoded: {e}", exam.name(), file.name))

@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::time::Duration;
 
 use dicom_dictionary_std::tags;
 use dicom_object::open_file;
@@ -484,4 +485,25 @@ fn another_folder_is_not_taken_for_a_store() {
     assert!(told.contains("line 1") && !told.contains("QUARK"), "{told}");
     let told = "QUARK ALICE".parse::<sonotap_exam::ExamName>().unwrap_err().to_string();
     assert_eq!(told, "exam: expected a name as 2026-11-29-0001, got something else");
+}
+
+#[test]
+fn exams_that_were_left_open_are_ended_when_nobody_writes_them_and_others_are_not() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let left = {
+        let mut exam = store.begin(&NewExam::default()).unwrap();
+        exam.save(&still(1)).unwrap();
+        exam.name()
+    };
+    let mut written = store.begin(&NewExam::default()).unwrap();
+    written.save(&still(2)).unwrap();
+    assert_eq!(store.end_left_open(Duration::from_secs(3_600)).unwrap(), [], "nobody knows yet that they are left");
+    let ended: Vec<String> = store.end_left_open(Duration::ZERO).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(ended, [left.as_str()]);
+    let view = |name: &str| store.view(&name.parse().unwrap()).unwrap();
+    assert!(view(&left).is_ended() && view(&left).items().count() == 1);
+    assert!(!view(&written.name()).is_ended(), "somebody writes it");
+    written.save(&still(3)).unwrap();
+    assert!(store.end_left_open(Duration::ZERO).unwrap().is_empty());
 }

@@ -13,10 +13,12 @@ use crate::units::Timestamp;
 pub const HOLD: Duration = Duration::from_millis(600);
 /// A scanner types faster: what came before is of another scan.
 const SCAN_PAUSE: Duration = Duration::from_millis(1_000);
+/// After Enter a scan is over when nothing follows for so long: a code may have several lines.
+const LINE_PAUSE: Duration = Duration::from_millis(150);
 /// Characters of a scan at most; a longer one is none.
-const SCAN_MAX: usize = 64;
+const SCAN_MAX: usize = 512;
 
-/// What was scanned. `Debug` shows nothing of it.
+/// What was scanned, its lines separated by `\n`. `Debug` shows nothing of it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Scan(String);
 
@@ -78,7 +80,7 @@ impl Decoder {
         }
         if self.is_scanner {
             if is_down {
-                self.scan(code, now, out);
+                self.scan(code, now);
             }
             return;
         }
@@ -100,6 +102,18 @@ impl Decoder {
             self.save_down = None;
             out.push(KeyPress::Command(Command::SaveCine));
         }
+        if self.text.0.ends_with('\n') && now.since(self.last) >= LINE_PAUSE {
+            self.end_scan(out);
+        }
+    }
+
+    fn end_scan(&mut self, out: &mut Vec<KeyPress>) {
+        let mut text = std::mem::replace(&mut self.text, Scan(String::with_capacity(SCAN_MAX)));
+        text.0.truncate(text.0.trim_end().len());
+        if !self.is_too_long && !text.0.is_empty() {
+            out.push(KeyPress::Scanned(text));
+        }
+        self.is_too_long = false;
     }
 
     /// The device went away: what was begun with it is not done.
@@ -108,22 +122,20 @@ impl Decoder {
         (self.is_too_long, self.is_shifted, self.save_down) = (false, [false; 2], None);
     }
 
-    fn scan(&mut self, code: u16, now: Timestamp, out: &mut Vec<KeyPress>) {
+    fn scan(&mut self, code: u16, now: Timestamp) {
         if now.since(self.last) > SCAN_PAUSE {
             self.text.0.clear();
             self.is_too_long = false;
         }
         self.last = now;
-        if ENDS.contains(&code) {
-            let text = std::mem::replace(&mut self.text, Scan(String::with_capacity(SCAN_MAX)));
-            if !self.is_too_long && !text.0.is_empty() {
-                out.push(KeyPress::Scanned(text));
-            }
-            self.is_too_long = false;
-        } else if let Some(c) = character_of(code, self.is_shifted.contains(&true)) {
-            self.is_too_long |= self.text.0.len() == SCAN_MAX;
-            if !self.is_too_long {
-                self.text.0.push(c);
+        let typed = if ENDS.contains(&code) { Some('\n') } else { character_of(code, self.is_shifted.contains(&true)) };
+        if let Some(c) = typed {
+            self.is_too_long |= self.text.0.len() >= SCAN_MAX;
+            match (self.is_too_long, c) {
+                (false, c) => self.text.0.push(c),
+                // Kept as its end, so that it is known to be over.
+                (true, '\n') if !self.text.0.ends_with('\n') => self.text.0.push('\n'),
+                (true, _) => {}
             }
         }
     }
@@ -194,6 +206,7 @@ mod tests {
             scanner.push(code, true, now, &mut out);
             scanner.push(code, false, now, &mut out);
         }
+        scanner.tick(at(from_ms + text.len() as u64 * 5 + 150), &mut out);
         let text = |press: KeyPress| match press {
             KeyPress::Scanned(scan) => scan.reveal().to_owned(),
             other => panic!("{other:?}"),
@@ -202,14 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_is_what_was_typed_up_to_enter_and_presses_nothing() {
+    fn a_scan_is_what_was_typed_up_to_a_pause_after_enter_and_presses_nothing() {
         let mut scanner = decoder(&[("s", KeyAction::Save)], true);
-        assert_eq!(type_in(&mut scanner, "Id-4711s\n\n0815\n", 0), ["Id-4711s", "0815"]);
+        assert_eq!(type_in(&mut scanner, "Id-4711s\n", 0), ["Id-4711s"]);
+        assert_eq!(type_in(&mut scanner, "\n\n", 1_000), [""; 0]);
+        // A code of two lines is one scan.
+        assert_eq!(type_in(&mut scanner, "Doe\n4711\n", 2_000), ["Doe\n4711"]);
         // Half a scan, and seconds later another.
-        assert_eq!(type_in(&mut scanner, "47", 1_000), [""; 0]);
-        assert_eq!(type_in(&mut scanner, "0815\n", 5_000), ["0815"]);
-        // What is too long for an identifier is none, and the next one is whole.
-        assert_eq!(type_in(&mut scanner, &format!("{}\n0815\n", "4".repeat(65)), 9_000), ["0815"]);
+        assert_eq!(type_in(&mut scanner, "47", 4_000), [""; 0]);
+        assert_eq!(type_in(&mut scanner, "0815\n", 8_000), ["0815"]);
+        // What is too long is none, and the next one is whole.
+        assert_eq!(type_in(&mut scanner, &format!("{}\n", "4".repeat(SCAN_MAX + 1)), 20_000), [""; 0]);
+        assert_eq!(type_in(&mut scanner, "0815\n", 40_000), ["0815"]);
         assert!(!format!("{:?}", KeyPress::Scanned(Scan("4711".into()))).contains("4711"));
     }
 }

@@ -1,11 +1,15 @@
 //! Codes of what is outlined and measured, from SNOMED CT, DCM and UCUM as DICOM PS3.16 uses them.
 
+use sonotap::measure::volume::Formula;
+
 use super::elements::Code;
 
 pub(crate) const SCHEME: &str = "99SONOTAP";
 
 pub(crate) const MILLIMETRE: Code = Code("mm", "UCUM", "mm");
 pub(crate) const SQUARE_MILLIMETRE: Code = Code("mm2", "UCUM", "square millimeter");
+pub(crate) const MILLILITRE: Code = Code("ml", "UCUM", "ml");
+pub(crate) const PERCENT: Code = Code("%", "UCUM", "Percent");
 pub(crate) const NO_UNITS: Code = Code("1", "UCUM", "no units");
 
 pub(crate) const AREA: Code = Code("42798000", "SCT", "Area");
@@ -15,17 +19,52 @@ pub(crate) const LONG_AXIS: Code = Code("103339001", "SCT", "Long Axis");
 pub(crate) const SHORT_AXIS: Code = Code("103340004", "SCT", "Short Axis");
 pub(crate) const MAJOR_AXIS: Code = Code("131187009", "SCT", "Major Axis");
 pub(crate) const MINOR_AXIS: Code = Code("131188004", "SCT", "Minor Axis");
+pub(crate) const DIAMETER: Code = Code("81827009", "SCT", "Diameter");
+pub(crate) const DISTANCE: Code = Code("121206", "DCM", "Distance");
+pub(crate) const LENGTH: Code = Code("410668003", "SCT", "Length");
+pub(crate) const WIDTH: Code = Code("103355008", "SCT", "Width");
+pub(crate) const HEIGHT: Code = Code("121207", "DCM", "Height");
+pub(crate) const ELLIPSOID_VOLUME: Code = Code("121221", "DCM", "Volume of ellipsoid");
+// CID 12202. Those of CID 12300 name the view, which nobody says here.
+pub(crate) const DIASTOLIC_VOLUME: Code = Code("18026-5", "LN", "Left Ventricular End Diastolic Volume");
+pub(crate) const SYSTOLIC_VOLUME: Code = Code("18148-7", "LN", "Left Ventricular End Systolic Volume");
+pub(crate) const EJECTION_FRACTION: Code = Code("18043-0", "LN", "Left Ventricular Ejection Fraction by US");
 pub(crate) const SCORE: Code = Code("iou-estimate", SCHEME, "Model's own estimate of its IoU");
 
 pub(crate) const METHOD: Code = Code("370129005", "SCT", "Measurement Method");
 pub(crate) const ALONG_OUTLINE: Code = Code("outline", SCHEME, "Along the traced outline");
 pub(crate) const FARTHEST_POINTS: Code = Code("farthest", SCHEME, "Farthest points, and extent perpendicular to them");
 pub(crate) const EQUAL_MOMENTS: Code = Code("moments", SCHEME, "Ellipse of equal second moments");
+pub(crate) const BY_CALIPER: Code = Code("caliper", SCHEME, "Caliper placed by the operator");
+pub(crate) const MEAN_OF_DIAMETERS: Code =
+    Code("mean-diameter", SCHEME, "Mean of the longest diameter and the extent perpendicular to it");
+pub(crate) const DISCS_ONE_PLANE: Code = Code("125208", "DCM", "Method of Disks, Single Plane");
+pub(crate) const DISCS_TWO_PLANES: Code = Code("125207", "DCM", "Method of Disks, Biplane");
 pub(crate) const SCALE_SOURCE: Code = Code("scale-source", SCHEME, "Source of the pixel scale");
 
+pub(crate) const DERIVATION: Code = Code("121401", "DCM", "Derivation");
+pub(crate) const MEDIAN: Code = Code("373099004", "SCT", "Median");
+pub(crate) const LEAST: Code = Code("255605001", "SCT", "Minimum");
+pub(crate) const MOST: Code = Code("56851009", "SCT", "Maximum");
+pub(crate) const FRAMES: Code = Code("frames", SCHEME, "Number of frames");
+pub(crate) const SOURCE_OF_MEASUREMENT: Code = Code("121112", "DCM", "Source of Measurement");
+
+pub(crate) const FINDING: Code = Code("121071", "DCM", "Finding");
+pub(crate) const REGION: Code = Code("111030", "DCM", "Image Region");
+pub(crate) const ERROR: Code = Code("scale-error", SCHEME, "What the error of the scale makes of it");
 pub(crate) const SEGMENTATION: Code = Code("113076", "DCM", "Segmentation");
 pub(crate) const SOURCE_IMAGE: Code = Code("121322", "DCM", "Source image for image processing operation");
 pub(crate) const AI: Code = Code("123110", "DCM", "Artificial Intelligence");
+
+/// The method of a volume from length, width and height.
+pub(crate) fn product_of(formula: Formula) -> Code {
+    match formula {
+        Formula::Ellipsoid => Code("lwh-pi-6", SCHEME, "pi/6 x length x width x height"),
+        Formula::Bladder => Code("lwh-0.52", SCHEME, "0.52 x length x width x height"),
+        Formula::Lobe => Code("lwh-0.524", SCHEME, "0.524 x length x width x height"),
+        Formula::LobeBrunn => Code("lwh-0.479", SCHEME, "0.479 x length x width x height"),
+    }
+}
 
 /// What a label says an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

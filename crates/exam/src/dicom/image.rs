@@ -33,10 +33,18 @@ fn is_grey(frame: &Frame) -> bool {
     frame.format() == PixelFormat::Grey8 || frame.pixels().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2])
 }
 
-/// One frame, native.
-pub(crate) fn still(context: &Context, frame: &Frame, label: Option<&str>) -> Made {
+/// One frame, native; `first` is the image of the saved item that it is of.
+pub(crate) fn still(context: &Context, frame: &Frame, label: Option<&str>, first: Option<&Source>) -> Made {
     let class_uid = uids::ULTRASOUND_IMAGE_STORAGE;
     let (mut d, instance_uid) = begin_image(context, class_uid, label);
+    if let Some(first) = first {
+        let burned_in = if context.exam.origin == Origin::Simulated { "NO" } else { "YES" };
+        let examination = if context.exam.origin == Origin::File { "SECONDARY" } else { "PRIMARY" };
+        let application = codes::structure_of(label).application;
+        image_module(&mut d, context, ["DERIVED", examination, application], burned_in);
+        d.text(tags::DERIVATION_DESCRIPTION, VR::ST, "The frame of a saved image, outlined anew");
+        derived_from(&mut d, first);
+    }
     let (bytes, samples) = samples(frame);
     pixel_module(&mut d, (frame.width(), frame.height()), samples, if samples == 1 { "MONOCHROME2" } else { "RGB" });
     d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
@@ -88,18 +96,23 @@ pub(crate) fn outlined(context: &Context, canvas: &Canvas, source: &Source, labe
     d.text(
         tags::DERIVATION_DESCRIPTION,
         VR::ST,
-        "Outlines of a model and their measurements drawn on the image. Not for diagnostic use.",
+        "Outlines of a model and measurements drawn on the image. Not for diagnostic use.",
     );
+    derived_from(&mut d, source);
+    pixel_module(&mut d, (canvas.width(), canvas.height()), 3, "RGB");
+    d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
+    put_native(&mut d, canvas.to_rgb());
+    Made { set: d.0, class_uid, instance_uid, syntax_uid: NATIVE }
+}
+
+/// Source Image Sequence (0008,2112).
+fn derived_from(d: &mut DataSet, source: &Source) {
     let mut image = reference(source.class_uid, &source.instance_uid);
     if let Some(frame) = source.frame {
         image.text(tags::REFERENCED_FRAME_NUMBER, VR::IS, frame.to_string());
     }
     image.sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![codes::SOURCE_IMAGE.item()]);
     d.sequence(tags::SOURCE_IMAGE_SEQUENCE, vec![image]);
-    pixel_module(&mut d, (canvas.width(), canvas.height()), 3, "RGB");
-    d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
-    put_native(&mut d, canvas.to_rgb());
-    Made { set: d.0, class_uid, instance_uid, syntax_uid: NATIVE }
 }
 
 fn begin_image(context: &Context, class_uid: &str, label: Option<&str>) -> (DataSet, String) {

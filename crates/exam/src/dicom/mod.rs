@@ -7,12 +7,14 @@
 //! | `image.rs` | US Image, US Multi-frame, and the picture with outlines burned in |
 //! | `segmentation.rs` | SEG, BINARY |
 //! | `report.rs` | Comprehensive SR, TID 1500 |
+//! | `by_hand.rs` | groups of the report: calipers, medians, volumes |
 //! | `codes.rs` | what is outlined and measured |
 //! | `native.rs` | JPEG frames decoded again, for who takes no JPEG |
 //!
 //! The frames are encapsulated here and not by dicom-rs' `transcode`, which adds an element of group 7FE0 that validators abort
 //! on and leaves out the compression's method.
 
+mod by_hand;
 pub(crate) mod codes;
 pub(crate) mod common;
 pub(crate) mod elements;

@@ -1,4 +1,5 @@
-//! Comprehensive SR by TID 1500: a measurement group an object, by TID 1410, with its outline and what was measured.
+//! Comprehensive SR by TID 1500: a measurement group an object, by TID 1410, with its outline and what was measured. What was
+//! measured by hand follows in groups of its own (`by_hand.rs`).
 //!
 //! An outline of one ring is a polyline (SCOORD); one of several is the segment of the SEG, since TID 1410 has one region.
 //! Without a scale there are no measurements of length: DICOM's units of pixels are read as millimetres by some.
@@ -6,25 +7,29 @@
 use dicom_core::VR;
 use dicom_core::value::PrimitiveValue;
 use dicom_dictionary_std::{tags, uids};
+use sonotap::Outline;
 use sonotap::measure::{Measurements, MetricMeasurements};
 
+use super::by_hand;
 use super::common::{Context, Series, begin};
 use super::elements::{Code, DataSet, NATIVE, decimal, reference};
 use super::segmentation::fitting;
 use super::{Made, Source, codes};
-use crate::capture::Outlined;
+use crate::capture::{Capture, Outlined};
+use crate::notes::Tracking;
 
-const CONTAINS: &str = "CONTAINS";
-const CONTEXT: &str = "HAS OBS CONTEXT";
-const MODIFIER: &str = "HAS CONCEPT MOD";
+pub(super) const CONTAINS: &str = "CONTAINS";
+pub(super) const CONTEXT: &str = "HAS OBS CONTEXT";
+pub(super) const MODIFIER: &str = "HAS CONCEPT MOD";
+pub(super) const PROPERTY: &str = "HAS PROPERTIES";
 
-/// The report of a frame's outlines; `segmentation` has them as bits.
+/// The report of what is outlined and measured on a frame; `segmentation` has the outlines as bits, where there are any.
 pub(crate) fn report(
     context: &Context,
-    objects: &[Outlined],
-    tracking: &[String],
+    capture: &Capture,
+    tracking: &Tracking,
     source: &Source,
-    segmentation: &Source,
+    segmentation: Option<&Source>,
 ) -> Made {
     let class_uid = uids::COMPREHENSIVE_SR_STORAGE;
     let series =
@@ -35,13 +40,16 @@ pub(crate) fn report(
         .text(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED")
         .text(tags::PRELIMINARY_FLAG, VR::CS, "PRELIMINARY")
         .sequence(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, Vec::new());
-    evidence(&mut d, context, &[source, segmentation]);
+    let sources: Vec<&Source> = std::iter::once(source).chain(segmentation).collect();
+    evidence(&mut d, context, &sources);
     d.text(tags::VALUE_TYPE, VR::CS, "CONTAINER")
         .sequence(tags::CONCEPT_NAME_CODE_SEQUENCE, vec![Code("126000", "DCM", "Imaging Measurement Report").item()])
         .text(tags::CONTINUITY_OF_CONTENT, VR::CS, "SEPARATE")
         .sequence(tags::CONTENT_TEMPLATE_SEQUENCE, vec![template("1500")]);
-    let groups = objects.iter().zip(tracking).enumerate();
-    let groups = groups.map(|(i, (o, uid))| group(context, o, uid, source, (segmentation, i as u16 + 1))).collect();
+    let objects = capture.objects.iter().zip(&tracking.objects).enumerate();
+    let segment = |i: usize| segmentation.map(|bits| (bits, i as u16 + 1));
+    let objects = objects.map(|(i, (o, uid))| group(context, o, uid, source, segment(i)));
+    let groups = objects.chain(by_hand::groups(capture, tracking, source)).collect();
     let mut content = vec![
         code(
             MODIFIER,
@@ -83,23 +91,22 @@ fn group(
     object: &Outlined,
     tracking_uid: &str,
     source: &Source,
-    segment: (&Source, u16),
+    segment: Option<(&Source, u16)>,
 ) -> DataSet {
     let exam = context.exam;
     let structure = codes::structure_of(object.label.as_deref());
     let number = u32::from(object.object.0) + 1;
     let software = exam.software.trim_start_matches("sonotap ");
-    let mut content = vec![
-        text(CONTEXT, Code("112039", "DCM", "Tracking Identifier"), &format!("object {number}")),
-        uid(CONTEXT, Code("112040", "DCM", "Tracking Unique Identifier"), tracking_uid),
-        code(CONTAINS, Code("121071", "DCM", "Finding"), structure.kind),
+    let mut content = tracked(&format!("object {number}"), tracking_uid);
+    content.extend([
+        code(CONTAINS, codes::FINDING, structure.kind),
         text(MODIFIER, Code("111001", "DCM", "Algorithm Name"), &fitting(&format!("sonotap {}", exam.model))),
         text(
             MODIFIER,
             Code("111003", "DCM", "Algorithm Version"),
             &fitting(&format!("{software} {:.16}", exam.model_sha256)),
         ),
-    ];
+    ]);
     content.extend(region(object, source, segment));
     if let Some((m, metric)) = object.measurements.and_then(|m| Some((m, m.metric?))) {
         content.extend(measured(&m, &metric));
@@ -107,28 +114,37 @@ fn group(
     if let Some(score) = object.score {
         content.push(number_item(codes::SCORE, f64::from(score.get()), codes::NO_UNITS, Vec::new()));
     }
-    container(CONTAINS, Code("125007", "DCM", "Measurement Group"), content)
-        .with_more(|g| _ = g.sequence(tags::CONTENT_TEMPLATE_SEQUENCE, vec![template("1410")]))
+    measurement_group("1410", content)
+}
+
+/// A line on the image: `kind` is `POLYLINE` or `ELLIPSE`.
+pub(super) fn coordinates(relation: &str, name: Code, kind: &str, places: Vec<f32>, source: &Source) -> DataSet {
+    let image = item("SELECTED FROM", "IMAGE", None).with_more(|i| {
+        i.sequence(tags::REFERENCED_SOP_SEQUENCE, vec![referred(source)]);
+    });
+    item(relation, "SCOORD", Some(name)).with_more(|r| {
+        r.text(tags::GRAPHIC_TYPE, VR::CS, kind)
+            .put(tags::GRAPHIC_DATA, VR::FL, PrimitiveValue::F32(places.into()))
+            .sequence(tags::CONTENT_SEQUENCE, vec![image]);
+    })
+}
+
+/// The one ring of an outline as a closed polyline; `None` where it has several.
+pub(super) fn polyline(outline: &Outline, source: &Source) -> Option<DataSet> {
+    let mut rings = outline.rings();
+    let (Some(ring), None) = (rings.next(), rings.next()) else { return None };
+    let mut places: Vec<f32> = ring.iter().flat_map(|p| [p.x, p.y]).collect();
+    // Closed: the last point is the first.
+    places.extend_from_within(..2);
+    Some(coordinates(CONTAINS, codes::REGION, "POLYLINE", places, source))
 }
 
 /// The outline: a polyline where it is one, else its segment.
-fn region(object: &Outlined, source: &Source, (segmentation, number): (&Source, u16)) -> Vec<DataSet> {
-    let mut rings = object.outline.rings();
-    match (rings.next(), rings.next()) {
-        (Some(ring), None) => {
-            let mut places: Vec<f32> = ring.iter().flat_map(|p| [p.x, p.y]).collect();
-            // Closed: the last point is the first.
-            places.extend_from_within(..2);
-            let image = item("SELECTED FROM", "IMAGE", None).with_more(|i| {
-                i.sequence(tags::REFERENCED_SOP_SEQUENCE, vec![referred(source)]);
-            });
-            vec![item(CONTAINS, "SCOORD", Some(Code("111030", "DCM", "Image Region"))).with_more(|r| {
-                r.text(tags::GRAPHIC_TYPE, VR::CS, "POLYLINE")
-                    .put(tags::GRAPHIC_DATA, VR::FL, PrimitiveValue::F32(places.into()))
-                    .sequence(tags::CONTENT_SEQUENCE, vec![image]);
-            })]
-        }
-        _ => {
+fn region(object: &Outlined, source: &Source, segment: Option<(&Source, u16)>) -> Vec<DataSet> {
+    match (polyline(&object.outline, source), segment) {
+        (Some(line), _) => vec![line],
+        (None, None) => Vec::new(),
+        (None, Some((segmentation, number))) => {
             let mut bits = reference(segmentation.class_uid, &segmentation.instance_uid);
             bits.short(tags::REFERENCED_SEGMENT_NUMBER, number);
             let image = |name, referred| {
@@ -152,13 +168,19 @@ fn referred(source: &Source) -> DataSet {
     image
 }
 
-fn measured(m: &Measurements, metric: &MetricMeasurements) -> Vec<DataSet> {
-    let error = metric.scale_error.map_or(String::new(), |e| format!(", within {:.1} %", 100.0 * e));
-    let scale = &format!("{}{error}", metric.source.label());
-    let of = |name, value, unit, method| {
-        let how = vec![code(MODIFIER, codes::METHOD, method), text("HAS PROPERTIES", codes::SCALE_SOURCE, scale)];
-        number_item(name, value, unit, how)
-    };
+/// Who says a scale, and how well it is known.
+pub(super) fn scale_words(source: &str, error: Option<f64>) -> String {
+    format!("{source}{}", error.map_or(String::new(), |e| format!(", within {:.1} %", 100.0 * e)))
+}
+
+/// How a number came about.
+pub(super) fn how(method: Code, scale: &str) -> Vec<DataSet> {
+    vec![code(MODIFIER, codes::METHOD, method), text(PROPERTY, codes::SCALE_SOURCE, scale)]
+}
+
+pub(super) fn measured(m: &Measurements, metric: &MetricMeasurements) -> Vec<DataSet> {
+    let scale = &scale_words(metric.source.label(), metric.scale_error);
+    let of = |name, value, unit, method| number_item(name, value, unit, how(method, scale));
     let mm = codes::MILLIMETRE;
     let round = m.circumference().map(|c| of(codes::CIRCUMFERENCE, c.0, mm, codes::EQUAL_MOMENTS));
     let mut all = vec![
@@ -171,6 +193,20 @@ fn measured(m: &Measurements, metric: &MetricMeasurements) -> Vec<DataSet> {
     ];
     all.extend(round);
     all
+}
+
+/// A measurement group of that template.
+pub(super) fn measurement_group(identifier: &str, content: Vec<DataSet>) -> DataSet {
+    container(CONTAINS, Code("125007", "DCM", "Measurement Group"), content)
+        .with_more(|g| _ = g.sequence(tags::CONTENT_TEMPLATE_SEQUENCE, vec![template(identifier)]))
+}
+
+/// What a group is known by.
+pub(super) fn tracked(identifier: &str, tracking_uid: &str) -> Vec<DataSet> {
+    vec![
+        text(CONTEXT, Code("112039", "DCM", "Tracking Identifier"), identifier),
+        uid(CONTEXT, Code("112040", "DCM", "Tracking Unique Identifier"), tracking_uid),
+    ]
 }
 
 fn template(identifier: &str) -> DataSet {
@@ -188,7 +224,7 @@ fn item(relation: &str, kind: &str, name: Option<Code>) -> DataSet {
     })
 }
 
-fn text(relation: &str, name: Code, value: &str) -> DataSet {
+pub(super) fn text(relation: &str, name: Code, value: &str) -> DataSet {
     item(relation, "TEXT", Some(name)).with_more(|d| _ = d.text(tags::TEXT_VALUE, VR::UT, value))
 }
 
@@ -196,7 +232,7 @@ fn uid(relation: &str, name: Code, value: &str) -> DataSet {
     item(relation, "UIDREF", Some(name)).with_more(|d| _ = d.uid(tags::UID, value))
 }
 
-fn code(relation: &str, name: Code, value: Code) -> DataSet {
+pub(super) fn code(relation: &str, name: Code, value: Code) -> DataSet {
     item(relation, "CODE", Some(name)).with_more(|d| _ = d.sequence(tags::CONCEPT_CODE_SEQUENCE, vec![value.item()]))
 }
 
@@ -206,8 +242,12 @@ fn container(relation: &str, name: Code, content: Vec<DataSet>) -> DataSet {
     })
 }
 
-fn number_item(name: Code, value: f64, unit: Code, content: Vec<DataSet>) -> DataSet {
-    item(CONTAINS, "NUM", Some(name)).with_more(|d| {
+pub(super) fn number_item(name: Code, value: f64, unit: Code, content: Vec<DataSet>) -> DataSet {
+    number_as(CONTAINS, name, value, unit, content)
+}
+
+pub(super) fn number_as(relation: &str, name: Code, value: f64, unit: Code, content: Vec<DataSet>) -> DataSet {
+    item(relation, "NUM", Some(name)).with_more(|d| {
         let measured = DataSet::with(|m| {
             m.text(tags::NUMERIC_VALUE, VR::DS, decimal(value))
                 .sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, vec![unit.item()]);

@@ -15,6 +15,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -202,6 +203,27 @@ impl Store {
         drop(exam);
         std::fs::remove_dir_all(&gone).map_err(|e| durable::cannot_write(e).within(format!("exam {name}")))?;
         durable::sync_folder(&self.root)
+    }
+
+    /// Ends exams that were left open: those to which nobody has written for so long, and that no process writes. Whatever the
+    /// clock says of the future stays open. One that cannot be ended is left for the next time.
+    ///
+    /// # Errors
+    /// `Io` when the store cannot be read.
+    pub fn end_left_open(&self, idle: Duration) -> Result<Vec<ExamName>> {
+        let is_idle = |name: &ExamName| {
+            let journal = self.folder(name).join(journal::JOURNAL);
+            let written = std::fs::metadata(journal).and_then(|m| m.modified());
+            written.is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= idle))
+        };
+        let mut ended = Vec::new();
+        for name in self.names()? {
+            let is_open = self.view(&name).is_ok_and(|view| !view.is_ended());
+            if is_open && is_idle(&name) && self.resume(&name).and_then(|mut exam| exam.end()).is_ok() {
+                ended.push(name);
+            }
+        }
+        Ok(ended)
     }
 
     pub(crate) fn folder(&self, name: &ExamName) -> PathBuf {

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
+use sonotap::calipers::kept::Which;
+use sonotap::calipers::{CaliperCommand, CaliperTool, Calipers, Exact, Page, Seen};
+use sonotap::preset::Preset;
 use sonotap::region::FrameRegion;
 use sonotap::{
     Frame, FrameId, ImageSpace, Millimetres, ObjectId, Outline, Picture, PixelFormat, PixelScale, Point, Rect,
     RegionContent, ScaleSource, Timestamp,
 };
-use sonotap_exam::Outlined;
+use sonotap_exam::{Capture, Outlined};
 
 /// The part of the frame that is the image; a host writes beside it.
 pub(crate) const REGION: [f32; 4] = [40.0, 30.0, 300.0, 230.0];
@@ -51,6 +54,8 @@ pub(crate) fn frame(number: u64, format: PixelFormat, scale: Option<ScaleSource>
     }
     let scale = scale.and_then(|source| PixelScale::new(Millimetres(0.2), Millimetres(0.25), source));
     let [x0, y0, x1, y1] = REGION;
+    // Of a scale by hand it is known how well.
+    let scale = scale.map(|s| if s.source() == ScaleSource::TwoPoint { s.with_error(0.01) } else { s });
     let region =
         FrameRegion { rect: Rect::new(x0, y0, x1, y1), content: RegionContent::BMode, scale, is_low_priority: false };
     let picture = Picture { regions: &[region], scale, ..Picture::dense(width, height, format, &pixels) };
@@ -79,4 +84,78 @@ pub(crate) fn islands(frame: &Frame, label: &str) -> Outlined {
     outline.push_ring(ring((240.0, 80.0), (15.3, 9.7), true));
     outline.push_ring(ring((220.0, 180.0), (12.0, 20.0), false));
     Outlined::known(ObjectId(1), label, outline, frame)
+}
+
+/// Somebody who measures by hand, on exact outlines of still frames.
+struct Hand {
+    calipers: Calipers,
+    preset: Option<Preset>,
+}
+
+impl Hand {
+    fn on(&mut self, frame: &Frame, outline: &Outline, mut act: impl FnMut(&mut Calipers, &Seen)) {
+        let exact = [Exact { object: ObjectId(0), is_active: true, outline, scale: frame.scale() }];
+        let id = frame.id().unwrap();
+        act(&mut self.calipers, &Seen { frame, id, exact: &exact, reach_px: 8.0, preset: self.preset.as_ref() });
+    }
+
+    fn does(&mut self, frame: &Frame, outline: &Outline, commands: &[CaliperCommand]) {
+        self.on(frame, outline, |calipers, seen| commands.iter().for_each(|c| calipers.apply(*c, seen).unwrap()));
+    }
+}
+
+pub(crate) fn round(centre: (f32, f32), radii: (f32, f32)) -> Outline {
+    let mut outline = Outline::default();
+    outline.push_ring(ring(centre, radii, false));
+    outline
+}
+
+/// A still with calipers of each kind, and what was made of other frames before: medians and the volume of a bladder, and with
+/// `is_heart` the ejection fraction of a left ventricle in two views.
+pub(crate) fn by_hand(number: u64, scale: Option<ScaleSource>, is_heart: bool, objects: bool) -> Capture {
+    use CaliperCommand as C;
+    let mut hand = Hand { calipers: Calipers::default(), preset: Preset::find("bladder").ok() };
+    let still = frame(number, PixelFormat::Grey8, scale);
+    let seen = round((150.0, 120.0), (60.0, 40.0));
+    hand.does(&still, &seen, &[C::Toggle]);
+    for (i, grown) in [-1.0, 0.0, 2.0].into_iter().enumerate() {
+        let other = frame(number + 100 + i as u64, PixelFormat::Grey8, scale);
+        hand.does(&other, &round((150.0, 120.0), (60.0 + grown, 40.0)), &[C::Keep]);
+    }
+    if scale.is_some() {
+        for (which, width) in [(Which::First, 60.0), (Which::Second, 52.0)] {
+            hand.does(&still, &round((150.0, 120.0), (width, 40.0)), &[C::Plane(which)]);
+        }
+    }
+    if is_heart {
+        hand.preset = Preset::find("left-ventricle").ok();
+        hand.does(&still, &seen, &[C::NextPage, C::NextPage]);
+        assert_eq!(hand.calipers.page(), Some(Page::Volume));
+        for (view, radii) in [(0, [(40.0, 80.0), (34.0, 62.0)]), (1, [(42.0, 78.0), (35.0, 60.0)])] {
+            for (which, (a, b)) in [Which::First, Which::Second].into_iter().zip(radii) {
+                let other = frame(number + 200 + 10 * view, PixelFormat::Grey8, scale);
+                hand.on(&other, &round((150.0, 125.0), (a, b)), |calipers, seen| {
+                    [-1.0, 1.0].into_iter().for_each(|side| {
+                        calipers.tap(Point::new(150.0 + side * (a - 1.0), 125.0), seen).unwrap();
+                    });
+                    calipers.apply(C::Plane(which), seen).unwrap();
+                });
+            }
+            hand.does(&still, &seen, &[C::NextView]);
+        }
+        hand.does(&still, &seen, &[C::NextPage, C::NextPage]);
+    }
+    hand.on(&still, &seen, |calipers, seen| {
+        let tap = |calipers: &mut Calipers, places: &[(f32, f32)]| {
+            places.iter().for_each(|(x, y)| calipers.tap(Point::new(*x, *y), seen).unwrap());
+        };
+        tap(calipers, &[(92.0, 119.0), (208.0, 121.0)]);
+        calipers.apply(C::Choose(CaliperTool::Ellipse), seen).unwrap();
+        tap(calipers, &[(60.0, 200.0), (100.0, 215.0), (70.0, 180.0)]);
+        calipers.apply(C::Trace, seen).unwrap();
+    });
+    let mut readings = Vec::new();
+    hand.on(&still, &seen, |calipers, seen| readings = calipers.readings(seen));
+    let outlined = objects.then(|| ellipse(&still, "Bladder"));
+    Capture::still(still, outlined.into_iter().collect()).with_calipers(readings).with_figures(hand.calipers.figures())
 }

@@ -1,0 +1,210 @@
+//! What was measured by hand is in every file that leaves: notes, report, table, and the picture that is drawn on.
+
+mod common;
+
+use std::path::Path;
+
+use common::{by_hand, cine, ellipse, frame, islands};
+use dicom_dictionary_std::tags;
+use dicom_object::{InMemDicomObject, open_file};
+use serde_json::Value;
+use sonotap::{PixelFormat, ScaleSource};
+use sonotap_exam::{Capture, ClockReading, Exam, ExportOptions, NewExam, Role, Store, export, reopen};
+
+fn clock() -> ClockReading {
+    ClockReading { now: "2026-11-29T10:30:00.5Z".parse().unwrap(), is_synchronized: true }
+}
+
+fn saved(root: &Path, captures: &[Capture]) -> Exam {
+    let (store, _) = Store::open_with(root, clock, 1 << 20).unwrap();
+    let mut exam = store.begin(&NewExam::default()).unwrap();
+    for capture in captures {
+        exam.save(capture).unwrap();
+    }
+    exam
+}
+
+fn notes(folder: &Path, number: u32) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join(format!("{number:04}.prompts.json"))).unwrap()).unwrap()
+}
+
+fn items(set: &InMemDicomObject) -> &[InMemDicomObject] {
+    set.get(tags::CONTENT_SEQUENCE).and_then(|e| e.items()).unwrap_or(&[])
+}
+
+fn text(set: &InMemDicomObject, tag: dicom_core::Tag) -> String {
+    set.get(tag).and_then(|e| e.to_str().ok()).unwrap_or_default().trim_end_matches('\0').to_owned()
+}
+
+fn name(set: &InMemDicomObject) -> String {
+    set.get(tags::CONCEPT_NAME_CODE_SEQUENCE)
+        .and_then(|e| e.items())
+        .map_or(String::new(), |codes| text(&codes[0], tags::CODE_VALUE))
+}
+
+/// Every number of a report's groups: the group's tracking identifier and UID, code, value, unit.
+fn numbers(folder: &Path, number: u32) -> Vec<(String, String, String, f64, String)> {
+    let report = open_file(folder.join(format!("{number:04}-sr.dcm"))).unwrap();
+    let all = items(&report).iter().find(|c| name(c) == "126010").unwrap();
+    let mut found = Vec::new();
+    for group in items(all) {
+        let of = |code: &str| items(group).iter().find(|c| name(c) == code);
+        let (what, uid) = (text(of("112039").unwrap(), tags::TEXT_VALUE), text(of("112040").unwrap(), tags::UID));
+        for item in items(group).iter().filter(|c| text(c, tags::VALUE_TYPE) == "NUM") {
+            let value = &item.get(tags::MEASURED_VALUE_SEQUENCE).unwrap().items().unwrap()[0];
+            let unit = &value.get(tags::MEASUREMENT_UNITS_CODE_SEQUENCE).unwrap().items().unwrap()[0];
+            let number = text(value, tags::NUMERIC_VALUE).parse().unwrap();
+            found.push((what.clone(), uid.clone(), name(item), number, text(unit, tags::CODE_VALUE)));
+        }
+    }
+    found
+}
+
+/// Every number that the notes have of calipers and figures, with the UID of its group: what a report has to say.
+fn noted(notes: &Value) -> Vec<(String, f64)> {
+    let mut found = Vec::new();
+    for c in notes["calipers"].as_array().into_iter().flatten() {
+        let uid = c["tracking_uid"].as_str().unwrap();
+        let keys: &[&str] = match c["kind"].as_str().unwrap() {
+            "distance" => &["length_mm"],
+            "ellipse" => &["area_mm2", "circumference_mm"],
+            _ => &["area_mm2", "circumference_mm", "perimeter_mm"],
+        };
+        found.extend(keys.iter().filter_map(|key| Some((uid.to_owned(), c[*key].as_f64()?))));
+    }
+    for group in notes["figures"].as_array().into_iter().flatten() {
+        let uid = group["tracking_uid"].as_str().unwrap();
+        let figures = group["figures"].as_array().unwrap().iter();
+        let of_scale = figures.filter(|f| !f["unit"].as_str().unwrap().starts_with("px"));
+        found.extend(of_scale.map(|f| (uid.to_owned(), f["value"].as_f64().unwrap())));
+    }
+    found
+}
+
+#[test]
+fn the_report_has_every_number_of_the_notes_with_its_uid() {
+    let root = tempfile::tempdir().unwrap();
+    let dicom = Some(ScaleSource::DicomRegion);
+    let exam = saved(root.path(), &[by_hand(1, dicom, true, true), by_hand(2, dicom, false, false)]);
+    for number in [1, 2] {
+        let folder = exam.view().folder();
+        let (noted, told) = (noted(&notes(folder, number)), numbers(folder, number));
+        // Three calipers; medians of area and diameters; volume with three sides; three groups of the heart.
+        assert_eq!(noted.len(), if number == 1 { 6 + 2 + 4 + 9 } else { 6 + 2 + 4 }, "{noted:?}");
+        for (uid, value) in noted {
+            let is_told = told.iter().any(|(_, u, _, v, _)| *u == uid && (v - value).abs() < 1e-3);
+            assert!(is_told, "{value} of {uid} is not in {told:?}");
+        }
+    }
+    let told = numbers(exam.view().folder(), 1);
+    let find = |what: &str, code: &str| {
+        let found = told.iter().find(|(w, _, c, ..)| w == what && c == code);
+        found.map(|(.., value, unit)| (*value, unit.as_str())).unwrap_or_else(|| panic!("{what} {code}: {told:?}"))
+    };
+    // 116 px of 0.2 mm, snapped to the outline; 0.52 L W H of axes in mm.
+    let (distance, unit) = find("caliper A", "121206");
+    assert!((distance - 24.0).abs() < 0.1 && unit == "mm", "{distance}");
+    let (volume, unit) = find("volume of two planes", "121221");
+    assert!((volume - 0.52 * 24.0 * 20.8 * 20.0 / 1000.0).abs() < 0.05 * volume && unit == "ml", "{volume}");
+    let ef = |what: &str| find(what, "18043-0");
+    assert!(ef("left ventricle, view 1").0 > 20.0 && ef("left ventricle, both views").1 == "%");
+}
+
+#[test]
+fn a_figure_of_several_frames_is_the_same_measurement_in_every_item_of_its_exam_and_in_no_other() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dicom = Some(ScaleSource::DicomRegion);
+    let capture = by_hand(1, dicom, false, true);
+    let first = saved(one.path(), &[capture.clone(), capture.clone()]);
+    let second = saved(other.path(), &[capture]);
+    let uids = |exam: &Exam, number, key: &str| -> Vec<String> {
+        let notes = notes(exam.view().folder(), number);
+        notes[key].as_array().unwrap().iter().map(|g| g["tracking_uid"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(uids(&first, 1, "figures"), uids(&first, 2, "figures"));
+    assert_ne!(uids(&first, 1, "figures"), uids(&second, 1, "figures"));
+    assert_ne!(uids(&first, 1, "calipers"), uids(&first, 2, "calipers"), "they were placed on one picture each");
+}
+
+#[test]
+fn without_an_outline_there_is_a_report_and_a_picture_and_no_segmentation() {
+    let root = tempfile::tempdir().unwrap();
+    let exam = saved(root.path(), &[by_hand(1, Some(ScaleSource::TwoPoint), false, false)]);
+    let item = exam.view().items().next().unwrap();
+    let roles: Vec<Role> = item.files.iter().map(|f| f.role).collect();
+    assert_eq!(roles, [Role::Image, Role::Picture, Role::Outlined, Role::OutlinedPicture, Role::Report, Role::Notes]);
+}
+
+#[test]
+fn without_a_scale_the_report_has_geometry_and_a_fraction_and_no_length() {
+    let root = tempfile::tempdir().unwrap();
+    let exam = saved(root.path(), &[by_hand(1, None, true, false)]);
+    let told = numbers(exam.view().folder(), 1);
+    assert!(!told.is_empty() && told.iter().all(|(_, _, code, _, unit)| code == "18043-0" && unit == "%"), "{told:?}");
+    let notes = notes(exam.view().folder(), 1);
+    assert_eq!(notes["calipers"][0]["length_mm"], Value::Null);
+    assert!((notes["calipers"][0]["length_px"].as_f64().unwrap() - 120.0).abs() < 1.0);
+    assert_eq!(notes["figures"][0]["figures"][0]["unit"], "px²");
+}
+
+#[test]
+fn an_export_has_a_line_for_each_number_and_other_uids() {
+    let (root, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut exam = saved(root.path(), &[by_hand(1, Some(ScaleSource::TwoPoint), true, true)]);
+    exam.end().unwrap();
+    let made = export(exam.view(), stick.path(), &ExportOptions::default()).unwrap();
+    let table = std::fs::read_to_string(made.folder.join("by-hand.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    // A comma between quotes is none between cells.
+    let columns = |l: &str| l.split('"').step_by(2).map(|outside| outside.matches(',').count()).sum::<usize>();
+    assert!(lines.iter().all(|l| columns(l) == 13), "{table}");
+    assert!(lines.iter().any(|l| l.starts_with("1,1,caliper A,,distance,23.9")), "{table}");
+    assert!(lines.iter().any(|l| l.contains("\"two planes\",\"Bladder\",\"volume\",")), "{table}");
+    assert!(lines.iter().any(|l| l.contains("\"ejection fraction\"")), "{table}");
+    let (before, after) = (notes(exam.view().folder(), 1), notes(&made.folder, 1));
+    for key in ["calipers", "figures"] {
+        let uid = |notes: &Value| notes[key][0]["tracking_uid"].as_str().unwrap().to_owned();
+        assert_ne!(uid(&before), uid(&after));
+        assert!(numbers(&made.folder, 1).iter().any(|(_, u, ..)| *u == uid(&after)), "{key}");
+    }
+}
+
+#[test]
+fn a_saved_item_is_read_back_as_it_was_and_what_is_made_of_it_names_it_and_leaves_it() {
+    let root = tempfile::tempdir().unwrap();
+    let still = frame(1, PixelFormat::Grey8, Some(ScaleSource::TwoPoint));
+    let frames = cine(6, PixelFormat::Rgb8, Some(ScaleSource::Profile));
+    let captures = [
+        Capture::still(still.clone(), vec![ellipse(&still, "Bladder")]),
+        Capture::cine(frames.clone(), 4, vec![islands(&frames[4], "")]),
+    ];
+    let mut exam = saved(root.path(), &captures);
+    let before = exam.view().verify();
+    for (number, original, label) in [(1, &still, Some("Bladder")), (2, &*frames[4], None)] {
+        let saved = reopen(exam.view(), number).unwrap();
+        let frame = &saved.still.frame;
+        assert_eq!((frame.pixels(), frame.format()), (original.pixels(), original.format()), "item {number}");
+        assert_eq!(frame.parts(), original.parts(), "regions and scales of item {number}");
+        assert_eq!((saved.label.as_deref(), saved.still.objects.len()), (label, 1));
+        assert_eq!(saved.still.objects[0].clicks.len(), 1);
+        let objects = vec![ellipse(frame, label.unwrap_or(""))];
+        exam.save(&Capture::still(frame.clone(), objects).of_item(Some(number))).unwrap();
+    }
+    for (number, first, frame) in [(3, 1, None), (4, 2, Some("5"))] {
+        let open = |number| open_file(exam.view().folder().join(format!("{number:04}.dcm"))).unwrap();
+        let (image, original) = (open(number), open(first));
+        assert!(text(&image, tags::IMAGE_TYPE).starts_with("DERIVED"), "item {number}");
+        let source = &image.get(tags::SOURCE_IMAGE_SEQUENCE).unwrap().items().unwrap()[0];
+        assert_eq!(text(source, tags::REFERENCED_SOP_INSTANCE_UID), text(&original, tags::SOP_INSTANCE_UID));
+        assert_eq!(text(source, tags::REFERENCED_SOP_CLASS_UID), text(&original, tags::SOP_CLASS_UID));
+        assert_eq!(
+            source.get(tags::REFERENCED_FRAME_NUMBER).map(|_| text(source, tags::REFERENCED_FRAME_NUMBER)).as_deref(),
+            frame
+        );
+        assert_eq!(notes(exam.view().folder(), number)["derived_from"], first);
+    }
+    assert_eq!(exam.view().verify(), before, "an item changed");
+    assert!(reopen(exam.view(), 9).is_err());
+    exam.delete(1).unwrap();
+    assert!(reopen(exam.view(), 1).is_err(), "a deleted one");
+}
