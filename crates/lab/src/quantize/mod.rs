@@ -199,7 +199,7 @@ fn card_section(options: &Options, report: &Report) -> String {
     };
     let rows: String = report.validation.iter().map(row).collect();
     format!(
-        "**Quantized.** The encoder's activations are unsigned bytes, its kernels signed ones with a scale each; ranges by \
+        "**Quantized.** The encoder's activations are unsigned bytes, its kernels signed ones with a scale each, biases corrected; ranges by \
          {} over {} images of each of {} (train split). The decoder is f32.\n\n\
          | IoU, f32 to int8 | 1 click | 3 | 5 |\n|---|---|---|---|\n{rows}",
         report.method.name(),
