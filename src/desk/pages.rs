@@ -123,7 +123,7 @@ impl Desk {
         }
     }
 
-    /// Something was scanned ([`scan`]). An identity is offered, and bound when the operator says so; anything else is refused with
+    /// Something was scanned (see `scan.rs`). An identity is offered, and bound when the operator says so; anything else is refused with
     /// the reason.
     ///
     /// A scan while the screen asks whether it is the same patient is ignored.
