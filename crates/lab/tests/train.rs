@@ -183,7 +183,15 @@ fn a_small_network_learns_eight_images_by_heart() {
         optimizer.step(
             &mut parameters,
             sums,
-            &StepSize { rate, encoder_rate: rate, proposal_rate: rate, weight_decay: 0.0, scale, average: 0.9 },
+            &StepSize {
+                rate,
+                encoder_rate: rate,
+                proposal_rate: rate,
+                inputs_at_rate: 0,
+                weight_decay: 0.0,
+                scale,
+                average: 0.9,
+            },
         );
     }
     panic!("expected an IoU above 0.97 on eight images, got {last}");

@@ -112,6 +112,11 @@ pub struct DistillConfig {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_no_limit(inputs: &usize) -> bool {
+    *inputs == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
 fn is_zero(steps: &u64) -> bool {
     *steps == 0
 }
@@ -146,6 +151,9 @@ pub struct StageConfig {
     pub rate: f32,
     /// The encoder's, as a part of it; 0 freezes it.
     pub encoder_rate: f32,
+    /// Matrices of more inputs than this learn more slowly, in proportion; 0, as when left out, for none.
+    #[serde(default, skip_serializing_if = "is_no_limit")]
+    pub inputs_at_rate: usize,
     /// Steps in which the rate rises from 0.
     pub warmup: u64,
     /// Part of the stage after which the rate falls, along a cosine, to a hundredth.

@@ -1,6 +1,7 @@
 //! AdamW over a network's parameters, with an average of the weights that follows slowly.
 //!
-//! Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+//! Sources: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2; Yang et al., "Tensor Programs V: Tuning
+//! Large Neural Networks via Zero-Shot Hyperparameter Transfer", 2022, table 3 (Adam's rate of a hidden matrix, by its inputs).
 
 use burn::tensor::{Gradients, Tensor};
 
@@ -58,12 +59,22 @@ pub struct StepSize {
     pub encoder_rate: f32,
     /// That of the head that proposes.
     pub proposal_rate: f32,
+    /// Matrices of more inputs than this learn more slowly, in proportion; 0 for none. With Adam a step changes a sum by about the
+    /// rate times its inputs, whatever their number.
+    pub inputs_at_rate: usize,
     /// Decoupled weight decay; biases and norms (one row) have none.
     pub weight_decay: f32,
     /// Gradients are multiplied by it.
     pub scale: f32,
     /// How slowly the average follows.
     pub average: f32,
+}
+
+impl StepSize {
+    /// Part of the rate at which a matrix of so many inputs learns.
+    fn part_of_rate(&self, inputs: usize) -> f32 {
+        if self.inputs_at_rate == 0 { 1.0 } else { (self.inputs_at_rate as f32 / inputs as f32).min(1.0) }
+    }
 }
 
 /// Moments and averaged weights, one of each a parameter.
@@ -103,7 +114,7 @@ impl Optimizer {
                 Group::Encoder => size.encoder_rate,
                 Group::Proposal => size.proposal_rate,
                 Group::Rest | Group::Constant => size.rate,
-            };
+            } * size.part_of_rate(p.value.dims()[0]);
             let gradient = sums.all.get(i).and_then(|g| g.as_ref());
             let (Some(g), true) = (gradient, rate > 0.0) else { return p.value.clone() };
             let g = g.clone() * size.scale;
@@ -126,5 +137,38 @@ impl Optimizer {
             if p.group == Group::Constant { p.value.clone().inner_if_on_tape() } else { self.average[i].clone() }
         });
         copy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::net::parameters::{Builder, host};
+    use burn::tensor::Device;
+    use rand::SeedableRng as _;
+
+    #[test]
+    fn a_step_changes_a_sum_as_much_however_many_inputs_it_has() {
+        let device = Device::flex().autodiff();
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(1);
+        let mut b = Builder::new(&device, &mut rng);
+        let sizes = [16, 64, 640];
+        let ids = sizes.map(|inputs| b.filled(&format!("m{inputs}"), [inputs, 4], 0.1));
+        let mut p = b.finish();
+        let ones = |d: [usize; 2]| Tensor::<2>::ones(d, &device).inner_if_on_tape();
+        let sums = Sums { all: sizes.iter().map(|n| Some(ones([*n, 4]))).collect() };
+        let size = StepSize {
+            rate: 0.01,
+            encoder_rate: 0.01,
+            proposal_rate: 0.01,
+            inputs_at_rate: 64,
+            weight_decay: 0.0,
+            scale: 1.0,
+            average: 0.0,
+        };
+        Optimizer::new(&p).step(&mut p, sums, &size);
+        let changed = ids.map(|id| host(&p.get(id)).values.chunks_exact(4).map(|row| 0.1 - row[0]).sum::<f32>());
+        assert!((changed[0] - 0.16).abs() < 1e-3, "{changed:?}");
+        assert!((changed[1] - 0.64).abs() < 1e-3 && (changed[2] - 0.64).abs() < 1e-3, "{changed:?}");
     }
 }

@@ -375,6 +375,7 @@ impl Run {
             rate,
             encoder_rate: rate * stage.encoder_rate,
             proposal_rate: rate,
+            inputs_at_rate: stage.inputs_at_rate,
             weight_decay: stage.weight_decay,
             scale: scale * (stage.clip / norm.max(1e-12)).min(1.0),
             average: self.config.average,

@@ -192,6 +192,7 @@ impl SemiConfig {
             rate,
             encoder_rate: rate * self.encoder_rate,
             proposal_rate: rate * self.proposal_rate,
+            inputs_at_rate: 0,
             weight_decay: self.weight_decay,
             scale: (self.clip / norm.max(1e-12)).min(1.0),
             average: self.average,
