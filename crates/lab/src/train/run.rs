@@ -217,7 +217,7 @@ impl Run {
         let Some((stage, _)) = self.config.stage_at(0) else { return Ok(Vec::new()) };
         let one = |i| example(sources, &stage.tasks, &mut random(self.config.seed, u64::MAX, i as u64));
         let examples: Vec<Example> = (0..spread::PICTURES).map(one).collect::<Result<_>>()?;
-        Ok(spread::flat(examples.iter().map(|e| e.picture.values())))
+        Ok(examples.iter().flat_map(|e| e.picture.values()).copied().collect())
     }
 
     /// Goes on from averaged weights.

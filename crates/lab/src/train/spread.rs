@@ -11,9 +11,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::net::Network;
 use super::net::encoder::{Conv, Encoder};
-use super::net::parameters::{OffTape as _, Parameters, host};
+use super::net::parameters::{Id, OffTape as _, Parameters, host};
 use super::ops::Activation;
-use super::picture::SIDE;
 use sonotap::error::{Error, ErrorKind, Result};
 
 /// Pictures that a spread is measured on.
@@ -71,8 +70,7 @@ pub fn normalize(
     device: &Device,
 ) -> Result<()> {
     let plan = plan(&network.encoder, from)?;
-    let mut p = parameters.clone();
-    p.update(|_, one| one.value.clone().inner_if_on_tape());
+    let mut p = off_tape(parameters);
     let device_of_values = device.clone().inner();
     let before = plan.entry.map(|(conv, _)| see(network, &p, conv, pictures));
     for (conv, goal) in plan.layers {
@@ -100,8 +98,7 @@ pub fn normalize(
 
 /// Activated layers of which more than `share` of the channels are at the ends of their activation everywhere in all pictures.
 pub fn silent(network: &Network, parameters: &Parameters, pictures: &[f32], share: f32) -> Vec<Silent> {
-    let mut p = parameters.clone();
-    p.update(|_, one| one.value.clone().inner_if_on_tape());
+    let p = off_tape(parameters);
     let mut found = Vec::new();
     network.encoder.forward_watched(&p, pictures, &mut |conv, x| {
         if conv.activation() == Activation::None {
@@ -117,11 +114,17 @@ pub fn silent(network: &Network, parameters: &Parameters, pictures: &[f32], shar
     found
 }
 
+fn off_tape(parameters: &Parameters) -> Parameters {
+    let mut p = parameters.clone();
+    p.update(|_, one| one.value.clone().inner_if_on_tape());
+    p
+}
+
 /// Layers in the order in which images pass, what they are to be like, and where they enter what goes on as it was: the layer,
 /// and the bias that is added to what it says.
 struct Plan {
     layers: Vec<(Conv, Spread)>,
-    entry: Option<(Conv, super::net::parameters::Id)>,
+    entry: Option<(Conv, Id)>,
 }
 
 fn plan(encoder: &Encoder, from: usize) -> Result<Plan> {
@@ -172,34 +175,24 @@ fn spread(conv: Conv, sums: &Tensor<4>) -> Vec<Seen> {
     let channels = sums.dims()[3];
     let values: Vec<f32> = sums.clone().into_data().try_to_vec().unwrap_or_default();
     let count = (values.len() / channels).max(1) as f64;
-    let activate = |v: f32| match conv.activation() {
-        Activation::None => v,
-        Activation::Relu => v.max(0.0),
-        Activation::Relu6 => v.clamp(0.0, 6.0),
-    };
+    let activation = conv.activation();
     let of_channel = |c: usize| {
         let own = || values.iter().skip(c).step_by(channels);
         let mean = own().map(|v| f64::from(*v)).sum::<f64>() / count;
         let square = own().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
         Seen {
             sums: Spread { mean: mean as f32, sd: square.sqrt() as f32 },
-            activated_mean: (own().map(|v| f64::from(activate(*v))).sum::<f64>() / count) as f32,
-            between: (own().filter(|v| activate(**v) == **v && **v != 0.0).count() as f64 / count) as f32,
+            activated_mean: (own().map(|v| f64::from(activation.of(*v))).sum::<f64>() / count) as f32,
+            between: (own().map(|v| f64::from(activation.passes(activation.of(*v)))).sum::<f64>() / count) as f32,
         }
     };
     (0..channels).map(of_channel).collect()
 }
 
-/// Pictures in a row, as [`normalize`] takes them.
-pub fn flat<'a>(pictures: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-    let mut all = Vec::with_capacity(PICTURES * SIDE * SIDE);
-    pictures.for_each(|p| all.extend_from_slice(p));
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::picture::SIDE;
 
     const CONFIG: &str = "
 [encoder]

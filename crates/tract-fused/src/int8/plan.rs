@@ -145,9 +145,7 @@ impl<'a> Planner<'a> {
         for (i, layer) in layers.iter().enumerate() {
             let mut n = self.neighbours(i, layer);
             // One convolution between two depthwise ones ends the first's band: it runs once.
-            n.expand = n
-                .expand
-                .filter(|e| self.host[*e].is_none() && !around.iter().any(|a: &Neighbours| a.project == Some(*e)));
+            n.expand = n.expand.filter(|e| !around.iter().any(|a: &Neighbours| a.project == Some(*e)));
             let last = n.project.unwrap_or(i);
             for inner in [n.expand, n.project.map(|_| i)].into_iter().flatten() {
                 self.host[inner] = Some(last);
