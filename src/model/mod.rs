@@ -10,6 +10,7 @@
 //! | `add.rs` | a model folder from the two files of a SAM export |
 //! | `postprocess.rs` | prompt maps, choice of mask |
 //! | `correct.rs` | Gaussian-process correction of a mask by its clicks |
+//! | `merge.rs` | the outline so far, kept where a correcting click is not about it |
 //! | `predictor.rs` | a prediction on a frame: views, decodes, choice and correction of masks |
 //! | `suggestion.rs` | the part of a proposal that is suggested to the operator |
 //! | `self_test.rs` | compares a model's outputs with its manifest |
@@ -20,6 +21,7 @@ pub mod files;
 pub mod graph;
 pub mod inspect;
 pub mod manifest;
+pub mod merge;
 pub mod pin;
 pub mod postprocess;
 pub mod predictor;

@@ -8,8 +8,10 @@
 //! 3. *Second decode.* When the mask contradicts the newest click by more than the margin and there was a previous mask, the
 //!    prompts are decoded again without it. That result is used if it contradicts fewer clicks and not the newest. Smaller
 //!    violations and older clicks are left to the correction: without its previous mask the model loses far more than a click.
-//! 4. *Correction.* The mask is corrected to satisfy its clicks ([`super::correct`]).
-//! 5. *Sanity.* An output that is not a mask is [`Implausible`], never an outline.
+//! 4. *Merge.* From the third prompt on, a click that contradicts the outline so far changes it only where it is about
+//!    ([`super::merge`]).
+//! 5. *Correction.* The mask is corrected to satisfy its clicks ([`super::correct`]).
+//! 6. *Sanity.* An output that is not a mask is [`Implausible`], never an outline.
 //!
 //! The frame that was encoded last is not encoded again in the same view.
 //!
@@ -18,11 +20,14 @@
 
 mod proposing;
 pub(crate) mod survey;
+mod task;
 
 use std::path::Path;
 use std::time::Instant;
 
+use self::task::{Task, outline_bounds, target};
 use super::correct::{self, CellClick, Contradicted, CorrectScratch};
+use super::merge::{self, MergeScratch};
 use super::postprocess::{candidates, choose};
 use super::sam;
 use super::suggestion::LargestPart;
@@ -83,6 +88,8 @@ pub struct PredictOptions {
     pub target_crop: bool,
     /// Correct the mask to satisfy its clicks.
     pub correct_clicks: bool,
+    /// Keep the outline so far where a correcting click is not about it.
+    pub keep_elsewhere: bool,
     /// Decode again without the previous mask when the newest click is clearly contradicted.
     pub retry_without_previous: bool,
     /// Predict a lone click at several scales, if the model's scores are comparable between views.
@@ -91,7 +98,13 @@ pub struct PredictOptions {
 
 impl Default for PredictOptions {
     fn default() -> Self {
-        Self { target_crop: true, correct_clicks: true, retry_without_previous: true, survey: true }
+        Self {
+            target_crop: true,
+            correct_clicks: true,
+            keep_elsewhere: true,
+            retry_without_previous: true,
+            survey: true,
+        }
     }
 }
 
@@ -203,34 +216,6 @@ struct Chosen {
     redecoded: bool,
 }
 
-/// Inputs of a prediction.
-struct Task<'a> {
-    frame: &'a Frame,
-    objects: &'a [Prompts],
-    /// The region of each object.
-    homes: [Rect<ImageSpace>; ObjectId::MAX],
-    /// The region that is predicted now.
-    bounds: Rect<ImageSpace>,
-}
-
-impl Task<'_> {
-    /// Whether an object is in the region that is predicted now.
-    fn is_here(&self, object: usize) -> bool {
-        self.homes[object] == self.bounds
-    }
-
-    /// The regions that contain objects.
-    fn regions(&mut self, mut look: impl FnMut(&Self) -> Result<()>) -> Result<()> {
-        for i in 0..self.objects.len() {
-            if !self.homes[..i].contains(&self.homes[i]) {
-                self.bounds = self.homes[i];
-                look(self)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Predicts masks on frames with a model. Keeps the view between calls, and reuses all buffers.
 pub struct Predictor {
     segmenter: Box<dyn Segmenter>,
@@ -244,6 +229,9 @@ pub struct Predictor {
     decoded_first: Decoded,
     cell_clicks: Vec<CellClick>,
     scratch: CorrectScratch,
+    /// The previous mask of the decode, while a second decode does without.
+    set_aside: Vec<f32>,
+    merge_scratch: MergeScratch,
     found: survey::Found,
     proposed: Vec<f32>,
     parts: LargestPart,
@@ -263,6 +251,8 @@ impl Predictor {
             decoded_first: Decoded::default(),
             cell_clicks: Vec::new(),
             scratch: CorrectScratch::default(),
+            set_aside: Vec::new(),
+            merge_scratch: MergeScratch::default(),
             found: survey::Found::default(),
             proposed: Vec::new(),
             parts: LargestPart::default(),
@@ -414,9 +404,7 @@ impl Predictor {
         objects: &'a [Prompts],
         out: &mut Vec<Prediction>,
     ) -> Result<(Task<'a>, PredictionReport)> {
-        check(frame, objects)?;
-        let homes = homes(frame, objects)?;
-        let task = Task { frame, objects, homes, bounds: homes[0] };
+        let task = Task::new(frame, objects)?;
         let view = ModelView::new(task.bounds, self.spec.side);
         self.found.clear();
         self.prepare(objects.len(), view, out);
@@ -539,7 +527,8 @@ impl Predictor {
                 continue;
             }
             self.encode(task.frame, &view, report)?;
-            self.answer(object.candidate, &view, *crop == task.bounds, answer, report)?;
+            let is_correction = self.options.keep_elsewhere && is_correction(object);
+            self.answer(object.candidate, &view, *crop == task.bounds, is_correction, answer, report)?;
         }
         Ok(())
     }
@@ -573,12 +562,13 @@ impl Predictor {
         self.cell_clicks.extend(object.clicks.iter().map(|&(at, p)| CellClick::seen(at, p, view, cells)));
     }
 
-    /// Decodes an object by rules 2 to 5. An earlier mask of this prediction is kept if the new one is implausible.
+    /// Decodes an object by rules 2 to 6. An earlier mask of this prediction is kept if the new one is implausible.
     fn answer(
         &mut self,
         candidate: u8,
         view: &ModelView,
         is_whole: bool,
+        is_correction: bool,
         out: &mut Prediction,
         report: &mut PredictionReport,
     ) -> Result<()> {
@@ -596,7 +586,7 @@ impl Predictor {
         {
             chosen = self.retry(first, report)?;
         }
-        match chosen.and_then(|c| Ok((c, self.finish(c.mask, view, is_whole)?))) {
+        match chosen.and_then(|c| Ok((c, self.finish(c, view, is_whole, is_correction)?))) {
             Ok((chosen, score)) => {
                 out.outcome = PredictionOutcome::Outlined(score);
                 out.mask.reset(self.spec.mask_cells, *view);
@@ -645,8 +635,10 @@ impl Predictor {
     /// Decodes again without the previous mask; keeps the better of the two decodes.
     fn retry(&mut self, first: Chosen, report: &mut PredictionReport) -> Result<Result<Chosen, Implausible>> {
         std::mem::swap(&mut self.decoded, &mut self.decoded_first);
+        std::mem::swap(&mut self.prompts.previous, &mut self.set_aside);
         self.prompts.previous.clear();
         self.decode(report)?;
+        std::mem::swap(&mut self.prompts.previous, &mut self.set_aside);
         let second = match self.chosen(0) {
             Ok(second) => second,
             Err(why) => return Ok(Err(why)),
@@ -658,12 +650,26 @@ impl Predictor {
         Ok(Ok(Chosen { redecoded: true, ..second }))
     }
 
-    /// Corrects the mask in place and checks that it is plausible.
-    fn finish(&mut self, mask: usize, view: &ModelView, is_whole: bool) -> Result<Score, Implausible> {
-        let score = self.plausible(mask, view, is_whole)?;
+    /// Merges and corrects the mask in place and checks that it is plausible.
+    fn finish(
+        &mut self,
+        chosen: Chosen,
+        view: &ModelView,
+        is_whole: bool,
+        is_correction: bool,
+    ) -> Result<Score, Implausible> {
+        let score = self.plausible(chosen.mask, view, is_whole)?;
+        let (cells, channels) = (self.spec.mask_cells, self.spec.pixel_channels);
+        let logits = &mut self.decoded.masks[chosen.mask * cells * cells..][..cells * cells];
+        // A mask decoded without the previous one is another answer, not a correction of it.
+        if is_correction
+            && !chosen.redecoded
+            && !self.prompts.previous.is_empty()
+            && let Some(newest) = self.cell_clicks.last()
+        {
+            merge::keep_elsewhere(logits, &self.prompts.previous, cells, newest, &mut self.merge_scratch);
+        }
         if self.options.correct_clicks {
-            let (cells, channels) = (self.spec.mask_cells, self.spec.pixel_channels);
-            let logits = &mut self.decoded.masks[mask * cells * cells..][..cells * cells];
             correct::correct(logits, cells, &self.decoded.pixels, channels, &self.cell_clicks, &mut self.scratch);
             if area_cells(logits, cells, view) == 0 {
                 return Err(Implausible::Empty);
@@ -694,6 +700,15 @@ impl Predictor {
     }
 }
 
+/// Whether the newest click corrects the outline so far: there are prompts enough for one, and it contradicts the click.
+///
+/// A click that the outline satisfies was answered before, as on every live frame after the tap's.
+fn is_correction(object: &Prompts) -> bool {
+    let prompts = object.clicks.len() + 2 * usize::from(object.boxed.is_some());
+    let (Some(previous), Some(&(at, polarity))) = (&object.previous, object.clicks.last()) else { return false };
+    prompts >= merge::PROMPTS_MIN && (previous.sample(at) > 0.0) != (polarity == Polarity::Positive)
+}
+
 fn elapsed_ns(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
@@ -710,71 +725,6 @@ fn blank_padding(logits: &mut [f32], cells: usize, columns: usize, rows: usize) 
         let from = if y > rows { 0 } else { (columns + 1).min(cells) };
         row[from..].fill(BACKGROUND_LOGIT);
     }
-}
-
-/// Bounding box of the previous mask.
-fn outline_bounds(object: &Prompts) -> Option<Rect<ImageSpace>> {
-    object.previous.as_ref().and_then(LogitGrid::inside_bounds)
-}
-
-/// Bounding box of outlines and prompts of the region's objects that have an outline, within the bounds.
-fn target(task: &Task, out: &[Prediction]) -> Option<Rect<ImageSpace>> {
-    let mut target: Option<Rect<ImageSpace>> = None;
-    for (_, (object, answer)) in task.objects.iter().zip(out).enumerate().filter(|(i, _)| task.is_here(*i)) {
-        let answered = answer.mask().and_then(LogitGrid::inside_bounds);
-        let Some(outline) = answered.or_else(|| outline_bounds(object)) else { continue };
-        let prompts = object.clicks.iter().map(|&(at, _)| Rect::between(at, at)).chain(object.boxed);
-        let all = prompts.fold(outline, |all, r| all.union(&r));
-        target = Some(target.map_or(all, |t| t.union(&all)));
-    }
-    target.map(|t| t.intersect(&task.bounds).unwrap_or(task.bounds))
-}
-
-/// The image region of each object: the region it names, else that of its prompts, else that of its outline.
-fn homes(frame: &Frame, objects: &[Prompts]) -> Result<[Rect<ImageSpace>; ObjectId::MAX]> {
-    let whole = frame.bounds();
-    let mut homes = [frame.region.rect.intersect(&whole).unwrap_or(whole); ObjectId::MAX];
-    for (i, (object, home)) in objects.iter().zip(&mut homes).enumerate() {
-        let misplaced = |why| Error::new(ErrorKind::Argument, format!("object {i}: {why}"));
-        let clicks = object.clicks.iter().map(|&(at, _)| at);
-        let of_prompts = || frame.region_of(clicks, object.boxed.as_ref()).map_err(misplaced);
-        let of_outline = || outline_bounds(object).and_then(|b| frame.parts().of_box(&b).ok());
-        let region = match object.region {
-            Some(region) => Some(region),
-            None => of_prompts()?.or_else(of_outline).map(|r| r.rect),
-        };
-        *home = region.and_then(|r| r.intersect(&whole)).unwrap_or(*home);
-    }
-    Ok(homes)
-}
-
-fn check(frame: &Frame, objects: &[Prompts]) -> Result<()> {
-    let fault = |what: String| Err(Error::new(ErrorKind::Argument, what));
-    let (width, height) = (frame.width, frame.height);
-    if frame.width == 0 || frame.height == 0 {
-        return fault(format!("expected a frame with pixels, got {width}x{height}"));
-    }
-    if objects.len() > ObjectId::MAX {
-        return fault(format!("expected at most {} objects, got {}", ObjectId::MAX, objects.len()));
-    }
-    for (i, object) in objects.iter().enumerate() {
-        let clicks = object.clicks.len();
-        if clicks > MAX_CLICKS {
-            return fault(format!("object {i}: expected at most {MAX_CLICKS} clicks, got {clicks}"));
-        }
-        if clicks == 0 && object.boxed.is_none() && object.previous.is_none() {
-            return fault(format!("object {i}: expected a click, a box or a previous mask, got none"));
-        }
-        if let Some((n, (at, _))) = object.clicks.iter().enumerate().find(|(_, (at, _))| !frame.contains(*at)) {
-            return fault(format!("object {i}: click {n} at {at:?} is outside the {width}x{height} frame"));
-        }
-        if let Some(boxed) = object.boxed
-            && (!(boxed.min().is_finite() && boxed.max().is_finite()) || boxed.intersect(&frame.bounds()).is_none())
-        {
-            return fault(format!("object {i}: box {boxed:?} covers nothing of the {width}x{height} frame"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

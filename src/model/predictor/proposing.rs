@@ -1,6 +1,7 @@
 //! What a model finds without any prompt: the proposal as it is, and the part of it that is suggested to an operator.
 
-use super::{EVERYTHING, PredictionReport, Predictor, area_cells, blank_padding, check};
+use super::task::check;
+use super::{EVERYTHING, PredictionReport, Predictor, area_cells, blank_padding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{ImageSpace, ModelView, Rect};

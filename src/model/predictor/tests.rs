@@ -604,3 +604,56 @@ proptest! {
         }
     }
 }
+
+/// An outline of 40 px at (250, 220); from the third click on with a bulge at (330, 220), and a spot at (250, 320) that nobody
+/// asked for.
+fn bulge_and_spot(asked: &Asked) -> [(Shape, f32); 4] {
+    let is_third = asked.prompts.clicks.len() > 2;
+    surely(|| {
+        let (outline, bulge, spot) = (disc(250.0, 220.0, 40.0), disc(310.0, 220.0, 30.0), disc(250.0, 320.0, 15.0));
+        match is_third {
+            true => Box::new(move |p| outline(p).max(bulge(p)).max(spot(p))),
+            false => outline,
+        }
+    })
+}
+
+#[test]
+fn a_correcting_click_changes_the_outline_only_where_it_is_about() {
+    let spot = Point::new(250.0, 320.0);
+    let clicks = [(250.0, 220.0), (230.0, 210.0), (325.0, 220.0)].map(|(x, y)| (x, y, Polarity::Positive));
+    let kept = PredictOptions { target_crop: false, ..PredictOptions::default() };
+    for (options, with_spot) in [(kept, false), (PredictOptions { keep_elsewhere: false, ..kept }, true)] {
+        let (mut predictor, _) = predictor(options, bulge_and_spot);
+        let mut out = Vec::new();
+        predictor.predict(&frame(1), &[clicked(&clicks[..2])], &mut out).unwrap();
+        let prompts = with_mask(clicked(&clicks), &out[0]);
+        predictor.predict(&frame(1), std::slice::from_ref(&prompts), &mut out).unwrap();
+        let mask = out[0].mask().unwrap();
+        assert!(mask.sample(Point::new(325.0, 220.0)) > 0.0 && mask.sample(Point::new(250.0, 220.0)) > 0.0);
+        assert_eq!(mask.sample(spot) > 0.0, with_spot);
+    }
+}
+
+#[test]
+fn a_second_click_and_a_click_answered_before_change_all_of_the_outline() {
+    let spot = Point::new(250.0, 320.0);
+    let options = PredictOptions { target_crop: false, ..PredictOptions::default() };
+    let third = [(250.0, 220.0), (230.0, 210.0), (325.0, 220.0)].map(|(x, y)| (x, y, Polarity::Positive));
+    let (mut predictor, _) = predictor(options, bulge_and_spot);
+    let mut out = Vec::new();
+    // The mask so far holds the click: it was answered on a frame before.
+    predictor.predict(&frame(1), &[clicked(&third)], &mut out).unwrap();
+    let prompts = with_mask(clicked(&third), &out[0]);
+    predictor.predict(&frame(2), &[prompts], &mut out).unwrap();
+    assert!(out[0].mask().unwrap().sample(spot) > 0.0);
+    // The second click still chooses the object.
+    let (mut predictor, _) = self::predictor(options, |a| {
+        let is_second = a.prompts.clicks.len() > 1;
+        surely(|| if is_second { disc(250.0, 220.0, 90.0) } else { disc(250.0, 220.0, 40.0) })
+    });
+    predictor.predict(&frame(1), &[clicked(&third[..1])], &mut out).unwrap();
+    let prompts = with_mask(clicked(&[third[0], third[2]]), &out[0]);
+    predictor.predict(&frame(1), &[prompts], &mut out).unwrap();
+    assert!(is_disc(&out[0], 90.0));
+}

@@ -126,6 +126,7 @@ impl LookKind {
             Self::Plain => PredictOptions {
                 target_crop: false,
                 correct_clicks: false,
+                keep_elsewhere: false,
                 retry_without_previous: false,
                 survey: false,
             },
