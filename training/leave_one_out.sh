@@ -4,8 +4,9 @@
 #
 #   training/leave_one_out.sh SONOTAP OUT NAME CHANGE [STEPS] [OBJECTS] [SEED]
 #
-#   from the root of the repository, a binary with feature `train`; CHANGE: what sed does to training/student-9.toml, e. g.
+#   from the root of the repository, a binary with feature `train`; CHANGE: what sed does to training/student-10.toml, e. g.
 #     near      's/^near = .*/near = 0.0/'
+#     silent    '/^normalize_from = /d; /^inputs_at_rate = /d'
 #     kinds     '/^folder = .*other_/d'   (a `[[data]]` block without a folder goes)
 #   The runs without a change are kept in OUT/base-SEED and shared by all changes.
 set -euo pipefail
@@ -34,11 +35,11 @@ run() { # folder, change, organ, sets
     shift 3
     [ ! -f "$at/$organ/report.json" ] || return 0
     mkdir -p "$at"
-    sed -e "$change" training/student-9.toml | without "$@" \
+    sed -e "$change" training/student-10.toml | without "$@" \
         | sed -e "s/^seed = .*/seed = $seed/; s/^steps = .*/steps = $steps/; s/^warmup = .*/warmup = 50/" \
             -e "s/^rate = .*/rate = 1e-3/; s/^decay_from = .*/decay_from = 0.2/; s/^average = .*/average = 0.99/" \
-            -e "s/^validate_every = .*/validate_every = 0/; /^distill = /d" \
-            -e 's|^grown = .*|imagenet = "checkpoints/efficientnet-lite0-57934424.pth"|' > "$at/$organ.toml"
+            -e "s/^validate_every = .*/validate_every = 0/; s/^normalize_from = .*/normalize_from = 4/" \
+            -e 's|^checkpoint = .*|imagenet = "checkpoints/efficientnet-lite0-57934424.pth"|' > "$at/$organ.toml"
     "$sonotap" train "$at/$organ.toml" --out "$at/$organ-run"
     "$sonotap" export "$at/$organ-run/weights.safetensors" "$at/$organ-model"
     local data=()
