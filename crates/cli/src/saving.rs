@@ -18,8 +18,8 @@ use sonotap::scene::{HiddenReason, Mode, Overlay, Scene};
 use sonotap::session::SaveRequest;
 use sonotap::units::{Span, Timestamp};
 use sonotap_exam::{
-    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, Reopened, RepairReport, Saver, Store, StoreHealth,
-    Task,
+    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, Reopened, RepairReport, SavedSource, Saver, Store,
+    StoreHealth, Task,
 };
 
 use crate::displays::Displays;
@@ -71,8 +71,8 @@ pub struct Saving {
     pressed: Option<Timestamp>,
     /// Whom the exam is being bound to.
     binding: Option<Identity>,
-    /// The saved item whose frame is shown, to be outlined anew.
-    reopened: Option<u32>,
+    /// The saved item whose frames are shown, to be outlined anew.
+    reopened: Option<SavedSource>,
     /// The exam is being ended; whether what is not saved may be lost.
     ending: Option<bool>,
     told: ExamTold,
@@ -158,22 +158,23 @@ impl Saving {
     /// When the screen is live again, what is saved is no frame of a saved item.
     fn note_reopened(&mut self, live: &Live) {
         self.reopened = self.reopened.filter(|_| live.engine().is_reopened());
-        if self.told.reopened != self.reopened {
-            self.told.reopened = self.reopened;
+        let number = self.reopened.map(|source| source.item);
+        if self.told.reopened != number {
+            self.told.reopened = number;
             self.is_news = true;
         }
     }
 
     /// Shows a saved item with its prompts, and what it was outlined as.
     fn reopen(&mut self, saved: Reopened, live: &mut Live) {
-        let Reopened { number, still, label } = saved;
-        if self.ending.is_some() || !live.reopen(still) {
+        let Reopened { saved, label, source } = saved;
+        if self.ending.is_some() || !live.reopen(saved) {
             self.say(SaveTold::NotDone(Trouble::NoPicture));
             return self.report.failed("not opened: expected a picture, got none".into());
         }
         let preset = self.presets.iter().position(|(_, preset)| Some(&preset.label) == label.as_ref());
         live.set_preset(preset.map(|number| self.presets[number].1.clone()));
-        (self.told.preset, self.reopened) = (preset, Some(number));
+        (self.told.preset, self.reopened) = (preset, Some(source));
         // What was pressed before is not of this picture.
         (self.asked, self.pressed) = (SaveRequest::default(), None);
         self.is_news = true;
@@ -230,16 +231,18 @@ impl Saving {
         let Kept { exact, left_out } = Outlined::of_scene(scene, frame);
         let mut asked = std::mem::take(&mut self.asked);
         if self.reopened.is_some() && asked.cine {
-            // There is one frame of it.
+            // It is saved already.
             (asked, self.pressed) = (SaveRequest { still: true, cine: false }, None);
         }
         if asked.still {
+            let place = live.engine().reopened_frame().map(|(_, frame)| frame);
+            let source = self.reopened.zip(place).map(|(source, frame)| source.frame(frame));
             self.report.outlines_left_out += left_out.len();
             let capture = Capture::still(frame.clone(), exact.clone())
                 .with_calipers(live.engine().caliper_readings())
                 .with_figures(live.engine().caliper_figures())
                 .with_ruler_scale(scene.ruler_scale)
-                .of_item(self.reopened);
+                .of_item(source);
             self.hand_over(capture);
         }
         if asked.cine {

@@ -49,9 +49,9 @@ mod wall_clock;
 mod worklist;
 
 pub use association::{Destination, Tls};
-pub use capture::{Capture, Kept, LeftOut, Origin, Outlined};
+pub use capture::{Capture, Kept, LeftOut, Origin, Outlined, SavedFrame};
 pub use export::{ExportOptions, Exported, Pixels, export};
-pub use reopen::{Reopened, reopen};
+pub use reopen::{Reopened, SavedSource, reopen};
 pub use saver::{Outcome, Saver, Task};
 pub use send::{Backoff, SendOptions, SendReport, SendState, send};
 pub use store::exam::{Exam, NewExam, Saved};
