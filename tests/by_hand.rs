@@ -425,12 +425,12 @@ fn video_without_a_scale_gets_one_by_its_ruler_and_loses_it_with_the_ruler() {
     (0..3).for_each(|_| device.by_hand(CaliperCommand::Longer));
     device.by_hand(CaliperCommand::SetScale);
     let scale = device.scene.ruler_scale.expect("a scale by hand");
-    assert_eq!(scale.source(), ScaleSource::TwoPoint);
+    assert_eq!(scale.source(), ScaleSource::TwoPointSquare);
     assert!((scale.mm_per_px().1 - 10.0 / 32.0).abs() < 0.002, "{scale:?}");
-    assert!(device.words().contains("10 ticks of 10 mm | Scale: calibrated by hand"), "{}", device.words());
+    assert!(device.words().contains("10 ticks of 10 mm | Scale: by hand, if px square"), "{}", device.words());
     device.keep("scale-set");
     let metric = device.scene.objects[0].measurements.unwrap().metric.expect("mm");
-    assert!(metric.source == ScaleSource::TwoPoint && metric.scale_error.is_some());
+    assert!(metric.source == ScaleSource::TwoPointSquare && metric.scale_error.is_some());
     device.by_hand(CaliperCommand::Toggle);
     device.press(Control::Freeze);
     device.run(300);

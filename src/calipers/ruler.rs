@@ -3,7 +3,11 @@
 //! A ruler is upright and has equal ticks. Where ticks are found, the points snap to them, and the distance must make a tick
 //! worth one of the steps that scanners use. The scale holds only for frames of the same size and region whose ruler looks
 //! the same: a change of depth or zoom moves the ticks. Without ticks nothing would show such a change, so that the scale
-//! holds for its own frame alone. Pixels are taken for square.
+//! holds for its own frame alone.
+//!
+//! An upright ruler says nothing of the other axis. Where the video says the aspect of its pixels, that is used; else pixels are
+//! taken for square, which the scale's source says ([`ScaleSource::TwoPointSquare`]) until somebody measures two points side by
+//! side as well ([`HandScale::across`]).
 //!
 //! ```
 //! use sonotap::calipers::ruler::{HandScale, TwoPoints};
@@ -19,9 +23,10 @@
 //! assert!((by_hand.scale().mm_per_px().1 - 0.5).abs() < 1e-3);
 //! assert_eq!(by_hand.ticks().unwrap().mm_each(), 10.0);
 //! assert!(by_hand.holds_for(&frame));
+//! assert_eq!(by_hand.scale().source(), sonotap::frame::ScaleSource::TwoPointSquare);
 //! ```
 
-use crate::frame::{Frame, ImageRegion, PixelScale, ScaleSource};
+use crate::frame::{ASPECT, Frame, ImageRegion, PixelScale, ScaleSource};
 use crate::geometry::{ImageSpace, Point};
 use crate::units::{FrameId, Millimetres};
 
@@ -65,13 +70,34 @@ pub struct TwoPoints {
     pub centimetres: u8,
 }
 
+impl TwoPoints {
+    /// Whether they are side by side rather than one above the other.
+    pub fn are_level(&self) -> bool {
+        (self.a.x - self.b.x).abs() > (self.a.y - self.b.y).abs()
+    }
+}
+
+/// The aspect of a video's pixels, as somebody measured it. It is of the video, whatever the depth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MeasuredAspect {
+    /// Width of a pixel over its height.
+    pub ratio: f64,
+    /// Error as a share of it.
+    pub relative_error: f32,
+    size: (u32, u32),
+}
+
 /// Why two points give no scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoScale {
     /// A point is not on the frame.
     OffFrame,
-    /// They are not one above the other.
+    /// They are neither one above the other nor side by side.
     NotUpright,
+    /// They are side by side, and the scale along the depth ruler is not known yet.
+    DepthFirst,
+    /// They make a pixel more than twice as wide as high, or less than half.
+    OddAspect,
     /// They are too near to each other.
     TooShort,
     /// The ticks between them would be worth an unusual length.
@@ -164,15 +190,23 @@ pub struct HandScale {
     key: Option<RulerKey>,
     region: ImageRegion,
     size: (u32, u32),
+    said_aspect: Option<f32>,
     frame: Option<FrameId>,
 }
 
-impl HandScale {
-    /// The scale of two points on a frame's ruler.
-    ///
-    /// # Errors
-    /// Why they give none.
-    pub fn new(frame: &Frame, points: &TwoPoints) -> Result<Self, NoScale> {
+/// What two points on a ruler come to.
+struct Ruled {
+    mm_per_px: f64,
+    relative_error: f32,
+    ticks: Option<Ticks>,
+    /// Where the ruler is across its direction, and the points along it.
+    column: i32,
+    along: (f32, f32),
+}
+
+impl Ruled {
+    /// Reads a ruler that is upright, or level.
+    fn read(frame: &Frame, points: &TwoPoints, is_level: bool) -> Result<Self, NoScale> {
         let TwoPoints { a, b, centimetres } = *points;
         if !(1..=CENTIMETRES_MAX).contains(&centimetres) {
             return Err(NoScale::NoDistance);
@@ -180,6 +214,8 @@ impl HandScale {
         if !(frame.contains(a) && frame.contains(b)) {
             return Err(NoScale::OffFrame);
         }
+        let strip = Strip { frame, is_level };
+        let (a, b) = (strip.turned(a), strip.turned(b));
         let (upper, lower) = if a.y <= b.y { (a, b) } else { (b, a) };
         let length_px = lower.y - upper.y;
         if (lower.x - upper.x).abs() > ASIDE_MAX * length_px.max(LENGTH_PX_MIN) {
@@ -189,7 +225,7 @@ impl HandScale {
             return Err(NoScale::TooShort);
         }
         let length_mm = 10.0 * f64::from(centimetres);
-        let found = Comb::find(frame, upper, lower);
+        let found = Comb::find(&strip, upper, lower);
         let (ticks, column) = match &found {
             Some(comb) => (comb.between(upper.y, lower.y), comb.column),
             None => (None, ((upper.x + lower.x) / 2.0) as i32),
@@ -202,13 +238,81 @@ impl HandScale {
             Some(t) => (t.mm_each() / t.spacing_px, END_ON_TICK_PX),
             None => (length_mm / f64::from(length_px), END_BY_HAND_PX),
         };
-        let mm = Millimetres(mm_per_px);
-        let scale = PixelScale::new(mm, mm, ScaleSource::TwoPoint).ok_or(NoScale::TooShort)?;
-        let scale = scale.with_error(std::f32::consts::SQRT_2 * end_px / length_px);
-        let rows = (upper.y as i32 - 4, lower.y as i32 + 5);
-        let key = ticks.and_then(|_| RulerKey::cut(frame, key_columns(frame, column), rows));
-        let size = (frame.width(), frame.height());
-        Ok(Self { scale, ticks, key, region: frame.region(), size, frame: frame.id() })
+        let relative_error = std::f32::consts::SQRT_2 * end_px / length_px;
+        Ok(Self { mm_per_px, relative_error, ticks, column, along: (upper.y, lower.y) })
+    }
+}
+
+impl HandScale {
+    /// The scale of two points on a frame's ruler.
+    ///
+    /// # Errors
+    /// Why they give none.
+    pub fn new(frame: &Frame, points: &TwoPoints) -> Result<Self, NoScale> {
+        let Ruled { mm_per_px: y, relative_error, ticks, column, along } = Ruled::read(frame, points, false)?;
+        let (x, source) = match frame.pixel_aspect() {
+            Some(aspect) => (y * f64::from(aspect), ScaleSource::TwoPoint),
+            None => (y, ScaleSource::TwoPointSquare),
+        };
+        let scale = PixelScale::new(Millimetres(x), Millimetres(y), source).ok_or(NoScale::TooShort)?;
+        let rows = (along.0 as i32 - 4, along.1 as i32 + 5);
+        Ok(Self {
+            scale: scale.with_error(relative_error),
+            ticks,
+            key: ticks.and_then(|_| RulerKey::cut(frame, key_columns(frame, column), rows)),
+            region: frame.region(),
+            size: (frame.width(), frame.height()),
+            said_aspect: frame.pixel_aspect(),
+            frame: frame.id(),
+        })
+    }
+
+    /// The same with the scale of the other axis, by two points side by side on this frame.
+    ///
+    /// # Errors
+    /// Why they give none.
+    pub fn across(&self, frame: &Frame, points: &TwoPoints) -> Result<Self, NoScale> {
+        if !self.holds_for(frame) {
+            return Err(NoScale::DepthFirst);
+        }
+        let across = Ruled::read(frame, points, true)?;
+        let ratio = across.mm_per_px / self.y_mm_per_px();
+        if !ASPECT.contains(&(ratio as f32)) {
+            return Err(NoScale::OddAspect);
+        }
+        Ok(self.with_x(across.mm_per_px, across.relative_error))
+    }
+
+    /// The aspect of its pixels, where it was measured along both axes.
+    pub fn aspect(&self) -> Option<MeasuredAspect> {
+        let is_measured = self.scale.source() == ScaleSource::TwoPoint && self.said_aspect.is_none();
+        let (x, y) = self.scale.mm_per_px();
+        is_measured.then(|| MeasuredAspect {
+            ratio: f64::from(x) / f64::from(y),
+            relative_error: self.scale.relative_error().unwrap_or(0.0),
+            size: self.size,
+        })
+    }
+
+    /// The same with an aspect that was measured before, where pixels would be taken for square.
+    pub fn with_aspect(&self, aspect: &MeasuredAspect) -> Self {
+        if self.scale.source() != ScaleSource::TwoPointSquare || aspect.size != self.size {
+            return self.clone();
+        }
+        let error = aspect.relative_error + self.scale.relative_error().unwrap_or(0.0);
+        self.with_x(self.y_mm_per_px() * aspect.ratio, error)
+    }
+
+    fn y_mm_per_px(&self) -> f64 {
+        f64::from(self.scale.mm_per_px().1)
+    }
+
+    /// A scale has one error: the larger of its axes.
+    fn with_x(&self, x_mm_per_px: f64, relative_error: f32) -> Self {
+        let error = relative_error.max(self.scale.relative_error().unwrap_or(0.0));
+        let (x, y) = (Millimetres(x_mm_per_px), Millimetres(self.y_mm_per_px()));
+        let scale = PixelScale::new(x, y, ScaleSource::TwoPoint).map_or(self.scale, |scale| scale.with_error(error));
+        Self { scale, ..self.clone() }
     }
 
     /// The scale.
@@ -224,7 +328,9 @@ impl HandScale {
     /// Whether it is the scale of this frame: same size and region, and the same ruler; the very frame where no ticks were
     /// found.
     pub fn holds_for(&self, frame: &Frame) -> bool {
-        let is_alike = (frame.width(), frame.height()) == self.size && frame.region() == self.region;
+        let is_alike = (frame.width(), frame.height()) == self.size
+            && frame.region() == self.region
+            && frame.pixel_aspect() == self.said_aspect;
         is_alike
             && match &self.key {
                 Some(key) => key.is_on(frame),
@@ -243,6 +349,29 @@ fn key_columns(frame: &Frame, column: i32) -> (i32, i32) {
     (column - left, column + right)
 }
 
+/// A frame as a ruler runs over it: from top to bottom, or for a level one turned so that it does.
+struct Strip<'a> {
+    frame: &'a Frame,
+    is_level: bool,
+}
+
+impl Strip<'_> {
+    fn turned(&self, p: Point<ImageSpace>) -> Point<ImageSpace> {
+        if self.is_level { Point::new(p.y, p.x) } else { p }
+    }
+
+    /// Columns and rows.
+    fn size(&self) -> (i32, i32) {
+        let (width, height) = (self.frame.width() as i32, self.frame.height() as i32);
+        if self.is_level { (height, width) } else { (width, height) }
+    }
+
+    fn grey(&self, column: i32, row: i32) -> u8 {
+        let (x, y) = if self.is_level { (row, column) } else { (column, row) };
+        self.frame.grey(x as u32, y as u32)
+    }
+}
+
 /// Equal ticks: where they are, to a fraction of a pixel.
 struct Comb {
     column: i32,
@@ -252,15 +381,15 @@ struct Comb {
 
 impl Comb {
     /// The most regular ticks in the columns near two points; `None` where there are none.
-    fn find(frame: &Frame, upper: Point<ImageSpace>, lower: Point<ImageSpace>) -> Option<Self> {
+    fn find(strip: &Strip, upper: Point<ImageSpace>, lower: Point<ImageSpace>) -> Option<Self> {
         let middle = ((upper.x + lower.x) / 2.0) as i32;
-        let (width, height) = (frame.width() as i32, frame.height() as i32);
+        let (width, height) = strip.size();
         let slack = ((lower.y - upper.y) * 0.05) as i32 + 4;
         let rows = ((upper.y as i32 - slack).max(0), (lower.y as i32 + slack + 1).min(height));
         let columns = (middle - SEARCH_PX).max(TICK_HALF_PX)..=(middle + SEARCH_PX).min(width - 1 - TICK_HALF_PX);
         let mut best: Option<(f64, Self)> = None;
         for column in columns {
-            let profile = contrast(frame, column, rows);
+            let profile = contrast(strip, column, rows);
             let Some((lag, likeness)) = period(&profile) else { continue };
             let strength = likeness * profile.iter().sum::<f64>();
             if best.as_ref().is_some_and(|(s, _)| *s >= strength) {
@@ -284,10 +413,10 @@ impl Comb {
 }
 
 /// How much brighter each row is than the rows around it, in a few columns; 0 where it is not.
-fn contrast(frame: &Frame, column: i32, (y0, y1): (i32, i32)) -> Vec<f64> {
+fn contrast(strip: &Strip, column: i32, (y0, y1): (i32, i32)) -> Vec<f64> {
     let of_row = |y: i32| {
         let columns = column - TICK_HALF_PX..=column + TICK_HALF_PX;
-        columns.map(|x| f64::from(frame.grey(x as u32, y as u32))).sum::<f64>() / f64::from(2 * TICK_HALF_PX + 1)
+        columns.map(|x| f64::from(strip.grey(x, y))).sum::<f64>() / f64::from(2 * TICK_HALF_PX + 1)
     };
     let rows: Vec<f64> = (y0..y1).map(of_row).collect();
     let around = |i: usize| {
@@ -424,7 +553,7 @@ mod tests {
             assert!((got / truth - 1.0).abs() < 0.003, "{spacing}: {got} is not {truth}");
             let error = f64::from(by_hand.scale().relative_error().unwrap());
             assert!((got / truth - 1.0).abs() < error && error < 0.01, "{error}");
-            assert_eq!(by_hand.scale().source(), ScaleSource::TwoPoint);
+            assert_eq!(by_hand.scale().source(), ScaleSource::TwoPointSquare);
         }
     }
 
@@ -511,5 +640,78 @@ mod tests {
             assert_eq!(RulerKey::new(size, at, width, pixels), None, "{at:?} {width}");
         }
         assert!(RulerKey::new(size, (96, 79), 4, vec![1, 2, 3, 4]).is_some());
+    }
+
+    /// The same with a ruler along the lower rim too: a tick every `spacing` px from column 90 on.
+    fn with_level_ruler(spacing: f64) -> Frame {
+        let mut frame = frame(20.0, 1);
+        for k in 0..50 {
+            let x = (90.0 + spacing * f64::from(k)).round() as usize;
+            if x < 300 {
+                (392..398).for_each(|y| frame.pixels_mut()[y * 320 + x..y * 320 + x + 2].fill(210));
+            }
+        }
+        frame
+    }
+
+    fn level(x0: f32, x1: f32, centimetres: u8) -> TwoPoints {
+        TwoPoints { a: Point::new(x0, 396.0), b: Point::new(x1, 393.0), centimetres }
+    }
+
+    #[test]
+    fn pixels_are_taken_for_square_and_it_is_said_until_the_other_axis_is_measured() {
+        // 10 mm are 20 px down and 18 px across.
+        let frame = with_level_ruler(18.0);
+        let along = HandScale::new(&frame, &points(41.0, 341.0, 15)).unwrap();
+        assert_eq!((along.scale().source(), along.aspect()), (ScaleSource::TwoPointSquare, None));
+        assert_eq!(along.scale().mm_per_px().0, along.scale().mm_per_px().1);
+        let both = along.across(&frame, &level(92.0, 269.0, 10)).unwrap();
+        let (x, y) = both.scale().mm_per_px();
+        assert!((x - 10.0 / 18.0).abs() < 0.004 && (y - 0.5).abs() < 0.002, "{x} {y}");
+        let error = both.scale().relative_error().unwrap();
+        assert!(error >= along.scale().relative_error().unwrap() && error < 0.01, "{error}");
+        assert_eq!((both.scale().source(), both.holds_for(&frame)), (ScaleSource::TwoPoint, true));
+        let aspect = both.aspect().unwrap();
+        assert!((aspect.ratio - 20.0 / 18.0).abs() < 0.01, "{aspect:?}");
+        // The aspect is of the video: at another depth it counts as well, with both errors.
+        let deeper = HandScale::new(&self::frame(25.0, 1), &points(41.0, 291.0, 10)).unwrap().with_aspect(&aspect);
+        let (x, y) = deeper.scale().mm_per_px();
+        assert!((x / y - 20.0 / 18.0).abs() < 0.01 && deeper.scale().source() == ScaleSource::TwoPoint);
+        assert!(deeper.scale().relative_error().unwrap() > aspect.relative_error);
+    }
+
+    #[test]
+    fn what_the_video_says_of_its_pixels_is_used() {
+        let mut frame = frame(20.0, 1);
+        frame.set_pixel_aspect(Some(0.909));
+        let by_hand = HandScale::new(&frame, &points(41.0, 341.0, 15)).unwrap();
+        let (x, y) = by_hand.scale().mm_per_px();
+        assert!((x / y - 0.909).abs() < 1e-4 && by_hand.scale().source() == ScaleSource::TwoPoint, "{x} {y}");
+        assert!(by_hand.holds_for(&frame));
+        frame.set_pixel_aspect(None);
+        assert!(!by_hand.holds_for(&frame), "the video says something else now");
+        for odd in [0.3, 4.0, f32::NAN, f32::INFINITY] {
+            frame.set_pixel_aspect(Some(odd));
+            assert_eq!(frame.pixel_aspect(), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn points_across_are_refused_with_the_reason() {
+        let frame = with_level_ruler(18.0);
+        let along = HandScale::new(&frame, &points(41.0, 341.0, 15)).unwrap();
+        let slanted = TwoPoints { a: Point::new(92.0, 300.0), b: Point::new(269.0, 393.0), centimetres: 10 };
+        for (points, why) in [
+            (level(92.0, 269.0, 7), NoScale::TicksDisagree { steps: 10 }),
+            (level(92.0, 110.0, 1), NoScale::TooShort),
+            (level(92.0, 400.0, 10), NoScale::OffFrame),
+            (level(92.0, 269.0, 2), NoScale::OddAspect),
+            (slanted, NoScale::NotUpright),
+        ] {
+            assert_eq!(along.across(&frame, &points).unwrap_err(), why, "{points:?}");
+        }
+        let other = self::frame(25.0, 1);
+        assert_eq!(along.across(&other, &level(92.0, 269.0, 10)).unwrap_err(), NoScale::DepthFirst);
+        assert!(level(92.0, 269.0, 10).are_level() && !points(41.0, 341.0, 15).are_level());
     }
 }

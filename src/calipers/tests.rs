@@ -143,11 +143,14 @@ fn calipers_are_on_their_frame_only_and_go_when_the_screen_goes_live() {
 fn a_scale_by_hand_is_said_with_every_figure_and_its_error_is_carried_through() {
     let mut s = Screen::new();
     s.calibrate();
-    assert_eq!(s.words(), "0.500 mm/px ±0.4 % | 10 ticks of 10 mm | Scale: calibrated by hand");
+    assert_eq!(
+        s.words(),
+        "0.500 mm/px ±0.4 % | 10 ticks of 10 mm | Scale: by hand, if px square | Across: two points side by side, Set"
+    );
     s.show(Page::Calipers);
     s.tap(20.0, 20.0).unwrap();
     s.tap(220.0, 20.0).unwrap();
-    assert_eq!(s.words(), "A 100.0±0.4 mm | Scale: calibrated by hand");
+    assert_eq!(s.words(), "A 100.0±0.4 mm | Scale: by hand, if px square");
     s.press(CaliperCommand::Trace).unwrap();
     // 30 mm radius: 28.3 cm², twice the error; 188 mm round.
     assert!(s.words().starts_with("B 28.3±0.2 cm² circ 188.5±0.7 mm | A 100.0"), "{}", s.words());

@@ -24,6 +24,7 @@ use sonotap_exam::{
 
 use crate::displays::Displays;
 use crate::orders::Orders;
+use crate::sending::{Sending, SendingReport};
 
 /// A frozen frame's outlines are waited for so long.
 const EXACT_WITHIN: Duration = Duration::from_secs(2);
@@ -56,6 +57,9 @@ pub struct ExamReport {
     pub refused: usize,
     /// What was asked for and is not done, with the reason.
     pub failed: Vec<String>,
+    /// What was sent by itself, where the profile wants that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sending: Option<SendingReport>,
 }
 
 /// Who saves during a run.
@@ -65,6 +69,8 @@ pub struct Saving {
     presets: Vec<(String, Arc<Preset>)>,
     /// Where patients can be picked from.
     orders: Option<Orders>,
+    /// Who sends exams that were ended.
+    sending: Option<Sending>,
     asked: SaveRequest,
     asked_since: Timestamp,
     /// The press of a cine whose last frames are still coming.
@@ -102,6 +108,7 @@ impl Saving {
             cine: (Duration::of_secs(profile.cine_before_s), Duration::of_secs(profile.cine_after_s)),
             presets,
             orders: None,
+            sending: None,
             asked: SaveRequest::default(),
             asked_since: Timestamp::START,
             pressed: None,
@@ -123,6 +130,11 @@ impl Saving {
         self
     }
 
+    /// With somebody who sends exams that were ended.
+    pub fn with_sending(self, sending: Option<Sending>) -> Self {
+        Self { sending, ..self }
+    }
+
     /// Takes what the operator wants, and tells the screen what became of it. Never waits.
     pub fn turn(&mut self, display_loop: &mut DisplayLoop<Displays>, now: Timestamp) {
         self.now = now;
@@ -135,6 +147,12 @@ impl Saving {
         if let Some(told) = self.orders.as_mut().and_then(Orders::answer) {
             self.told.worklist = told;
             self.is_news = true;
+        }
+        if self.sending.as_mut().is_some_and(Sending::take_news)
+            && let Err(e) = self.saver.ask(Task::CountUnsent)
+        {
+            // It is counted again with the next exam, and from time to time.
+            log::debug!("{e}");
         }
         self.note_reopened(display_loop.live());
         let is_asking = display_loop.screen().desk().is_some_and(Desk::is_asking);
@@ -385,7 +403,10 @@ impl Saving {
             self.report.failed(format!("{lost} pictures that were not saved were given up"));
         }
         match ended {
-            Ok(()) => self.report.ended += 1,
+            Ok(()) => {
+                self.report.ended += 1;
+                self.sending.iter().for_each(Sending::ended);
+            }
             Err(e) => self.refused(SaveTold::NotEnded(trouble_of(&e)), &e),
         }
         if is_over {
@@ -414,12 +435,13 @@ impl Saving {
 
     /// Waits until everything is on the disk.
     pub fn finish(self) -> ExamReport {
-        let Self { saver, mut report, .. } = self;
+        let Self { saver, mut report, sending, .. } = self;
         for outcome in saver.finish() {
             if let Outcome::Saved { exam, saved, is_kept, .. } = outcome {
                 report.saved(exam, saved, is_kept);
             }
         }
+        report.sending = sending.map(Sending::finish);
         report
     }
 }

@@ -59,7 +59,11 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     let tracking = Tracking::of(capture, &exam.record.study_uid);
     if capture.has_findings() {
         let canvas = outlined(frame, capture)?;
-        files.object("-outlined.dcm", Role::Outlined, image::outlined(&context, &canvas, &source, label, lossy_ratio))?;
+        files.object(
+            "-outlined.dcm",
+            Role::Outlined,
+            image::outlined(&context, &canvas, &source, label, lossy_ratio),
+        )?;
         files.add(
             "-outlined.png",
             Role::OutlinedPicture,
@@ -67,7 +71,8 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
         );
         let mut of_bits = None;
         if !capture.objects.is_empty() {
-            let bits = segmentation::segmentation(&context, frame, &capture.objects, &tracking.objects, &source, lossy_ratio);
+            let bits =
+                segmentation::segmentation(&context, frame, &capture.objects, &tracking.objects, &source, lossy_ratio);
             of_bits = Some(Source {
                 class_uid: bits.class_uid,
                 instance_uid: bits.instance_uid.clone(),

@@ -6,6 +6,7 @@ use dicom_core::value::{PixelFragmentSequence, PrimitiveValue};
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use sonotap::frame::{PixelScale, ScaleSource};
 use sonotap::units::Span as _;
 use sonotap::{Canvas, Error, ErrorKind, Frame, PixelFormat, Result};
 
@@ -16,6 +17,8 @@ use crate::capture::Origin;
 
 /// Quality of cines: on speckle the eye sees no loss, and a frame has a fifth of its bytes.
 const JPEG_QUALITY: u8 = 90;
+/// Of a scale by hand along one axis.
+const SQUARE_ASSUMED: &str = "Scale by hand along the depth ruler; pixels are taken for square.";
 /// Physical Units: centimetres.
 const CENTIMETRES: u16 = 3;
 
@@ -55,6 +58,7 @@ pub(crate) fn still(
     pixel_module(&mut d, (frame.width(), frame.height()), samples, if samples == 1 { "MONOCHROME2" } else { "RGB" });
     put_lossiness(&mut d, lossy_ratio);
     regions(&mut d, frame);
+    aspect(&mut d, frame);
     put_native(&mut d, bytes);
     Made { set: d.0, class_uid, instance_uid, syntax_uid: NATIVE }
 }
@@ -104,6 +108,7 @@ pub(crate) fn cine(
     put_lossiness(&mut d, Some(ratio));
     if has_common_regions {
         regions(&mut d, first);
+        aspect(&mut d, first);
     }
     d.0.put(DataElement::new(tags::PIXEL_DATA, VR::OB, encapsulated(coded)));
     Ok(Made { set: d.0, class_uid, instance_uid, syntax_uid: JPEG })
@@ -221,6 +226,25 @@ fn regions(d: &mut DataSet, frame: &Frame) {
         .collect();
     if !items.is_empty() {
         d.sequence(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, items);
+    }
+}
+
+/// What a viewer cannot see of the scale: that pixels were taken for square, and their aspect where it is another.
+fn aspect(d: &mut DataSet, frame: &Frame) {
+    let parts = frame.parts();
+    let tissue = parts.iter().filter(|r| r.content.is_segmentable());
+    let scales: Vec<PixelScale> = tissue.filter_map(|r| r.scale).collect();
+    if scales.iter().any(|s| s.source() == ScaleSource::TwoPointSquare) {
+        d.text(tags::IMAGE_COMMENTS, VR::LT, SQUARE_ASSUMED);
+    }
+    let ratio = |s: &PixelScale| s.mm_per_px().0 / s.mm_per_px().1;
+    let of_scales = scales.first().map(ratio);
+    let is_common = scales.iter().all(|s| Some(ratio(s)) == of_scales);
+    let width = of_scales.filter(|_| is_common).or(frame.pixel_aspect());
+    if let Some(width) = width.filter(|w| (w - 1.0).abs() > 1e-3) {
+        let width = format!("{:.0}", f64::from(width) * 1e4);
+        // Height, then width.
+        d.texts(tags::PIXEL_ASPECT_RATIO, VR::IS, &["10000", &width]);
     }
 }
 

@@ -27,10 +27,7 @@ pub(crate) fn decoded(set: &InMemDicomObject) -> Result<(Vec<u8>, u16)> {
 ///
 /// # Errors
 /// `Format` when they are not what this program wrote; what `take` says.
-pub(crate) fn each_decoded(
-    set: &InMemDicomObject,
-    mut take: impl FnMut(Vec<u8>, u16) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn each_decoded(set: &InMemDicomObject, mut take: impl FnMut(Vec<u8>, u16) -> Result<()>) -> Result<()> {
     let wrong = |what: String| Error::new(ErrorKind::Format, format!("pixel data: {what}"));
     let element = set.element(tags::PIXEL_DATA).map_err(|_| wrong("expected some, got none".into()))?;
     let Value::PixelSequence(sequence) = element.value() else {
