@@ -41,6 +41,8 @@ fn main() -> Result<()> {
             let objects = vec![common::ellipse(&frame, "Bladder")];
             exam.save(&Capture::still(frame, objects).of_item(Some(reopened.source.frame(at))))?;
         }
+        // Pixels are taken for square.
+        exam.save(&common::by_hand(23, Some(ScaleSource::TwoPointSquare), false, true))?;
         println!("{}", exam.name());
     }
     Ok(())

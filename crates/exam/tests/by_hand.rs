@@ -265,3 +265,41 @@ fn a_cine_whose_scale_changes_says_none_for_all_its_frames() {
     let has_scale: Vec<bool> = saved.frames.iter().map(|(f, _)| f.parts().iter().any(|r| r.scale.is_some())).collect();
     assert_eq!(has_scale, [false, true, false, false], "only of the outlined frame somebody knows it");
 }
+
+#[test]
+fn an_image_says_that_its_scale_takes_pixels_for_square_or_has_their_aspect() {
+    use sonotap::region::{FrameRegion, Regions};
+    use sonotap::source::dicom::DicomSource;
+    use sonotap::source::{FrameSource, Next};
+    use sonotap::{Frame, Millimetres, PixelScale};
+    let of = |x: f64, y: f64, source| {
+        let mut frame = frame(1, PixelFormat::Grey8, None);
+        let scale = PixelScale::new(Millimetres(x), Millimetres(y), source);
+        let part = FrameRegion { scale, ..frame.parts()[0] };
+        frame.set_regions(Regions::new(&[part]).unwrap()).unwrap();
+        let outlined = ellipse(&frame, "");
+        Capture::still(frame, vec![outlined])
+    };
+    let (root, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let captures = [of(0.2, 0.2, ScaleSource::TwoPointSquare), of(0.2, 0.25, ScaleSource::TwoPoint)];
+    let mut exam = saved(root.path(), &captures);
+    exam.end().unwrap();
+    let made = export(exam.view(), stick.path(), &ExportOptions::default()).unwrap();
+    for folder in [exam.view().folder(), &made.folder] {
+        let image = |number: u32| open_file(folder.join(format!("{number:04}.dcm"))).unwrap();
+        let (assumed, measured) = (image(1), image(2));
+        assert!(text(&assumed, tags::IMAGE_COMMENTS).contains("taken for square"));
+        assert!(assumed.get(tags::PIXEL_ASPECT_RATIO).is_none() && measured.get(tags::IMAGE_COMMENTS).is_none());
+        let aspect = measured.element(tags::PIXEL_ASPECT_RATIO).unwrap().to_multi_float64().unwrap();
+        assert_eq!(aspect, [10_000.0, 8_000.0], "height, then width");
+        // Who plays the file knows it.
+        let mut played = Frame::default();
+        let mut source = DicomSource::open(&folder.join("0002.dcm")).unwrap();
+        assert_eq!(source.next_into(&mut played).unwrap(), Next::Filled);
+        assert_eq!(played.pixel_aspect(), Some(0.8));
+        assert_eq!(notes(folder, 1)["regions"][0]["scale_source"], "by hand, if px square");
+    }
+    // Read back, it is still the assumption that it was.
+    let scale = reopen(exam.view(), 1).unwrap().saved.frames[0].0.parts()[0].scale.unwrap();
+    assert_eq!(scale.source(), ScaleSource::TwoPointSquare);
+}

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use archive::{ALL, DATA, Reply, TAKEN, archive, clock, exam};
-use common::{REGION, WRITTEN, cine, frame, islands};
+use common::{REGION, WRITTEN, frame};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::open_file;
-use sonotap::{ErrorKind, PixelFormat, ScaleSource};
+use sonotap::{ErrorKind, PixelFormat};
 use sonotap_exam::{
     Backoff, Capture, ClockReading, Exam, ExportOptions, NewExam, Origin, Patient, Pixels, SendOptions, SendState,
     Store, export, send,
