@@ -427,7 +427,11 @@ fn video_without_a_scale_gets_one_by_its_ruler_and_loses_it_with_the_ruler() {
     let scale = device.scene.ruler_scale.expect("a scale by hand");
     assert_eq!(scale.source(), ScaleSource::TwoPointSquare);
     assert!((scale.mm_per_px().1 - 10.0 / 32.0).abs() < 0.002, "{scale:?}");
-    assert!(device.words().contains("10 ticks of 10 mm | Scale: by hand, if px square"), "{}", device.words());
+    assert!(
+        device.words().contains("10 ticks of 10 mm: 0.312 mm/px | Scale: by hand, if px square"),
+        "{}",
+        device.words()
+    );
     device.keep("scale-set");
     let metric = device.scene.objects[0].measurements.unwrap().metric.expect("mm");
     assert!(metric.source == ScaleSource::TwoPointSquare && metric.scale_error.is_some());

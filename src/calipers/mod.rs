@@ -243,7 +243,7 @@ pub struct Calipers {
     ventricle: Ventricle,
     ruler: Vec<Point<ImageSpace>>,
     centimetres: Option<u8>,
-    /// The points on the ruler were set: the next tap begins anew.
+    /// The points on the ruler were set, or are none: the next tap begins anew.
     is_ruler_set: bool,
     by_hand: Option<HandScale>,
     /// Of the video's pixels, as measured in this exam.
@@ -523,18 +523,24 @@ impl Calipers {
             return Err(CaliperNotice::TapRuler);
         };
         let points = TwoPoints { a, b, centimetres: self.centimetres() };
-        let by_hand = if points.are_level() {
-            let along = self.by_hand.as_ref().ok_or(CaliperNotice::Ruler(NoScale::DepthFirst))?;
-            let both = along.across(seen.frame, &points).map_err(CaliperNotice::Ruler)?;
-            self.aspect = both.aspect();
-            both
-        } else {
-            let along = HandScale::new(seen.frame, &points).map_err(CaliperNotice::Ruler)?;
-            self.aspect.as_ref().map_or_else(|| along.clone(), |aspect| along.with_aspect(aspect))
-        };
-        (self.by_hand, self.is_ruler_set) = (Some(by_hand), true);
+        let scale = self.scale_by(&points, seen);
+        self.is_ruler_set = !matches!(scale, Err(NoScale::TicksDisagree { .. } | NoScale::NoDistance));
+        let by_hand = scale.map_err(CaliperNotice::Ruler)?;
+        if points.are_level() {
+            self.aspect = by_hand.aspect();
+        }
+        self.by_hand = Some(by_hand);
         self.strange_frames = 0;
         Ok(())
+    }
+
+    /// Along the depth ruler, or across it.
+    fn scale_by(&self, points: &TwoPoints, seen: &Seen) -> Result<HandScale, NoScale> {
+        if points.are_level() {
+            return self.by_hand.as_ref().ok_or(NoScale::DepthFirst)?.across(seen.frame, points);
+        }
+        let along = HandScale::new(seen.frame, points)?;
+        Ok(self.aspect.as_ref().map_or_else(|| along.clone(), |aspect| along.with_aspect(aspect)))
     }
 
     /// Points that wait are of one frame.

@@ -170,13 +170,23 @@ impl Calipers {
             let (x, y) = scale.mm_per_px();
             let error = scale.relative_error().map_or(String::new(), |e| format!(" ±{:.1} %", 100.0 * e));
             let across = if x == y { String::new() } else { format!("{x:.3}×") };
-            lines.push((Tone::Plain, format!("{across}{y:.3} mm/px{error}")));
             let ticks = self.by_hand.as_ref().filter(|h| h.scale() == scale).map(|h| h.ticks());
-            lines.extend(match ticks {
-                Some(Some(t)) => Some((Tone::Plain, format!("{} ticks of {} mm", t.steps, t.mm_each()))),
-                Some(None) => Some((Tone::Cue, "No ticks found: this frame only".to_owned())),
-                None => None,
-            });
+            let size = format!("{across}{y:.3} mm/px");
+            match ticks {
+                // What is to be done next has a row of its own.
+                Some(Some(t)) if scale.source() == ScaleSource::TwoPointSquare => {
+                    lines.push((Tone::Plain, format!("{} ticks of {} mm: {size}", t.steps, t.mm_each())));
+                }
+                Some(Some(t)) => lines.extend([
+                    (Tone::Plain, format!("{size}{error}")),
+                    (Tone::Plain, format!("{} ticks of {} mm", t.steps, t.mm_each())),
+                ]),
+                Some(None) => lines.extend([
+                    (Tone::Plain, format!("{size}{error}")),
+                    (Tone::Cue, "No ticks found: this frame only".to_owned()),
+                ]),
+                None => lines.push((Tone::Plain, format!("{size}{error}"))),
+            }
             lines.push(scale_line(Some(scale.source())));
             if scale.source() == ScaleSource::TwoPointSquare {
                 lines.push((Tone::Cue, "Across: two points side by side, Set".to_owned()));
