@@ -123,7 +123,7 @@ fn play(name: &str, length: Duration, store: Option<&Path>) {
     }
 }
 
-fn hand_over(live: &Live<Predictor>, saver: &mut Saver, is_cine: bool) {
+fn hand_over(live: &Live, saver: &mut Saver, is_cine: bool) {
     let Some((frame, scene)) = live.engine().composed() else { return };
     let exact = Outlined::of_scene(scene, frame).exact;
     let from = frame.captured() - CINE;
