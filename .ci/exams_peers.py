@@ -480,7 +480,8 @@ def by_itself():
     profile = out / "by-itself.toml"
     profile.write_text(f'[exams]\nfolder = "{own}"\nsend = "when-ended"\n[dicom]\narchive = "ANY@127.0.0.1:{port}"\n')
     started = subprocess.Popen([sonotap, "run", "--config", profile, "--source", "phantom:cyst", "--display", "none", "--loop", "--seconds", "30", "--json"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "SONOTAP_HOME": str(Path(__file__).resolve().parent.parent)})
     time.sleep(5)
     archive = subprocess.Popen(["storescp", "-od", taken, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
