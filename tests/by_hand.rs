@@ -581,3 +581,21 @@ fn each_frame_of_a_saved_cine_is_outlined_calibrated_and_measured_by_itself() {
     device.press(Control::Freeze);
     assert_eq!(here(&device), None);
 }
+
+#[test]
+fn of_a_cine_larger_than_the_ring_the_newest_frames_are_shown_without_prompts_of_a_lost_one() {
+    let mut device = Device::new(PhantomPreset::Cyst, None);
+    device.run(200);
+    let plain = |grey: u8| Frame::from_pixels(1_000, 1_000, PixelFormat::Grey8, vec![grey; 1_000_000]).unwrap();
+    let frames: Vec<_> = (0..40).map(|i| (plain(i), PERIOD * u32::from(i))).collect();
+    let boxed = Some(Rect::new(100.0, 100.0, 300.0, 300.0));
+    let objects = vec![SavedObject { object: ObjectId(0), boxed, clicks: Vec::new() }];
+    let saved = SavedFrames { item: 1, frames, outlined: 2, objects };
+    assert!(device.live.reopen(SavedFrames { outlined: 39, ..saved.clone() }));
+    assert!(!device.live.engine().session().prompts().is_empty(ObjectId(0)));
+    assert!(device.live.reopen(saved));
+    let engine = device.live.engine();
+    let (item, shown) = engine.reopened_frame().unwrap();
+    assert!(item == 1 && shown > 2 && engine.cine().count() == 40 - shown, "{shown}");
+    assert!(engine.session().prompts().is_empty(ObjectId(0)), "prompts of another frame");
+}

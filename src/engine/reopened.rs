@@ -95,8 +95,10 @@ impl Engine {
             frame.stamp(FrameId(number), now + since);
             ring.push(Arc::new(frame));
         }
-        let at = ring.index_of(FrameId(first + outlined as u64)).unwrap_or(0);
-        let back = ring.len() - 1 - at;
+        // Where it is too old for the ring its prompts are of no frame that is shown.
+        let at = ring.index_of(FrameId(first + outlined as u64));
+        let objects = if at.is_some() { objects } else { Vec::new() };
+        let back = ring.len() - 1 - at.unwrap_or(0);
         let shown = ring.nth_newest(back).cloned();
         self.ring = Some(ring);
         self.forget_outlines();

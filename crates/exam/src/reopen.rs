@@ -30,6 +30,9 @@ pub struct Reopened {
     pub source: SavedSource,
 }
 
+/// Frames, and since when after the first.
+type TimedFrames = Vec<(Frame, Duration)>;
+
 /// A saved item as a source of captures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SavedSource {
@@ -91,14 +94,14 @@ fn cine_of(
     notes: &Notes,
     outlined: Frame,
     regions: Regions,
-) -> Result<(Vec<(Frame, Duration)>, Option<f64>)> {
+) -> Result<(TimedFrames, Option<f64>)> {
     let within = |e: Error| e.within(format!("exam {}: {}", exam.name(), image.name));
     let set = parsed(&exam.bytes_of(image)?, image)?;
     let (width, height) = (notes.width_px, notes.height_px);
     let times = [0.0].into_iter().chain(notes.frame_times_ms.iter().copied());
     let mut times = times.map(|ms| Duration::of_secs(ms / 1e3));
     let mut outlined = Some(outlined);
-    let mut frames: Vec<(Frame, Duration)> = Vec::with_capacity(1 + notes.frame_times_ms.len());
+    let mut frames: TimedFrames = Vec::with_capacity(1 + notes.frame_times_ms.len());
     let wrong = || Error::new(ErrorKind::Format, "expected as many frames as there are times, got others");
     native::each_decoded(&set, |pixels, samples| {
         let is_outlined = frames.len() + 1 == notes.frame as usize;
