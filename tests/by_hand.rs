@@ -550,7 +550,9 @@ fn each_frame_of_a_saved_cine_is_outlined_calibrated_and_measured_by_itself() {
     assert_eq!((here(&device), device.scene.mode), (Some((7, 5)), Mode::Frozen));
     assert_eq!(device.scene.cine.map(|c| (c.index, c.len)), Some((5, count)));
     // A scale by the ruler of this frame counts on all that show the same ruler.
+    assert_eq!(device.scene.notice, Some(Notice::TapToStart));
     device.show_page(Page::Scale);
+    assert_eq!(device.scene.notice, None, "a tap outlines nothing here");
     device.tap(12.0, 20.0);
     device.tap(12.0, 20.0 + 320.0);
     (0..5).for_each(|_| device.by_hand(CaliperCommand::Longer));
