@@ -88,6 +88,20 @@ def check_item(folder, number):
         expect(source.ReferencedSOPInstanceUID == first.SOPInstanceUID, f"{number}: source")
         expect(source.ReferencedSOPClassUID == first.SOPClassUID and image.ImageType[0] == "DERIVED", f"{number}: derived")
         expect(("ReferencedFrameNumber" in source) == ("NumberOfFrames" in first), f"{number}: frame of the source")
+        if "NumberOfFrames" in first:
+            expect(source.ReferencedFrameNumber == notes["derived_from_frame"], f"{number}: which frame of the source")
+            of_first = json.loads((folder / f"{notes['derived_from']:04}.prompts.json").read_text())
+            is_lossy = notes["derived_from_frame"] != of_first["frame"]
+            expect(image.LossyImageCompression == ("01" if is_lossy else "00"), f"{number}: {image.LossyImageCompression}")
+            # What leaves without names is compressed once more.
+            if folder.parent == store:
+                frame = first.pixel_array[notes["derived_from_frame"] - 1]
+                off = np.abs(frame.astype(int) - image.pixel_array).max()
+                expect(off <= 2 if is_lossy else off > 0, f"{number}: {off} grey levels from the frame that it names")
+    is_square = any(r["scale_source"] == "by hand, if px square" for r in notes["regions"])
+    expect(is_square == ("taken for square" in image.get("ImageComments", "")), f"{number}: what its scale takes pixels for")
+    aspect = [int(v) for v in image.get("PixelAspectRatio", [1, 1])]
+    expect(all(abs(aspect[1] / aspect[0] - s[0] / s[1]) < 1e-3 for s in scales), f"{number}: aspect {aspect}")
     if notes.get("calipers") or notes.get("figures"):
         check_by_hand(folder, number, notes, image)
     if not notes["objects"]:
@@ -453,6 +467,35 @@ def to_orthanc(exam, objects):
         archive.terminate(), archive.wait()
 
 
+def by_itself():
+    """A run that sends ended exams by itself; its archive comes later. What is unbound stays."""
+    own, taken = out / "store-by-itself", out / "storescp-by-itself"
+    for folder in (own, taken):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(store, own)
+    taken.mkdir()
+    bound = [e for e in exams if json.loads((own / e / "exam.json").read_text()).get("patient")]
+    objects = sum(len(list((own / e).glob("*.dcm"))) for e in bound)
+    port = free_port()
+    profile = out / "by-itself.toml"
+    profile.write_text(f'[exams]\nfolder = "{own}"\nsend = "when-ended"\n[dicom]\narchive = "ANY@127.0.0.1:{port}"\n')
+    started = subprocess.Popen([sonotap, "run", "--config", profile, "--source", "phantom:cyst", "--display", "none", "--loop", "--seconds", "30", "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "SONOTAP_HOME": str(Path(__file__).resolve().parent.parent)})
+    time.sleep(5)
+    archive = subprocess.Popen(["storescp", "-od", taken, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until_open(port, archive)
+        told, said = started.communicate(timeout=180)
+    finally:
+        started.kill(), archive.kill(), archive.wait()
+    sending = json.loads(told)["exam"]["sending"]
+    expect(sorted(sending["sent"]) == bound and not sending["refused"], f"sent by itself: {sending}")
+    expect(len(list(taken.iterdir())) == objects, f"by itself: storescp has {len(list(taken.iterdir()))} of {objects}")
+    expect("it is tried again" in said, f"the archive came later: {said}")
+    expect(not any(datum in told + said for datum in DATA), "by itself: a datum of the patient")
+
+
 warnings = {}
 store = out / "store"
 for old in (store, out / "stick"):
@@ -487,6 +530,7 @@ for exam in exams:
     for path in (out / "stick" / exam).glob("*.dcm"):
         validate(path)
 objects = len(list((store / exams[0]).glob("*.dcm")))
+by_itself()
 to_storescp(exams[0], objects)
 to_orthanc(exams[1], objects)
 by_tls(exams[0], objects)

@@ -35,8 +35,10 @@ pub enum ScaleSource {
     DicomRegion,
     /// The device profile.
     Profile,
-    /// The operator, between two points.
+    /// The operator, between two points along each axis, or along one where the video says the aspect of its pixels.
     TwoPoint,
+    /// The operator, between two points one above the other; pixels are taken for square.
+    TwoPointSquare,
     /// A simulation, which knows.
     Phantom,
     /// The matrix of an OpenIGTLink IMAGE.
@@ -45,7 +47,8 @@ pub enum ScaleSource {
 
 impl ScaleSource {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::DicomRegion, Self::Profile, Self::TwoPoint, Self::Phantom, Self::OpenIgtLink];
+    pub const ALL: [Self; 6] =
+        [Self::DicomRegion, Self::Profile, Self::TwoPoint, Self::TwoPointSquare, Self::Phantom, Self::OpenIgtLink];
 
     /// The words shown beside a measurement.
     pub fn label(self) -> &'static str {
@@ -53,6 +56,7 @@ impl ScaleSource {
             Self::DicomRegion => "DICOM region",
             Self::Profile => "device profile",
             Self::TwoPoint => "calibrated by hand",
+            Self::TwoPointSquare => "by hand, if px square",
             Self::Phantom => "phantom",
             Self::OpenIgtLink => "OpenIGTLink image",
         }
@@ -167,6 +171,8 @@ pub struct ImageRegion {
 pub const EDGE_PX_MAX: u32 = 16_384;
 /// Most bytes of a frame's pixels.
 pub const FRAME_BYTES_MAX: usize = 128 << 20;
+/// Widths of a pixel over its height that video has.
+pub const ASPECT: std::ops::RangeInclusive<f32> = 0.5..=2.0;
 /// Shortest edge of an image region that may be outlined, px; the whole edge of a frame that is shorter.
 pub const REGION_EDGE_PX_MIN: f32 = 8.0;
 
@@ -222,6 +228,7 @@ pub struct Frame {
     pub(crate) format: PixelFormat,
     pub(crate) pixels: Vec<u8>,
     pub(crate) scale: Option<PixelScale>,
+    pub(crate) pixel_aspect: Option<f32>,
     /// All tissue together.
     pub(crate) region: ImageRegion,
     /// One by one, where somebody tells them apart; [`Frame::parts`] is never empty.
@@ -296,6 +303,7 @@ impl Frame {
         (self.width, self.height, self.format) = (width, height, format);
         self.pixels.resize(bytes, 0);
         self.scale = None;
+        self.pixel_aspect = None;
         self.region = ImageRegion { rect: self.bounds(), content: RegionContent::Unknown };
         self.regions = Regions::default();
         Ok(())
@@ -368,6 +376,16 @@ impl Frame {
     /// Sets the size of a pixel.
     pub fn set_scale(&mut self, scale: Option<PixelScale>) {
         self.scale = scale;
+    }
+
+    /// Width of a pixel over its height, where the video or the device profile says it.
+    pub fn pixel_aspect(&self) -> Option<f32> {
+        self.pixel_aspect
+    }
+
+    /// Sets the width of a pixel over its height; one outside 0.5 to 2 is not believed.
+    pub fn set_pixel_aspect(&mut self, aspect: Option<f32>) {
+        self.pixel_aspect = aspect.filter(|a| ASPECT.contains(a));
     }
 
     /// Where the patient is shown; the whole frame when nobody says.

@@ -327,10 +327,10 @@ impl Session {
         self.save_request = SaveRequest::default();
     }
 
-    /// Another picture, frozen, which is all that can be reviewed. Tool and fill stay.
-    pub fn reopen(&mut self) {
+    /// Other pictures, frozen at the one that is `back` before their newest; they are all that can be reviewed. Tool and fill stay.
+    pub fn reopen(&mut self, back: usize) {
         self.forget_prompts();
-        self.watch = Watch::Still { frozen: 0, index: 0 };
+        self.watch = Watch::Still { frozen: back, index: back };
         self.is_overlay_hidden = false;
     }
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use slow_predictor::SlowPredictor;
 use sonotap::calipers::kept::Which;
 use sonotap::calipers::{CaliperCommand, CaliperNotice, CaliperTool, Page};
-use sonotap::engine::reopened::{SavedObject, SavedStill};
-use sonotap::frame::{Frame, Picture, ScaleSource};
+use sonotap::engine::reopened::{SavedFrames, SavedObject};
+use sonotap::frame::{Frame, Picture, PixelFormat, ScaleSource};
 use sonotap::geometry::{DisplaySpace, ImageSpace, Point, Rect};
 use sonotap::input::{Contact, Phase};
 use sonotap::mask::Bitmap;
@@ -127,6 +127,11 @@ impl Device {
         self.touch(place.centre(), place.centre());
     }
 
+    fn command(&mut self, command: Command) {
+        self.live.command(command, self.now());
+        self.run(120);
+    }
+
     fn by_hand(&mut self, command: CaliperCommand) {
         self.press(Control::ByHand(command));
     }
@@ -158,7 +163,10 @@ impl Device {
 
     /// Bounds of the structure on the frame that is shown.
     fn truth(&self) -> Rect<ImageSpace> {
-        let index = self.live.on_screen().unwrap().0;
+        self.truth_at(self.live.on_screen().unwrap().0)
+    }
+
+    fn truth_at(&self, index: u64) -> Rect<ImageSpace> {
         let mut truth = Bitmap::new(SIZE.0, SIZE.1);
         self.phantom.truth_at(index, &mut truth);
         let inside = (0..SIZE.0 * SIZE.1).filter(|i| truth.get(i % SIZE.0, i / SIZE.0));
@@ -417,12 +425,16 @@ fn video_without_a_scale_gets_one_by_its_ruler_and_loses_it_with_the_ruler() {
     (0..3).for_each(|_| device.by_hand(CaliperCommand::Longer));
     device.by_hand(CaliperCommand::SetScale);
     let scale = device.scene.ruler_scale.expect("a scale by hand");
-    assert_eq!(scale.source(), ScaleSource::TwoPoint);
+    assert_eq!(scale.source(), ScaleSource::TwoPointSquare);
     assert!((scale.mm_per_px().1 - 10.0 / 32.0).abs() < 0.002, "{scale:?}");
-    assert!(device.words().contains("10 ticks of 10 mm | Scale: calibrated by hand"), "{}", device.words());
+    assert!(
+        device.words().contains("10 ticks of 10 mm: 0.312 mm/px | Scale: by hand, if px square"),
+        "{}",
+        device.words()
+    );
     device.keep("scale-set");
     let metric = device.scene.objects[0].measurements.unwrap().metric.expect("mm");
-    assert!(metric.source == ScaleSource::TwoPoint && metric.scale_error.is_some());
+    assert!(metric.source == ScaleSource::TwoPointSquare && metric.scale_error.is_some());
     device.by_hand(CaliperCommand::Toggle);
     device.press(Control::Freeze);
     device.run(300);
@@ -439,20 +451,25 @@ fn video_without_a_scale_gets_one_by_its_ruler_and_loses_it_with_the_ruler() {
 }
 
 /// The frame that is shown as an exam reads it back: without a number.
-fn saved_still(device: &Device) -> SavedStill {
+fn saved_still(device: &Device) -> SavedFrames {
     let shown = device.live.engine().shown().unwrap();
     let picture =
         Picture { regions: &[shown.parts()[0]], ..Picture::dense(SIZE.0, SIZE.1, shown.format(), shown.pixels()) };
     let objects = vec![SavedObject { object: ObjectId(0), boxed: Some(device.truth().grown(3.0)), clicks: Vec::new() }];
-    SavedStill { frame: Frame::new(&picture).unwrap(), objects }
+    SavedFrames { item: 1, frames: vec![(Frame::new(&picture).unwrap(), Duration::ZERO)], outlined: 0, objects }
 }
 
 #[test]
 fn a_saved_picture_is_outlined_anew_and_the_live_one_comes_back_without_its_prompts() {
     let mut device = Device::new(PhantomPreset::Cyst, None);
-    let nothing = SavedStill { frame: Frame::default(), objects: Vec::new() };
-    assert!(!device.live.reopen(nothing), "before a picture");
+    let nothing = || SavedFrames { item: 1, frames: vec![Default::default()], outlined: 0, objects: Vec::new() };
+    let one = Frame::from_pixels(32, 32, PixelFormat::Grey8, vec![9; 1024]).unwrap();
+    let plain = SavedFrames { frames: vec![(one, Duration::ZERO)], ..nothing() };
+    assert!(!device.live.reopen(plain.clone()), "before a picture");
     device.run(300);
+    for odd in [nothing(), SavedFrames { frames: Vec::new(), ..nothing() }, SavedFrames { outlined: 1, ..plain }] {
+        assert!(!device.live.reopen(odd) && !device.live.engine().is_reopened());
+    }
     device.freeze_and_outline();
     let still = saved_still(&device);
     device.press(Control::Freeze);
@@ -479,7 +496,7 @@ fn a_saved_picture_is_outlined_anew_and_the_live_one_comes_back_without_its_prom
     device.run(300);
     assert!((area(&device) - before).abs() < 1e-6, "{} after undo, {before} before", area(&device));
     // Another one in its place, and then live again: the ring is whole, and nothing is outlined.
-    assert!(device.live.reopen(still));
+    assert!(device.live.reopen(SavedFrames { item: 2, ..still }));
     device.run(100);
     assert_ne!(device.live.on_screen(), Some(shown), "a tap on the one before would count");
     device.press(Control::Freeze);
@@ -504,4 +521,83 @@ fn a_new_exam_forgets_a_saved_picture_that_is_shown_and_the_ring_behind_it() {
     assert!(!engine.is_reopened() && engine.shown().is_none() && engine.cine().count() == 0);
     device.run(300);
     assert!(device.live.engine().cine().all(|f| f.id().is_some_and(|id| id.0 < 1 << 40)));
+}
+
+/// The ring as an exam reads it back.
+fn saved_cine(device: &Device, outlined: usize) -> SavedFrames {
+    let copy = |frame: &std::sync::Arc<Frame>| {
+        let picture = Picture::dense(frame.width(), frame.height(), frame.format(), frame.pixels());
+        Frame::new(&Picture { region: Some(frame.region()), ..picture }).unwrap()
+    };
+    let all: Vec<_> = device.live.engine().cine().collect();
+    let frames = all.iter().map(|f| (copy(f), f.captured().since(all[0].captured()))).collect();
+    SavedFrames { item: 7, frames, outlined, objects: Vec::new() }
+}
+
+#[test]
+fn each_frame_of_a_saved_cine_is_outlined_calibrated_and_measured_by_itself() {
+    let mut device = Device::new(PhantomPreset::FetalHead, Some("fetal-head"));
+    device.ruler_px = Some(32.0);
+    device.run(900);
+    let count = device.live.engine().cine().count();
+    assert!(count > 12);
+    let saved = saved_cine(&device, 5);
+    let boxed = device.truth_at(device.live.engine().cine().nth(6).unwrap().id().unwrap().0).grown(3.0);
+    device.run(300);
+    assert!(device.live.reopen(saved.clone()));
+    device.run(100);
+    let here = |device: &Device| device.live.engine().reopened_frame();
+    assert_eq!((here(&device), device.scene.mode), (Some((7, 5)), Mode::Frozen));
+    assert_eq!(device.scene.cine.map(|c| (c.index, c.len)), Some((5, count)));
+    // A scale by the ruler of this frame counts on all that show the same ruler.
+    assert_eq!(device.scene.notice, Some(Notice::TapToStart));
+    device.show_page(Page::Scale);
+    assert_eq!(device.scene.notice, None, "a tap outlines nothing here");
+    device.tap(12.0, 20.0);
+    device.tap(12.0, 20.0 + 320.0);
+    (0..5).for_each(|_| device.by_hand(CaliperCommand::Longer));
+    device.by_hand(CaliperCommand::SetScale);
+    let scale = device.scene.ruler_scale.expect("a scale by hand");
+    device.by_hand(CaliperCommand::Toggle);
+    device.command(Command::StepForward);
+    assert_eq!((here(&device), device.scene.mode), (Some((7, 6)), Mode::Review));
+    assert_eq!(device.scene.ruler_scale, Some(scale));
+    // Another frame is outlined, and only there.
+    let shown = device.live.on_screen();
+    device.command(Command::BoxPrompt { rect: boxed, shown });
+    device.run(500);
+    assert_eq!(device.overlay(), Some(Overlay::Exact));
+    assert!(device.scene.objects[0].measurements.unwrap().metric.is_some());
+    // Kept for a median once, however often the cine is shown.
+    device.show_page(Page::Median);
+    device.by_hand(CaliperCommand::Keep);
+    assert_eq!(device.scene.notice, None);
+    assert!(device.live.reopen(SavedFrames { outlined: 6, ..saved }));
+    let shown = device.live.on_screen();
+    device.command(Command::BoxPrompt { rect: boxed, shown });
+    device.run(500);
+    device.show_page(Page::Median);
+    device.by_hand(CaliperCommand::Keep);
+    let again = Notice::Calipers(CaliperNotice::NotKept(sonotap::calipers::kept::NotKept::SameFrame));
+    assert_eq!((here(&device), device.scene.notice), (Some((7, 6)), Some(again)));
+    device.press(Control::Freeze);
+    assert_eq!(here(&device), None);
+}
+
+#[test]
+fn of_a_cine_larger_than_the_ring_the_newest_frames_are_shown_without_prompts_of_a_lost_one() {
+    let mut device = Device::new(PhantomPreset::Cyst, None);
+    device.run(200);
+    let plain = |grey: u8| Frame::from_pixels(1_000, 1_000, PixelFormat::Grey8, vec![grey; 1_000_000]).unwrap();
+    let frames: Vec<_> = (0..40).map(|i| (plain(i), PERIOD * u32::from(i))).collect();
+    let boxed = Some(Rect::new(100.0, 100.0, 300.0, 300.0));
+    let objects = vec![SavedObject { object: ObjectId(0), boxed, clicks: Vec::new() }];
+    let saved = SavedFrames { item: 1, frames, outlined: 2, objects };
+    assert!(device.live.reopen(SavedFrames { outlined: 39, ..saved.clone() }));
+    assert!(!device.live.engine().session().prompts().is_empty(ObjectId(0)));
+    assert!(device.live.reopen(saved));
+    let engine = device.live.engine();
+    let (item, shown) = engine.reopened_frame().unwrap();
+    assert!(item == 1 && shown > 2 && engine.cine().count() == 40 - shown, "{shown}");
+    assert!(engine.session().prompts().is_empty(ObjectId(0)), "prompts of another frame");
 }

@@ -9,7 +9,7 @@
 //! | [`Page::Calipers`] | ends of a distance, three points of an ellipse | distance, ellipse, trace, delete |
 //! | [`Page::Median`] | - | keep the active outline of this frame, forget |
 //! | [`Page::Volume`] | the two ends of the mitral annulus | two planes; diastole, systole and view of a left ventricle |
-//! | [`Page::Scale`] | two ticks of the depth ruler | 1 cm more or less, set, drop |
+//! | [`Page::Scale`] | two ticks of the depth ruler, then two points side by side | 1 cm more or less, set, drop |
 
 pub mod figures;
 pub mod kept;
@@ -32,7 +32,7 @@ use crate::units::{FrameId, ObjectId};
 
 use figures::FigureGroup;
 use kept::{NotKept, Planes, Samples, Subject, TakenFrom, Ventricle, Which, put};
-use ruler::{CENTIMETRES_MAX, HandScale, NoScale, RulerKey, TwoPoints};
+use ruler::{CENTIMETRES_MAX, HandScale, MeasuredAspect, NoScale, RulerKey, TwoPoints};
 use set::{CaliperSet, Reading, Shape, half_axis_through};
 
 /// A frame more with another ruler than this, and a scale by hand is dropped for good. On each of them it counts for nothing.
@@ -243,7 +243,11 @@ pub struct Calipers {
     ventricle: Ventricle,
     ruler: Vec<Point<ImageSpace>>,
     centimetres: Option<u8>,
+    /// The points on the ruler were set, or are none: the next tap begins anew.
+    is_ruler_set: bool,
     by_hand: Option<HandScale>,
+    /// Of the video's pixels, as measured in this exam.
+    aspect: Option<MeasuredAspect>,
     strange_frames: u32,
     known: Arc<[KnownScale]>,
 }
@@ -326,6 +330,9 @@ impl Calipers {
             }
             Some(Page::Scale) => {
                 self.stay_on(seen.id);
+                if std::mem::take(&mut self.is_ruler_set) {
+                    self.ruler.clear();
+                }
                 put(&mut self.ruler, p);
                 Ok(())
             }
@@ -370,7 +377,7 @@ impl Calipers {
             C::Shorter => self.centimetres = Some((self.centimetres() - 1).max(1)),
             C::SetScale => return self.set_scale(seen),
             C::DropScale => {
-                self.by_hand = None;
+                (self.by_hand, self.aspect) = (None, None);
                 self.ruler.clear();
             }
         }
@@ -516,9 +523,24 @@ impl Calipers {
             return Err(CaliperNotice::TapRuler);
         };
         let points = TwoPoints { a, b, centimetres: self.centimetres() };
-        self.by_hand = Some(HandScale::new(seen.frame, &points).map_err(CaliperNotice::Ruler)?);
+        let scale = self.scale_by(&points, seen);
+        self.is_ruler_set = !matches!(scale, Err(NoScale::TicksDisagree { .. } | NoScale::NoDistance));
+        let by_hand = scale.map_err(CaliperNotice::Ruler)?;
+        if points.are_level() {
+            self.aspect = by_hand.aspect();
+        }
+        self.by_hand = Some(by_hand);
         self.strange_frames = 0;
         Ok(())
+    }
+
+    /// Along the depth ruler, or across it.
+    fn scale_by(&self, points: &TwoPoints, seen: &Seen) -> Result<HandScale, NoScale> {
+        if points.are_level() {
+            return self.by_hand.as_ref().ok_or(NoScale::DepthFirst)?.across(seen.frame, points);
+        }
+        let along = HandScale::new(seen.frame, points)?;
+        Ok(self.aspect.as_ref().map_or_else(|| along.clone(), |aspect| along.with_aspect(aspect)))
     }
 
     /// Points that wait are of one frame.
@@ -593,6 +615,8 @@ impl CaliperNotice {
             Self::NoScale => "No scale: no volume",
             Self::Ruler(NoScale::OffFrame) => "That is not on the picture",
             Self::Ruler(NoScale::NotUpright) => "Ticks one above the other, please",
+            Self::Ruler(NoScale::DepthFirst) => "First two ticks of the depth ruler",
+            Self::Ruler(NoScale::OddAspect) => "Too unlike the depth ruler",
             Self::Ruler(NoScale::TooShort) => "Too near: take ticks farther apart",
             Self::Ruler(NoScale::TicksDisagree { .. }) => "The ticks disagree with the distance",
             Self::Ruler(NoScale::NoDistance) => "Choose a distance of 1 to 30 cm",

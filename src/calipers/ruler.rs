@@ -3,7 +3,11 @@
 //! A ruler is upright and has equal ticks. Where ticks are found, the points snap to them, and the distance must make a tick
 //! worth one of the steps that scanners use. The scale holds only for frames of the same size and region whose ruler looks
 //! the same: a change of depth or zoom moves the ticks. Without ticks nothing would show such a change, so that the scale
-//! holds for its own frame alone. Pixels are taken for square.
+//! holds for its own frame alone.
+//!
+//! An upright ruler says nothing of the other axis. Where the video says the aspect of its pixels, that is used; else pixels are
+//! taken for square, which the scale's source says ([`ScaleSource::TwoPointSquare`]) until somebody measures two points side by
+//! side as well ([`HandScale::across`]).
 //!
 //! ```
 //! use sonotap::calipers::ruler::{HandScale, TwoPoints};
@@ -19,9 +23,10 @@
 //! assert!((by_hand.scale().mm_per_px().1 - 0.5).abs() < 1e-3);
 //! assert_eq!(by_hand.ticks().unwrap().mm_each(), 10.0);
 //! assert!(by_hand.holds_for(&frame));
+//! assert_eq!(by_hand.scale().source(), sonotap::frame::ScaleSource::TwoPointSquare);
 //! ```
 
-use crate::frame::{Frame, ImageRegion, PixelScale, ScaleSource};
+use crate::frame::{ASPECT, Frame, ImageRegion, PixelScale, ScaleSource};
 use crate::geometry::{ImageSpace, Point};
 use crate::units::{FrameId, Millimetres};
 
@@ -65,13 +70,34 @@ pub struct TwoPoints {
     pub centimetres: u8,
 }
 
+impl TwoPoints {
+    /// Whether they are side by side rather than one above the other.
+    pub fn are_level(&self) -> bool {
+        (self.a.x - self.b.x).abs() > (self.a.y - self.b.y).abs()
+    }
+}
+
+/// The aspect of a video's pixels, as somebody measured it. It is of the video, whatever the depth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MeasuredAspect {
+    /// Width of a pixel over its height.
+    pub ratio: f64,
+    /// Error as a share of it.
+    pub relative_error: f32,
+    size: (u32, u32),
+}
+
 /// Why two points give no scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoScale {
     /// A point is not on the frame.
     OffFrame,
-    /// They are not one above the other.
+    /// They are neither one above the other nor side by side.
     NotUpright,
+    /// They are side by side, and the scale along the depth ruler is not known yet.
+    DepthFirst,
+    /// They make a pixel more than twice as wide as high, or less than half.
+    OddAspect,
     /// They are too near to each other.
     TooShort,
     /// The ticks between them would be worth an unusual length.
@@ -164,15 +190,23 @@ pub struct HandScale {
     key: Option<RulerKey>,
     region: ImageRegion,
     size: (u32, u32),
+    said_aspect: Option<f32>,
     frame: Option<FrameId>,
 }
 
-impl HandScale {
-    /// The scale of two points on a frame's ruler.
-    ///
-    /// # Errors
-    /// Why they give none.
-    pub fn new(frame: &Frame, points: &TwoPoints) -> Result<Self, NoScale> {
+/// What two points on a ruler come to.
+struct Ruled {
+    mm_per_px: f64,
+    relative_error: f32,
+    ticks: Option<Ticks>,
+    /// Where the ruler is across its direction, and the points along it.
+    column: i32,
+    along: (f32, f32),
+}
+
+impl Ruled {
+    /// Reads a ruler that is upright, or level.
+    fn read(frame: &Frame, points: &TwoPoints, is_level: bool) -> Result<Self, NoScale> {
         let TwoPoints { a, b, centimetres } = *points;
         if !(1..=CENTIMETRES_MAX).contains(&centimetres) {
             return Err(NoScale::NoDistance);
@@ -180,6 +214,8 @@ impl HandScale {
         if !(frame.contains(a) && frame.contains(b)) {
             return Err(NoScale::OffFrame);
         }
+        let strip = Strip { frame, is_level };
+        let (a, b) = (strip.turned(a), strip.turned(b));
         let (upper, lower) = if a.y <= b.y { (a, b) } else { (b, a) };
         let length_px = lower.y - upper.y;
         if (lower.x - upper.x).abs() > ASIDE_MAX * length_px.max(LENGTH_PX_MIN) {
@@ -189,7 +225,7 @@ impl HandScale {
             return Err(NoScale::TooShort);
         }
         let length_mm = 10.0 * f64::from(centimetres);
-        let found = Comb::find(frame, upper, lower);
+        let found = Comb::find(&strip, upper, lower);
         let (ticks, column) = match &found {
             Some(comb) => (comb.between(upper.y, lower.y), comb.column),
             None => (None, ((upper.x + lower.x) / 2.0) as i32),
@@ -202,13 +238,81 @@ impl HandScale {
             Some(t) => (t.mm_each() / t.spacing_px, END_ON_TICK_PX),
             None => (length_mm / f64::from(length_px), END_BY_HAND_PX),
         };
-        let mm = Millimetres(mm_per_px);
-        let scale = PixelScale::new(mm, mm, ScaleSource::TwoPoint).ok_or(NoScale::TooShort)?;
-        let scale = scale.with_error(std::f32::consts::SQRT_2 * end_px / length_px);
-        let rows = (upper.y as i32 - 4, lower.y as i32 + 5);
-        let key = ticks.and_then(|_| RulerKey::cut(frame, key_columns(frame, column), rows));
-        let size = (frame.width(), frame.height());
-        Ok(Self { scale, ticks, key, region: frame.region(), size, frame: frame.id() })
+        let relative_error = std::f32::consts::SQRT_2 * end_px / length_px;
+        Ok(Self { mm_per_px, relative_error, ticks, column, along: (upper.y, lower.y) })
+    }
+}
+
+impl HandScale {
+    /// The scale of two points on a frame's ruler.
+    ///
+    /// # Errors
+    /// Why they give none.
+    pub fn new(frame: &Frame, points: &TwoPoints) -> Result<Self, NoScale> {
+        let Ruled { mm_per_px: y, relative_error, ticks, column, along } = Ruled::read(frame, points, false)?;
+        let (x, source) = match frame.pixel_aspect() {
+            Some(aspect) => (y * f64::from(aspect), ScaleSource::TwoPoint),
+            None => (y, ScaleSource::TwoPointSquare),
+        };
+        let scale = PixelScale::new(Millimetres(x), Millimetres(y), source).ok_or(NoScale::TooShort)?;
+        let rows = (along.0 as i32 - 4, along.1 as i32 + 5);
+        Ok(Self {
+            scale: scale.with_error(relative_error),
+            ticks,
+            key: ticks.and_then(|_| RulerKey::cut(frame, key_columns(frame, column), rows)),
+            region: frame.region(),
+            size: (frame.width(), frame.height()),
+            said_aspect: frame.pixel_aspect(),
+            frame: frame.id(),
+        })
+    }
+
+    /// The same with the scale of the other axis, by two points side by side on this frame.
+    ///
+    /// # Errors
+    /// Why they give none.
+    pub fn across(&self, frame: &Frame, points: &TwoPoints) -> Result<Self, NoScale> {
+        if !self.holds_for(frame) {
+            return Err(NoScale::DepthFirst);
+        }
+        let across = Ruled::read(frame, points, true)?;
+        let ratio = across.mm_per_px / self.y_mm_per_px();
+        if !ASPECT.contains(&(ratio as f32)) {
+            return Err(NoScale::OddAspect);
+        }
+        Ok(self.with_x(across.mm_per_px, across.relative_error))
+    }
+
+    /// The aspect of its pixels, where it was measured along both axes.
+    pub fn aspect(&self) -> Option<MeasuredAspect> {
+        let is_measured = self.scale.source() == ScaleSource::TwoPoint && self.said_aspect.is_none();
+        let (x, y) = self.scale.mm_per_px();
+        is_measured.then(|| MeasuredAspect {
+            ratio: f64::from(x) / f64::from(y),
+            relative_error: self.scale.relative_error().unwrap_or(0.0),
+            size: self.size,
+        })
+    }
+
+    /// The same with an aspect that was measured before, where pixels would be taken for square.
+    pub fn with_aspect(&self, aspect: &MeasuredAspect) -> Self {
+        if self.scale.source() != ScaleSource::TwoPointSquare || aspect.size != self.size {
+            return self.clone();
+        }
+        let error = aspect.relative_error + self.scale.relative_error().unwrap_or(0.0);
+        self.with_x(self.y_mm_per_px() * aspect.ratio, error)
+    }
+
+    fn y_mm_per_px(&self) -> f64 {
+        f64::from(self.scale.mm_per_px().1)
+    }
+
+    /// A scale has one error: the larger of its axes.
+    fn with_x(&self, x_mm_per_px: f64, relative_error: f32) -> Self {
+        let error = relative_error.max(self.scale.relative_error().unwrap_or(0.0));
+        let (x, y) = (Millimetres(x_mm_per_px), Millimetres(self.y_mm_per_px()));
+        let scale = PixelScale::new(x, y, ScaleSource::TwoPoint).map_or(self.scale, |scale| scale.with_error(error));
+        Self { scale, ..self.clone() }
     }
 
     /// The scale.
@@ -224,7 +328,9 @@ impl HandScale {
     /// Whether it is the scale of this frame: same size and region, and the same ruler; the very frame where no ticks were
     /// found.
     pub fn holds_for(&self, frame: &Frame) -> bool {
-        let is_alike = (frame.width(), frame.height()) == self.size && frame.region() == self.region;
+        let is_alike = (frame.width(), frame.height()) == self.size
+            && frame.region() == self.region
+            && frame.pixel_aspect() == self.said_aspect;
         is_alike
             && match &self.key {
                 Some(key) => key.is_on(frame),
@@ -243,6 +349,29 @@ fn key_columns(frame: &Frame, column: i32) -> (i32, i32) {
     (column - left, column + right)
 }
 
+/// A frame as a ruler runs over it: from top to bottom, or for a level one turned so that it does.
+struct Strip<'a> {
+    frame: &'a Frame,
+    is_level: bool,
+}
+
+impl Strip<'_> {
+    fn turned(&self, p: Point<ImageSpace>) -> Point<ImageSpace> {
+        if self.is_level { Point::new(p.y, p.x) } else { p }
+    }
+
+    /// Columns and rows.
+    fn size(&self) -> (i32, i32) {
+        let (width, height) = (self.frame.width() as i32, self.frame.height() as i32);
+        if self.is_level { (height, width) } else { (width, height) }
+    }
+
+    fn grey(&self, column: i32, row: i32) -> u8 {
+        let (x, y) = if self.is_level { (row, column) } else { (column, row) };
+        self.frame.grey(x as u32, y as u32)
+    }
+}
+
 /// Equal ticks: where they are, to a fraction of a pixel.
 struct Comb {
     column: i32,
@@ -252,15 +381,15 @@ struct Comb {
 
 impl Comb {
     /// The most regular ticks in the columns near two points; `None` where there are none.
-    fn find(frame: &Frame, upper: Point<ImageSpace>, lower: Point<ImageSpace>) -> Option<Self> {
+    fn find(strip: &Strip, upper: Point<ImageSpace>, lower: Point<ImageSpace>) -> Option<Self> {
         let middle = ((upper.x + lower.x) / 2.0) as i32;
-        let (width, height) = (frame.width() as i32, frame.height() as i32);
+        let (width, height) = strip.size();
         let slack = ((lower.y - upper.y) * 0.05) as i32 + 4;
         let rows = ((upper.y as i32 - slack).max(0), (lower.y as i32 + slack + 1).min(height));
         let columns = (middle - SEARCH_PX).max(TICK_HALF_PX)..=(middle + SEARCH_PX).min(width - 1 - TICK_HALF_PX);
         let mut best: Option<(f64, Self)> = None;
         for column in columns {
-            let profile = contrast(frame, column, rows);
+            let profile = contrast(strip, column, rows);
             let Some((lag, likeness)) = period(&profile) else { continue };
             let strength = likeness * profile.iter().sum::<f64>();
             if best.as_ref().is_some_and(|(s, _)| *s >= strength) {
@@ -284,10 +413,10 @@ impl Comb {
 }
 
 /// How much brighter each row is than the rows around it, in a few columns; 0 where it is not.
-fn contrast(frame: &Frame, column: i32, (y0, y1): (i32, i32)) -> Vec<f64> {
+fn contrast(strip: &Strip, column: i32, (y0, y1): (i32, i32)) -> Vec<f64> {
     let of_row = |y: i32| {
         let columns = column - TICK_HALF_PX..=column + TICK_HALF_PX;
-        columns.map(|x| f64::from(frame.grey(x as u32, y as u32))).sum::<f64>() / f64::from(2 * TICK_HALF_PX + 1)
+        columns.map(|x| f64::from(strip.grey(x, y))).sum::<f64>() / f64::from(2 * TICK_HALF_PX + 1)
     };
     let rows: Vec<f64> = (y0..y1).map(of_row).collect();
     let around = |i: usize| {
@@ -379,137 +508,4 @@ fn centroid(profile: &[f64], row: f64, floor: f64) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::{PixelFormat, RegionContent};
-    use crate::geometry::Rect;
-
-    /// Speckle, and a ruler at column 30: a tick every `spacing` px from row 40 on, every fifth of them longer.
-    fn frame(spacing: f64, seed: u32) -> Frame {
-        let (width, height) = (320u32, 400u32);
-        let mut state = seed;
-        let mut noise = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 28) as u8
-        };
-        let mut pixels: Vec<u8> = (0..width * height).map(|_| noise()).collect();
-        for k in 0..200 {
-            let y = 40.0 + spacing * f64::from(k);
-            for row in [y.floor(), y.floor() + 1.0].into_iter().filter(|r| *r < 390.0) {
-                let share = 1.0 - (y - row).abs();
-                let long = if k % 5 == 0 { 12 } else { 7 };
-                (27..27 + long).for_each(|x| pixels[row as usize * width as usize + x] += (200.0 * share) as u8);
-            }
-        }
-        let mut frame = Frame::from_pixels(width, height, PixelFormat::Grey8, pixels).unwrap();
-        let rect = Rect::new(80.0, 20.0, 300.0, 390.0);
-        frame.set_region(ImageRegion { rect, content: RegionContent::BMode }).unwrap();
-        frame
-    }
-
-    fn points(y0: f32, y1: f32, centimetres: u8) -> TwoPoints {
-        TwoPoints { a: Point::new(34.0, y0), b: Point::new(26.0, y1), centimetres }
-    }
-
-    #[test]
-    fn points_near_ticks_give_the_scale_of_the_ticks() {
-        for (spacing, steps, centimetres) in [(20.0, 15, 15), (17.3, 10, 10), (10.0, 20, 10), (33.7, 8, 4)] {
-            let (y0, y1) = (40.5, 40.5 + spacing * f64::from(steps));
-            // The finger is off by some px at either end.
-            let by_hand = HandScale::new(&frame(spacing, 1), &points(y0 as f32 + 2.5, y1 as f32 - 2.0, centimetres));
-            let by_hand = by_hand.unwrap();
-            let truth = 10.0 * f64::from(centimetres) / (spacing * f64::from(steps));
-            let got = f64::from(by_hand.scale().mm_per_px().1);
-            assert_eq!(by_hand.ticks().unwrap().steps, steps, "{spacing}");
-            assert!((got / truth - 1.0).abs() < 0.003, "{spacing}: {got} is not {truth}");
-            let error = f64::from(by_hand.scale().relative_error().unwrap());
-            assert!((got / truth - 1.0).abs() < error && error < 0.01, "{error}");
-            assert_eq!(by_hand.scale().source(), ScaleSource::TwoPoint);
-        }
-    }
-
-    #[test]
-    fn a_distance_that_makes_odd_ticks_is_refused() {
-        for (centimetres, refused) in [(10, false), (5, false), (7, true), (9, true), (11, true), (3, true)] {
-            let by_hand = HandScale::new(&frame(20.0, 1), &points(41.0, 241.0, centimetres));
-            match refused {
-                true => assert_eq!(by_hand.unwrap_err(), NoScale::TicksDisagree { steps: 10 }, "{centimetres} cm"),
-                false => assert!(by_hand.is_ok(), "{centimetres} cm"),
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_no_ruler_is_refused_with_the_reason() {
-        let frame = frame(20.0, 1);
-        let place = |x: f32, y: f32| Point::new(x, y);
-        for (a, b, centimetres, why) in [
-            (place(30.0, 40.0), place(120.0, 240.0), 10, NoScale::NotUpright),
-            (place(30.0, 40.0), place(30.0, 70.0), 1, NoScale::TooShort),
-            (place(30.0, 40.0), place(30.0, 900.0), 10, NoScale::OffFrame),
-            (place(f32::NAN, 40.0), place(30.0, 240.0), 10, NoScale::OffFrame),
-            (place(30.0, 40.0), place(30.0, 240.0), 0, NoScale::NoDistance),
-            (place(30.0, 40.0), place(30.0, 240.0), 31, NoScale::NoDistance),
-        ] {
-            assert_eq!(HandScale::new(&frame, &TwoPoints { a, b, centimetres }).unwrap_err(), why);
-        }
-    }
-
-    #[test]
-    fn a_scale_by_hand_goes_with_size_region_and_the_rulers_pixels() {
-        let by_hand = HandScale::new(&frame(20.0, 1), &points(41.0, 341.0, 15)).unwrap();
-        assert!(by_hand.holds_for(&frame(20.0, 2)), "other speckle, the same ruler");
-        for spacing in [10.0, 19.0, 21.0, 25.0, 40.0] {
-            assert!(!by_hand.holds_for(&frame(spacing, 1)), "another depth: {spacing}");
-        }
-        let mut other = frame(20.0, 1);
-        let rect = Rect::new(81.0, 20.0, 300.0, 390.0);
-        other.set_region(ImageRegion { rect, content: RegionContent::BMode }).unwrap();
-        assert!(!by_hand.holds_for(&other), "another region");
-        let pixels = frame(20.0, 1).pixels()[..320 * 399].to_vec();
-        let mut shorter = Frame::from_pixels(320, 399, PixelFormat::Grey8, pixels).unwrap();
-        shorter.set_region(frame(20.0, 1).region()).unwrap();
-        assert!(!by_hand.holds_for(&shorter), "another size");
-        // A menu of the host's over the ruler.
-        let mut covered = frame(20.0, 1);
-        covered.pixels_mut()[320 * 150..320 * 260].fill(60);
-        assert!(!by_hand.holds_for(&covered));
-    }
-
-    #[test]
-    fn without_ticks_a_scale_holds_for_its_own_frame_alone() {
-        let mut plain = Frame::from_pixels(320, 400, PixelFormat::Grey8, vec![7; 320 * 400]).unwrap();
-        plain.stamp(FrameId(3), crate::units::Timestamp::START);
-        let by_hand = HandScale::new(&plain, &points(40.0, 240.0, 10)).unwrap();
-        assert_eq!(by_hand.ticks(), None);
-        assert!((by_hand.scale().mm_per_px().0 - 0.5).abs() < 1e-6 && by_hand.scale().relative_error() > Some(0.01));
-        assert!(by_hand.holds_for(&plain));
-        plain.stamp(FrameId(4), crate::units::Timestamp::START);
-        assert!(!by_hand.holds_for(&plain));
-    }
-
-    #[test]
-    fn numbers_beside_the_ruler_belong_to_its_key() {
-        let by_hand = HandScale::new(&frame(20.0, 1), &points(41.0, 341.0, 15)).unwrap();
-        // Digits of 6x8 px beside each tick, outside the image.
-        let mut numbered = frame(20.0, 1);
-        for k in 0..16 {
-            for y in 0..8 {
-                let from = (37 + 20 * k + y) * 320 + 44;
-                numbered.pixels_mut()[from..from + 6].fill(200);
-            }
-        }
-        assert!(!by_hand.holds_for(&numbered));
-    }
-
-    #[test]
-    fn a_key_that_shows_nothing_or_does_not_fit_is_none() {
-        let size = (100, 80);
-        for (at, width, pixels) in
-            [((0, 0), 4, vec![5; 16]), ((98, 0), 4, vec![1, 2, 3, 4]), ((0, 79), 1, vec![1, 2]), ((0, 0), 0, vec![])]
-        {
-            assert_eq!(RulerKey::new(size, at, width, pixels), None, "{at:?} {width}");
-        }
-        assert!(RulerKey::new(size, (96, 79), 4, vec![1, 2, 3, 4]).is_some());
-    }
-}
+mod tests;

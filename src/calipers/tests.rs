@@ -84,6 +84,7 @@ impl Screen {
         self.tap(14.0, 32.0).unwrap();
         self.tap(15.0, 229.0).unwrap();
         // 5 cm by default.
+        self.calipers.centimetres = None;
         (0..5).for_each(|_| self.press(CaliperCommand::Longer).unwrap());
         self.press(CaliperCommand::SetScale).unwrap();
     }
@@ -143,14 +144,43 @@ fn calipers_are_on_their_frame_only_and_go_when_the_screen_goes_live() {
 fn a_scale_by_hand_is_said_with_every_figure_and_its_error_is_carried_through() {
     let mut s = Screen::new();
     s.calibrate();
-    assert_eq!(s.words(), "0.500 mm/px ±0.4 % | 10 ticks of 10 mm | Scale: calibrated by hand");
+    assert_eq!(
+        s.words(),
+        "10 ticks of 10 mm: 0.500 mm/px | Scale: by hand, if px square | Across: two points side by side, Set"
+    );
     s.show(Page::Calipers);
     s.tap(20.0, 20.0).unwrap();
     s.tap(220.0, 20.0).unwrap();
-    assert_eq!(s.words(), "A 100.0±0.4 mm | Scale: calibrated by hand");
+    assert_eq!(s.words(), "A 100.0±0.4 mm | Scale: by hand, if px square");
     s.press(CaliperCommand::Trace).unwrap();
     // 30 mm radius: 28.3 cm², twice the error; 188 mm round.
     assert!(s.words().starts_with("B 28.3±0.2 cm² circ 188.5±0.7 mm | A 100.0"), "{}", s.words());
+}
+
+#[test]
+fn two_points_side_by_side_give_the_other_axis_and_count_at_another_depth_until_they_are_dropped() {
+    let mut s = Screen::new();
+    s.show(Page::Scale);
+    s.tap(60.0, 290.0).unwrap();
+    s.tap(240.0, 290.0).unwrap();
+    let first = CaliperNotice::Ruler(NoScale::DepthFirst);
+    assert_eq!(s.press(CaliperCommand::SetScale), Err(first), "the depth ruler comes first");
+    s.calibrate();
+    // 10 cm on 180 px across, 200 px down; no ticks are there.
+    s.tap(60.0, 290.0).unwrap();
+    assert_eq!(s.view().points.len(), 1, "the points on the ruler were set");
+    s.tap(240.0, 291.0).unwrap();
+    s.press(CaliperCommand::SetScale).unwrap();
+    assert_eq!(s.words(), "0.556×0.500 mm/px ±1.6 % | 10 ticks of 10 mm | Scale: calibrated by hand");
+    s.show(Page::Calipers);
+    s.tap(20.0, 20.0).unwrap();
+    s.tap(110.0, 20.0).unwrap();
+    assert!(s.words().starts_with("A 50.0±0.8 mm | Scale: calibrated by hand"), "{}", s.words());
+    s.calibrate();
+    assert!(s.words().starts_with("0.556×0.500 mm/px ±1.9 %"), "the aspect is of the video: {}", s.words());
+    s.press(CaliperCommand::DropScale).unwrap();
+    s.calibrate();
+    assert!(s.words().contains("if px square"), "{}", s.words());
 }
 
 #[test]

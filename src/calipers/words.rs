@@ -6,6 +6,7 @@ use super::figures::{self, Figure, Quantity, Unit};
 use super::kept::Which;
 use super::set::{Reading, Value};
 use super::{CaliperTool, Calipers, Page, Seen, Tone, no_volume, volume_by};
+use crate::frame::ScaleSource;
 use crate::measure::Measurements;
 use crate::measure::series::FRAMES_MIN;
 use crate::measure::volume::{Formula, VolumeOf};
@@ -73,8 +74,7 @@ impl Calipers {
         readings.sort_by_key(|r| Some(r.caliper.letter) != self.set.selected());
         lines.extend(readings.iter().map(|r| (Tone::Plain, reading_words(r))));
         if let Some(first) = readings.first() {
-            let source = first.scale.map_or("uncalibrated", |s| s.source().label());
-            lines.push((Tone::Dim, format!("Scale: {source}")));
+            lines.push(scale_line(first.scale.map(|s| s.source())));
         }
         lines
     }
@@ -88,10 +88,10 @@ impl Calipers {
         let medians = items.iter().filter_map(|item| figures::median(&self.samples, *item));
         let mut lines: Vec<_> = medians.map(|m| (Tone::Plain, figure_words(&m))).collect();
         lines.truncate(2);
-        let source = self.samples.first().and_then(|m| m.metric).map(|m| m.source.label());
+        let source = self.samples.first().and_then(|m| m.metric).map(|m| m.source);
         match seen.preset.and_then(|p| p.variation.as_ref()) {
             Some(published) => lines.push((Tone::Dim, format!("Published: {}", published.words))),
-            None => lines.push((Tone::Dim, format!("Scale: {}", source.unwrap_or("uncalibrated")))),
+            None => lines.push(scale_line(source)),
         }
         lines
     }
@@ -167,16 +167,30 @@ impl Calipers {
         }
         let mut lines = Vec::new();
         if let Some(scale) = self.scale_of(seen.frame, None) {
-            let (_, y) = scale.mm_per_px();
+            let (x, y) = scale.mm_per_px();
             let error = scale.relative_error().map_or(String::new(), |e| format!(" ±{:.1} %", 100.0 * e));
-            lines.push((Tone::Plain, format!("{y:.3} mm/px{error}")));
+            let across = if x == y { String::new() } else { format!("{x:.3}×") };
             let ticks = self.by_hand.as_ref().filter(|h| h.scale() == scale).map(|h| h.ticks());
-            lines.extend(match ticks {
-                Some(Some(t)) => Some((Tone::Plain, format!("{} ticks of {} mm", t.steps, t.mm_each()))),
-                Some(None) => Some((Tone::Cue, "No ticks found: this frame only".to_owned())),
-                None => None,
-            });
-            lines.push((Tone::Dim, format!("Scale: {}", scale.source().label())));
+            let size = format!("{across}{y:.3} mm/px");
+            match ticks {
+                // What is to be done next has a row of its own.
+                Some(Some(t)) if scale.source() == ScaleSource::TwoPointSquare => {
+                    lines.push((Tone::Plain, format!("{} ticks of {} mm: {size}", t.steps, t.mm_each())));
+                }
+                Some(Some(t)) => lines.extend([
+                    (Tone::Plain, format!("{size}{error}")),
+                    (Tone::Plain, format!("{} ticks of {} mm", t.steps, t.mm_each())),
+                ]),
+                Some(None) => lines.extend([
+                    (Tone::Plain, format!("{size}{error}")),
+                    (Tone::Cue, "No ticks found: this frame only".to_owned()),
+                ]),
+                None => lines.push((Tone::Plain, format!("{size}{error}"))),
+            }
+            lines.push(scale_line(Some(scale.source())));
+            if scale.source() == ScaleSource::TwoPointSquare {
+                lines.push((Tone::Cue, "Across: two points side by side, Set".to_owned()));
+            }
             return lines;
         }
         if self.ruler.len() < 2 || self.pending_on != Some(seen.id) {
@@ -188,6 +202,12 @@ impl Calipers {
         }
         lines
     }
+}
+
+/// Who says the scale; an assumption stands out.
+fn scale_line(source: Option<ScaleSource>) -> (Tone, String) {
+    let tone = if source == Some(ScaleSource::TwoPointSquare) { Tone::Cue } else { Tone::Dim };
+    (tone, format!("Scale: {}", source.map_or("uncalibrated", ScaleSource::label)))
 }
 
 pub(super) fn volume_words(v: &VolumeOf) -> String {

@@ -322,7 +322,10 @@ fn label_of(desk: &Desk, button: Button) -> String {
             let state = if item.is_some_and(|i| i.is_deleted) { " deleted" } else { "" };
             format!("{number}{kind}{state}")
         }
-        Button::Edit => "Edit outlines".into(),
+        Button::Edit => match desk.page {
+            Some(Page::Item(number)) if told.items.iter().any(|i| i.number == number && i.is_cine) => "Review".into(),
+            _ => "Edit outlines".into(),
+        },
         Button::Delete => "Delete".into(),
         Button::ReallyDelete => "Delete".into(),
         Button::Restore => "Undo delete".into(),

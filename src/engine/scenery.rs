@@ -226,11 +226,13 @@ fn notice(
     if !input.frame.region.content.is_segmentable() {
         return Some(Notice::NotBMode);
     }
+    // While somebody measures by hand a tap outlines nothing.
+    let is_by_hand = input.calipers.is_some_and(|view| view.page.is_some());
     input
         .session
         .notice(now)
         .or_else(|| scene.objects.iter().rev().find_map(lost))
         .or_else(|| scene.objects.iter().rev().find_map(is_unmeasured))
         .or_else(|| scene.objects.iter().rev().find(is_unsure).map(|o| Notice::AddPoint(o.object)))
-        .or_else(|| scene.objects.is_empty().then_some(Notice::TapToStart))
+        .or_else(|| (scene.objects.is_empty() && !is_by_hand).then_some(Notice::TapToStart))
 }

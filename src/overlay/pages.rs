@@ -65,12 +65,12 @@ impl ShownPage {
     }
 
     /// Whether a command's control is the chosen one.
-    pub(super) fn is_on(&self, command: CaliperCommand) -> bool {
+    pub fn is_on(&self, command: CaliperCommand) -> bool {
         matches!(command, CaliperCommand::Choose(tool) if tool == self.tool)
     }
 
     /// The word on a control.
-    pub(super) fn label(&self, command: CaliperCommand) -> &'static str {
+    pub fn label(&self, command: CaliperCommand) -> &'static str {
         use CaliperCommand as C;
         let is_ventricle = self.volume == VolumeBy::Discs;
         match command {

@@ -397,6 +397,7 @@ fn scale_words(m: &Measurements, room: i32, face: &Typeface) -> &'static str {
         ScaleSource::DicomRegion => "Scale: DICOM region",
         ScaleSource::Profile => "Scale: device profile",
         ScaleSource::TwoPoint => "Scale: calibrated by hand",
+        ScaleSource::TwoPointSquare => "Scale: by hand, if px square",
         ScaleSource::Phantom => "Scale: phantom",
         ScaleSource::OpenIgtLink => "Scale: OpenIGTLink image",
     };
@@ -604,7 +605,7 @@ mod tests {
     #[test]
     fn every_scale_has_its_name_in_its_words() {
         let face = Typeface::with_cap_height(10.0);
-        for source in [ScaleSource::DicomRegion, ScaleSource::Profile, ScaleSource::TwoPoint, ScaleSource::Phantom] {
+        for source in ScaleSource::ALL {
             let m = measurements(Some(metric(source)));
             assert_eq!(scale_words(&m, 10_000, &face), format!("Scale: {}", source.label()));
             assert_eq!(scale_words(&m, 10, &face), source.label());

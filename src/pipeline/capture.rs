@@ -464,7 +464,7 @@ mod tests {
     fn scale_and_region_are_only_for_the_size_they_were_written_for() {
         let region = ImageRegion { rect: Rect::new(4.0, 0.0, 20.0, 16.0), content: RegionContent::BMode };
         let scale = PixelScale::new(Millimetres(0.1), Millimetres(0.1), ScaleSource::Profile);
-        let annotation = Annotation { size: (24, 16), region: Some(region), scale };
+        let annotation = Annotation { size: (24, 16), region: Some(region), scale, pixel_aspect: Some(0.9) };
         let picture = Act::Picture { size: (24, 16), age: Duration::ZERO, skipped: 0 };
         let right = play(&[picture], annotation).last.unwrap();
         assert_eq!((right.region, right.scale), (region, scale));

@@ -39,7 +39,7 @@ use super::stats::Shown;
 use super::worker::{Health, InferenceWorker, Supply, Worker};
 use crate::calipers::KnownScale;
 use crate::engine::object::AgeLimits;
-use crate::engine::reopened::SavedStill;
+use crate::engine::reopened::SavedFrames;
 use crate::engine::{Engine, EngineConfig, Timeliness};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
@@ -359,10 +359,10 @@ impl<W: InferenceWorker> Live<W> {
         self.taps.clear();
     }
 
-    /// Shows a saved picture, frozen, with the prompts that were saved with it, until the screen goes live. Returns whether it does:
+    /// Shows a saved item, frozen, with the prompts that were saved with it, until the screen goes live. Returns whether it does:
     /// only in place of another picture.
-    pub fn reopen(&mut self, still: SavedStill) -> bool {
-        let is_shown = self.engine.reopen(still, self.clock.now());
+    pub fn reopen(&mut self, saved: SavedFrames) -> bool {
+        let is_shown = self.engine.reopen(saved, self.clock.now());
         if is_shown {
             self.waiting = None;
             self.taps.clear();

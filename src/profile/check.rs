@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     CameraProfile, DicomProfile, DisplayProfile, ExamsProfile, HeatProfile, IgtlProfile, ImageProfile, KeyboardProfile,
-    Profile, RemoteProfile, RulerProfile, TouchProfile, rect_of,
+    Profile, RemoteProfile, RulerProfile, SendWhen, TouchProfile, rect_of,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ImageRegion, RegionContent, check_region};
@@ -43,6 +43,9 @@ impl Profile {
             within("propose.score-min", propose.score_min.into(), 0.5..=0.99)?;
         }
         check_exams(&self.exams)?;
+        if self.exams.send == SendWhen::WhenEnded && self.dicom.as_ref().is_none_or(|d| d.archive.is_none()) {
+            return Err(wrong("exams.send: expected dicom.archive beside \"when-ended\", got none"));
+        }
         for (i, keyboard) in self.keyboard.iter().enumerate() {
             check_keyboard(keyboard, i)?;
         }
@@ -171,6 +174,7 @@ fn check_image(image: &ImageProfile, size: Option<[u32; 2]>) -> Result<()> {
         let key = format!("image.rulers[{i}].mm-per-px");
         ruler.mm_per_px.iter().try_for_each(|mm| within(&key, *mm, 0.001..=10.0))?;
     }
+    image.pixel_aspect.into_iter().try_for_each(|a| within("image.pixel-aspect", a.into(), 0.5..=2.0))?;
     image.mm_per_px.into_iter().flatten().try_for_each(|mm| within("image.mm-per-px", mm, 0.001..=10.0))
 }
 

@@ -18,10 +18,30 @@ pub struct ExamsProfile {
     pub cine_mib: u32,
     /// After so long without a touch, a key or a saved picture the screen asks whether it is the same patient, min; 0: never.
     pub ask_after_min: f64,
+    /// Whether ended exams are sent to `dicom.archive` by themselves.
+    pub send: SendWhen,
+}
+
+/// When exams are sent by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SendWhen {
+    /// Somebody sends them.
+    #[default]
+    Never,
+    /// When they are ended, bound, and of a date that is relied on.
+    WhenEnded,
 }
 
 impl Default for ExamsProfile {
     fn default() -> Self {
-        Self { folder: None, cine_before_s: 10.0, cine_after_s: 0.0, cine_mib: 32, ask_after_min: 15.0 }
+        Self {
+            folder: None,
+            cine_before_s: 10.0,
+            cine_after_s: 0.0,
+            cine_mib: 32,
+            ask_after_min: 15.0,
+            send: SendWhen::Never,
+        }
     }
 }

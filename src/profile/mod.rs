@@ -43,7 +43,7 @@ pub use crate::input::keyboard::KeyboardProfile;
 pub use crate::input::touch::TouchProfile;
 pub use crate::source::camera::CameraProfile;
 
-pub use exams::ExamsProfile;
+pub use exams::{ExamsProfile, SendWhen};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -100,6 +100,8 @@ pub struct ImageProfile {
     pub keep_outs: Vec<[f32; 4]>,
     /// Millimetres per px along x and y. Only for a scanner whose depth cannot be changed.
     pub mm_per_px: Option<[f64; 2]>,
+    /// Width of a pixel over its height, as the grabber gives it: 0.909 for NTSC, 1.091 for PAL of 720 columns. Of a scale by hand.
+    pub pixel_aspect: Option<f32>,
     /// Swap left and right on the screen.
     pub mirror: bool,
     /// Scales by depth: each is used while the scanner shows the ruler of its picture.
@@ -338,7 +340,8 @@ impl Profile {
             .image
             .mm_per_px
             .and_then(|[x, y]| PixelScale::new(Millimetres(x), Millimetres(y), ScaleSource::Profile));
-        Annotation { size: (width, height), region, scale }
+        let pixel_aspect = self.image.pixel_aspect;
+        Annotation { size: (width, height), region, scale, pixel_aspect }
     }
 
     /// Parts of the frame that are never painted over.

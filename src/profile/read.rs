@@ -122,6 +122,8 @@ mod tests {
             ("scanner = true", "scanner = false", "keyboard[1]"),
             ("name = \"Scan\"", "", "keyboard[1]"),
             ("cine-after-s = 2", "cine-after-s = 900", "exams.cine-after-s"),
+            ("cine-after-s = 2", "send = \"when-ended\"", "exams.send: expected dicom.archive"),
+            ("cine-after-s = 2", "send = \"always\"", "expected one of"),
         ] {
             let e = Profile::parse(&text.replace(from, to), "d.toml").unwrap_err();
             assert!(e.to_string().contains(named), "{e}");
@@ -204,6 +206,7 @@ mod tests {
                 "image.region: expected it within [0, 0, 640, 480], got [0, 0, 641, 5]",
             ),
             ("[image]\nkeep-outs = [[0, 0, 1, 1], [3, 3, 3, 4]]", "image.keep-outs[1]: expected left < right"),
+            ("[image]\npixel-aspect = 3.0", "image.pixel-aspect: expected 0.5 to 2, got 3"),
             ("[image]\nmm-per-px = [0.1, 0]", "image.mm-per-px: expected 0.001 to 10, got 0"),
             ("[display]\nrotate = 45", "display.rotate: expected 0, 90, 180 or 270, got 45"),
             ("[display]\ndpi = 10", "display.dpi: expected 40 to 800, got 10"),

@@ -265,6 +265,7 @@ def check_browser(driver):
         else:
             raise AssertionError(f"an outline around the tap has pixels in every quarter: {quarters}")
         check_controls(browser, driver)
+        check_measuring(browser, driver)
         check_not_taken(browser, driver, place)
         check_hesitation(browser, place)
         check_no_link(device, browser, driver, place)
@@ -331,6 +332,61 @@ def check_controls(browser, driver):
     browser.wait("sonotap.words.can_clear")
     press(browser, "clear")
     browser.wait("!sonotap.words.can_clear")
+
+
+# Where buttons that show something are, and how large they are, in mm of the page.
+BUTTONS = """
+const mm = parseFloat(getComputedStyle(document.documentElement).getPropertyValue('--mm'));
+return [...document.querySelectorAll('#controls button')].filter((b) => b.offsetParent && b.style.visibility != 'hidden').map((b) => {
+    const r = b.getBoundingClientRect();
+    return [b.textContent, r.width / mm, r.height / mm];
+});
+"""
+
+
+def check_measuring(browser, driver):
+    """A distance and an ellipse by taps on the page, on a frozen frame; what they say is listed, and gone when the picture goes live."""
+    names = lambda: [b[0] for b in browser.js(BUTTONS)]
+    assert "Measure" not in names(), "it is live"
+    press(browser, "freeze")
+    browser.wait("sonotap.words.mode == 'frozen'")
+    browser.wait("document.querySelector('[data-press=fill]').textContent == 'Measure'")
+    press(browser, "fill")
+    browser.wait("sonotap.words.places.length > 1")
+    assert {"Distance", "Ellipse", "Trace", "Delete", "More", "Back"} <= set(names()), names()
+    upright = browser.js("return innerWidth < innerHeight")
+    small = [b for b in browser.js(BUTTONS) if min(b[1:]) < (10 if upright else 14.9)]
+    assert not small, f"controls too small for a finger: {small}"
+    time.sleep(0.5)
+    place = browser.js(DARKEST)
+    before = browser.js("return sonotap.words.objects.length")
+    def tap(dx, dy, wanted):
+        for _ in range(5):
+            browser.wait("document.body.dataset.link == 'good'")
+            browser.tap(place["x"] + dx, place["y"] + dy)
+            try:
+                return browser.wait(wanted, seconds=5)
+            except AssertionError as e:
+                print(f"a tap that did not measure: {e}")
+        raise AssertionError(browser.js("return sonotap.words.lines"))
+    tap(-40, 0, "sonotap.words.lines.includes('Tap the other end')")
+    tap(40, 0, "sonotap.words.lines.some((l) => /^A [0-9.]+.* mm$/.test(l))")
+    press(browser, "exclude")
+    browser.wait("document.querySelector('[data-press=exclude]').getAttribute('aria-pressed') == 'true'")
+    tap(-30, 50, "sonotap.words.lines.includes('Tap the other end of the axis')")
+    tap(30, 50, "sonotap.words.lines.includes('Tap a point on the rim')")
+    tap(0, 70, "sonotap.words.lines.some((l) => /^B [0-9.]+.* cm² circ [0-9.]+.* mm$/.test(l))")
+    lines = browser.js("return sonotap.words.lines")
+    assert any(l.startswith("Scale: phantom") for l in lines), lines
+    assert browser.js("return sonotap.words.objects.length") == before, "a tap of a caliper became a prompt"
+    time.sleep(0.5)
+    browser.screenshot(f"{OUT}/{driver}-measured.png")
+    press(browser, "clear")
+    browser.wait("!sonotap.words.lines.some((l) => l.startsWith('B '))")
+    press(browser, "freeze")
+    browser.wait("sonotap.words.mode == 'live' && sonotap.words.lines.length == 0")
+    browser.wait("document.querySelector('[data-press=include]').textContent == 'Include'")
+    print(f"{driver}: measured {lines}")
 
 
 # The next request with contacts is spoiled, once; what the page says of it is noted with its time.

@@ -96,6 +96,18 @@ impl Network {
         Ok(Some((from, self.worklist_options(Days::All)?)))
     }
 
+    /// The archive of the profile and how exams are sent to it.
+    pub fn archive(&self) -> Result<(Destination, SendOptions)> {
+        let to = Self::peer("exams send --to", None, "archive", self.profile.archive.as_ref())?;
+        let options = SendOptions {
+            calling: self.profile.calling.clone(),
+            timeout: self.timeout(),
+            tls: self.tls()?,
+            ..SendOptions::default()
+        };
+        Ok((to, options))
+    }
+
     fn worklist_options(&self, days: Days) -> Result<WorklistOptions> {
         Ok(WorklistOptions {
             calling: self.profile.calling.clone(),

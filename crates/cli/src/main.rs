@@ -25,6 +25,7 @@ mod report;
 mod run;
 mod saving;
 mod segment;
+mod sending;
 mod service;
 mod sheet;
 mod source;

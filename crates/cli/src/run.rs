@@ -40,6 +40,7 @@ use crate::output::{Files, message, png_of, say, say_json};
 use crate::rehearse::rehearse;
 use crate::report::{ObjectReport, RunReport};
 use crate::saving::Saving;
+use crate::sending::Sending;
 use crate::service::Service;
 use crate::sheet::Sheet;
 use crate::source::{Opened, Origin};
@@ -337,7 +338,11 @@ fn open_saving(arguments: &RunArguments, plan: &Plan, model: &str) -> Result<Opt
     let preset = plan.profile.model.preset.as_deref();
     let orders = || plan.profile.dicom.as_ref().map_or(Ok(None), Orders::of);
     let opened = Saving::open(root, new, &plan.profile.exams, plan.presets.clone(), preset)
-        .and_then(|saving| Ok(saving.with_orders(orders()?)));
+        .and_then(|saving| Ok(saving.with_orders(orders()?)))
+        .and_then(|saving| {
+            let sending = Sending::of(root, &plan.profile.exams, plan.profile.dicom.as_ref())?;
+            Ok(saving.with_sending(sending))
+        });
     match opened {
         // A device shows its picture whatever its disk says; the screen says that nothing can be saved.
         Err(e) if arguments.save_exam.is_none() => {

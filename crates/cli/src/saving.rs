@@ -18,12 +18,13 @@ use sonotap::scene::{HiddenReason, Mode, Overlay, Scene};
 use sonotap::session::SaveRequest;
 use sonotap::units::{Span, Timestamp};
 use sonotap_exam::{
-    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, Reopened, RepairReport, Saver, Store, StoreHealth,
-    Task,
+    Capture, ItemKind, Kept, NewExam, Outcome, Outlined, Patient, Reopened, RepairReport, SavedSource, Saver, Store,
+    StoreHealth, Task,
 };
 
 use crate::displays::Displays;
 use crate::orders::Orders;
+use crate::sending::{Sending, SendingReport};
 
 /// A frozen frame's outlines are waited for so long.
 const EXACT_WITHIN: Duration = Duration::from_secs(2);
@@ -56,6 +57,9 @@ pub struct ExamReport {
     pub refused: usize,
     /// What was asked for and is not done, with the reason.
     pub failed: Vec<String>,
+    /// What was sent by itself, where the profile wants that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sending: Option<SendingReport>,
 }
 
 /// Who saves during a run.
@@ -65,14 +69,16 @@ pub struct Saving {
     presets: Vec<(String, Arc<Preset>)>,
     /// Where patients can be picked from.
     orders: Option<Orders>,
+    /// Who sends exams that were ended.
+    sending: Option<Sending>,
     asked: SaveRequest,
     asked_since: Timestamp,
     /// The press of a cine whose last frames are still coming.
     pressed: Option<Timestamp>,
     /// Whom the exam is being bound to.
     binding: Option<Identity>,
-    /// The saved item whose frame is shown, to be outlined anew.
-    reopened: Option<u32>,
+    /// The saved item whose frames are shown, to be outlined anew.
+    reopened: Option<SavedSource>,
     /// The exam is being ended; whether what is not saved may be lost.
     ending: Option<bool>,
     told: ExamTold,
@@ -102,6 +108,7 @@ impl Saving {
             cine: (Duration::of_secs(profile.cine_before_s), Duration::of_secs(profile.cine_after_s)),
             presets,
             orders: None,
+            sending: None,
             asked: SaveRequest::default(),
             asked_since: Timestamp::START,
             pressed: None,
@@ -123,6 +130,11 @@ impl Saving {
         self
     }
 
+    /// With somebody who sends exams that were ended.
+    pub fn with_sending(self, sending: Option<Sending>) -> Self {
+        Self { sending, ..self }
+    }
+
     /// Takes what the operator wants, and tells the screen what became of it. Never waits.
     pub fn turn(&mut self, display_loop: &mut DisplayLoop<Displays>, now: Timestamp) {
         self.now = now;
@@ -135,6 +147,12 @@ impl Saving {
         if let Some(told) = self.orders.as_mut().and_then(Orders::answer) {
             self.told.worklist = told;
             self.is_news = true;
+        }
+        if self.sending.as_mut().is_some_and(Sending::take_news)
+            && let Err(e) = self.saver.ask(Task::CountUnsent)
+        {
+            // It is counted again with the next exam, and from time to time.
+            log::debug!("{e}");
         }
         self.note_reopened(display_loop.live());
         let is_asking = display_loop.screen().desk().is_some_and(Desk::is_asking);
@@ -158,22 +176,23 @@ impl Saving {
     /// When the screen is live again, what is saved is no frame of a saved item.
     fn note_reopened(&mut self, live: &Live) {
         self.reopened = self.reopened.filter(|_| live.engine().is_reopened());
-        if self.told.reopened != self.reopened {
-            self.told.reopened = self.reopened;
+        let number = self.reopened.map(|source| source.item);
+        if self.told.reopened != number {
+            self.told.reopened = number;
             self.is_news = true;
         }
     }
 
     /// Shows a saved item with its prompts, and what it was outlined as.
     fn reopen(&mut self, saved: Reopened, live: &mut Live) {
-        let Reopened { number, still, label } = saved;
-        if self.ending.is_some() || !live.reopen(still) {
+        let Reopened { saved, label, source } = saved;
+        if self.ending.is_some() || !live.reopen(saved) {
             self.say(SaveTold::NotDone(Trouble::NoPicture));
             return self.report.failed("not opened: expected a picture, got none".into());
         }
         let preset = self.presets.iter().position(|(_, preset)| Some(&preset.label) == label.as_ref());
         live.set_preset(preset.map(|number| self.presets[number].1.clone()));
-        (self.told.preset, self.reopened) = (preset, Some(number));
+        (self.told.preset, self.reopened) = (preset, Some(source));
         // What was pressed before is not of this picture.
         (self.asked, self.pressed) = (SaveRequest::default(), None);
         self.is_news = true;
@@ -230,16 +249,18 @@ impl Saving {
         let Kept { exact, left_out } = Outlined::of_scene(scene, frame);
         let mut asked = std::mem::take(&mut self.asked);
         if self.reopened.is_some() && asked.cine {
-            // There is one frame of it.
+            // It is saved already.
             (asked, self.pressed) = (SaveRequest { still: true, cine: false }, None);
         }
         if asked.still {
+            let place = live.engine().reopened_frame().map(|(_, frame)| frame);
+            let source = self.reopened.zip(place).map(|(source, frame)| source.frame(frame));
             self.report.outlines_left_out += left_out.len();
             let capture = Capture::still(frame.clone(), exact.clone())
                 .with_calipers(live.engine().caliper_readings())
                 .with_figures(live.engine().caliper_figures())
                 .with_ruler_scale(scene.ruler_scale)
-                .of_item(self.reopened);
+                .of_item(source);
             self.hand_over(capture);
         }
         if asked.cine {
@@ -382,7 +403,10 @@ impl Saving {
             self.report.failed(format!("{lost} pictures that were not saved were given up"));
         }
         match ended {
-            Ok(()) => self.report.ended += 1,
+            Ok(()) => {
+                self.report.ended += 1;
+                self.sending.iter().for_each(Sending::ended);
+            }
             Err(e) => self.refused(SaveTold::NotEnded(trouble_of(&e)), &e),
         }
         if is_over {
@@ -411,12 +435,13 @@ impl Saving {
 
     /// Waits until everything is on the disk.
     pub fn finish(self) -> ExamReport {
-        let Self { saver, mut report, .. } = self;
+        let Self { saver, mut report, sending, .. } = self;
         for outcome in saver.finish() {
             if let Outcome::Saved { exam, saved, is_kept, .. } = outcome {
                 report.saved(exam, saved, is_kept);
             }
         }
+        report.sending = sending.map(Sending::finish);
         report
     }
 }

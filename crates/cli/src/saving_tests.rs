@@ -236,6 +236,41 @@ fn a_saved_item_is_outlined_anew_as_another_item_that_names_it() {
 }
 
 #[test]
+fn a_frame_of_a_saved_cine_is_chosen_and_measured_and_saved_as_an_item_that_names_it() {
+    use sonotap::calipers::CaliperCommand;
+    use sonotap::geometry::Point;
+    let mut bench = Bench::new(&ExamsProfile { cine_before_s: 100.0, ..ExamsProfile::default() }, None);
+    bench.until_shown();
+    (0..5).for_each(|_| {
+        bench.push();
+        bench.turn();
+    });
+    bench.display_loop.command(Command::SaveCine);
+    bench.until(|told| told.saving == SaveTold::Saved(1));
+    bench.desk().push(Button::Item(1));
+    bench.desk().push(Button::Edit);
+    bench.until(|told| told.reopened == Some(1));
+    let frames = bench.view(&bench.name()).items().next().unwrap().frames as usize;
+    assert_eq!(bench.display_loop.live().engine().cine().count(), frames, "all of them can be stepped to");
+    bench.display_loop.command(Command::ScrubTo(0.0));
+    bench.display_loop.command(Command::StepForward);
+    bench.display_loop.command(Command::Calipers(CaliperCommand::Toggle));
+    let shown = bench.display_loop.live().engine().shown().unwrap().id();
+    for (x, y) in [(10.0, 10.0), (40.0, 10.0)] {
+        bench.display_loop.command(Command::Click { at: Point::new(x, y), polarity: None, shown });
+    }
+    bench.save();
+    bench.until(|told| told.saving == SaveTold::Saved(2));
+    let path = bench.exam(&bench.name()).join("0002.prompts.json");
+    let notes: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!((&notes["derived_from"], &notes["derived_from_frame"]), (&1.into(), &2.into()));
+    assert_eq!(notes["calipers"][0]["length_px"], 30.0);
+    bench.display_loop.command(Command::Unfreeze);
+    bench.until(|told| told.reopened.is_none());
+    assert_eq!(bench.saving.finish().failed, Vec::<String>::new());
+}
+
+#[test]
 fn what_is_not_on_the_disk_holds_the_end_of_its_exam() {
     let mut bench = Bench::usual();
     bench.until_shown();

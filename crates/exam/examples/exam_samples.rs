@@ -34,11 +34,15 @@ fn main() -> Result<()> {
         exam.save(&common::by_hand(20, dicom, true, true))?;
         exam.save(&common::by_hand(21, Some(ScaleSource::TwoPoint), false, false))?;
         exam.save(&common::by_hand(22, None, true, true))?;
-        for number in [1, 5] {
-            let saved = reopen(exam.view(), number)?;
-            let objects = vec![common::ellipse(&saved.still.frame, "Bladder")];
-            exam.save(&Capture::still(saved.still.frame, objects).of_item(Some(number)))?;
+        // A still, the outlined frame of a cine, and another of its frames, which was compressed.
+        for (number, at) in [(1, 0), (5, 6), (5, 2)] {
+            let mut reopened = reopen(exam.view(), number)?;
+            let (frame, _) = reopened.saved.frames.swap_remove(at);
+            let objects = vec![common::ellipse(&frame, "Bladder")];
+            exam.save(&Capture::still(frame, objects).of_item(Some(reopened.source.frame(at))))?;
         }
+        // Pixels are taken for square.
+        exam.save(&common::by_hand(23, Some(ScaleSource::TwoPointSquare), false, true))?;
         println!("{}", exam.name());
     }
     Ok(())

@@ -126,6 +126,17 @@ impl Outlined {
     }
 }
 
+/// A frame of a saved item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SavedFrame {
+    /// The number of the item.
+    pub item: u32,
+    /// Which of its frames, from 0.
+    pub frame: usize,
+    /// By how much the frame was compressed, with loss, when the item was saved; `None` where it is as it was captured.
+    pub lossy_ratio: Option<f64>,
+}
+
 /// A still, or a cine, with the outlines of one of its frames.
 #[derive(Clone, Debug)]
 pub struct Capture {
@@ -138,8 +149,8 @@ pub struct Capture {
     pub(crate) calipers: Vec<Reading>,
     /// Medians, volumes and ejection fractions that were made in this exam until then.
     pub(crate) figures: Vec<FigureGroup>,
-    /// The saved item whose frame it is.
-    pub(crate) derived_from: Option<u32>,
+    /// The frame of a saved item that it is.
+    pub(crate) derived_from: Option<SavedFrame>,
     /// The scale of frames that have none of their own.
     pub(crate) ruler_scale: Option<PixelScale>,
 }
@@ -161,8 +172,8 @@ impl Capture {
     }
 
     /// As the frame of a saved item, which was outlined anew. The item stays as it is.
-    pub fn of_item(self, number: Option<u32>) -> Self {
-        Self { derived_from: number, ..self }
+    pub fn of_item(self, frame: Option<SavedFrame>) -> Self {
+        Self { derived_from: frame, ..self }
     }
 
     /// With the scale that somebody measured, or that is known by the ruler; it counts for frames that have none of their own.
@@ -192,6 +203,11 @@ impl Capture {
             derived_from: None,
             ruler_scale: None,
         }
+    }
+
+    /// Whether all frames have the same regions and scales.
+    pub(crate) fn has_common_regions(&self) -> bool {
+        self.frames.windows(2).all(|w| w[0].parts() == w[1].parts())
     }
 
     /// Whether anything is outlined or measured on it.

@@ -36,6 +36,8 @@ const KEPT: &[Tag] = &[
     tags::PATIENT_ORIENTATION,
     tags::LATERALITY,
     tags::DERIVATION_DESCRIPTION,
+    // A text of this program alone.
+    tags::IMAGE_COMMENTS,
     tags::QUALITY_CONTROL_IMAGE,
     tags::LOSSY_IMAGE_COMPRESSION,
     tags::LOSSY_IMAGE_COMPRESSION_RATIO,
@@ -44,6 +46,7 @@ const KEPT: &[Tag] = &[
     tags::SAMPLES_PER_PIXEL,
     tags::PHOTOMETRIC_INTERPRETATION,
     tags::PLANAR_CONFIGURATION,
+    tags::PIXEL_ASPECT_RATIO,
     tags::NUMBER_OF_FRAMES,
     tags::FRAME_INCREMENT_POINTER,
     tags::FRAME_TIME_VECTOR,

@@ -53,9 +53,12 @@ pub(crate) fn scales_of(group: &FigureGroup) -> String {
 pub(crate) struct Notes {
     /// Number of the item.
     pub item: u32,
-    /// The item whose frame was outlined anew for this one.
+    /// The item whose frame was outlined or measured anew for this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived_from: Option<u32>,
+    /// Which of its frames, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived_from_frame: Option<u32>,
     /// When it was saved, RFC 3339, UTC; nothing in a de-identified export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<String>,
@@ -68,6 +71,9 @@ pub(crate) struct Notes {
     /// How much larger the picture with outlines is.
     pub outlined_times: u32,
     pub regions: Vec<RegionNotes>,
+    /// Whether the other frames have the same regions and scales.
+    #[serde(default)]
+    pub are_regions_common: bool,
     /// Whether somebody said which part of the frame is the image: outside it a host may write names.
     pub is_region_known: bool,
     pub origin: Origin,
@@ -252,13 +258,15 @@ impl Notes {
         let whole = corners(&frame.bounds());
         Self {
             item: number,
-            derived_from: capture.derived_from,
+            derived_from: capture.derived_from.map(|from| from.item),
+            derived_from_frame: capture.derived_from.map(|from| from.frame as u32 + 1),
             taken: Some(taken),
             width_px: frame.width(),
             height_px: frame.height(),
             frame: capture.outlined_frame as u32 + 1,
             frame_times_ms: capture.frames[1..].iter().map(|f| since(f)).collect(),
             outlined_times: times,
+            are_regions_common: capture.has_common_regions(),
             is_region_known: regions.iter().all(|r| r.bounds_px != whole),
             regions,
             origin: exam.origin,

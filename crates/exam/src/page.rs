@@ -61,7 +61,8 @@ fn section(page: &mut String, item: &ItemRecord, notes: &Notes) {
     };
     let _ = writeln!(page, "<h2>{:04} {what}</h2>", item.number);
     if let Some(first) = notes.derived_from {
-        let _ = writeln!(page, "<p>The frame of {first:04}, outlined anew</p>");
+        let frame = notes.derived_from_frame.unwrap_or(1);
+        let _ = writeln!(page, "<p>Frame {frame} of {first:04}, outlined or measured anew</p>");
     }
     let of = |role| item.files.iter().find(|f| f.role == role).map(|f| f.name.as_str());
     if let Some(picture) = of(Role::OutlinedPicture).or(of(Role::Picture)) {

@@ -7,7 +7,7 @@ use sonotap::calipers::Mark;
 use sonotap::overlay::still::{Caption, StillByHand, StillObject, magnification, still_of};
 use sonotap::{Canvas, Error, ErrorKind, Frame, PixelFormat, Result};
 
-use crate::capture::Capture;
+use crate::capture::{Capture, SavedFrame};
 use crate::dicom::common::Context;
 use crate::dicom::elements::file_of;
 use crate::dicom::{Made, Source, image, report, segmentation};
@@ -41,10 +41,11 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     let label = capture.objects.iter().find_map(|o| o.label.as_deref());
     let mut files = Files { number, files: Vec::new() };
     let is_still = capture.frames.len() == 1;
-    let first = capture.derived_from.map(|item| source_of(exam, item)).transpose()?;
+    let first = capture.derived_from.map(|from| source_of(exam, from)).transpose()?;
+    let lossy_ratio = capture.derived_from.and_then(|from| from.lossy_ratio);
     let frames = match is_still {
-        true => image::still(&context, frame, label, first.as_ref()),
-        false => image::cine(&context, &capture.frames, label)?,
+        true => image::still(&context, frame, label, first.as_ref(), lossy_ratio),
+        false => image::cine(&context, &capture.frames, label, capture.has_common_regions())?,
     };
     let series = &exam.record.series;
     let source = Source {
@@ -58,7 +59,11 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     let tracking = Tracking::of(capture, &exam.record.study_uid);
     if capture.has_findings() {
         let canvas = outlined(frame, capture)?;
-        files.object("-outlined.dcm", Role::Outlined, image::outlined(&context, &canvas, &source, label))?;
+        files.object(
+            "-outlined.dcm",
+            Role::Outlined,
+            image::outlined(&context, &canvas, &source, label, lossy_ratio),
+        )?;
         files.add(
             "-outlined.png",
             Role::OutlinedPicture,
@@ -66,7 +71,8 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
         );
         let mut of_bits = None;
         if !capture.objects.is_empty() {
-            let bits = segmentation::segmentation(&context, frame, &capture.objects, &tracking.objects, &source);
+            let bits =
+                segmentation::segmentation(&context, frame, &capture.objects, &tracking.objects, &source, lossy_ratio);
             of_bits = Some(Source {
                 class_uid: bits.class_uid,
                 instance_uid: bits.instance_uid.clone(),
@@ -83,19 +89,22 @@ pub(crate) fn make(capture: &Capture, exam: &ExamView, number: u32, taken: &Date
     Ok(files.files)
 }
 
-/// The image of a saved item; of a cine the frame that was outlined.
-fn source_of(exam: &ExamView, number: u32) -> Result<Source> {
-    let missing =
-        || Error::new(ErrorKind::Argument, format!("capture: expected a frame of a saved item, got number {number}"));
+/// The image of a saved item, and of a cine which frame.
+fn source_of(exam: &ExamView, from: SavedFrame) -> Result<Source> {
+    let SavedFrame { item: number, frame, .. } = from;
+    let missing = || {
+        let what = format!("capture: expected a frame of a saved item, got number {}, frame {}", number, frame + 1);
+        Error::new(ErrorKind::Argument, what)
+    };
     let item = exam.saved().find(|item| item.number == number).ok_or_else(missing)?;
+    if frame >= item.frames as usize {
+        return Err(missing());
+    }
     let file = |role| item.files.iter().find(|f| f.role == role).ok_or_else(missing);
     let image = file(Role::Image)?.dicom.as_ref().ok_or_else(missing)?;
     let frame = match item.kind {
         ItemKind::Still => None,
-        ItemKind::Cine => {
-            let notes: Notes = serde_json::from_slice(&exam.bytes_of(file(Role::Notes)?)?).map_err(|_| missing())?;
-            Some(notes.frame)
-        }
+        ItemKind::Cine => Some(frame as u32 + 1),
     };
     let class_uid = match item.kind {
         ItemKind::Still => uids::ULTRASOUND_IMAGE_STORAGE,

@@ -46,6 +46,8 @@ pub enum Task {
     Open(u32),
     /// Read an item, to outline it anew.
     Reopen(u32),
+    /// Count again what is unsent: something was sent.
+    CountUnsent,
     /// End the exam. The next capture begins another.
     End {
         /// What could not be saved is given up, and an exam that cannot be ended is left open on the disk.
@@ -309,6 +311,7 @@ impl Desk {
                 let read = self.exam().and_then(|exam| reopen(exam.view(), number));
                 self.tell(Outcome::Reopened(number, read.map(Box::new)));
             }
+            Order::Do(Task::CountUnsent) => self.unsent = (StoreHealth::unsent(&self.store), Instant::now()),
             Order::Do(Task::End { is_unsaved_lost }) => self.end(is_unsaved_lost),
         }
     }

@@ -181,14 +181,16 @@ fn a_saved_item_is_read_back_as_it_was_and_what_is_made_of_it_names_it_and_leave
     let mut exam = saved(root.path(), &captures);
     let before = exam.view().verify();
     for (number, original, label) in [(1, &still, Some("Bladder")), (2, &*frames[4], None)] {
-        let saved = reopen(exam.view(), number).unwrap();
-        let frame = &saved.still.frame;
+        let reopened = reopen(exam.view(), number).unwrap();
+        let saved = &reopened.saved;
+        let frame = &saved.frames[saved.outlined].0;
         assert_eq!((frame.pixels(), frame.format()), (original.pixels(), original.format()), "item {number}");
         assert_eq!(frame.parts(), original.parts(), "regions and scales of item {number}");
-        assert_eq!((saved.label.as_deref(), saved.still.objects.len()), (label, 1));
-        assert_eq!(saved.still.objects[0].clicks.len(), 1);
+        assert_eq!((reopened.label.as_deref(), saved.objects.len()), (label, 1));
+        assert_eq!(saved.objects[0].clicks.len(), 1);
         let objects = vec![ellipse(frame, label.unwrap_or(""))];
-        exam.save(&Capture::still(frame.clone(), objects).of_item(Some(number))).unwrap();
+        let source = reopened.source.frame(saved.outlined);
+        exam.save(&Capture::still(frame.clone(), objects).of_item(Some(source))).unwrap();
     }
     for (number, first, frame) in [(3, 1, None), (4, 2, Some("5"))] {
         let open = |number| open_file(exam.view().folder().join(format!("{number:04}.dcm"))).unwrap();
@@ -207,4 +209,97 @@ fn a_saved_item_is_read_back_as_it_was_and_what_is_made_of_it_names_it_and_leave
     assert!(reopen(exam.view(), 9).is_err());
     exam.delete(1).unwrap();
     assert!(reopen(exam.view(), 1).is_err(), "a deleted one");
+}
+
+#[test]
+fn every_frame_of_a_saved_cine_is_read_back_and_an_item_of_one_names_it_and_that_it_was_compressed() {
+    let root = tempfile::tempdir().unwrap();
+    let frames = cine(6, PixelFormat::Grey8, None);
+    let mut exam = saved(root.path(), &[Capture::cine(frames.clone(), 4, vec![ellipse(&frames[4], "")])]);
+    let reopened = reopen(exam.view(), 1).unwrap();
+    let saved = &reopened.saved;
+    assert_eq!((saved.item, saved.frames.len(), saved.outlined), (1, 6, 4));
+    for (i, (frame, since)) in saved.frames.iter().enumerate() {
+        let original = &frames[i];
+        assert_eq!(frame.parts(), original.parts());
+        let true_ms = original.captured().since(frames[0].captured()).as_secs_f64() * 1e3;
+        assert!((since.as_secs_f64() * 1e3 - true_ms).abs() < 1e-3, "frame {i}: {since:?}");
+        let off = frame.pixels().iter().zip(original.pixels()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(if i == 4 { off == 0 } else { (1..60).contains(&off) }, "frame {i} is off by up to {off}");
+    }
+    for at in [4, 1] {
+        let frame = saved.frames[at].0.clone();
+        let objects = vec![ellipse(&frame, "")];
+        exam.save(&Capture::still(frame, objects).of_item(Some(reopened.source.frame(at)))).unwrap();
+    }
+    for (number, frame, lossy) in [(2, "5", "00"), (3, "2", "01")] {
+        for ending in [".dcm", "-outlined.dcm", "-seg.dcm"] {
+            let object = open_file(exam.view().folder().join(format!("{number:04}{ending}"))).unwrap();
+            assert_eq!(text(&object, tags::LOSSY_IMAGE_COMPRESSION), lossy, "{number:04}{ending}");
+            let ratio = object.get(tags::LOSSY_IMAGE_COMPRESSION_RATIO).map(|e| e.to_float64().unwrap());
+            assert!(if lossy == "01" { ratio > Some(1.0) } else { ratio.is_none() }, "{ratio:?}");
+        }
+        let image = open_file(exam.view().folder().join(format!("{number:04}.dcm"))).unwrap();
+        let source = &image.get(tags::SOURCE_IMAGE_SEQUENCE).unwrap().items().unwrap()[0];
+        assert_eq!(text(source, tags::REFERENCED_FRAME_NUMBER), frame);
+        let notes = notes(exam.view().folder(), number);
+        assert_eq!((&notes["derived_from"], notes["derived_from_frame"].to_string().as_str()), (&1.into(), frame));
+    }
+    let beyond = reopened.source.frame(6);
+    assert!(exam.save(&Capture::still(saved.frames[0].0.clone(), Vec::new()).of_item(Some(beyond))).is_err());
+}
+
+#[test]
+fn a_cine_whose_scale_changes_says_none_for_all_its_frames() {
+    let root = tempfile::tempdir().unwrap();
+    let mut frames = cine(4, PixelFormat::Grey8, Some(ScaleSource::Profile));
+    frames[3] = std::sync::Arc::new({
+        let mut other = frame(4, PixelFormat::Grey8, None);
+        other.stamp(frames[3].id().unwrap(), frames[3].captured());
+        other
+    });
+    let exam = saved(root.path(), &[Capture::cine(frames.clone(), 1, vec![ellipse(&frames[1], "")])]);
+    let image = open_file(exam.view().folder().join("0001.dcm")).unwrap();
+    assert!(image.get(tags::SEQUENCE_OF_ULTRASOUND_REGIONS).is_none(), "one list of regions for all frames");
+    let saved = reopen(exam.view(), 1).unwrap().saved;
+    let has_scale: Vec<bool> = saved.frames.iter().map(|(f, _)| f.parts().iter().any(|r| r.scale.is_some())).collect();
+    assert_eq!(has_scale, [false, true, false, false], "only of the outlined frame somebody knows it");
+}
+
+#[test]
+fn an_image_says_that_its_scale_takes_pixels_for_square_or_has_their_aspect() {
+    use sonotap::region::{FrameRegion, Regions};
+    use sonotap::source::dicom::DicomSource;
+    use sonotap::source::{FrameSource, Next};
+    use sonotap::{Frame, Millimetres, PixelScale};
+    let of = |x: f64, y: f64, source| {
+        let mut frame = frame(1, PixelFormat::Grey8, None);
+        let scale = PixelScale::new(Millimetres(x), Millimetres(y), source);
+        let part = FrameRegion { scale, ..frame.parts()[0] };
+        frame.set_regions(Regions::new(&[part]).unwrap()).unwrap();
+        let outlined = ellipse(&frame, "");
+        Capture::still(frame, vec![outlined])
+    };
+    let (root, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let captures = [of(0.2, 0.2, ScaleSource::TwoPointSquare), of(0.2, 0.25, ScaleSource::TwoPoint)];
+    let mut exam = saved(root.path(), &captures);
+    exam.end().unwrap();
+    let made = export(exam.view(), stick.path(), &ExportOptions::default()).unwrap();
+    for folder in [exam.view().folder(), &made.folder] {
+        let image = |number: u32| open_file(folder.join(format!("{number:04}.dcm"))).unwrap();
+        let (assumed, measured) = (image(1), image(2));
+        assert!(text(&assumed, tags::IMAGE_COMMENTS).contains("taken for square"));
+        assert!(assumed.get(tags::PIXEL_ASPECT_RATIO).is_none() && measured.get(tags::IMAGE_COMMENTS).is_none());
+        let aspect = measured.element(tags::PIXEL_ASPECT_RATIO).unwrap().to_multi_float64().unwrap();
+        assert_eq!(aspect, [10_000.0, 8_000.0], "height, then width");
+        // Who plays the file knows it.
+        let mut played = Frame::default();
+        let mut source = DicomSource::open(&folder.join("0002.dcm")).unwrap();
+        assert_eq!(source.next_into(&mut played).unwrap(), Next::Filled);
+        assert_eq!(played.pixel_aspect(), Some(0.8));
+        assert_eq!(notes(folder, 1)["regions"][0]["scale_source"], "by hand, if px square");
+    }
+    // Read back, it is still the assumption that it was.
+    let scale = reopen(exam.view(), 1).unwrap().saved.frames[0].0.parts()[0].scale.unwrap();
+    assert_eq!(scale.source(), ScaleSource::TwoPointSquare);
 }

@@ -11,8 +11,10 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use sonotap::calipers::kept::Which;
+use sonotap::overlay::pages::ShownPage;
 use sonotap::scene::FillLevel;
-use sonotap::{Control, Mode, Overlay, Scene, Signal, Tool};
+use sonotap::{CaliperCommand, CaliperTool, Control, Mode, Overlay, Scene, Signal, Tool};
 
 /// This viewer controls.
 pub(crate) const CONTROLS: u8 = 1;
@@ -37,10 +39,24 @@ pub(crate) struct Words {
     /// Place in the cine ring, and its length.
     cine: Option<(usize, usize)>,
     objects: Vec<ObjectWords>,
+    /// Buttons in whose place another control stands: those of measuring by hand, on still frames.
+    places: Vec<PlaceWords>,
+    /// What the page of measuring says, line by line.
+    lines: Vec<String>,
     /// Whether exams are saved, so that there are controls for it.
     has_exam: bool,
     /// Greatest age of a live frame at the glass, ms.
     age_ms_max: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct PlaceWords {
+    /// The name of the button.
+    button: &'static str,
+    /// The name of the control that stands there; nothing does where it is empty.
+    press: &'static str,
+    label: &'static str,
+    is_on: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,7 +70,11 @@ struct ObjectWords {
 impl Words {
     /// Those of a scene, whose live frames may be so old at the glass.
     pub(crate) fn of(scene: &Scene, age_max: Duration, has_exam: bool) -> Self {
+        let page = ShownPage::of(scene);
+        let by_hand = scene.calipers.as_deref().filter(|_| page.is_by_hand());
         Self {
+            places: places(&page),
+            lines: by_hand.map_or(Vec::new(), |view| view.lines.iter().map(|(_, text)| text.clone()).collect()),
             has_exam,
             age_ms_max: age_max.as_secs_f64() * 1e3,
             mode: match scene.mode {
@@ -79,7 +99,7 @@ impl Words {
                 FillLevel::Quarter => 25,
                 FillLevel::Half => 50,
             },
-            can_undo: scene.can_undo,
+            can_undo: by_hand.map_or(scene.can_undo, |view| view.can_undo),
             can_redo: scene.can_redo,
             can_clear: scene.objects.iter().any(|o| !o.markers.is_empty()),
             cine: scene.cine.map(|c| (c.index, c.len)),
@@ -107,6 +127,47 @@ impl Words {
     }
 }
 
+/// The buttons of the page in whose place something else can stand.
+const PLACES: [(&str, Control); 6] = [
+    ("include", Control::Include),
+    ("exclude", Control::Exclude),
+    ("new", Control::NewObject),
+    ("fill", Control::Fill),
+    ("clear", Control::Clear),
+    ("redo", Control::Redo),
+];
+
+/// Names of the controls of measuring by hand; the same as in a taps file.
+const BY_HAND: [(&str, CaliperCommand); 15] = [
+    ("measure", CaliperCommand::Toggle),
+    ("more", CaliperCommand::NextPage),
+    ("distance", CaliperCommand::Choose(CaliperTool::Distance)),
+    ("ellipse", CaliperCommand::Choose(CaliperTool::Ellipse)),
+    ("trace", CaliperCommand::Trace),
+    ("delete", CaliperCommand::Delete),
+    ("keep", CaliperCommand::Keep),
+    ("forget", CaliperCommand::Forget),
+    ("plane-1", CaliperCommand::Plane(Which::First)),
+    ("plane-2", CaliperCommand::Plane(Which::Second)),
+    ("view", CaliperCommand::NextView),
+    ("longer", CaliperCommand::Longer),
+    ("shorter", CaliperCommand::Shorter),
+    ("set-scale", CaliperCommand::SetScale),
+    ("drop-scale", CaliperCommand::DropScale),
+];
+
+fn places(page: &ShownPage) -> Vec<PlaceWords> {
+    let of = |(button, place): (&'static str, Control)| match page.in_place_of(place) {
+        Some(Control::ByHand(command)) => {
+            let press = BY_HAND.iter().find(|(_, c)| *c == command).map_or("", |(name, _)| name);
+            Some(PlaceWords { button, press, label: page.label(command), is_on: page.is_on(command) })
+        }
+        None => Some(PlaceWords { button, press: "", label: "", is_on: false }),
+        Some(_) => None,
+    };
+    PLACES.into_iter().filter_map(of).collect()
+}
+
 /// The control of a name that the page uses; `at` is the place of scrub.
 pub(crate) fn control(name: &str, at: Option<f32>) -> Option<Control> {
     Some(match name {
@@ -124,7 +185,7 @@ pub(crate) fn control(name: &str, at: Option<f32>) -> Option<Control> {
         "save-cine" => Control::Save { is_held: true },
         "exam" => Control::Exam,
         "scrub" => Control::Scrub(at.filter(|a| (0.0..=1.0).contains(a))?),
-        _ => return None,
+        other => Control::ByHand(BY_HAND.iter().find(|(name, _)| *name == other)?.1),
     })
 }
 
@@ -178,6 +239,46 @@ mod tests {
         {
             assert_eq!(control(name, at), None, "{name} {at:?}");
         }
+    }
+
+    #[test]
+    fn on_a_still_frame_the_places_have_the_controls_of_measuring_by_their_names() {
+        use sonotap::CaliperView;
+        use sonotap::calipers::{Page, Tone};
+        use sonotap::preset::VolumeBy;
+        let live = Words::of(&Scene::default(), Duration::from_millis(250), true);
+        assert!(live.places.is_empty() && live.lines.is_empty());
+        let view = |page, volume| CaliperView {
+            page,
+            volume,
+            tool: CaliperTool::Ellipse,
+            lines: vec![(Tone::Plain, "A 23.4 mm".into())],
+            can_undo: true,
+            ..CaliperView::default()
+        };
+        let words = |page, volume| {
+            let calipers = Some(std::sync::Arc::new(view(page, volume)));
+            Words::of(&Scene { mode: Mode::Frozen, calipers, ..Scene::default() }, Duration::ZERO, true)
+        };
+        let closed = words(None, VolumeBy::default());
+        let shown: Vec<_> = closed.places.iter().map(|p| (p.button, p.press, p.label)).collect();
+        assert_eq!((shown, closed.lines.len(), closed.can_undo), (vec![("fill", "measure", "Measure")], 0, false));
+        let mut named = Vec::new();
+        for page in [Page::Calipers, Page::Median, Page::Volume, Page::Scale] {
+            for volume in [VolumeBy::default(), VolumeBy::Discs] {
+                let words = words(Some(page), volume);
+                assert!(words.lines == ["A 23.4 mm"] && words.can_undo);
+                for place in words.places.iter().filter(|p| !p.press.is_empty()) {
+                    assert!(!place.label.is_empty(), "{place:?}");
+                    assert!(matches!(control(place.press, None), Some(Control::ByHand(_))), "{place:?}");
+                    assert_eq!(place.is_on, place.press == "ellipse", "{place:?}");
+                    named.push(place.press);
+                }
+            }
+        }
+        // Every control of every page can be reached, by a name of its own.
+        assert!(BY_HAND.iter().all(|(name, _)| named.contains(name)), "{named:?}");
+        assert!(BY_HAND.iter().enumerate().all(|(i, (name, _))| BY_HAND[..i].iter().all(|(n, _)| n != name)));
     }
 
     #[test]

@@ -73,10 +73,12 @@ pub struct Annotation {
     pub region: Option<ImageRegion>,
     /// Size of a pixel.
     pub scale: Option<PixelScale>,
+    /// Width of a pixel over its height.
+    pub pixel_aspect: Option<f32>,
 }
 
 impl Annotation {
-    /// Sets region and scale of a frame of the size that this was written for; leaves others alone.
+    /// Sets region, scale and aspect of a frame of the size that this was written for; leaves others alone.
     ///
     /// # Errors
     /// `Argument` when the region cannot be one of such a frame; nothing is set then.
@@ -88,6 +90,7 @@ impl Annotation {
             frame.set_region(region)?;
         }
         frame.set_scale(self.scale);
+        frame.set_pixel_aspect(self.pixel_aspect);
         Ok(())
     }
 }

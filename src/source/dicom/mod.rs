@@ -62,7 +62,7 @@ const CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 const OTHERS: [&str; 15] =
     ["CT", "MR", "PT", "NM", "CR", "DX", "MG", "XA", "RF", "PX", "IO", "OPT", "SM", "RTIMAGE", "OP"];
 /// Everything that is read of a file beside its pixels.
-const WANTED: [Tag; 47] = [
+const WANTED: [Tag; 48] = [
     tags::SOP_CLASS_UID,
     tags::MODALITY,
     tags::ROWS,
@@ -75,6 +75,7 @@ const WANTED: [Tag; 47] = [
     tags::SAMPLES_PER_PIXEL,
     tags::PLANAR_CONFIGURATION,
     tags::PHOTOMETRIC_INTERPRETATION,
+    tags::PIXEL_ASPECT_RATIO,
     tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
     tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
     tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
@@ -143,6 +144,7 @@ pub struct DicomSource {
     /// The frame that was given last.
     given: Option<usize>,
     reading: RegionReading,
+    pixel_aspect: Option<f32>,
     timing: Timing,
     /// Whether frames follow in the file's own time.
     is_paced: bool,
@@ -181,6 +183,7 @@ impl DicomSource {
         }
         let count = frames.count();
         let timing = timing::read(object, count);
+        let pixel_aspect = aspect_of(object);
         let (width, height, format) = (module.columns, module.rows, module.format());
         let name = match count {
             1 => format!("DICOM image {width}x{height}"),
@@ -200,6 +203,7 @@ impl DicomSource {
             next: 0,
             given: None,
             reading,
+            pixel_aspect,
             timing,
             is_paced: true,
         };
@@ -310,6 +314,7 @@ impl FrameSource for DicomSource {
             };
             frame.reshape(self.description.width, self.description.height, self.description.format)?;
             frame.pixels.copy_from_slice(&pixels);
+            frame.set_pixel_aspect(self.pixel_aspect);
             frame.set_regions(self.reading.regions)?;
             self.given = Some(index);
             return Ok(Next::Filled);
@@ -332,6 +337,13 @@ impl FrameSource for DicomSource {
     fn rewind(&mut self) {
         self.next = 0;
     }
+}
+
+/// Pixel Aspect Ratio (0028,0034), height\\width, as width over height.
+fn aspect_of(object: &InMemDicomObject) -> Option<f32> {
+    let numbers = object.get(tags::PIXEL_ASPECT_RATIO)?.to_multi_float64().ok()?;
+    let [height, width] = numbers.as_slice() else { return None };
+    (*height > 0.0 && *width > 0.0).then(|| (width / height) as f32)
 }
 
 /// Whether the object is a capture of ultrasound, whose pixels nobody vouches for.

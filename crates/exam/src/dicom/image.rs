@@ -6,6 +6,7 @@ use dicom_core::value::{PixelFragmentSequence, PrimitiveValue};
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use sonotap::frame::{PixelScale, ScaleSource};
 use sonotap::units::Span as _;
 use sonotap::{Canvas, Error, ErrorKind, Frame, PixelFormat, Result};
 
@@ -16,6 +17,8 @@ use crate::capture::Origin;
 
 /// Quality of cines: on speckle the eye sees no loss, and a frame has a fifth of its bytes.
 const JPEG_QUALITY: u8 = 90;
+/// Of a scale by hand along one axis.
+const SQUARE_ASSUMED: &str = "Scale by hand along the depth ruler; pixels are taken for square.";
 /// Physical Units: centimetres.
 const CENTIMETRES: u16 = 3;
 
@@ -33,8 +36,14 @@ fn is_grey(frame: &Frame) -> bool {
     frame.format() == PixelFormat::Grey8 || frame.pixels().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2])
 }
 
-/// One frame, native; `first` is the image of the saved item that it is of.
-pub(crate) fn still(context: &Context, frame: &Frame, label: Option<&str>, first: Option<&Source>) -> Made {
+/// One frame, native; `first` is the image of the saved item that it is of, where it may have been compressed by that ratio.
+pub(crate) fn still(
+    context: &Context,
+    frame: &Frame,
+    label: Option<&str>,
+    first: Option<&Source>,
+    lossy_ratio: Option<f64>,
+) -> Made {
     let class_uid = uids::ULTRASOUND_IMAGE_STORAGE;
     let (mut d, instance_uid) = begin_image(context, class_uid, label);
     if let Some(first) = first {
@@ -42,22 +51,40 @@ pub(crate) fn still(context: &Context, frame: &Frame, label: Option<&str>, first
         let examination = if context.exam.origin == Origin::File { "SECONDARY" } else { "PRIMARY" };
         let application = codes::structure_of(label).application;
         image_module(&mut d, context, ["DERIVED", examination, application], burned_in);
-        d.text(tags::DERIVATION_DESCRIPTION, VR::ST, "The frame of a saved image, outlined anew");
+        d.text(tags::DERIVATION_DESCRIPTION, VR::ST, "A frame of a saved image, outlined or measured anew");
         derived_from(&mut d, first);
     }
     let (bytes, samples) = samples(frame);
     pixel_module(&mut d, (frame.width(), frame.height()), samples, if samples == 1 { "MONOCHROME2" } else { "RGB" });
-    d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
+    put_lossiness(&mut d, lossy_ratio);
     regions(&mut d, frame);
+    aspect(&mut d, frame);
     put_native(&mut d, bytes);
     Made { set: d.0, class_uid, instance_uid, syntax_uid: NATIVE }
 }
 
-/// Several frames with their times, JPEG baseline.
+/// Once compressed with loss, always said: by how much, where it was.
+pub(super) fn put_lossiness(d: &mut DataSet, lossy_ratio: Option<f64>) {
+    let Some(ratio) = lossy_ratio else {
+        d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
+        return;
+    };
+    d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "01")
+        .text(tags::LOSSY_IMAGE_COMPRESSION_RATIO, VR::DS, format!("{ratio:.2}"))
+        .text(tags::LOSSY_IMAGE_COMPRESSION_METHOD, VR::CS, "ISO_10918_1");
+}
+
+/// Several frames with their times, JPEG baseline. A file has one list of regions for all frames: it is left out where they have not
+/// the same.
 ///
 /// # Errors
 /// `Argument` when the frames differ in size or format.
-pub(crate) fn cine(context: &Context, frames: &[Arc<Frame>], label: Option<&str>) -> Result<Made> {
+pub(crate) fn cine(
+    context: &Context,
+    frames: &[Arc<Frame>],
+    label: Option<&str>,
+    has_common_regions: bool,
+) -> Result<Made> {
     let first = &frames[0];
     let shape = |f: &Frame| (f.width(), f.height(), f.format());
     if let Some(other) = frames.iter().find(|f| shape(f) != shape(first)) {
@@ -78,16 +105,23 @@ pub(crate) fn cine(context: &Context, frames: &[Arc<Frame>], label: Option<&str>
     times(&mut d, frames);
     let native = first.width() as usize * first.height() as usize * usize::from(samples) * frames.len();
     let ratio = native as f64 / coded.iter().map(Vec::len).sum::<usize>().max(1) as f64;
-    d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "01")
-        .text(tags::LOSSY_IMAGE_COMPRESSION_RATIO, VR::DS, format!("{ratio:.2}"))
-        .text(tags::LOSSY_IMAGE_COMPRESSION_METHOD, VR::CS, "ISO_10918_1");
-    regions(&mut d, first);
+    put_lossiness(&mut d, Some(ratio));
+    if has_common_regions {
+        regions(&mut d, first);
+        aspect(&mut d, first);
+    }
     d.0.put(DataElement::new(tags::PIXEL_DATA, VR::OB, encapsulated(coded)));
     Ok(Made { set: d.0, class_uid, instance_uid, syntax_uid: JPEG })
 }
 
 /// A picture with outlines drawn on it. It has no calibrated region: what is drawn is measured already.
-pub(crate) fn outlined(context: &Context, canvas: &Canvas, source: &Source, label: Option<&str>) -> Made {
+pub(crate) fn outlined(
+    context: &Context,
+    canvas: &Canvas,
+    source: &Source,
+    label: Option<&str>,
+    lossy_ratio: Option<f64>,
+) -> Made {
     let class_uid = uids::ULTRASOUND_IMAGE_STORAGE;
     let series =
         Series { modality: "US", number: 2, uid: &context.exam.series.outlined, description: "With AI outlines" };
@@ -100,7 +134,7 @@ pub(crate) fn outlined(context: &Context, canvas: &Canvas, source: &Source, labe
     );
     derived_from(&mut d, source);
     pixel_module(&mut d, (canvas.width(), canvas.height()), 3, "RGB");
-    d.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
+    put_lossiness(&mut d, lossy_ratio);
     put_native(&mut d, canvas.to_rgb());
     Made { set: d.0, class_uid, instance_uid, syntax_uid: NATIVE }
 }
@@ -192,6 +226,25 @@ fn regions(d: &mut DataSet, frame: &Frame) {
         .collect();
     if !items.is_empty() {
         d.sequence(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, items);
+    }
+}
+
+/// What a viewer cannot see of the scale: that pixels were taken for square, and their aspect where it is another.
+fn aspect(d: &mut DataSet, frame: &Frame) {
+    let parts = frame.parts();
+    let tissue = parts.iter().filter(|r| r.content.is_segmentable());
+    let scales: Vec<PixelScale> = tissue.filter_map(|r| r.scale).collect();
+    if scales.iter().any(|s| s.source() == ScaleSource::TwoPointSquare) {
+        d.text(tags::IMAGE_COMMENTS, VR::LT, SQUARE_ASSUMED);
+    }
+    let ratio = |s: &PixelScale| s.mm_per_px().0 / s.mm_per_px().1;
+    let of_scales = scales.first().map(ratio);
+    let is_common = scales.iter().all(|s| Some(ratio(s)) == of_scales);
+    let width = of_scales.filter(|_| is_common).or(frame.pixel_aspect());
+    if let Some(width) = width.filter(|w| (w - 1.0).abs() > 1e-3) {
+        let width = format!("{:.0}", f64::from(width) * 1e4);
+        // Height, then width.
+        d.texts(tags::PIXEL_ASPECT_RATIO, VR::IS, &["10000", &width]);
     }
 }
 

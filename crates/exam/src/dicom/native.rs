@@ -14,23 +14,36 @@ use super::elements::DataSet;
 /// # Errors
 /// `Format` when they are not what this program wrote.
 pub(crate) fn decoded(set: &InMemDicomObject) -> Result<(Vec<u8>, u16)> {
+    let (mut all, mut samples) = (Vec::new(), 1);
+    each_decoded(set, |pixels, of_pixel| {
+        all.extend_from_slice(&pixels);
+        samples = of_pixel;
+        Ok(())
+    })?;
+    Ok((all, samples))
+}
+
+/// Gives each frame of a JPEG object, and its samples a pixel, in order.
+///
+/// # Errors
+/// `Format` when they are not what this program wrote; what `take` says.
+pub(crate) fn each_decoded(set: &InMemDicomObject, mut take: impl FnMut(Vec<u8>, u16) -> Result<()>) -> Result<()> {
     let wrong = |what: String| Error::new(ErrorKind::Format, format!("pixel data: {what}"));
     let element = set.element(tags::PIXEL_DATA).map_err(|_| wrong("expected some, got none".into()))?;
     let Value::PixelSequence(sequence) = element.value() else {
         return Err(wrong("expected JPEG frames, got native ones".into()));
     };
-    let (mut all, mut samples) = (Vec::new(), 1);
     for fragment in sequence.fragments() {
         let mut decoder = Decoder::new(fragment.as_slice());
         let pixels = decoder.decode().map_err(|e| wrong(format!("expected a JPEG frame, got {e}")))?;
-        samples = match decoder.info().map(|i| i.pixel_format) {
+        let samples = match decoder.info().map(|i| i.pixel_format) {
             Some(PixelFormat::L8) => 1,
             Some(PixelFormat::RGB24) => 3,
             other => return Err(wrong(format!("expected 8 bits, got {other:?}"))),
         };
-        all.extend_from_slice(&pixels);
+        take(pixels, samples)?;
     }
-    Ok((all, samples))
+    Ok(())
 }
 
 /// The same object with native frames. That they were compressed once stays said.

@@ -7,6 +7,7 @@ use sonotap::{Bitmap, Frame};
 
 use super::common::{Context, Series, begin};
 use super::elements::{DataSet, NATIVE, reference};
+use super::image::put_lossiness;
 use super::{Made, Source, codes};
 use crate::capture::Outlined;
 use crate::raster;
@@ -19,6 +20,7 @@ pub(crate) fn segmentation(
     objects: &[Outlined],
     tracking: &[String],
     source: &Source,
+    lossy_ratio: Option<f64>,
 ) -> Made {
     let class_uid = uids::SEGMENTATION_STORAGE;
     let series =
@@ -30,9 +32,9 @@ pub(crate) fn segmentation(
         .text(tags::CONTENT_DESCRIPTION, VR::LO, "Outlines prompted by an operator")
         .text(tags::CONTENT_CREATOR_NAME, VR::PN, "")
         .text(tags::BURNED_IN_ANNOTATION, VR::CS, "NO")
-        .text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00")
         .text(tags::SEGMENTATION_TYPE, VR::CS, "BINARY")
         .text(tags::SEGMENTS_OVERLAP, VR::CS, "UNDEFINED");
+    put_lossiness(&mut d, lossy_ratio);
     let masks: Vec<Bitmap> = objects.iter().map(|o| raster::fill(&o.outline, frame.width(), frame.height())).collect();
     pixel_module(&mut d, frame, masks.len());
     let segments = objects.iter().zip(tracking).enumerate();

@@ -209,15 +209,29 @@
     shownWords = text;
     body.dataset.mode = words.mode;
     const press = (name) => document.querySelector(`[data-press=${name}]`);
+    for (const button of document.querySelectorAll("[data-usual]")) {
+      [button.textContent, button.dataset.now] = [button.dataset.usual, ""];
+      button.setAttribute("aria-label", button.dataset.usualName);
+      button.style.visibility = "";
+      if (button.hasAttribute("aria-pressed")) button.setAttribute("aria-pressed", false);
+    }
     press("include").setAttribute("aria-pressed", words.tool === "include");
     press("exclude").setAttribute("aria-pressed", words.tool === "exclude");
     press("freeze").setAttribute("aria-pressed", words.mode !== "live");
     press("freeze").textContent = words.mode === "live" ? "Freeze" : "Go live";
     press("fill").textContent = `Fill ${words.fill} %`;
+    // On still frames controls of measuring stand in the places of others. Pressed is what was seen there.
+    for (const place of words.places) {
+      const button = press(place.button);
+      [button.textContent, button.dataset.now] = [place.label, place.press];
+      button.setAttribute("aria-label", place.label);
+      button.style.visibility = place.press ? "" : "hidden";
+      if (button.hasAttribute("aria-pressed")) button.setAttribute("aria-pressed", place.is_on);
+    }
     press("save").hidden = press("exam").hidden = !words.has_exam;
     if (words.cine && document.activeElement !== $("scrub")) $("scrub").value = words.cine[1] > 1 ? words.cine[0] / (words.cine[1] - 1) : 1;
     const objects = words.objects.map((o) => `object ${o.number} ${o.outline}` + (o.score === undefined ? "" : `, score ${o.score.toFixed(1)}`));
-    say([words.mode, words.signal === "good" ? "" : words.signal, ...objects].filter(Boolean).join("; "));
+    say([words.mode, words.signal === "good" ? "" : words.signal, ...objects, ...words.lines].filter(Boolean).join("; "));
     enable();
   }
   let said = "", saidAt = 0;
@@ -239,7 +253,7 @@
   function enable() {
     const can = { undo: words.can_undo, redo: words.can_redo, clear: words.can_clear, back: words.mode !== "live", forward: words.mode !== "live" };
     for (const button of document.querySelectorAll("[data-press]")) {
-      button.disabled = !mayTouch() || can[button.dataset.press] === false;
+      button.disabled = !mayTouch() || (!button.dataset.now && can[button.dataset.press] === false);
     }
     $("scrub").disabled = !mayTouch();
   }
@@ -262,7 +276,12 @@
     } catch (e) { sayNotTaken(what, "no link"); }
   }
   for (const button of document.querySelectorAll("[data-press]")) {
-    if (button.dataset.press !== "save") button.addEventListener("click", (e) => press(button.dataset.press, e));
+    if (button.dataset.press !== "save") button.addEventListener("click", (e) => press(button.dataset.now || button.dataset.press, e));
+  }
+  for (const name of ["include", "exclude", "new", "fill", "clear", "redo"]) {
+    const button = document.querySelector(`[data-press=${name}]`);
+    button.dataset.usual = button.textContent;
+    button.dataset.usualName = button.getAttribute("aria-label") ?? button.textContent;
   }
   // Save pressed is a still, held the cine. A finger that slides off, or a link that is lost meanwhile, saves nothing.
   const HOLD_MS = 600;
