@@ -19,6 +19,10 @@ const NOC_TARGETS: [f64; 3] = [0.80, 0.85, 0.90];
 const WORSE_BY: f64 = 0.01;
 /// Bins of the calibration.
 const BINS: usize = 10;
+/// Limits of a suggestion's score at which its worth is reported.
+const LIMITS: [f64; 5] = [0.5, 0.6, 0.7, 0.8, 0.9];
+/// A suggestion with a smaller IoU misleads.
+const HALF: f64 = 0.5;
 /// Edges of the classes of size, share of the image.
 const SIZES: [(&str, f64); 4] = [("below 1 %", 0.01), ("1 to 5 %", 0.05), ("5 to 20 %", 0.20), ("20 % and more", 2.0)];
 
@@ -82,6 +86,24 @@ pub struct Intervals {
     pub box_iou: Option<Interval>,
 }
 
+/// What would be suggested with a limit of the score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AtLimit {
+    /// Least score that is shown.
+    pub limit: f64,
+    /// Suggestions with that score or more.
+    pub shown: usize,
+    /// Of these, those with an IoU below one half.
+    pub below_half: usize,
+}
+
+impl AtLimit {
+    /// Share of what is shown that has an IoU below one half; `None` when nothing is shown.
+    pub fn below_half_share(&self) -> Option<f64> {
+        (self.shown > 0).then(|| self.below_half as f64 / self.shown as f64)
+    }
+}
+
 /// A part of a set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
@@ -136,6 +158,9 @@ pub struct SetSummary {
     pub hc_error_mm: Option<Figure>,
     /// The model's score against the IoU, over all prompts that gave a mask.
     pub calibration: Option<Calibration>,
+    /// For `auto/suggested`, limit by limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_limits: Vec<AtLimit>,
     /// By organ, class and size.
     pub strata: Vec<Stratum>,
 }
@@ -152,6 +177,12 @@ pub fn summarize(rows: &[Row], split: &str, max_clicks: usize, seed: u64) -> Vec
         }
     }
     kinds.into_iter().filter_map(|kind| Part::new(rows, kind, seed)?.summary(split, max_clicks)).collect()
+}
+
+/// `scored`: pairs of score and IoU.
+fn at_limit(scored: &[(f64, f64)], limit: f64) -> AtLimit {
+    let shown = || scored.iter().filter(|(score, _)| *score >= limit);
+    AtLimit { limit, shown: shown().count(), below_half: shown().filter(|(_, iou)| *iou < HALF).count() }
 }
 
 /// What a row is sorted by.
@@ -190,6 +221,8 @@ impl<'a> Part<'a> {
         let boxed: Vec<(f64, &str)> = self.boxed(&answer.look);
         let (box_iou, box_groups): (Vec<f64>, Vec<&str>) = boxed.into_iter().unzip();
         let scored: Vec<(f64, f64)> = steps().filter_map(|s| Some((s.score?, s.iou))).collect();
+        let is_suggested = answer.protocol == "auto/suggested";
+        let at_limits = LIMITS.into_iter().filter(|_| is_suggested).map(|limit| at_limit(&scored, limit)).collect();
         let (predicted, actual): (Vec<f64>, Vec<f64>) = scored.into_iter().unzip();
         Some(SetSummary {
             data: row.data.clone(),
@@ -214,6 +247,7 @@ impl<'a> Part<'a> {
             boundary: [true, false].into_iter().filter_map(|is_mm| self.boundary(is_mm)).collect(),
             hc_error_mm: self.figure(|a| Some(a.steps.last()?.hc_error_mm?.abs())),
             calibration: (!predicted.is_empty()).then(|| calibration(&predicted, &actual, BINS)),
+            at_limits,
             strata: self.strata(),
         })
     }
