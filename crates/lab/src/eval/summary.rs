@@ -337,3 +337,104 @@ fn at(answer: &Answer, k: usize) -> Option<&Step> {
 fn size_class(row: &Row) -> &str {
     SIZES.iter().find(|(_, below)| row.area_share() < *below).map_or(SIZES[3].0, |s| s.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use sonotap::error::Result;
+    use sonotap::frame::{Frame, PixelFormat};
+    use sonotap::geometry::ModelView;
+    use sonotap::mask::Bitmap;
+    use sonotap::model::predictor::{PredictOptions, Predictor};
+    use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
+
+    use super::*;
+    use crate::eval::protocol::{LookKind, Protocol, Questions, Subject, examine};
+
+    const CELLS: usize = 32;
+
+    /// Proposes the left half of the image, and a small part at its right edge, with this estimate of its IoU.
+    struct LeftHalf(f32);
+
+    impl Segmenter for LeftHalf {
+        fn spec(&self) -> ModelSpec {
+            ModelSpec {
+                side: 64,
+                mask_cells: CELLS,
+                masks: 1,
+                pixel_channels: 0,
+                first_candidate: 0,
+                view_advantage: None,
+                proposes: true,
+            }
+        }
+
+        fn encode(&mut self, _: &Frame, _: &ModelView) -> Result<()> {
+            Ok(())
+        }
+
+        fn decode(&mut self, _: &ModelPrompts, out: &mut Decoded) -> Result<()> {
+            (out.masks, out.iou) = (vec![-5.0; CELLS * CELLS].into(), vec![0.5]);
+            Ok(())
+        }
+
+        fn propose(&mut self, out: &mut Vec<f32>) -> Result<Option<f32>> {
+            let inside = |i: usize| i % CELLS < CELLS / 2 || i % CELLS > CELLS - 3 && i / CELLS < 4;
+            out.clear();
+            out.extend((0..CELLS * CELLS).map(|i| if inside(i) { 4.0 } else { -4.0 }));
+            Ok(Some(self.0))
+        }
+    }
+
+    /// The row of an image whose structure is this many columns at its left, of 64.
+    fn row(number: usize, columns: u32, score: f32) -> Row {
+        let mut truth = Bitmap::new(64, 64);
+        (0..64).for_each(|y| (0..columns).for_each(|x| truth.set(x, y, true)));
+        let frame = Frame::from_pixels(64, 64, PixelFormat::Grey8, vec![90; 64 * 64]).unwrap();
+        let questions =
+            Questions { protocols: vec![Protocol::Auto], looks: vec![LookKind::Full], max_clicks: 1, seed: 1 };
+        let subject = Subject {
+            frame: &frame,
+            object: &truth,
+            whole: Some(&truth),
+            pixel_mm: None,
+            hc_mm: None,
+            key: number.to_string(),
+        };
+        let mut predictor = Predictor::new(Box::new(LeftHalf(score)), PredictOptions::default());
+        let answers = examine(&mut predictor, &subject, &questions).unwrap();
+        let name = |of: &str| format!("{of}{number}");
+        Row {
+            data: "set".into(),
+            row: number,
+            image: name("image"),
+            mask: name("mask"),
+            component: 0,
+            organ: String::new(),
+            class: String::new(),
+            group: name("group"),
+            split: "val".into(),
+            size: (64, 64),
+            area_px: truth.area_px(),
+            pixel_mm: None,
+            answers,
+        }
+    }
+
+    #[test]
+    fn a_suggestion_is_evaluated_with_its_score_and_from_each_limit_on() {
+        // IoU 1, 1/2 (less what a cell's edge costs) and 1/4.
+        let rows = [row(1, 32, 0.95), row(2, 15, 0.85), row(3, 8, 0.65)];
+        let sets = summarize(&rows, "val", 1, 1);
+        let of = |protocol: &str| sets.iter().find(|s| s.protocol == protocol).unwrap();
+        let shown = of("auto/suggested");
+        assert!((shown.iou_by_click[0] - (1.0 + 15.0 / 32.0 + 0.25) / 3.0).abs() < 0.03, "{:?}", shown.iou_by_click);
+        assert!(of("auto/proposal").iou_by_click[0] < shown.iou_by_click[0], "the small part is not suggested");
+        let limits: Vec<_> = shown.at_limits.iter().map(|l| (l.limit, l.shown, l.below_half)).collect();
+        assert_eq!(limits, [(0.5, 3, 2), (0.6, 3, 2), (0.7, 2, 1), (0.8, 2, 1), (0.9, 1, 0)]);
+        assert_eq!(shown.at_limits[2].below_half_share(), Some(0.5));
+        let expected = (0.05 + 0.38 + 0.4) / 3.0;
+        let off = shown.calibration.as_ref().unwrap().mean_absolute_error;
+        assert!((off - expected).abs() < 0.03, "{off}");
+        assert!(of("auto/proposal").calibration.is_none() && of("auto/box").at_limits.is_empty());
+    }
+}
