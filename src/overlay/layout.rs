@@ -153,11 +153,15 @@ pub struct LayoutConfig {
     pub has_cine: bool,
     /// Whether exams are saved: with the controls Save and Exam, and a line that says whose exam it is.
     pub has_exam: bool,
+    /// Whether the pictures are a list of stills: steps go from one to the next, and there is nothing to freeze, to scrub through, or
+    /// to open an exam's page for.
+    pub is_list: bool,
 }
 
 impl LayoutConfig {
     fn has(&self, control: Control) -> bool {
         match control {
+            Control::Freeze | Control::Scrub(_) | Control::Exam if self.is_list => false,
             Control::Save { .. } | Control::Exam => self.has_exam,
             Control::StepBack | Control::StepForward | Control::Scrub(_) => self.has_cine,
             _ => true,
@@ -167,7 +171,7 @@ impl LayoutConfig {
 
 impl Default for LayoutConfig {
     fn default() -> Self {
-        Self { handedness: Handedness::Right, has_cine: true, has_exam: false }
+        Self { handedness: Handedness::Right, has_cine: true, has_exam: false, is_list: false }
     }
 }
 
@@ -244,7 +248,8 @@ impl Layout {
         }
         let nothing = Rect::new(0.0, 0.0, 0.0, 0.0);
         let (places, status, panel) = (Vec::new(), nothing, nothing);
-        let config = LayoutConfig { handedness: Handedness::Elsewhere, has_cine: false, has_exam: false };
+        let config =
+            LayoutConfig { handedness: Handedness::Elsewhere, has_cine: false, has_exam: false, is_list: false };
         Ok(Self {
             size,
             dpi,
@@ -558,6 +563,9 @@ impl Plan {
         if has_cine && has_width && scrub.y0 - gap - top >= height_min {
             places.push((Control::StepBack, Rect::new(left, scrub.y0, left + side, y1)));
             places.push((Control::StepForward, Rect::new(right - side, scrub.y0, right, y1)));
+            if self.config.is_list {
+                return Strip { top: scrub.y0, panel: scrub, track: None, is_cine: true };
+            }
             places.push((Control::Scrub(0.0), scrub));
             let track = Rect::new(scrub.x0, y1 - self.px(2.5), scrub.x1, y1);
             let panel = Rect::new(scrub.x0, scrub.y0, scrub.x1, track.y0);
@@ -645,10 +653,10 @@ mod tests {
         #[test]
         fn controls_are_large_apart_and_on_the_screen(
             w in 64u32..3000, h in 64u32..2000, dpi in 60.0f32..330.0, is_left in any::<bool>(), has_cine in any::<bool>(),
-            has_exam in any::<bool>(),
+            has_exam in any::<bool>(), is_list in any::<bool>(),
         ) {
             let handedness = if is_left { Handedness::Left } else { Handedness::Right };
-            match Layout::new((w, h), dpi, LayoutConfig { handedness, has_cine, has_exam }) {
+            match Layout::new((w, h), dpi, LayoutConfig { handedness, has_cine, has_exam, is_list }) {
                 Ok(layout) => check(&layout)?,
                 Err(_) => prop_assert!((w as f32) < 50.0 * dpi / 25.4 || (h as f32) < 26.0 * dpi / 25.4),
             }
@@ -690,6 +698,24 @@ mod tests {
                 assert_eq!(bar.intersect(&place), Some(place), "{size:?}: {place:?} leaves {bar:?}");
             }
             assert!(gap_between(&whose, &warnings) >= 0.0);
+        }
+    }
+
+    #[test]
+    fn a_list_of_stills_has_neither_freeze_nor_exam_nor_scrub() {
+        for (size, dpi) in [((800, 480), 133.0), ((1280, 800), 150.0), ((640, 480), 96.0), ((1920, 1080), 96.0)] {
+            let config = LayoutConfig { has_exam: true, is_list: true, ..LayoutConfig::default() };
+            let layout = Layout::new(size, dpi, config).unwrap();
+            let hidden = [Control::Freeze, Control::Exam, Control::Scrub(0.0)];
+            for control in Control::ALL {
+                let is_hidden = hidden.iter().any(|h| h.is_same(control));
+                assert_eq!(layout.place(control).is_none(), is_hidden, "{size:?}: {control:?}");
+            }
+            assert!(layout.track().is_none() && layout.exam_line().is_some() && layout.absent().count() == 0);
+            let (back, forward) =
+                (layout.place(Control::StepBack).unwrap(), layout.place(Control::StepForward).unwrap());
+            let between = Point::new((back.x1 + forward.x0) / 2.0, back.centre().y);
+            assert_eq!(layout.hit(between), None, "{size:?}: nothing between the steps");
         }
     }
 
@@ -736,7 +762,7 @@ mod tests {
     fn freeze_stays_in_its_corner() {
         for (handedness, corner) in [(Handedness::Right, 800.0), (Handedness::Left, 0.0)] {
             for (has_cine, has_exam) in [(false, false), (true, false), (true, true)] {
-                let config = LayoutConfig { handedness, has_cine, has_exam };
+                let config = LayoutConfig { handedness, has_cine, has_exam, is_list: false };
                 let layout = Layout::new((800, 480), 133.0, config).unwrap();
                 let place = layout.place(Control::Freeze).unwrap();
                 let nearest = (place.x0 - corner).abs().min((place.x1 - corner).abs());

@@ -108,6 +108,41 @@ fn a_script_outlines_skips_and_comes_back_and_the_next_call_goes_on() {
     assert_eq!(words, ["accepted", "skipped", "skipped", "accepted", "kept"]);
 }
 
+/// A made operator over a made set: a tap in the middle, on every third image a second one beside it; then Save. What it prints
+/// is the machine's part of the work: nobody looks, thinks or moves a hand.
+#[test]
+fn a_scripted_labelling_says_taps_and_images_a_minute_and_its_masks_fit() {
+    const COUNT: usize = 6;
+    let folder = tempfile::tempdir().unwrap();
+    let centre = |i: usize| (45 + 13 * i as i64, 50 + 4 * i as i64);
+    let mut steps = String::new();
+    for i in 0..COUNT {
+        let (x, y) = centre(i);
+        picture(&folder.path().join(format!("scans/{i}.png")), x, y);
+        let mut step = |what: &str| steps.push_str(&format!("[[step]]\nframe = {}\n{what}\n", i + 1));
+        step(&format!("tap = [{x}, {y}]"));
+        if i % 3 == 0 {
+            step(&format!("tap = [{}, {}]", x + 15, y + 10));
+        }
+        step("press = \"save\"");
+    }
+    script(&folder, &steps);
+    let report =
+        json(&run(&folder, &["label", "scans", "--out", "set", "--taps", "taps.toml", "--display", "none", "--json"]));
+    let of = |key: &str| report[key].as_f64().unwrap();
+    assert_eq!(report["accepted"], COUNT, "{report}");
+    assert!((of("edits_mean") - 8.0 / 6.0).abs() < 1e-9 && of("edits_median") == 1.0, "{report}");
+    assert!((of("images_per_minute") * of("seconds_mean") - 60.0).abs() < 1e-6, "{report}");
+    let mut fit = 0.0;
+    for i in 0..COUNT {
+        let (x, y) = centre(i);
+        let (precision, recall) = overlap(&folder, &format!("masks/{i}.png"), x, y);
+        fit += precision.min(recall) / COUNT as f64;
+    }
+    println!("{:.2} taps an image, {:.1} images a minute, fit {fit:.2}", of("edits_mean"), of("images_per_minute"));
+    assert!(fit > 0.6, "{fit}");
+}
+
 #[test]
 fn nothing_outlined_is_not_accepted_and_a_broken_image_stops_nothing() {
     let folder = folder();
@@ -124,7 +159,7 @@ fn wrong_input_is_refused_with_what_was_expected() {
     let folder = folder();
     fs::create_dir(folder.path().join("empty")).unwrap();
     for (arguments, words) in [
-        (&["label", "empty", "--display", "none"][..], "expected PNG, JPEG or GIF images"),
+        (&["label", "empty", "--display", "none"][..], "expected PNG, JPEG, GIF or DICOM images"),
         (&["label", "nowhere", "--display", "none"], "nowhere"),
         (&["label", "scans", "--display", "none"], "a script as --taps"),
         (&["label", "scans", "--propose-only"], "proposal.onnx"),

@@ -37,6 +37,9 @@ pub struct ProposalReport {
 impl fmt::Display for ProposalReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { images, agreement, score_distance, fit } = self;
+        if *images == 0 {
+            return write!(f, "Proposal quantized, ranges by {}; not compared with that in f32.", fit.method.name());
+        }
         write!(
             f,
             "Proposal quantized, ranges by {}; on {images} val images its mask has an IoU of {agreement:.3} with that in f32, and its \
