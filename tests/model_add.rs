@@ -121,7 +121,7 @@ fn what_runs_too_slow_or_is_no_export_is_refused_with_what_to_do() {
 #[test]
 fn the_bundled_model_is_one_integer_region_and_the_mask_decoder() {
     let report = inspect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student")).unwrap();
-    let [encoder, decoder] = &report.graphs;
+    let [encoder, decoder] = &report.graphs[..] else { panic!("{:?}", report.graphs) };
     let operations = |g: &sonotap::model::inspect::GraphReport| {
         g.operations.iter().map(|o| (o.operation.clone(), o.count)).collect::<Vec<_>>()
     };

@@ -43,7 +43,7 @@ impl Segmenter for Finder {
         self.region.decode(prompts, out)
     }
 
-    fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+    fn propose(&mut self, out: &mut Vec<f32>) -> Result<Option<f32>> {
         let mut logits = self.logits.lock().unwrap();
         let logit = if logits.len() > 1 { logits.remove(0) } else { logits[0] };
         out.clear();
@@ -51,7 +51,7 @@ impl Segmenter for Finder {
         for (value, _) in out.iter_mut().zip(&self.region.dark).filter(|(_, dark)| **dark) {
             *value = logit;
         }
-        Ok(true)
+        Ok(Some(1.0 / (1.0 + (-logit).exp())))
     }
 }
 
@@ -253,7 +253,7 @@ fn an_unsure_failing_or_stale_proposal_is_not_shown() {
     assert!(s.suggestion().is_some());
     s.propose(&[0.8]);
     s.run_for(200);
-    assert!(s.suggestion().is_none(), "a mean probability of .69 is below .8");
+    assert!(s.suggestion().is_none(), "a score of .69 is below .8");
     for nothing in [f32::NAN, -1.0] {
         s.propose(&[nothing]);
         s.run_for(200);

@@ -67,6 +67,19 @@ impl TypedGraph {
         (0..self.model.outputs.len()).filter_map(|i| Some(self.model.output_fact(i).ok()?.datum_type)).collect()
     }
 
+    /// Whether integer regions alone read the inputs, and take bytes of these types as they are.
+    pub fn takes(&self, types: &[DatumType]) -> bool {
+        let takes = |(input, given): (&OutletId, &DatumType)| {
+            let readers = &self.model.node(input.node).outputs[0].successors;
+            let region = |node: usize| self.model.node(node).op_as::<Int8Region>();
+            !readers.is_empty()
+                && readers
+                    .iter()
+                    .all(|r| region(r.node).is_some_and(|region| region.input_type(r.slot) == Some(*given)))
+        };
+        types.len() == self.model.inputs.len() && self.model.inputs.iter().zip(types).all(takes)
+    }
+
     /// Changes the types of the first inputs; the operations that read them must accept these types.
     pub fn set_input_types(&mut self, types: &[DatumType]) -> Result<()> {
         set_input_types(&mut self.model, types).map_err(|e| failed(&self.file, "input", e))

@@ -59,8 +59,8 @@ pub struct ModelReport {
     pub name: String,
     /// The graphs' contract.
     pub kind: Kind,
-    /// The encoder, then the decoder.
-    pub graphs: [GraphReport; 2],
+    /// The encoder, the decoder, and the graph that proposes if there is one.
+    pub graphs: Vec<GraphReport>,
 }
 
 /// Loads a model folder without its self-test, and reports its operations.
@@ -69,7 +69,7 @@ pub struct ModelReport {
 /// Those of [`sam::load_with`].
 pub fn inspect(folder: &Path) -> Result<ModelReport> {
     let loaded = sam::load_with(folder, LoadOptions { skip_self_test: true, ..LoadOptions::default() })?;
-    let graphs = loaded.segmenter.graphs().map(graph_report);
+    let graphs = loaded.segmenter.graphs().map(graph_report).collect();
     Ok(ModelReport { name: loaded.manifest.name, kind: loaded.manifest.kind, graphs })
 }
 

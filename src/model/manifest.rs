@@ -129,6 +129,9 @@ pub struct SelfTestVector {
     /// proposes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proposal: Vec<f32>,
+    /// Its estimated IoU there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal_iou: Option<f32>,
     /// One entry a case, in the order of [`CASES`](super::self_test::CASES), picture by picture.
     pub cases: Vec<SelfTestCase>,
 }
@@ -173,8 +176,8 @@ pub struct Manifest {
     pub encoder: GraphSpec,
     /// The graph that decodes prompts.
     pub decoder: GraphSpec,
-    /// The graph that proposes a mask without prompts, from the encoder's outputs. Present only if the model was tuned to find one
-    /// kind of structure.
+    /// The graph that proposes a mask without prompts, of half as many cells along an edge as the decoder's masks, and estimates its
+    /// IoU, from the encoder's outputs at strides 8 and 4. Present only if the model was tuned to find one kind of structure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<GraphSpec>,
     /// The model card.
@@ -370,12 +373,19 @@ impl Manifest {
 
     fn check_proposal(&self, proposal: &GraphSpec) -> Result<()> {
         expect(self.kind == Kind::Sonotap, || "proposal: expected none for this kind of model, got one".into())?;
-        expect(proposal.inputs == self.encoder.outputs, || {
-            "proposal.inputs: expected the encoder's outputs, got others".to_owned()
+        let is_former = proposal.outputs.iter().map(|t| t.name.as_str()).eq(["mask"]);
+        expect(!is_former, || {
+            "proposal.outputs: expected `mask` and `iou_logit`, got a head without a learned score, of an earlier release; \
+             `sonotap train semi` makes one with it"
+                .to_owned()
         })?;
-        names("proposal.outputs", &proposal.outputs, &["mask"])?;
-        let cells = self.spec().mask_cells;
-        same_shape(&proposal.outputs[0], &[1, 1, cells, cells]).map_err(|e| e.within("proposal.outputs"))
+        expect(proposal.inputs == self.encoder.outputs[..2], || {
+            "proposal.inputs: expected the encoder's `embedding` and `skip4`, got others".to_owned()
+        })?;
+        names("proposal.outputs", &proposal.outputs, &["mask", "iou_logit"])?;
+        let cells = self.spec().mask_cells / 2;
+        same_shape(&proposal.outputs[0], &[1, 1, cells, cells]).map_err(|e| e.within("proposal.outputs"))?;
+        same_shape(&proposal.outputs[1], &[1, 1, 1, 1]).map_err(|e| e.within("proposal.outputs"))
     }
 
     /// Returns the number of cells along a mask's side.
@@ -405,6 +415,11 @@ impl Manifest {
         let proposed = if self.proposal.is_some() { super::self_test::SAMPLES } else { 0 };
         expect(v.proposal.len() == proposed && v.proposal.iter().all(|x| x.is_finite()), || {
             format!("self_test.proposal: expected {proposed} finite logits, got {:?}", v.proposal)
+        })?;
+        let has_iou = v.proposal_iou.is_some_and(f32::is_finite);
+        expect(has_iou == self.proposal.is_some(), || {
+            let expected = if self.proposal.is_some() { "a finite IoU" } else { "none" };
+            format!("self_test.proposal_iou: expected {expected}, got {:?}", v.proposal_iou)
         })?;
         for case in &v.cases {
             let (masks, samples) = (self.spec().masks, super::self_test::SAMPLES);

@@ -142,11 +142,11 @@ pub trait Segmenter: Send {
     fn decode(&mut self, prompts: &ModelPrompts, out: &mut Decoded) -> Result<()>;
 
     /// Writes the logits of the structure that the model was tuned to find, on the frame that was encoded last and without any
-    /// prompt, `[mask_cells, mask_cells]` row-major. Returns `false`, and leaves `out` empty, if the model proposes nothing
-    /// ([`ModelSpec::proposes`]).
-    fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+    /// prompt, `[mask_cells, mask_cells]` row-major. Returns its estimate of the IoU of the mask's largest part with the
+    /// structure, not clamped; `None`, and `out` is empty, if the model proposes nothing ([`ModelSpec::proposes`]).
+    fn propose(&mut self, out: &mut Vec<f32>) -> Result<Option<f32>> {
         out.clear();
-        Ok(false)
+        Ok(None)
     }
 }
 

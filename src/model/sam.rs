@@ -18,6 +18,7 @@ use super::graph::{Graph, TypedGraph, failed, refused};
 use super::manifest::{GraphSpec, InputSpec, Kind, Manifest};
 use super::postprocess::{self, MAPS, Padding};
 use super::preprocess::Resampler;
+use super::suggestion::doubled;
 use super::{Decoded, Kernels, ModelPrompts, ModelSpec, Segmenter, chosen_kernels, self_test};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
@@ -87,9 +88,9 @@ pub fn load_files(files: ModelFiles<'_>, options: LoadOptions) -> Result<Loaded>
     let manifest = Manifest::of(&files)?;
     files.read_checked(&manifest.card)?;
     times.read += begin.elapsed();
-    let [encoder, decoder] = planned(files, &manifest, options, &mut times)?;
+    let ([encoder, decoder], given) = planned(files, &manifest, options, &mut times)?;
     let proposal = match &manifest.proposal {
-        Some(spec) => Some(parsed(files, spec, options, &mut times)?.plan(&mut times)?),
+        Some(spec) => Some(planned_proposal(files, spec, &given[..spec.inputs.len()], options, &mut times)?),
         None => None,
     };
     let mut segmenter = TractSam::new(&manifest, encoder, decoder, proposal)?;
@@ -112,14 +113,14 @@ fn parsed(files: ModelFiles<'_>, spec: &GraphSpec, options: LoadOptions, times: 
     TypedGraph::parse(spec, &bytes, options.tract_only, times)
 }
 
-/// Loads both graphs, with bytes between them if both support it. The decoder is reduced to its operation before the encoder is
+/// Loads both graphs, with bytes between them if both support it, and the types of what the encoder gives. The decoder is reduced to its operation before the encoder is
 /// read, so that one unfused graph is in memory at a time.
 fn planned(
     files: ModelFiles<'_>,
     manifest: &Manifest,
     options: LoadOptions,
     times: &mut LoadTimes,
-) -> Result<[Graph; 2]> {
+) -> Result<([Graph; 2], Vec<DatumType>)> {
     let kernels = options.kernels.map_or_else(chosen_kernels, Ok)?;
     let mut decoder = parsed(files, &manifest.decoder, options, times)?;
     let mut takes_bytes = false;
@@ -133,10 +134,40 @@ fn planned(
     if !options.tract_only {
         encoder.fuse_int8(kernels, takes_bytes, times)?;
     }
+    let given = encoder.output_types();
     if takes_bytes {
-        decoder.set_input_types(&encoder.output_types())?;
+        decoder.set_input_types(&given)?;
     }
-    Ok([encoder.plan(times)?, decoder.plan(times)?])
+    Ok(([encoder.plan(times)?, decoder.plan(times)?], given))
+}
+
+/// Loads the graph that proposes, which takes what the encoder gives as bytes where it was quantized for them.
+fn planned_proposal(
+    files: ModelFiles<'_>,
+    spec: &GraphSpec,
+    given: &[DatumType],
+    options: LoadOptions,
+    times: &mut LoadTimes,
+) -> Result<Proposal> {
+    let mut graph = parsed(files, spec, options, times)?;
+    let mut takes_bytes = false;
+    if !options.tract_only {
+        graph.fuse_int8(options.kernels.map_or_else(chosen_kernels, Ok)?, false, times)?;
+        takes_bytes = graph.takes(given);
+    }
+    if takes_bytes {
+        graph.set_input_types(given)?;
+    }
+    Ok(Proposal { graph: graph.plan(times)?, inputs: given.len(), takes_bytes })
+}
+
+/// The graph that proposes a mask.
+struct Proposal {
+    graph: Graph,
+    /// The first outputs of the encoder that it reads.
+    inputs: usize,
+    /// Whether it takes them as they are; else as f32.
+    takes_bytes: bool,
 }
 
 /// A model of either kind.
@@ -150,7 +181,7 @@ pub struct TractSam {
     norms: Vec<(f32, f32)>,
     encoder: Graph,
     decoder: Graph,
-    proposal: Option<Graph>,
+    proposal: Option<Proposal>,
     resampler: Resampler,
     image: Arc<Tensor>,
     /// Prompt maps, or SAM's mask input.
@@ -164,7 +195,7 @@ pub struct TractSam {
 }
 
 impl TractSam {
-    fn new(manifest: &Manifest, encoder: Graph, decoder: Graph, proposal: Option<Graph>) -> Result<Self> {
+    fn new(manifest: &Manifest, encoder: Graph, decoder: Graph, proposal: Option<Proposal>) -> Result<Self> {
         let spec = manifest.spec();
         let InputSpec { side, mean, std } = &manifest.input;
         let planes = match manifest.kind {
@@ -205,9 +236,14 @@ impl TractSam {
         self.encoder.regions()
     }
 
-    /// Both graphs, the encoder first.
-    pub(super) fn graphs(&self) -> [&Graph; 2] {
-        [&self.encoder, &self.decoder]
+    /// Whether one integer region is all of the graph that proposes, and takes what the encoder gives as bytes.
+    pub fn has_integer_proposal(&self) -> bool {
+        self.proposal.as_ref().is_some_and(|p| p.takes_bytes && p.graph.regions().count() == 1)
+    }
+
+    /// All graphs, the encoder first.
+    pub(super) fn graphs(&self) -> impl Iterator<Item = &Graph> {
+        [&self.encoder, &self.decoder].into_iter().chain(self.proposal.as_ref().map(|p| &p.graph))
     }
 
     fn check(&self, prompts: &ModelPrompts) -> Result<()> {
@@ -313,20 +349,25 @@ impl Segmenter for TractSam {
         Ok(())
     }
 
-    fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+    fn propose(&mut self, out: &mut Vec<f32>) -> Result<Option<f32>> {
         out.clear();
-        let Some(graph) = &mut self.proposal else { return Ok(false) };
+        let Some(Proposal { graph, inputs, takes_bytes }) = &mut self.proposal else { return Ok(None) };
         let Some(embedding) = &self.embedding else { return Err(not_encoded()) };
-        let inputs = floats(embedding).map_err(|e| failed(&graph.file, "input", e))?;
-        let outputs = graph.run(inputs)?;
-        let logits = values(&outputs[0]).map_err(|e| failed(&graph.file, "output", e))?;
-        let expected = self.spec.mask_cells * self.spec.mask_cells;
-        if logits.len() != expected {
-            let got = logits.len();
-            return Err(refused(format!("{}: expected {expected} values of output 0, got {got}", graph.file)));
+        let seen = &embedding[..*inputs];
+        let seen = if *takes_bytes { Ok(seen.iter().cloned().collect()) } else { floats(seen) };
+        let outputs = graph.run(seen.map_err(|e| failed(&graph.file, "input", e))?)?;
+        let cannot = |e| failed(&graph.file, "output", e);
+        let (logits, score) = (values(&outputs[0]).map_err(cannot)?, values(&outputs[1]).map_err(cannot)?);
+        let edge = self.spec.mask_cells / 2;
+        let (&[score], true) = (score, logits.len() == edge * edge) else {
+            let (file, got) = (&graph.file, [logits.len(), score.len()]);
+            return Err(refused(format!("{file}: expected {} values and one, got {got:?}", edge * edge)));
+        };
+        doubled(logits, edge, out);
+        if let Some(pool) = graph.pool() {
+            outputs.into_iter().for_each(|value| pool.recycle(value));
         }
-        out.extend_from_slice(logits);
-        Ok(true)
+        Ok(Some(1.0 / (1.0 + (-score).exp())))
     }
 }
 

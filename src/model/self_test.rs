@@ -55,14 +55,15 @@ pub struct Difference {
 pub fn run(model: &mut dyn Segmenter, vector: &SelfTestVector) -> Result<Difference> {
     let mut worst = Difference::default();
     let pictures = vector.cases.len() / CASES.len();
-    let (cases, proposal) = answers(model, vector.seed, pictures)?;
+    let (cases, proposal, proposal_iou) = answers(model, vector.seed, pictures)?;
     for (got, expected) in cases.iter().zip(&vector.cases) {
         let logit = check(&expected.name, "logit", &got.logits, &expected.logits, vector.logit_tolerance)?;
         let iou = check(&expected.name, "IoU", &got.iou, &expected.iou, vector.iou_tolerance)?;
         worst = Difference { logit_max: worst.logit_max.max(logit), iou_max: worst.iou_max.max(iou) };
     }
     let logit = check("proposal", "logit", &proposal, &vector.proposal, vector.logit_tolerance)?;
-    worst.logit_max = worst.logit_max.max(logit);
+    let iou = check("proposal", "IoU", proposal_iou.as_slice(), vector.proposal_iou.as_slice(), vector.iou_tolerance)?;
+    worst = Difference { logit_max: worst.logit_max.max(logit), iou_max: worst.iou_max.max(iou) };
     Ok(worst)
 }
 
@@ -84,9 +85,9 @@ pub fn measure_on(
     pictures: usize,
     tolerances: Difference,
 ) -> Result<SelfTestVector> {
-    let (cases, proposal) = answers(model, seed, pictures)?;
+    let (cases, proposal, proposal_iou) = answers(model, seed, pictures)?;
     let (logit_tolerance, iou_tolerance) = (tolerances.logit_max, tolerances.iou_max);
-    Ok(SelfTestVector { seed, logit_tolerance, iou_tolerance, proposal, cases })
+    Ok(SelfTestVector { seed, logit_tolerance, iou_tolerance, proposal, proposal_iou, cases })
 }
 
 /// Largest differences between answers.
@@ -186,26 +187,32 @@ fn question(case: usize, spec: &ModelSpec, first: &[f32]) -> ModelPrompts {
     asked
 }
 
-/// Cases of all images, and the sampled proposal on the first.
-fn answers(model: &mut dyn Segmenter, seed: u64, pictures: usize) -> Result<(Vec<SelfTestCase>, Vec<f32>)> {
-    let (mut cases, mut proposal) = (Vec::new(), Vec::new());
+/// Cases of all images, and the sampled proposal on the first with its estimated IoU.
+fn answers(
+    model: &mut dyn Segmenter,
+    seed: u64,
+    pictures: usize,
+) -> Result<(Vec<SelfTestCase>, Vec<f32>, Option<f32>)> {
+    let (mut cases, mut proposal) = (Vec::new(), (Vec::new(), None));
     for picture in 0..pictures {
         answer_picture(model, seed.wrapping_add(picture as u64), &mut cases)?;
         if picture == 0 {
             proposal = sampled_proposal(model, seed)?;
         }
     }
-    Ok((cases, proposal))
+    let (proposal, iou) = proposal;
+    Ok((cases, proposal, iou))
 }
 
-/// Logits of the proposal on the frame that was encoded last; none if the model proposes nothing.
-fn sampled_proposal(model: &mut dyn Segmenter, seed: u64) -> Result<Vec<f32>> {
+/// Logits of the proposal on the frame that was encoded last, and its estimated IoU; none if the model proposes nothing.
+fn sampled_proposal(model: &mut dyn Segmenter, seed: u64) -> Result<(Vec<f32>, Option<f32>)> {
     let mut logits = Vec::new();
-    if !model.propose(&mut logits).map_err(|e| e.within("self-test, proposal"))? {
-        return Ok(logits);
+    let iou = model.propose(&mut logits).map_err(|e| e.within("self-test, proposal"))?;
+    if iou.is_none() {
+        return Ok((logits, iou));
     }
     let mut random = Sequence(seed ^ 0x70f3_1d2b);
-    Ok((0..SAMPLES).map(|_| logits[random.below(logits.len() as u64) as usize]).collect())
+    Ok(((0..SAMPLES).map(|_| logits[random.below(logits.len() as u64) as usize]).collect(), iou))
 }
 
 fn answer_picture(model: &mut dyn Segmenter, seed: u64, cases: &mut Vec<SelfTestCase>) -> Result<()> {

@@ -1,9 +1,8 @@
-//! A suggestion: the largest part of what a model proposes without a prompt, how sure the model is of it, and the box that
-//! prompts for it once somebody accepts it.
+//! A suggestion: the largest part of what a model proposes without a prompt, and the box that prompts for it once somebody
+//! accepts it.
 
 use crate::geometry::{ImageSpace, Rect};
 use crate::mask::{BACKGROUND_LOGIT, LogitGrid};
-use crate::units::Score;
 
 /// Of its size, by how much a suggestion's box is larger on each side: a proposal is seldom whole.
 const GROW: f32 = 0.1;
@@ -19,12 +18,12 @@ pub struct LargestPart {
 }
 
 impl LargestPart {
-    /// Leaves the largest 8-connected part of a proposal and blanks the others. The score is the mean probability in that
-    /// part; `None` when there is no part of 16 cells or more, or a value is not a number.
-    pub fn keep(&mut self, grid: &mut LogitGrid) -> Option<Score> {
+    /// Leaves the largest 8-connected part of a proposal and blanks the others. `false` when there is no part of 16 cells or
+    /// more, or a value is not a number.
+    pub fn keep(&mut self, grid: &mut LogitGrid) -> bool {
         let cells = grid.cells();
         if !grid.values().iter().all(|v| v.is_finite()) {
-            return None;
+            return false;
         }
         self.labels.clear();
         self.labels.resize(cells * cells, 0);
@@ -39,15 +38,10 @@ impl LargestPart {
             }
         }
         let (size, label) = largest;
-        let mut sum = 0.0;
-        for (value, &of) in grid.values_mut().iter_mut().zip(&self.labels).filter(|(value, _)| **value > 0.0) {
-            if of == label {
-                sum += 1.0 / (1.0 + f64::from(-*value).exp());
-            } else {
-                *value = BACKGROUND_LOGIT;
-            }
+        for (value, _) in grid.values_mut().iter_mut().zip(&self.labels).filter(|(v, of)| **v > 0.0 && **of != label) {
+            *value = BACKGROUND_LOGIT;
         }
-        (size >= CELLS_MIN).then(|| Score::new((sum / size as f64) as f32)).flatten()
+        size >= CELLS_MIN
     }
 
     /// Labels the part of a cell; returns its number of cells.
@@ -69,6 +63,26 @@ impl LargestPart {
             }
         }
         size
+    }
+}
+
+/// A square of `edge` values in twice as many along an edge, linear between the middles of cells; the outermost stand for what
+/// lies beyond them.
+pub fn doubled(values: &[f32], edge: usize, out: &mut Vec<f32>) {
+    out.clear();
+    out.resize(4 * edge * edge, 0.0);
+    for (y, row) in out.chunks_exact_mut(2 * edge).enumerate() {
+        let near = y / 2;
+        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(edge - 1) };
+        let (near, far) = (&values[near * edge..][..edge], &values[far * edge..][..edge]);
+        let value = |x: usize| 0.75 * near[x] + 0.25 * far[x];
+        let (mut left, mut here) = (value(0), value(0));
+        for (x, pair) in row.chunks_exact_mut(2).enumerate() {
+            let right = value((x + 1).min(edge - 1));
+            pair[0] = 0.75 * here + 0.25 * left;
+            pair[1] = 0.75 * here + 0.25 * right;
+            (left, here) = (here, right);
+        }
     }
 }
 
@@ -94,13 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_part_is_left_and_its_score_is_its_mean_probability() {
+    fn the_largest_part_is_left() {
         let mut proposal = grid(32);
         fill(&mut proposal, 2..6, 2..6, 8.0);
-        fill(&mut proposal, 10..20, 10..15, (0.9_f32 / 0.1).ln());
-        fill(&mut proposal, 10..20, 15..20, (0.7_f32 / 0.3).ln());
-        let score = LargestPart::default().keep(&mut proposal).unwrap();
-        assert!((score.get() - 0.8).abs() < 1e-5, "{score:?}");
+        fill(&mut proposal, 10..20, 10..15, 2.0);
+        fill(&mut proposal, 10..20, 15..20, 1.0);
+        assert!(LargestPart::default().keep(&mut proposal));
         assert_eq!(proposal.inside_bounds().unwrap(), Rect::new(20.0, 20.0, 40.0, 40.0));
         assert_eq!(proposal.values().iter().filter(|v| **v > 0.0).count(), 100);
     }
@@ -111,12 +124,12 @@ mod tests {
         fill(&mut proposal, 4..8, 4..6, 2.0);
         fill(&mut proposal, 8..12, 6..8, 2.0);
         let mut parts = LargestPart::default();
-        assert!(parts.keep(&mut proposal).is_some());
+        assert!(parts.keep(&mut proposal));
         assert_eq!(proposal.values().iter().filter(|v| **v > 0.0).count(), 16);
         let mut few = grid(32);
         fill(&mut few, 4..9, 4..7, 9.0);
-        assert_eq!(parts.keep(&mut few), None);
-        assert_eq!(parts.keep(&mut grid(32)), None);
+        assert!(!parts.keep(&mut few));
+        assert!(!parts.keep(&mut grid(32)));
     }
 
     #[test]
@@ -124,7 +137,19 @@ mod tests {
         let mut proposal = grid(32);
         fill(&mut proposal, 4..20, 4..20, 3.0);
         proposal.values_mut()[900] = f32::NAN;
-        assert_eq!(LargestPart::default().keep(&mut proposal), None);
+        assert!(!LargestPart::default().keep(&mut proposal));
+    }
+
+    #[test]
+    fn an_enlarged_mask_is_linear_between_the_middles_of_cells() {
+        let (mut out, edge) = (Vec::new(), 4);
+        let plane: Vec<f32> = (0..edge * edge).map(|i| (3 * (i % edge) + 10 * (i / edge)) as f32).collect();
+        doubled(&plane, edge, &mut out);
+        for (i, v) in out.iter().enumerate() {
+            let at = |i: usize| ((i as f32 - 0.5) / 2.0).clamp(0.0, edge as f32 - 1.0);
+            let expected = 3.0 * at(i % 8) + 10.0 * at(i / 8);
+            assert!((v - expected).abs() < 1e-4, "{i}: {v} {expected}");
+        }
     }
 
     #[test]

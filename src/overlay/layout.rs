@@ -153,11 +153,16 @@ pub struct LayoutConfig {
     pub has_cine: bool,
     /// Whether exams are saved: with the controls Save and Exam, and a line that says whose exam it is.
     pub has_exam: bool,
+    /// Whether the pictures are a list of stills: steps go from one to the next, and there is nothing to freeze, to scrub through, to
+    /// measure, or to open an exam's page for.
+    pub is_list: bool,
 }
 
 impl LayoutConfig {
     fn has(&self, control: Control) -> bool {
         match control {
+            // Measuring by hand stands in the place of Fill.
+            Control::Freeze | Control::Scrub(_) | Control::Exam | Control::Fill if self.is_list => false,
             Control::Save { .. } | Control::Exam => self.has_exam,
             Control::StepBack | Control::StepForward | Control::Scrub(_) => self.has_cine,
             _ => true,
@@ -167,7 +172,7 @@ impl LayoutConfig {
 
 impl Default for LayoutConfig {
     fn default() -> Self {
-        Self { handedness: Handedness::Right, has_cine: true, has_exam: false }
+        Self { handedness: Handedness::Right, has_cine: true, has_exam: false, is_list: false }
     }
 }
 
@@ -244,7 +249,8 @@ impl Layout {
         }
         let nothing = Rect::new(0.0, 0.0, 0.0, 0.0);
         let (places, status, panel) = (Vec::new(), nothing, nothing);
-        let config = LayoutConfig { handedness: Handedness::Elsewhere, has_cine: false, has_exam: false };
+        let config =
+            LayoutConfig { handedness: Handedness::Elsewhere, has_cine: false, has_exam: false, is_list: false };
         Ok(Self {
             size,
             dpi,
@@ -558,6 +564,9 @@ impl Plan {
         if has_cine && has_width && scrub.y0 - gap - top >= height_min {
             places.push((Control::StepBack, Rect::new(left, scrub.y0, left + side, y1)));
             places.push((Control::StepForward, Rect::new(right - side, scrub.y0, right, y1)));
+            if self.config.is_list {
+                return Strip { top: scrub.y0, panel: scrub, track: None, is_cine: true };
+            }
             places.push((Control::Scrub(0.0), scrub));
             let track = Rect::new(scrub.x0, y1 - self.px(2.5), scrub.x1, y1);
             let panel = Rect::new(scrub.x0, scrub.y0, scrub.x1, track.y0);
@@ -645,10 +654,10 @@ mod tests {
         #[test]
         fn controls_are_large_apart_and_on_the_screen(
             w in 64u32..3000, h in 64u32..2000, dpi in 60.0f32..330.0, is_left in any::<bool>(), has_cine in any::<bool>(),
-            has_exam in any::<bool>(),
+            has_exam in any::<bool>(), is_list in any::<bool>(),
         ) {
             let handedness = if is_left { Handedness::Left } else { Handedness::Right };
-            match Layout::new((w, h), dpi, LayoutConfig { handedness, has_cine, has_exam }) {
+            match Layout::new((w, h), dpi, LayoutConfig { handedness, has_cine, has_exam, is_list }) {
                 Ok(layout) => check(&layout)?,
                 Err(_) => prop_assert!((w as f32) < 50.0 * dpi / 25.4 || (h as f32) < 26.0 * dpi / 25.4),
             }
@@ -736,7 +745,7 @@ mod tests {
     fn freeze_stays_in_its_corner() {
         for (handedness, corner) in [(Handedness::Right, 800.0), (Handedness::Left, 0.0)] {
             for (has_cine, has_exam) in [(false, false), (true, false), (true, true)] {
-                let config = LayoutConfig { handedness, has_cine, has_exam };
+                let config = LayoutConfig { handedness, has_cine, has_exam, is_list: false };
                 let layout = Layout::new((800, 480), 133.0, config).unwrap();
                 let place = layout.place(Control::Freeze).unwrap();
                 let nearest = (place.x0 - corner).abs().min((place.x1 - corner).abs());

@@ -285,11 +285,15 @@ pub struct SegmentArguments {
 /// Arguments of `label`.
 #[derive(Args)]
 pub struct LabelArguments {
-    /// A folder of PNG, JPEG or GIF images, or a data set. Its subfolders are groups: one patient's images each.
+    /// A folder of PNG, JPEG, GIF or DICOM images, or a data set. Its subfolders are groups: one patient's images each.
     pub dir: PathBuf,
-    /// Where the set grows, with copies of the images; by default in DIR itself.
+    /// Where the set grows, with copies of the images; by default in DIR itself. DICOM files need it: their frames become PNG
+    /// files whose names say nothing of a patient.
     #[arg(long, value_name = "SET")]
     pub out: Option<PathBuf>,
+    /// Of DICOM cines only this frame, from 1; by default each frame is an image.
+    #[arg(long, value_name = "N")]
+    pub frame: Option<usize>,
     /// Model folder; the bundled one by default. One with proposal.onnx proposes the first outline.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,

@@ -23,7 +23,7 @@ use sonotap_lab::eval::record::{Row, SCHEMA};
 use sonotap_lab::eval::report::html::{Picture, html};
 use sonotap_lab::eval::report::{DataRecord, Machine, ModelRecord, Report, RunRecord, sheet};
 use sonotap_lab::eval::runner::{self, Done, Item};
-use sonotap_lab::eval::summary::{SetSummary, summarize};
+use sonotap_lab::eval::summary::{AtLimit, SetSummary, summarize};
 
 use crate::arguments::EvalArguments;
 use crate::assets;
@@ -395,6 +395,7 @@ fn table(report: &Report) -> String {
             at(last)
         ));
     }
+    lines.extend(report.sets.iter().filter_map(suggestions));
     for c in &report.cines {
         let drawn = c.drawn_iou.map_or("none".into(), |v| format!("{v:.3}"));
         let shares = (100.0 * c.drawn_share, 100.0 * c.falsely_tracked_share);
@@ -411,6 +412,21 @@ fn table(report: &Report) -> String {
         lines.push(format!("{} rows could not be used; the report says which and why", report.unusable.len()));
     }
     lines.join("\n")
+}
+
+/// What the score of suggestions is worth, and what would be shown from each limit on.
+fn suggestions(s: &SetSummary) -> Option<String> {
+    let c = s.calibration.as_ref().filter(|_| !s.at_limits.is_empty())?;
+    let limit = |l: &AtLimit| format!("{:.1}: {} of {}", l.limit, l.below_half, l.shown);
+    let limits: Vec<String> = s.at_limits.iter().map(limit).collect();
+    Some(format!(
+        "{} {}: the score is off by {:.3} in the mean, {:+.3} too sure; from a limit on, IoU below .5 of those shown: {}",
+        s.data,
+        s.protocol,
+        c.mean_absolute_error,
+        c.bias,
+        limits.join(", ")
+    ))
 }
 
 /// How far it is, and how long it will take, on standard error.

@@ -84,6 +84,11 @@ pub fn png_of_mask(mask: &Bitmap) -> Result<Vec<u8>> {
     encode(&bytes, (mask.width(), mask.height()), ExtendedColorType::L8)
 }
 
+/// Grey or RGB pixels as PNG.
+pub fn png_of_pixels(pixels: &[u8], size: (u32, u32), is_rgb: bool) -> Result<Vec<u8>> {
+    encode(pixels, size, if is_rgb { ExtendedColorType::Rgb8 } else { ExtendedColorType::L8 })
+}
+
 fn encode(pixels: &[u8], (width, height): (u32, u32), colours: ExtendedColorType) -> Result<Vec<u8>> {
     let mut png = Vec::new();
     PngEncoder::new(&mut png).write_image(pixels, width, height, colours).context("a picture cannot be made a PNG")?;

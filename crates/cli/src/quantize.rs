@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use sonotap_lab::quantize::Method;
-use sonotap_lab::quantize::{Options, Report, Validation, quantize_folder};
+use sonotap_lab::quantize::{Fit, Options, Report, Validation, quantize_folder};
 
 use crate::arguments::QuantizeArguments;
 use crate::output::say;
@@ -26,16 +26,25 @@ pub fn quantize(a: &QuantizeArguments) -> Result<()> {
 }
 
 fn lines(r: &Report) -> Vec<String> {
-    let mut lines = vec!["signal to quantization noise of each tensor, dB".to_owned()];
-    lines.extend(r.losses.iter().map(|l| format!("  {:6.1}  {}", l.sqnr_db, l.name)));
-    lines.push("ranges, and the outputs' mean signal to noise on the val split, dB".into());
-    let mark = |m: Method| if m == r.method { "taken" } else { "" };
-    lines.extend(r.tried.iter().map(|(m, db)| format!("  {db:6.1}  {:<12}{}", m.name(), mark(*m))));
-    lines.push(format!("  {:6.1}  after bias correction", r.corrected_db));
+    let mut lines = fit("encoder", &r.encoder);
+    if let Some(proposal) = &r.proposal {
+        lines.extend(fit("proposal", &proposal.fit));
+        lines.push(proposal.to_string());
+    }
     if !r.validation.is_empty() {
         lines.push("IoU after 1, 3, 5 clicks on the val split, f32 to int8".into());
     }
     lines.extend(r.validation.iter().map(validation));
+    lines
+}
+
+fn fit(network: &str, f: &Fit) -> Vec<String> {
+    let mut lines = vec![format!("{network}: signal to quantization noise of each tensor, dB")];
+    lines.extend(f.losses.iter().map(|l| format!("  {:6.1}  {}", l.sqnr_db, l.name)));
+    lines.push("ranges, and the outputs' mean signal to noise on the val split, dB".into());
+    let mark = |m: Method| if m == f.method { "taken" } else { "" };
+    lines.extend(f.tried.iter().map(|(m, db)| format!("  {db:6.1}  {:<12}{}", m.name(), mark(*m))));
+    lines.push(format!("  {:6.1}  after bias correction", f.corrected_db));
     lines
 }
 

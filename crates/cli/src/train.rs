@@ -65,8 +65,8 @@ fn learn_semi(config: &Path, out: &Path, resume: bool) -> Result<()> {
                 )
             }
             SemiEvent::Validated(step, p) => format!(
-                "validation at step {step}, {} images: proposals' Dice {:.3}, IoU {:.3}, none on {}",
-                p.images, p.dice, p.iou, p.silent
+                "validation at step {step}, {} images: proposals' Dice {:.3}, IoU {:.3}, none on {}; their score is off by {:.3}",
+                p.images, p.dice, p.iou, p.silent, p.score_error
             ),
             SemiEvent::Saved(path) => format!("saved {}", path.display()),
         };

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use sonotap::geometry::Point;
+use sonotap::overlay::layout::{Control, Handedness, Layout, LayoutConfig};
 use tempfile::TempDir;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -109,6 +111,75 @@ fn a_script_outlines_skips_and_comes_back_and_the_next_call_goes_on() {
 }
 
 #[test]
+fn a_list_of_stills_has_neither_freeze_nor_exam_nor_scrub_and_what_is_left_is_large_and_apart() {
+    let config = LayoutConfig { has_exam: true, is_list: true, ..LayoutConfig::default() };
+    for (size, dpi) in [((800, 480), 133.0), ((1280, 800), 150.0), ((640, 480), 96.0), ((1920, 1080), 96.0)] {
+        let layout = Layout::new(size, dpi, config).unwrap();
+        let hidden = [Control::Freeze, Control::Exam, Control::Scrub(0.0), Control::Fill];
+        for control in Control::ALL {
+            let is_hidden = hidden.iter().any(|h| h.is_same(control));
+            assert_eq!(layout.place(control).is_none(), is_hidden, "{size:?}: {control:?}");
+        }
+        assert!(layout.track().is_none() && layout.exam_line().is_some() && layout.absent().count() == 0);
+        let (back, forward) = (layout.place(Control::StepBack).unwrap(), layout.place(Control::StepForward).unwrap());
+        let between = Point::new((back.x1 + forward.x0) / 2.0, back.centre().y);
+        assert_eq!(layout.hit(between), None, "{size:?}: nothing between the steps");
+    }
+    let mut seen = 0;
+    for (w, h, dpi) in (0..2_000u32).map(|i| (64 + i * 797 % 1900, 64 + i * 431 % 1200, 60.0 + (i * 37 % 260) as f32)) {
+        let handedness = if w % 2 == 0 { Handedness::Left } else { Handedness::Right };
+        let Ok(layout) = Layout::new((w, h), dpi, LayoutConfig { handedness, ..config }) else { continue };
+        let all: Vec<_> = layout.controls().collect();
+        seen += all.len();
+        for (i, (control, place)) in all.iter().enumerate() {
+            let (width, height) = control.min_size_mm();
+            assert!(place.width() >= layout.mm(width) && place.height() >= layout.mm(height), "{w}x{h}: {control:?}");
+            assert!(place.x0 >= 0.0 && place.y0 >= 0.0 && place.x1 <= w as f32 && place.y1 <= h as f32, "{control:?}");
+            for (other, its) in &all[..i] {
+                let gap = (place.x0 - its.x1).max(its.x0 - place.x1).max((place.y0 - its.y1).max(its.y0 - place.y1));
+                assert!(gap >= layout.mm(3.0), "{w}x{h}: {control:?} and {other:?} are {gap} px apart");
+            }
+        }
+    }
+    assert!(seen > 5_000, "{seen}");
+}
+
+/// A made operator over a made set: a tap in the middle, on every third image a second one beside it; then Save. What it prints
+/// is the machine's part of the work: nobody looks, thinks or moves a hand.
+#[test]
+fn a_scripted_labelling_says_taps_and_images_a_minute_and_its_masks_fit() {
+    const COUNT: usize = 6;
+    let folder = tempfile::tempdir().unwrap();
+    let centre = |i: usize| (45 + 13 * i as i64, 50 + 4 * i as i64);
+    let mut steps = String::new();
+    for i in 0..COUNT {
+        let (x, y) = centre(i);
+        picture(&folder.path().join(format!("scans/{i}.png")), x, y);
+        let mut step = |what: &str| steps.push_str(&format!("[[step]]\nframe = {}\n{what}\n", i + 1));
+        step(&format!("tap = [{x}, {y}]"));
+        if i % 3 == 0 {
+            step(&format!("tap = [{}, {}]", x + 15, y + 10));
+        }
+        step("press = \"save\"");
+    }
+    script(&folder, &steps);
+    let report =
+        json(&run(&folder, &["label", "scans", "--out", "set", "--taps", "taps.toml", "--display", "none", "--json"]));
+    let of = |key: &str| report[key].as_f64().unwrap();
+    assert_eq!(report["accepted"], COUNT, "{report}");
+    assert!((of("edits_mean") - 8.0 / 6.0).abs() < 1e-9 && of("edits_median") == 1.0, "{report}");
+    assert!((of("images_per_minute") * of("seconds_mean") - 60.0).abs() < 1e-6, "{report}");
+    let mut fit = 0.0;
+    for i in 0..COUNT {
+        let (x, y) = centre(i);
+        let (precision, recall) = overlap(&folder, &format!("masks/{i}.png"), x, y);
+        fit += precision.min(recall) / COUNT as f64;
+    }
+    println!("{:.2} taps an image, {:.1} images a minute, fit {fit:.2}", of("edits_mean"), of("images_per_minute"));
+    assert!(fit > 0.6, "{fit}");
+}
+
+#[test]
 fn nothing_outlined_is_not_accepted_and_a_broken_image_stops_nothing() {
     let folder = folder();
     fs::write(folder.path().join("scans/p1/0.png"), b"no picture").unwrap();
@@ -124,7 +195,7 @@ fn wrong_input_is_refused_with_what_was_expected() {
     let folder = folder();
     fs::create_dir(folder.path().join("empty")).unwrap();
     for (arguments, words) in [
-        (&["label", "empty", "--display", "none"][..], "expected PNG, JPEG or GIF images"),
+        (&["label", "empty", "--display", "none"][..], "expected PNG, JPEG, GIF or DICOM images"),
         (&["label", "nowhere", "--display", "none"], "nowhere"),
         (&["label", "scans", "--display", "none"], "a script as --taps"),
         (&["label", "scans", "--propose-only"], "proposal.onnx"),

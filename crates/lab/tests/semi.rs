@@ -13,7 +13,9 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
 use sonotap::error::ErrorKind;
 use sonotap::mask::LogitGrid;
+use sonotap::model::inspect::inspect;
 use sonotap::model::predictor::{PredictOptions, Predictor};
+use sonotap::model::sam::{self, LoadOptions};
 use sonotap::source::images::load_still;
 use sonotap_lab::eval::dataset::{Dataset, DatasetOptions, ObjectChoice};
 use sonotap_lab::eval::protocol::{LookKind, Protocol, Questions, Subject, examine};
@@ -199,6 +201,7 @@ fn three_outlined_images_teach_a_proposal_of_the_rest() {
     let found = run.evaluate("val").unwrap();
     assert_eq!(found.images, 2);
     assert!(found.dice > 0.8, "Dice {}", found.dice);
+    assert!(found.score_error < 0.25, "score off by {}", found.score_error);
 }
 
 #[test]
@@ -319,8 +322,18 @@ fn a_tuned_model_proposes_on_the_device_what_it_proposed_in_training() {
     assert!(done.difference.logit_max < 2e-3, "{:?}", done.difference);
     let sets = vec![config.labelled.folder.clone()];
     let options = Options { sets, images: 4, validation: 2, method: None, seed: 1 };
-    quantize_folder(&plain, &quantized, &options, &AtomicBool::new(false)).unwrap();
+    let report = quantize_folder(&plain, &quantized, &options, &AtomicBool::new(false)).unwrap();
+    let proposal = report.proposal.unwrap();
+    assert!(proposal.images == 2 && proposal.agreement > 0.7 && proposal.score_distance < 0.1, "{proposal:?}");
+    let integer = inspect(&quantized).unwrap().graphs[2].clone();
+    assert!(integer.file == "proposal.onnx" && integer.integer_share() == 1.0, "{integer:?}");
+    let loaded = sam::load_with(&quantized, LoadOptions::default()).unwrap().segmenter;
+    assert!(loaded.has_integer_proposal(), "one region, of the encoder's own bytes");
     let frame = load_still(&config.labelled.folder.join("images/11.png")).unwrap();
+    let suggested = |predictor: &mut Predictor| {
+        let mut grid = None;
+        predictor.suggest(&frame, frame.bounds(), &mut grid).unwrap().map(|score| score.get())
+    };
     let proposed = |folder: &Path| {
         let mut predictor = Predictor::open(folder).unwrap();
         assert!(predictor.spec().proposes);
@@ -331,11 +344,30 @@ fn a_tuned_model_proposes_on_the_device_what_it_proposed_in_training() {
     let far = |grid: &LogitGrid| {
         grid.values().iter().zip(trained.values()).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max)
     };
+    let mut on_tape = Predictor::new(Box::new(weights.segmenter()), PredictOptions::default());
+    let scores = [suggested(&mut on_tape), suggested(&mut Predictor::open(&plain).unwrap())];
+    if let [Some(a), Some(b)] = scores {
+        assert!((a - b).abs() < 1e-3, "{a} {b}");
+    }
+    assert_eq!(scores[0].is_some(), scores[1].is_some());
     let range = trained.values().iter().fold(0.0f32, |most, v| most.max(v.abs()));
     assert!(far(&proposed(&plain)) < 2e-3, "{}", far(&proposed(&plain)));
-    // Bytes of the embedding, dequantized for the proposal.
+    // Integers from the encoder's bytes to the mask.
     let lost = far(&proposed(&quantized));
     assert!(lost > 0.0 && lost < 0.3 * range, "{lost} of {range}");
+
+    let text = std::fs::read_to_string(quantized.join("manifest.toml")).unwrap();
+    let (former, to) = (folder.path().join("former"), quantized.clone());
+    std::fs::create_dir(&former).unwrap();
+    for file in std::fs::read_dir(&to).unwrap().map(|f| f.unwrap()) {
+        std::fs::copy(file.path(), former.join(file.file_name())).unwrap();
+    }
+    let at = text.find("name = \"iou_logit\"").unwrap();
+    let begin = text[..at].rfind("[[proposal.outputs]]").unwrap();
+    let end = at + text[at..].find("\n\n").unwrap();
+    std::fs::write(former.join("manifest.toml"), format!("{}{}", &text[..begin], &text[end..])).unwrap();
+    let error = Predictor::open(&former).err().unwrap().to_string();
+    assert!(error.contains("without a learned score, of an earlier release"), "{error}");
 
     let path = quantized.join("proposal.onnx");
     let mut bytes = std::fs::read(&path).unwrap();

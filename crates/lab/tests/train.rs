@@ -284,11 +284,11 @@ fn a_quantized_model_runs_in_the_integer_engine_and_says_what_it_lost() {
     let sets = vec![config.data[0].folder.clone()];
     let options = Options { sets, images: 3, validation: 2, method: None, seed: 1 };
     let report = quantize_folder(&model, &quantized, &options, &stop).unwrap();
-    assert_eq!(report.tried.len(), 3);
+    assert_eq!(report.encoder.tried.len(), 3);
     assert_eq!(report.validation[0].objects, 2);
-    let lost = |name: &str| report.losses.iter().find(|l| l.name == name).map(|l| l.sqnr_db);
+    let lost = |name: &str| report.encoder.losses.iter().find(|l| l.name == name).map(|l| l.sqnr_db);
     for output in ["embedding", "skip4", "skip2"] {
-        assert!(lost(output).is_some_and(|db| db > 18.0), "{output}: {:?}", report.losses);
+        assert!(lost(output).is_some_and(|db| db > 18.0), "{output}: {:?}", report.encoder.losses);
     }
     let loaded = load_with(&quantized, LoadOptions::default()).unwrap();
     assert!(loaded.segmenter.kernels().is_some() && loaded.segmenter.has_mask_decoder());

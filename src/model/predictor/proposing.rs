@@ -16,13 +16,14 @@ impl Predictor {
     /// # Errors
     /// `Argument` for an empty frame; those of the model.
     pub fn propose(&mut self, frame: &Frame, region: Rect<ImageSpace>) -> Result<Option<LogitGrid>> {
-        let view = self.run_proposal(frame, region)?;
-        Ok(view.and_then(|view| LogitGrid::from_values(self.spec.mask_cells, view, std::mem::take(&mut self.proposed))))
+        let found = self.run_proposal(frame, region)?;
+        let values = std::mem::take(&mut self.proposed);
+        Ok(found.and_then(|(view, _)| LogitGrid::from_values(self.spec.mask_cells, view, values)))
     }
 
     /// What to suggest to an operator in a region of `frame`, without any prompt: writes the largest part of the proposal to
-    /// `out`, whose buffer is reused, and returns the model's mean probability in it. `None` if the model proposes nothing, no
-    /// part of some size, or all of the region.
+    /// `out`, whose buffer is reused, and returns the model's estimate of its IoU with the structure. `None` if the model proposes
+    /// nothing, no part of some size, or all of the region.
     ///
     /// # Errors
     /// As [`Self::propose`].
@@ -32,20 +33,20 @@ impl Predictor {
         region: Rect<ImageSpace>,
         out: &mut Option<LogitGrid>,
     ) -> Result<Option<Score>> {
-        let Some(view) = self.run_proposal(frame, region)? else { return Ok(None) };
+        let Some((view, score)) = self.run_proposal(frame, region)? else { return Ok(None) };
         let cells = self.spec.mask_cells;
         let grid = out.get_or_insert_with(|| LogitGrid::background(cells, view));
         grid.reset(cells, view);
         grid.values_mut().copy_from_slice(&self.proposed);
         let (columns, rows) = views::filled_cells(&view, cells);
         blank_padding(grid.values_mut(), cells, columns, rows);
-        let score = self.parts.keep(grid);
+        let score = Score::new(score).filter(|_| self.parts.keep(grid));
         let is_everything = area_cells(grid.values(), cells, &view) as f64 > EVERYTHING * (columns * rows) as f64;
         Ok(score.filter(|_| !is_everything))
     }
 
-    /// Runs the proposal network on a region of a frame; `None` if the model has none.
-    fn run_proposal(&mut self, frame: &Frame, region: Rect<ImageSpace>) -> Result<Option<ModelView>> {
+    /// Runs the proposal network on a region of a frame, and returns the score; `None` if the model has none.
+    fn run_proposal(&mut self, frame: &Frame, region: Rect<ImageSpace>) -> Result<Option<(ModelView, f32)>> {
         if !self.spec.proposes {
             return Ok(None);
         }
@@ -56,11 +57,11 @@ impl Predictor {
         let view = ModelView::new(region, self.spec.side);
         let mut report = PredictionReport { encodes: 0, decodes: 0, encode_ns: 0, decode_ns: 0, view };
         self.encode(frame, &view, &mut report)?;
-        self.segmenter.propose(&mut self.proposed)?;
+        let Some(score) = self.segmenter.propose(&mut self.proposed)? else { return Ok(None) };
         let (got, expected) = (self.proposed.len(), self.spec.mask_cells.pow(2));
         if got != expected {
             return Err(Error::new(ErrorKind::Model, format!("proposal: expected {expected} logits, got {got}")));
         }
-        Ok(Some(view))
+        Ok(Some((view, score)))
     }
 }

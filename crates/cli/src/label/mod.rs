@@ -3,6 +3,7 @@
 //! Each image is a frozen frame. What the model proposes, or the mask that the image has, is boxed; taps and drags correct it. Save
 //! accepts it and goes on, a step forward skips, a step back reopens the image before.
 
+mod scan;
 mod set;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,6 @@ use sonotap::profile::{DisplayKind, Profile, ProposeProfile};
 use sonotap::scene::{Mode, Overlay};
 use sonotap::screen::{Pointer, Screen, ScreenConfig};
 use sonotap::session::Command;
-use sonotap::source::images::load_still;
 use sonotap::units::{ObjectId, Revision, Score, Timestamp};
 
 use crate::arguments::LabelArguments;
@@ -59,16 +59,20 @@ struct LabelReport {
     unreadable: usize,
     /// Images of the set that still have no mask.
     left: usize,
-    /// Of accepted images.
+    /// Of accepted images: taps, boxes and undo.
     edits_median: Option<f64>,
+    edits_mean: Option<f64>,
     /// Of accepted images.
     seconds_median: Option<f64>,
+    seconds_mean: Option<f64>,
+    /// Accepted images in a minute that was spent on them.
+    images_per_minute: Option<f64>,
 }
 
 /// Labels a folder as the arguments say.
 pub fn label(a: &LabelArguments) -> Result<()> {
     let profile = profile_of(a)?;
-    let set = LabelSet::open(&a.dir, a.out.as_deref())?;
+    let set = LabelSet::open(&a.dir, a.out.as_deref(), a.frame)?;
     let loaded = assets::load_model(&profile.model)?;
     let proposes = loaded.segmenter.spec().proposes;
     if (a.propose_only || a.propose.is_some()) && !proposes {
@@ -102,6 +106,9 @@ fn profile_of(a: &LabelArguments) -> Result<Profile> {
         profile.display.size = [width, height];
     }
     profile.display.dpi = a.dpi;
+    if a.frame == Some(0) {
+        bail!("--frame: expected a frame from 1 on, got 0");
+    }
     if let Some(score) = a.propose.filter(|s| !(0.5..=0.99).contains(s)) {
         bail!("--propose: expected 0.5 to 0.99, got {score}");
     }
@@ -114,11 +121,17 @@ fn lines(report: &LabelReport, a: &LabelArguments) -> String {
     let mut text = format!(
         "{images} images: {accepted} accepted, {kept} kept, {proposed} proposed, {skipped} skipped, {unreadable} unreadable; {left} without a mask"
     );
-    if let (Some(edits), Some(seconds)) = (report.edits_median, report.seconds_median) {
-        text += &format!("\nan accepted image took {edits} edits and {seconds:.1} s (medians)");
+    let LabelReport { edits_median, edits_mean, seconds_median, seconds_mean, images_per_minute, .. } = report;
+    if let (Some(edits), Some(edits_mean)) = (edits_median, edits_mean)
+        && let (Some(seconds), Some(mean), Some(each)) = (seconds_median, seconds_mean, images_per_minute)
+    {
+        text += &format!(
+            "\nan accepted image took {edits_mean:.1} taps (median {edits}) and {mean:.1} s (median {seconds:.1}): {each:.1} a minute"
+        );
     }
-    match accepted + kept + proposed + skipped + unreadable {
-        0 => text,
+    match (accepted + kept + proposed, skipped + unreadable) {
+        (0, 0) => text,
+        (0, _) => text + &format!("\nin {out}: labels.csv"),
         _ => text + &format!("\nin {out}: manifest.csv, masks, labels.csv"),
     }
 }
@@ -150,6 +163,10 @@ impl Tally {
     fn finish(mut self, set: &LabelSet) -> LabelReport {
         self.report.images = set.pictures.len();
         self.report.left = (0..set.pictures.len()).filter(|&i| !set.is_labelled(i)).count();
+        let mean = |of: &[f64]| (!of.is_empty()).then(|| of.iter().sum::<f64>() / of.len() as f64);
+        self.report.edits_mean = mean(&self.edits);
+        self.report.seconds_mean = mean(&self.seconds);
+        self.report.images_per_minute = self.report.seconds_mean.filter(|s| *s > 0.0).map(|s| 60.0 / s);
         self.report.edits_median = median(&mut self.edits);
         self.report.seconds_median = median(&mut self.seconds);
         self.report
@@ -177,9 +194,9 @@ fn propose_all(mut set: LabelSet, order: &[usize], mut predictor: Predictor, sco
         }
         let begin = Instant::now();
         let mut effort = Effort { edits: 0, seconds: 0.0, score: None };
-        let (labelled, mask) = match load_still(&set.pictures[at].path) {
+        let (labelled, mask) = match set.pictures[at].load() {
             Err(e) => {
-                log::warn!("{e}");
+                log::warn!("{e:#}");
                 (Labelled::Unreadable, None)
             }
             Ok(frame) => {
@@ -260,6 +277,7 @@ impl Labelling {
         let mut displays = Displays::open(profile, None)?;
         let layout = LayoutConfig {
             has_exam: true,
+            is_list: true,
             handedness: match profile.display.kind {
                 DisplayKind::Remote => Handedness::Elsewhere,
                 _ => profile.handedness(),
@@ -395,10 +413,10 @@ impl Labelling {
     /// Hands the image to the live path, as the first of an exam: nothing of the one before stays.
     fn open_image(&mut self, now: Timestamp) -> Result<()> {
         let at = self.order[self.at];
-        let frame = match load_still(&self.set.pictures[at].path) {
+        let frame = match self.set.pictures[at].load() {
             Ok(frame) => frame,
             Err(e) => {
-                log::warn!("{e}");
+                log::warn!("{e:#}");
                 let effort = Effort { edits: 0, seconds: 0.0, score: None };
                 self.set.note(at, Labelled::Unreadable, effort)?;
                 self.tally.count(Labelled::Unreadable, &effort);

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sonotap::contour::{Outline, trace_bitmap};
+use sonotap::frame::Frame;
 use sonotap::geometry::{ImageSpace, Rect};
 use sonotap::mask::Bitmap;
+use sonotap::source::images::load_still;
 use sonotap_lab::eval::dataset::{Dataset, DatasetOptions, DatasetRow, MANIFEST, ObjectChoice};
 
+use super::scan::{self, Scan, Scans};
 use crate::output::{Files, png_of_mask};
 
 /// What each image took.
@@ -26,7 +29,9 @@ const DEPTH_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Picture {
     /// Where it is.
-    pub path: PathBuf,
+    path: PathBuf,
+    /// The frame of a DICOM file, from 0.
+    frame: Option<usize>,
     /// Its path within the set, with `/`.
     pub name: String,
     mask: String,
@@ -37,6 +42,29 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// Its pixels.
+    pub fn load(&self) -> Result<Frame> {
+        match self.frame {
+            Some(frame) => scan::load(&self.path, frame),
+            None => Ok(load_still(&self.path)?),
+        }
+    }
+
+    /// Its copy in a set elsewhere.
+    fn copy(&self) -> Result<Vec<u8>> {
+        match self.frame {
+            Some(_) => scan::png(&self.load()?),
+            None => std::fs::read(&self.path).with_context(|| self.path.display().to_string()),
+        }
+    }
+
+    fn of_scan(path: &Path, found: Scan, row: Option<DatasetRow>) -> Self {
+        let Scan { frame, name, group, pixel_mm } = found;
+        let mm = pixel_mm.map_or(String::new(), |mm| mm.to_string());
+        let known = [group, String::new(), String::new(), String::new(), mm];
+        Self { path: path.to_owned(), frame: Some(frame), mask: mask_of(&name, false), name, known, row }
+    }
+
     /// Its name without the folder that all images of a set are in.
     pub fn short_name(&self) -> &str {
         self.name.strip_prefix("images/").unwrap_or(&self.name)
@@ -93,15 +121,29 @@ pub struct LabelSet {
 }
 
 impl LabelSet {
-    /// Reads the images below `dir`, and what is known of them: by its manifest, and by the set at `out` so far.
-    pub fn open(dir: &Path, out: Option<&Path>) -> Result<Self> {
+    /// Reads the images below `dir`, and what is known of them: by its manifest, and by the set at `out` so far. `only`: the
+    /// frame of DICOM cines, from 1; all without it.
+    pub fn open(dir: &Path, out: Option<&Path>, only: Option<usize>) -> Result<Self> {
         let out = out.unwrap_or(dir);
         let is_elsewhere = std::path::absolute(out)? != std::path::absolute(dir)?;
         let known = rows_of(dir)?;
         let labelled = if is_elsewhere { rows_of(out)? } else { known.clone() };
         check_manifest(out, is_elsewhere)?;
-        let mut pictures = Vec::new();
+        let (mut pictures, mut scans) = (Vec::new(), Scans::default());
         for path in images_below(dir, out, is_elsewhere)? {
+            if scan::is_dicom(&path) {
+                if !is_elsewhere {
+                    bail!(
+                        "{}: DICOM files are labelled with --out SET: the set has PNG files of their frames",
+                        dir.display()
+                    );
+                }
+                for found in scans.of(&path, dir, only)? {
+                    let done = labelled.iter().find(|row| row.image_name.replace('\\', "/") == found.name);
+                    pictures.push(Picture::of_scan(&path, found, done.cloned()));
+                }
+                continue;
+            }
             let inner = name_of(&path, dir);
             let name =
                 if is_elsewhere && !inner.starts_with("images/") { format!("images/{inner}") } else { inner.clone() };
@@ -116,10 +158,14 @@ impl LabelSet {
                 cell(|r| r.class.clone()),
                 cell(|r| r.pixel_mm.map_or(String::new(), |mm| mm.to_string())),
             ];
-            pictures.push(Picture { path, mask: mask_of(&name, false), name, known, row: done.or(row).cloned() });
+            let (mask, row) = (mask_of(&name, false), done.or(row).cloned());
+            pictures.push(Picture { path, frame: None, mask, name, known, row });
         }
+        // A DICOM file that is there twice is one.
+        let mut names = std::collections::BTreeSet::new();
+        pictures.retain(|p| p.frame.is_none() || names.insert(p.name.clone()));
         if pictures.is_empty() {
-            bail!("{}: expected PNG, JPEG or GIF images, got none", dir.display());
+            bail!("{}: expected PNG, JPEG, GIF or DICOM images, got none", dir.display());
         }
         for i in 1..pictures.len() {
             if pictures[..i].iter().any(|p| p.mask == pictures[i].mask) {
@@ -172,8 +218,7 @@ impl LabelSet {
         }
         files.add(&mask_path, png_of_mask(mask)?);
         if self.is_elsewhere {
-            let bytes = std::fs::read(&picture.path).with_context(|| picture.path.display().to_string())?;
-            files.add(&image_path, bytes);
+            files.add(&image_path, picture.copy()?);
         }
         let name = picture.name.clone();
         let written = self.write(files, &name, labelled, effort);
@@ -251,7 +296,7 @@ fn images_below(dir: &Path, out: &Path, is_elsewhere: bool) -> Result<Vec<PathBu
             let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
             if kind.is_dir() && depth < DEPTH_MAX && !is_skipped && !is_hidden {
                 open.push((path, depth + 1));
-            } else if kind.is_file() && !is_hidden && ENDINGS.contains(&ending.as_str()) {
+            } else if kind.is_file() && !is_hidden && (ENDINGS.contains(&ending.as_str()) || scan::is_dicom(&path)) {
                 found.push(path);
             }
         }
@@ -321,7 +366,7 @@ mod tests {
         for name in ["p1/a.png", "p1/b.png", "p2/a.png", "c, d.png"] {
             picture(&dir.path().join(name));
         }
-        let mut set = LabelSet::open(dir.path(), None).unwrap();
+        let mut set = LabelSet::open(dir.path(), None, None).unwrap();
         assert_eq!(set.pictures.len(), 4);
         set.keep(0, &mask(), Labelled::Accepted, EFFORT).unwrap();
         set.keep(1, &mask(), Labelled::Accepted, EFFORT).unwrap();
@@ -330,7 +375,7 @@ mod tests {
         let groups: Vec<_> = rows.iter().map(|r| (r.image_name.as_str(), r.group.as_str())).collect();
         assert_eq!(groups, [("c, d.png", "c, d.png"), ("p1/a.png", "p1")]);
         assert_eq!(rows[1].load().unwrap().truth.area_px(), 180);
-        let again = LabelSet::open(dir.path(), None).unwrap();
+        let again = LabelSet::open(dir.path(), None, None).unwrap();
         assert_eq!((again.len(), again.is_labelled(1), again.is_labelled(2)), (2, true, false));
         assert_eq!(again.mask_bounds(0), Some(Rect::new(12.0, 10.0, 30.0, 20.0)));
         let log = fs::read_to_string(dir.path().join(LABELS)).unwrap();
@@ -347,9 +392,9 @@ mod tests {
         fs::write(dir.path().join("masks/7.png"), png_of_mask(&mask()).unwrap()).unwrap();
         let manifest = "image,mask,group,split,operator\nimages/7.png,masks/7.png,patient 3,train,kim\n";
         fs::write(dir.path().join(MANIFEST), manifest).unwrap();
-        let refused = LabelSet::open(dir.path(), None).map(drop).unwrap_err().to_string();
+        let refused = LabelSet::open(dir.path(), None, None).map(drop).unwrap_err().to_string();
         assert!(refused.contains("--out NEW"), "{refused}");
-        let mut set = LabelSet::open(dir.path(), Some(&out.path().join("new"))).unwrap();
+        let mut set = LabelSet::open(dir.path(), Some(&out.path().join("new")), None).unwrap();
         assert_eq!(set.pictures.len(), 2, "masks are no images");
         assert!(set.mask_bounds(1).is_some() && set.mask_bounds(0).is_none() && !set.is_labelled(1));
         for at in 0..2 {
@@ -364,10 +409,64 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_dicom_files_are_images_whose_names_and_files_say_nothing_of_the_patient() {
+        let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cine = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/cine/heart-4ch.dcm");
+        let folder = dir.path().join("Doe John 1950");
+        fs::create_dir(&folder).unwrap();
+        // A name in the header, as a file has it: ten characters, patient's name.
+        let mut bytes = fs::read(cine).unwrap();
+        let name = b"\x10\x00\x10\x00PN";
+        if let Some(at) = bytes.windows(6).position(|w| w == name) {
+            let length = usize::from(bytes[at + 6]);
+            for (i, byte) in bytes[at + 8..at + 8 + length].iter_mut().enumerate() {
+                *byte = b"DOE^JOHN"[i % 8];
+            }
+        }
+        fs::write(folder.join("DOE^JOHN.dcm"), &bytes).unwrap();
+        fs::write(folder.join("copy of DOE^JOHN"), &bytes).unwrap();
+        let refused = LabelSet::open(dir.path(), None, None).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("--out SET"), "{refused}");
+        let to = out.path().join("set");
+        let all = LabelSet::open(dir.path(), Some(&to), None).unwrap();
+        let count = all.pictures.len();
+        assert!(count > 3, "each frame of a cine is an image, and a file that is there twice is one: {count}");
+        let many = LabelSet::open(dir.path(), Some(&to), Some(count + 1)).map(drop).unwrap_err().to_string();
+        assert!(many.contains(&format!("expected 1 to {count}")), "{many}");
+        let mut set = LabelSet::open(dir.path(), Some(&to), Some(3)).unwrap();
+        assert_eq!(set.pictures.len(), 1);
+        let frame = set.pictures[0].load().unwrap();
+        let mut inside = Bitmap::new(frame.width(), frame.height());
+        (20..40).for_each(|y| (30..50).for_each(|x| inside.set(x, y, true)));
+        set.keep(0, &inside, Labelled::Accepted, EFFORT).unwrap();
+        let rows = rows_of(&to).unwrap();
+        assert_eq!(rows[0].load().unwrap().truth.area_px(), 400);
+        assert!(rows[0].group.starts_with("g-") && rows[0].image_name.ends_with("-0003.png"), "{:?}", rows[0]);
+        let mut open = vec![to.clone()];
+        while let Some(folder) = open.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+                let name = path.strip_prefix(&to).unwrap().to_string_lossy().to_lowercase();
+                assert!(!name.contains("doe") && !name.contains("1950"), "{name}");
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let content = fs::read(&path).unwrap().to_ascii_lowercase();
+                    assert!(!content.windows(3).any(|w| w == b"doe"), "{name} holds the patient's name");
+                }
+            }
+        }
+        let again = LabelSet::open(dir.path(), Some(&to), None).unwrap();
+        assert_eq!(
+            (again.pictures.len(), again.len(), again.is_labelled(2), again.is_labelled(1)),
+            (count, 1, true, false)
+        );
+    }
+
+    #[test]
     fn a_folder_without_images_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("notes.txt"), "none").unwrap();
-        let e = LabelSet::open(dir.path(), None).map(drop).unwrap_err().to_string();
-        assert!(e.contains("expected PNG, JPEG or GIF images"), "{e}");
+        let e = LabelSet::open(dir.path(), None, None).map(drop).unwrap_err().to_string();
+        assert!(e.contains("expected PNG, JPEG, GIF or DICOM images"), "{e}");
     }
 }

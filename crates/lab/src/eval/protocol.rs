@@ -10,7 +10,7 @@
 //! | `msa/box-largest` `msa/boxes-each` `msa/box-all` | mask | a box on the largest region; a box on each, the masks joined; one box over all |
 //! | `clicksam/1` `clicksam/2` | object | a centre click; the Voronoi clicks of that answer's errors, without a previous mask |
 //! | `box/exact` `box/noisy` | object | its box; each edge moved by up to 5 px of 256 |
-//! | `auto/proposal` `auto/box` | mask | none: what the model proposes; the click model's answer to a box around the largest part of it, larger by a tenth on each side |
+//! | `auto/proposal` `auto/suggested` `auto/box` | mask | none: all that the model proposes; the part of it that would be suggested, with its score; the click model's answer to a box around the largest part of it, larger by a tenth on each side |
 //!
 //! The unit *mask* is the whole mask of a row, as a binary problem; its figures stand with its largest object.
 //!
@@ -313,6 +313,10 @@ impl Trial<'_, '_> {
         let mut answer = self.answer("auto/proposal");
         answer.steps.push(self.step(&Given { mask, grid: Some(grid), score: None, ms }, whole, 0, false, true));
         answers.push(answer);
+        let mut answer = self.answer("auto/suggested");
+        let given = self.suggested(ms)?;
+        answer.steps.push(self.step(&given, whole, 0, false, true));
+        answers.push(answer);
         let boxed: Vec<Rect<ImageSpace>> = largest.map(|b| grown(&b, &frame.bounds())).into_iter().collect();
         let mut answer = self.boxed("auto/box", whole, &boxed)?;
         if answer.steps.is_empty() {
@@ -321,6 +325,16 @@ impl Trial<'_, '_> {
         }
         answers.push(answer);
         Ok(())
+    }
+
+    /// What would be suggested on the frame; nothing, and no score, if nothing would be. `ms`: what proposing took.
+    fn suggested(&mut self, ms: f64) -> Result<Given> {
+        let (frame, mut grid) = (self.subject.frame, None);
+        let score = self.predictor.suggest(frame, frame.bounds(), &mut grid)?;
+        let (score, grid) = (score.map(|s| f64::from(s.get())), grid.filter(|_| score.is_some()));
+        let (width, height) = (frame.width(), frame.height());
+        let mask = grid.as_ref().map_or_else(|| Bitmap::new(width, height), |g| g.to_bitmap(width, height));
+        Ok(Given { mask, grid, score, ms })
     }
 
     /// Several clicks as one prompt.

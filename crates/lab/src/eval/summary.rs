@@ -19,6 +19,10 @@ const NOC_TARGETS: [f64; 3] = [0.80, 0.85, 0.90];
 const WORSE_BY: f64 = 0.01;
 /// Bins of the calibration.
 const BINS: usize = 10;
+/// Limits of a suggestion's score at which its worth is reported.
+const LIMITS: [f64; 5] = [0.5, 0.6, 0.7, 0.8, 0.9];
+/// A suggestion with a smaller IoU misleads.
+const HALF: f64 = 0.5;
 /// Edges of the classes of size, share of the image.
 const SIZES: [(&str, f64); 4] = [("below 1 %", 0.01), ("1 to 5 %", 0.05), ("5 to 20 %", 0.20), ("20 % and more", 2.0)];
 
@@ -82,6 +86,24 @@ pub struct Intervals {
     pub box_iou: Option<Interval>,
 }
 
+/// What would be suggested with a limit of the score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AtLimit {
+    /// Least score that is shown.
+    pub limit: f64,
+    /// Suggestions with that score or more.
+    pub shown: usize,
+    /// Of these, those with an IoU below one half.
+    pub below_half: usize,
+}
+
+impl AtLimit {
+    /// Share of what is shown that has an IoU below one half; `None` when nothing is shown.
+    pub fn below_half_share(&self) -> Option<f64> {
+        (self.shown > 0).then(|| self.below_half as f64 / self.shown as f64)
+    }
+}
+
 /// A part of a set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
@@ -136,6 +158,9 @@ pub struct SetSummary {
     pub hc_error_mm: Option<Figure>,
     /// The model's score against the IoU, over all prompts that gave a mask.
     pub calibration: Option<Calibration>,
+    /// For `auto/suggested`, limit by limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_limits: Vec<AtLimit>,
     /// By organ, class and size.
     pub strata: Vec<Stratum>,
 }
@@ -152,6 +177,12 @@ pub fn summarize(rows: &[Row], split: &str, max_clicks: usize, seed: u64) -> Vec
         }
     }
     kinds.into_iter().filter_map(|kind| Part::new(rows, kind, seed)?.summary(split, max_clicks)).collect()
+}
+
+/// `scored`: pairs of score and IoU.
+fn at_limit(scored: &[(f64, f64)], limit: f64) -> AtLimit {
+    let shown = || scored.iter().filter(|(score, _)| *score >= limit);
+    AtLimit { limit, shown: shown().count(), below_half: shown().filter(|(_, iou)| *iou < HALF).count() }
 }
 
 /// What a row is sorted by.
@@ -190,6 +221,8 @@ impl<'a> Part<'a> {
         let boxed: Vec<(f64, &str)> = self.boxed(&answer.look);
         let (box_iou, box_groups): (Vec<f64>, Vec<&str>) = boxed.into_iter().unzip();
         let scored: Vec<(f64, f64)> = steps().filter_map(|s| Some((s.score?, s.iou))).collect();
+        let is_suggested = answer.protocol == "auto/suggested";
+        let at_limits = LIMITS.into_iter().filter(|_| is_suggested).map(|limit| at_limit(&scored, limit)).collect();
         let (predicted, actual): (Vec<f64>, Vec<f64>) = scored.into_iter().unzip();
         Some(SetSummary {
             data: row.data.clone(),
@@ -214,6 +247,7 @@ impl<'a> Part<'a> {
             boundary: [true, false].into_iter().filter_map(|is_mm| self.boundary(is_mm)).collect(),
             hc_error_mm: self.figure(|a| Some(a.steps.last()?.hc_error_mm?.abs())),
             calibration: (!predicted.is_empty()).then(|| calibration(&predicted, &actual, BINS)),
+            at_limits,
             strata: self.strata(),
         })
     }
@@ -302,4 +336,105 @@ fn at(answer: &Answer, k: usize) -> Option<&Step> {
 
 fn size_class(row: &Row) -> &str {
     SIZES.iter().find(|(_, below)| row.area_share() < *below).map_or(SIZES[3].0, |s| s.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use sonotap::error::Result;
+    use sonotap::frame::{Frame, PixelFormat};
+    use sonotap::geometry::ModelView;
+    use sonotap::mask::Bitmap;
+    use sonotap::model::predictor::{PredictOptions, Predictor};
+    use sonotap::model::{Decoded, ModelPrompts, ModelSpec, Segmenter};
+
+    use super::*;
+    use crate::eval::protocol::{LookKind, Protocol, Questions, Subject, examine};
+
+    const CELLS: usize = 32;
+
+    /// Proposes the left half of the image, and a small part at its right edge, with this estimate of its IoU.
+    struct LeftHalf(f32);
+
+    impl Segmenter for LeftHalf {
+        fn spec(&self) -> ModelSpec {
+            ModelSpec {
+                side: 64,
+                mask_cells: CELLS,
+                masks: 1,
+                pixel_channels: 0,
+                first_candidate: 0,
+                view_advantage: None,
+                proposes: true,
+            }
+        }
+
+        fn encode(&mut self, _: &Frame, _: &ModelView) -> Result<()> {
+            Ok(())
+        }
+
+        fn decode(&mut self, _: &ModelPrompts, out: &mut Decoded) -> Result<()> {
+            (out.masks, out.iou) = (vec![-5.0; CELLS * CELLS].into(), vec![0.5]);
+            Ok(())
+        }
+
+        fn propose(&mut self, out: &mut Vec<f32>) -> Result<Option<f32>> {
+            let inside = |i: usize| i % CELLS < CELLS / 2 || i % CELLS > CELLS - 3 && i / CELLS < 4;
+            out.clear();
+            out.extend((0..CELLS * CELLS).map(|i| if inside(i) { 4.0 } else { -4.0 }));
+            Ok(Some(self.0))
+        }
+    }
+
+    /// The row of an image whose structure is this many columns at its left, of 64.
+    fn row(number: usize, columns: u32, score: f32) -> Row {
+        let mut truth = Bitmap::new(64, 64);
+        (0..64).for_each(|y| (0..columns).for_each(|x| truth.set(x, y, true)));
+        let frame = Frame::from_pixels(64, 64, PixelFormat::Grey8, vec![90; 64 * 64]).unwrap();
+        let questions =
+            Questions { protocols: vec![Protocol::Auto], looks: vec![LookKind::Full], max_clicks: 1, seed: 1 };
+        let subject = Subject {
+            frame: &frame,
+            object: &truth,
+            whole: Some(&truth),
+            pixel_mm: None,
+            hc_mm: None,
+            key: number.to_string(),
+        };
+        let mut predictor = Predictor::new(Box::new(LeftHalf(score)), PredictOptions::default());
+        let answers = examine(&mut predictor, &subject, &questions).unwrap();
+        let name = |of: &str| format!("{of}{number}");
+        Row {
+            data: "set".into(),
+            row: number,
+            image: name("image"),
+            mask: name("mask"),
+            component: 0,
+            organ: String::new(),
+            class: String::new(),
+            group: name("group"),
+            split: "val".into(),
+            size: (64, 64),
+            area_px: truth.area_px(),
+            pixel_mm: None,
+            answers,
+        }
+    }
+
+    #[test]
+    fn a_suggestion_is_evaluated_with_its_score_and_from_each_limit_on() {
+        // IoU 1, 1/2 (less what a cell's edge costs) and 1/4.
+        let rows = [row(1, 32, 0.95), row(2, 15, 0.85), row(3, 8, 0.65)];
+        let sets = summarize(&rows, "val", 1, 1);
+        let of = |protocol: &str| sets.iter().find(|s| s.protocol == protocol).unwrap();
+        let shown = of("auto/suggested");
+        assert!((shown.iou_by_click[0] - (1.0 + 15.0 / 32.0 + 0.25) / 3.0).abs() < 0.03, "{:?}", shown.iou_by_click);
+        assert!(of("auto/proposal").iou_by_click[0] < shown.iou_by_click[0], "the small part is not suggested");
+        let limits: Vec<_> = shown.at_limits.iter().map(|l| (l.limit, l.shown, l.below_half)).collect();
+        assert_eq!(limits, [(0.5, 3, 2), (0.6, 3, 2), (0.7, 2, 1), (0.8, 2, 1), (0.9, 1, 0)]);
+        assert_eq!(shown.at_limits[2].below_half_share(), Some(0.5));
+        let expected = (0.05 + 0.38 + 0.4) / 3.0;
+        let off = shown.calibration.as_ref().unwrap().mean_absolute_error;
+        assert!((off - expected).abs() < 0.03, "{off}");
+        assert!(of("auto/proposal").calibration.is_none() && of("auto/box").at_limits.is_empty());
+    }
 }

@@ -9,8 +9,8 @@
 use tract_fused::Engine;
 use tract_fused::network::{FloatNetwork, IntegerNetwork, Layer, TensorId};
 
-use super::float;
-use super::integer::Judge;
+use super::float::{self, Sample};
+use super::integer::{Judge, run_on};
 use sonotap::error::Result;
 use sonotap::model::{chosen_kernels, fused};
 
@@ -24,7 +24,7 @@ const ROUNDS: usize = 3;
 pub(super) fn correct(
     network: &FloatNetwork,
     mut quantized: IntegerNetwork,
-    images: &[Vec<f32>],
+    images: &[Sample],
     judge: &Judge<'_>,
 ) -> Result<IntegerNetwork> {
     let exact = exact_means(network, images);
@@ -47,7 +47,7 @@ fn corrected(
     quantized: &IntegerNetwork,
     layer: usize,
     exact: &[Vec<f64>],
-    images: &[Vec<f32>],
+    images: &[Sample],
 ) -> Result<Option<IntegerNetwork>> {
     let Layer::Conv(c) = &quantized.layers[layer] else { return Ok(None) };
     let means = means(quantized, layer, c.y, images)?;
@@ -64,7 +64,7 @@ fn corrected(
 }
 
 /// Mean of each channel of each tensor.
-fn exact_means(network: &FloatNetwork, images: &[Vec<f32>]) -> Vec<Vec<f64>> {
+fn exact_means(network: &FloatNetwork, images: &[Sample]) -> Vec<Vec<f64>> {
     let mut means: Vec<Vec<f64>> = network.tensors.iter().map(|t| vec![0.0; t.shape.channels]).collect();
     for image in images {
         for ((means, values), t) in means.iter_mut().zip(float::run(network, image)).zip(&network.tensors) {
@@ -78,7 +78,7 @@ fn exact_means(network: &FloatNetwork, images: &[Vec<f32>]) -> Vec<Vec<f64>> {
 }
 
 /// Mean of each channel of the tensor that a layer writes, in the quantized network.
-fn means(quantized: &IntegerNetwork, layer: usize, tensor: TensorId, images: &[Vec<f32>]) -> Result<Vec<f64>> {
+fn means(quantized: &IntegerNetwork, layer: usize, tensor: TensorId, images: &[Sample]) -> Result<Vec<f64>> {
     let mut part = quantized.clone();
     part.layers.truncate(layer + 1);
     part.outputs = vec![tensor];
@@ -87,8 +87,7 @@ fn means(quantized: &IntegerNetwork, layer: usize, tensor: TensorId, images: &[V
     let places = (t.shape.height * t.shape.width * images.len()) as f64;
     let mut means = vec![0.0; t.shape.channels];
     for image in images {
-        engine.set_values(0, image).map_err(fused)?;
-        engine.run();
+        run_on(&mut engine, image)?;
         for pixel in engine.tensor(tensor).unwrap_or_default().chunks_exact(means.len()) {
             means.iter_mut().zip(pixel).for_each(|(m, b)| *m += f64::from(t.quantization.value(*b)) / places);
         }
@@ -106,7 +105,7 @@ mod tests {
     fn a_bias_that_is_off_is_put_right_and_the_outputs_lose_less() {
         let network = float_network(5);
         let observed = Observed::of(&network, &images(6)).unwrap();
-        let exact = quantize(&network, &observed, Method::MinMax).unwrap();
+        let exact = quantize(&network, &observed, Method::MinMax, &[]).unwrap();
         let mut off = exact.clone();
         let Some(Layer::Conv(c)) = off.layers.iter_mut().find(|l| matches!(l, Layer::Conv(_))) else { panic!() };
         let step = f64::from(exact.tensors[c.x].quantization.scale);

@@ -125,7 +125,9 @@ mod tests {
         }
         let loss = |made: &FloatNetwork| {
             let observed = Observed::of(made, &images(6)).unwrap();
-            Judge::new(&network, &images(9)[6..]).sqnr_db(&quantize(made, &observed, Method::MinMax).unwrap()).unwrap()
+            Judge::new(&network, &images(9)[6..])
+                .sqnr_db(&quantize(made, &observed, Method::MinMax, &[]).unwrap())
+                .unwrap()
         };
         let (before, after) = (loss(&network), loss(&equal));
         assert!(after > before + 3.0, "{before} dB to {after} dB");

@@ -2,13 +2,17 @@
 
 use tract_fused::network::{Activation, Conv, FloatNetwork, FloatWeights, Layer};
 
-/// All tensors, each [H, W, C], for an image of grey [H, W] (0..=1) times as many channels as the input has.
-pub(super) fn run(network: &FloatNetwork, image: &[f32]) -> Vec<Vec<f32>> {
+/// What a network's inputs are given, one after the other, each [C, H, W]: an image of grey, 0..=1, is one plane.
+pub(super) type Sample = Vec<Vec<f32>>;
+
+/// All tensors, each [H, W, C].
+pub(super) fn run(network: &FloatNetwork, sample: &Sample) -> Vec<Vec<f32>> {
     let mut all: Vec<Vec<f32>> = network.tensors.iter().map(|_| Vec::new()).collect();
-    for input in &network.inputs {
+    for (input, planes) in network.inputs.iter().zip(sample) {
         let channels = network.shape(input.tensor).channels;
-        let norm = |v: &f32| std::iter::repeat_n((v - input.norm.mean) / input.norm.sd, channels);
-        all[input.tensor] = image.iter().flat_map(norm).collect();
+        let plane = planes.len() / channels;
+        let value = |i: usize| (planes[i % channels * plane + i / channels] - input.norm.mean) / input.norm.sd;
+        all[input.tensor] = (0..planes.len()).map(value).collect();
     }
     for layer in &network.layers {
         let result = match layer {

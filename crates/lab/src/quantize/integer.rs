@@ -9,7 +9,7 @@ use tract_fused::network::{
 };
 use tract_fused::{Engine, reference};
 
-use super::float;
+use super::float::{self, Sample};
 use super::ranges::{self, Method, Observed};
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::model::{chosen_kernels, fused};
@@ -21,11 +21,17 @@ const BIAS_MAX: f32 = 1e9;
 /// Grey levels of an image above black.
 const GREYS: f32 = 255.0;
 
-/// Quantizes a network by what was observed of it.
+/// Quantizes a network by what was observed of it. `given`: how its inputs are quantized already, in their order; none for a
+/// network of one image.
 ///
 /// # Errors
 /// `Model` when the network contradicts itself, or a sum would leave i32.
-pub(super) fn quantize(network: &FloatNetwork, observed: &Observed, method: Method) -> Result<IntegerNetwork> {
+pub(super) fn quantize(
+    network: &FloatNetwork,
+    observed: &Observed,
+    method: Method,
+    given: &[Quantization],
+) -> Result<IntegerNetwork> {
     network.check().map_err(fused)?;
     let mut quantizations: Vec<Quantization> =
         (0..network.tensors.len()).map(|t| observed.quantization(t, method)).collect();
@@ -39,26 +45,42 @@ pub(super) fn quantize(network: &FloatNetwork, observed: &Observed, method: Meth
             Activation::Relu6 => *q = ranges::affine(0.0, q.value(255).min(6.0)),
         }
     }
-    let &[Input { tensor: image, norm: Norm { mean, sd } }] = &network.inputs[..] else {
-        let what = format!("expected a network of one image, got {} inputs", network.inputs.len());
-        return Err(Error::new(ErrorKind::Model, what));
+    let inputs = match (&network.inputs[..], given) {
+        (&[image], []) => vec![of_image(image, &mut quantizations)],
+        (inputs, _) if inputs.len() == given.len() && inputs.iter().all(|i| i.norm == Norm::default()) => {
+            inputs.iter().zip(given).for_each(|(input, q)| quantizations[input.tensor] = *q);
+            inputs.to_vec()
+        }
+        (inputs, _) => {
+            let (expected, got) = (given.len().max(1), inputs.len());
+            let what = format!("expected a network of one image or of {expected} features, got {got} inputs");
+            return Err(Error::new(ErrorKind::Model, what));
+        }
     };
-    let zero_point = (mean * GREYS).round_ties_even().clamp(0.0, 255.0);
-    quantizations[image] = Quantization { scale: 1.0 / (GREYS * sd), zero_point: zero_point as i32 };
-    let norm = Norm { mean: zero_point / GREYS, sd };
-    // What the rounded mean takes off too much or too little is put into the biases.
-    let shift = |c: &Conv<FloatWeights>| if c.x == image { (norm.mean - mean) / sd } else { 0.0 };
+    // What a rounded mean takes off too much or too little is put into the biases.
+    let shift = |c: &Conv<FloatWeights>| {
+        let pair = network.inputs.iter().zip(&inputs).find(|(i, _)| i.tensor == c.x);
+        pair.map_or(0.0, |(exact, rounded)| (rounded.norm.mean - exact.norm.mean) / exact.norm.sd)
+    };
     let layers = network.layers.iter();
     let layers = layers.map(|l| l.map(|c| weights(&c.weights, quantizations[c.x].scale, shift(c)))).collect();
     let tensor = |(t, q): (&Tensor<()>, Quantization)| Tensor { name: t.name.clone(), shape: t.shape, quantization: q };
     let quantized = Network {
         tensors: network.tensors.iter().zip(quantizations).map(tensor).collect(),
         layers,
-        inputs: vec![Input { tensor: image, norm }],
+        inputs,
         outputs: network.outputs.clone(),
     };
     quantized.check_numbers().map_err(fused)?;
     Ok(quantized)
+}
+
+/// An image's own range is exact: a step is one grey level, and its mean is one.
+fn of_image(image: Input, quantizations: &mut [Quantization]) -> Input {
+    let Norm { mean, sd } = image.norm;
+    let zero_point = (mean * GREYS).round_ties_even().clamp(0.0, 255.0);
+    quantizations[image.tensor] = Quantization { scale: 1.0 / (GREYS * sd), zero_point: zero_point as i32 };
+    Input { norm: Norm { mean: zero_point / GREYS, sd }, ..image }
 }
 
 /// Kernels and biases for an input of this scale; `shift` is added to every input value.
@@ -110,11 +132,13 @@ impl Squares {
 /// What quantization costs each tensor, by the definition.
 ///
 /// Cost: seconds an image.
-pub(super) fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Vec<f32>]) -> Vec<Loss> {
+pub(super) fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images: &[Sample]) -> Vec<Loss> {
     let mut squares = vec![Squares::default(); network.tensors.len()];
     for image in images {
         let exact = float::run(network, image);
-        let bytes = reference::run(quantized, &[&input_bytes(quantized, image)]);
+        let given = input_bytes(quantized, image);
+        let given: Vec<&[u8]> = given.iter().map(Vec::as_slice).collect();
+        let bytes = reference::run(quantized, &given);
         for (t, squares) in squares.iter_mut().enumerate() {
             squares.add(&exact[t], &bytes[t], quantized.tensors[t].quantization);
         }
@@ -126,15 +150,15 @@ pub(super) fn losses(network: &FloatNetwork, quantized: &IntegerNetwork, images:
 /// What quantization costs a network's outputs on some images.
 pub(super) struct Judge<'a> {
     network: &'a FloatNetwork,
-    images: &'a [Vec<f32>],
+    images: &'a [Sample],
     /// Of each image, each output as it should be.
     exact: Vec<Vec<Vec<f32>>>,
 }
 
 impl<'a> Judge<'a> {
     /// Runs the network over the images.
-    pub(super) fn new(network: &'a FloatNetwork, images: &'a [Vec<f32>]) -> Self {
-        let outputs = |image: &Vec<f32>| {
+    pub(super) fn new(network: &'a FloatNetwork, images: &'a [Sample]) -> Self {
+        let outputs = |image: &Sample| {
             let mut all = float::run(network, image);
             network.outputs.iter().map(|t| std::mem::take(&mut all[*t])).collect()
         };
@@ -149,8 +173,7 @@ impl<'a> Judge<'a> {
         let mut engine = Engine::new(quantized, chosen_kernels()?).map_err(fused)?;
         let mut squares = vec![Squares::default(); self.network.outputs.len()];
         for (image, exact) in self.images.iter().zip(&self.exact) {
-            engine.set_values(0, image).map_err(fused)?;
-            engine.run();
+            run_on(&mut engine, image)?;
             for ((t, exact), squares) in self.network.outputs.iter().zip(exact).zip(&mut squares) {
                 let bytes = engine.tensor(*t).unwrap_or_default();
                 squares.add(exact, &bytes, quantized.tensors[*t].quantization);
@@ -160,12 +183,28 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The bytes of an image of grey, as [`Engine::set_values`] makes them.
-fn input_bytes(quantized: &IntegerNetwork, image: &[f32]) -> Vec<u8> {
-    let mut bytes = vec![0; image.len()];
-    if let Some(input) = quantized.inputs.first() {
-        let q = quantized.tensors[input.tensor].quantization;
-        Quantizer::new(input.norm, q).bytes(image, bytes.iter_mut());
+/// Runs an engine on a sample.
+///
+/// # Errors
+/// `Argument` when a value is of another size than its input.
+pub(super) fn run_on(engine: &mut Engine, sample: &Sample) -> Result<()> {
+    for (i, values) in sample.iter().enumerate() {
+        engine.set_values(i, values).map_err(fused)?;
     }
-    bytes
+    engine.run();
+    Ok(())
+}
+
+/// The bytes of a sample, each [H, W, C], as [`Engine::set_values`] makes them.
+fn input_bytes(quantized: &IntegerNetwork, sample: &Sample) -> Vec<Vec<u8>> {
+    let of_input = |(input, planes): (&Input, &Vec<f32>)| {
+        let Tensor { shape, quantization, .. } = &quantized.tensors[input.tensor];
+        let plane = shape.height * shape.width;
+        let turned: Vec<f32> =
+            (0..planes.len()).map(|i| planes[i % shape.channels * plane + i / shape.channels]).collect();
+        let mut bytes = vec![0; turned.len()];
+        Quantizer::new(input.norm, *quantization).bytes(&turned, bytes.iter_mut());
+        bytes
+    };
+    quantized.inputs.iter().zip(sample).map(of_input).collect()
 }

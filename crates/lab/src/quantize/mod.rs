@@ -1,4 +1,4 @@
-//! A model folder in f32 becomes one whose encoder is quantized, with what that costs.
+//! A model folder in f32 becomes one whose encoder is quantized, and its proposal with it, and what that costs.
 //!
 //! Ranges are seen on images of the sets' `train` split; the way in which a range follows from them is chosen, and the loss in
 //! IoU measured, on the `val` split. The decoder stays as it is. The new folder is refused, and removed, when it cannot be
@@ -8,6 +8,7 @@ mod bias;
 mod equalize;
 mod float;
 mod integer;
+mod proposal;
 mod qdq;
 mod ranges;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::eval::protocol::{LookKind, Protocol, Questions};
 use crate::eval::record::mean_iou_by_click;
 use crate::eval::runner;
 use equalize::equalize;
+use float::Sample;
 use integer::{Judge, losses, quantize};
 use ranges::Observed;
 use sonotap::error::{Error, ErrorKind, Result};
@@ -34,8 +36,10 @@ use sonotap::model::preprocess::Resampler;
 use sonotap::model::sam::{self, LoadOptions, LoadTimes};
 use sonotap::model::self_test::{self, Difference};
 use sonotap::model::views::crop_around;
+use tract_fused::network::{FloatNetwork, IntegerNetwork, Quantization};
 
 pub use integer::Loss;
+pub use proposal::ProposalReport;
 pub use ranges::Method;
 
 /// Clicks of the validation.
@@ -63,9 +67,9 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// What quantization costs.
+/// How a network was quantized, and what that costs it.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct Fit {
     /// The way that was taken.
     pub method: Method,
     /// Signal to noise of the outputs on the `val` split, dB, for each way that was tried.
@@ -74,6 +78,15 @@ pub struct Report {
     pub corrected_db: f64,
     /// Signal to noise of each tensor.
     pub losses: Vec<Loss>,
+}
+
+/// What quantization costs.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The encoder.
+    pub encoder: Fit,
+    /// The network that proposes, if there is one.
+    pub proposal: Option<ProposalReport>,
     /// IoU after 1, 2 .. clicks on each set's `val` split, before and after.
     pub validation: Vec<Validation>,
 }
@@ -91,7 +104,7 @@ pub struct Validation {
     pub after: Vec<f64>,
 }
 
-/// Quantizes the encoder of `source` into the new folder `out`.
+/// Quantizes the encoder of `source`, and what proposes, into the new folder `out`.
 ///
 /// # Errors
 /// `Argument` when `out` exists or no set has images; `Model` when the encoder holds what integer regions do not (the
@@ -114,39 +127,58 @@ pub fn quantize_folder(source: &Path, out: &Path, options: &Options, stop: &Atom
     let side = manifest.input.side as u32;
     let calibration = pictures(&options.sets, "train", options.images, side, options.seed)?;
     let held_out = pictures(&options.sets, "val", options.validation.max(1), side, options.seed).unwrap_or_default();
-    // Ranges are seen twice: of channels, to make them equal, and of tensors then.
-    let equal = equalize(&network, Observed::of(&network, &calibration)?.reach());
-    let observed = Observed::of(&equal, &calibration)?;
     // Without a `val` split ranges are judged by what they were made from.
     let judged = if held_out.is_empty() { &calibration } else { &held_out };
-    let judge = Judge::new(&network, judged);
-    let mut tried = Vec::new();
-    for method in options.method.map_or_else(|| Method::ALL.to_vec(), |m| vec![m]) {
-        tried.push((method, judge.sqnr_db(&quantize(&equal, &observed, method)?)?));
-    }
-    let Some(&(method, _)) = tried.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
-        return Err(Error::new(ErrorKind::Argument, "expected a way to find ranges, got none"));
-    };
-    let quantized = quantize(&equal, &observed, method)?;
-    let some: Vec<Vec<f32>> =
-        calibration.iter().step_by(calibration.len().div_ceil(BIAS_IMAGES)).take(BIAS_IMAGES).cloned().collect();
-    let quantized = bias::correct(&equal, quantized, &some, &Judge::new(&equal, &some))?;
-    let corrected_db = judge.sqnr_db(&quantized)?;
-    let losses = losses(&equal, &quantized, &judged[..judged.len().min(LOSS_IMAGES)]);
-    let mut report = Report { method, tried, corrected_db, losses, validation: Vec::new() };
+    let (quantized, encoder) = fitted(&network, &calibration, judged, options.method, &[])?;
+    let head = proposal::quantized(source, &manifest, &quantized, [&calibration, judged], options.method)?;
+    let (head, proposal) = head.unzip();
+    let mut report = Report { encoder, proposal, validation: Vec::new() };
     std::fs::create_dir_all(out).map_err(|e| Error::new(ErrorKind::Io, format!("{place}: {e}")))?;
-    let written = write(source, out, manifest, &qdq::write(&quantized)?, options, &mut report, stop);
+    let graphs = (qdq::write(&quantized, "encoder")?, head);
+    let written = write(source, out, manifest, graphs, options, &mut report, stop);
     if written.is_err() {
         let _ = std::fs::remove_dir_all(out);
     }
     written.map(|()| report)
 }
 
+/// Quantizes a network by calibration samples and corrects its biases; judged on others. `given`: see [`quantize`].
+fn fitted(
+    network: &FloatNetwork,
+    calibration: &[Sample],
+    judged: &[Sample],
+    method: Option<Method>,
+    given: &[Quantization],
+) -> Result<(IntegerNetwork, Fit)> {
+    // Ranges are seen twice: of channels, to make them equal, and of tensors then.
+    let equal = equalize(network, Observed::of(network, calibration)?.reach());
+    let observed = Observed::of(&equal, calibration)?;
+    let judge = Judge::new(network, judged);
+    let mut tried = Vec::new();
+    for method in method.map_or_else(|| Method::ALL.to_vec(), |m| vec![m]) {
+        tried.push((method, judge.sqnr_db(&quantize(&equal, &observed, method, given)?)?));
+    }
+    let Some(&(method, _)) = tried.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
+        return Err(Error::new(ErrorKind::Argument, "expected a way to find ranges, got none"));
+    };
+    let quantized = quantize(&equal, &observed, method, given)?;
+    let some = spread(calibration, BIAS_IMAGES);
+    let quantized = bias::correct(&equal, quantized, &some, &Judge::new(&equal, &some))?;
+    let corrected_db = judge.sqnr_db(&quantized)?;
+    let losses = losses(&equal, &quantized, &judged[..judged.len().min(LOSS_IMAGES)]);
+    Ok((quantized, Fit { method, tried, corrected_db, losses }))
+}
+
+/// At most so many samples, from all over.
+fn spread(samples: &[Sample], most: usize) -> Vec<Sample> {
+    samples.iter().step_by(samples.len().div_ceil(most).max(1)).take(most).cloned().collect()
+}
+
 fn write(
     source: &Path,
     out: &Path,
     mut manifest: Manifest,
-    encoder: &[u8],
+    (encoder, head): (Vec<u8>, Option<Vec<u8>>),
     options: &Options,
     report: &mut Report,
     stop: &AtomicBool,
@@ -154,10 +186,11 @@ fn write(
     let put = |name: &str, bytes: &[u8]| Manifest::write_file(out, name, bytes);
     let decoder = Manifest::read_file(source, &manifest.decoder.file_spec())?;
     put(&manifest.decoder.file, &decoder)?;
-    if let Some(proposal) = &manifest.proposal {
-        put(&proposal.file, &Manifest::read_file(source, &proposal.file_spec())?)?;
+    if let (Some(proposal), Some(head)) = (&mut manifest.proposal, head) {
+        let FileSpec { bytes, sha256, .. } = put(&proposal.file, &head)?;
+        (proposal.bytes, proposal.sha256) = (bytes, sha256);
     }
-    let FileSpec { bytes, sha256, .. } = put(&manifest.encoder.file, encoder)?;
+    let FileSpec { bytes, sha256, .. } = put(&manifest.encoder.file, &encoder)?;
     (manifest.encoder.bytes, manifest.encoder.sha256) = (bytes, sha256);
     let card = Manifest::read_file(source, &manifest.card)?;
     let text = format!("{}\n{}", String::from_utf8_lossy(&card), card_section(options, report));
@@ -169,6 +202,12 @@ fn write(
     let mut loaded = sam::load_with(out, LoadOptions { skip_self_test: true, ..LoadOptions::default() })?;
     if loaded.segmenter.kernels().is_none() {
         return Err(Error::new(ErrorKind::Model, "expected integer regions in the new encoder, got none"));
+    }
+    if let Some(proposal) = &mut report.proposal {
+        if !loaded.segmenter.has_integer_proposal() {
+            return Err(Error::new(ErrorKind::Model, "expected one integer region in the new proposal, got others"));
+        }
+        proposal.compare(source, &mut loaded.segmenter, options)?;
     }
     manifest.self_test = Some(self_test::measure(&mut loaded.segmenter, SELF_TEST_SEED, TOLERANCE)?);
     save(&manifest)?;
@@ -198,18 +237,19 @@ fn card_section(options: &Options, report: &Report) -> String {
         format!("| {}, val ({}) | {} |\n", v.set, v.objects, cells.join(" | "))
     };
     let rows: String = report.validation.iter().map(row).collect();
+    let proposal = report.proposal.as_ref().map_or_else(String::new, |p| format!("\n{p}\n"));
     format!(
         "**Quantized.** The encoder's activations are unsigned bytes, its kernels signed ones with a scale each, biases corrected; ranges by \
          {} over {} images of each of {} (train split). The decoder is f32.\n\n\
-         | IoU, f32 to int8 | 1 click | 3 | 5 |\n|---|---|---|---|\n{rows}",
-        report.method.name(),
+         | IoU, f32 to int8 | 1 click | 3 | 5 |\n|---|---|---|---|\n{rows}{proposal}",
+        report.encoder.method.name(),
         options.images,
         sets.join(", "),
     )
 }
 
 /// Images of a split as the model sees them: whole, and framed by their largest object. Sets without the split are left out.
-fn pictures(sets: &[std::path::PathBuf], split: &str, each: usize, side: u32, seed: u64) -> Result<Vec<Vec<f32>>> {
+fn pictures(sets: &[std::path::PathBuf], split: &str, each: usize, side: u32, seed: u64) -> Result<Vec<Sample>> {
     let mut all = Vec::new();
     let mut resampler = Resampler::default();
     let mut unseen = None;
@@ -229,7 +269,7 @@ fn pictures(sets: &[std::path::PathBuf], split: &str, each: usize, side: u32, se
             for crop in std::iter::once(bounds).chain(framed) {
                 let mut picture = vec![0.0; (side * side) as usize];
                 resampler.grey_view(&pair.image, &ModelView::new(crop, side), &mut picture)?;
-                all.push(picture);
+                all.push(vec![picture]);
             }
         }
     }

@@ -4,29 +4,48 @@
 //! unsigned byte; kernels are signed bytes with a scale for each channel, biases i32 with the product of both scales.
 //! Activations that a tensor's range implies are left out.
 
-use tract_fused::network::{Conv, Input, IntegerNetwork, IntegerWeights, Layer, Shape, Tensor, TensorId};
+use tract_fused::network::{Conv, Input, IntegerNetwork, IntegerWeights, Layer, Norm, Shape, Tensor, TensorId};
 
 use sonotap::error::{Error, ErrorKind, Result};
 use sonotap::model::fused;
 use sonotap::model::manifest::{Dim, TensorSpec};
 use sonotap::onnx::write::{Attribute, Bytes, Graph};
 
-/// Writes a network as a QDQ graph of opset 17.
+/// After an input's name, that of its values as they are read.
+const READ: &str = "/read";
+
+/// Writes a network as a QDQ graph of opset 17, of this name. Its inputs are one image that is normalized, or values as they
+/// are, under their tensors' names.
 ///
 /// # Errors
 /// `Model` when it contradicts itself, or has a layer that quantization does not make.
-pub(super) fn write(network: &IntegerNetwork) -> Result<Vec<u8>> {
+pub(super) fn write(network: &IntegerNetwork, name: &str) -> Result<Vec<u8>> {
     network.check_numbers().map_err(fused)?;
+    // What an input is called, and what it is once it was quantized, are two values of the graph.
+    let mut read = network.clone();
+    let mut given = Vec::new();
+    for input in &network.inputs {
+        let name = &mut read.tensors[input.tensor].name;
+        if input.norm == Norm::default() {
+            given.push(name.clone());
+            name.push_str(READ);
+        } else {
+            given.push("image".into());
+        }
+    }
+    let network = &read;
     let mut w = Writer { graph: Graph::default(), network };
-    let &[Input { tensor: image, norm }] = &network.inputs[..] else {
-        let what = format!("expected a network of one image, got {} inputs", network.inputs.len());
-        return Err(Error::new(ErrorKind::Model, what));
-    };
-    let (mean, sd) = (w.graph.floats("grey.mean", &[], &[norm.mean]), w.graph.floats("grey.sd", &[], &[norm.sd]));
-    let input = network.tensors[image].name.clone();
-    let centred = w.graph.node("Sub", &format!("{input}/centred"), &["image", &mean], vec![]);
-    let normed = w.graph.node("Div", &format!("{input}/f32"), &[&centred, &sd], vec![]);
-    w.quantized(image, &normed);
+    for (Input { tensor, norm }, outside) in network.inputs.iter().zip(&given) {
+        if *norm == Norm::default() {
+            w.quantized(*tensor, outside);
+            continue;
+        }
+        let (mean, sd) = (w.graph.floats("grey.mean", &[], &[norm.mean]), w.graph.floats("grey.sd", &[], &[norm.sd]));
+        let input = network.tensors[*tensor].name.clone();
+        let centred = w.graph.node("Sub", &format!("{input}/centred"), &[outside, &mean], vec![]);
+        let normed = w.graph.node("Div", &format!("{input}/f32"), &[&centred, &sd], vec![]);
+        w.quantized(*tensor, &normed);
+    }
     for layer in &network.layers {
         w.layer(layer)?;
     }
@@ -36,7 +55,9 @@ pub(super) fn write(network: &IntegerNetwork) -> Result<Vec<u8>> {
     };
     let outputs: Vec<TensorSpec> =
         network.outputs.iter().map(|t| spec(&network.tensors[*t].name, network.shape(*t))).collect();
-    Ok(w.graph.finish("encoder", &[spec("image", network.shape(image))], &outputs))
+    let inputs: Vec<TensorSpec> =
+        network.inputs.iter().zip(&given).map(|(i, name)| spec(name, network.shape(i.tensor))).collect();
+    Ok(w.graph.finish(name, &inputs, &outputs))
 }
 
 struct Writer<'a> {

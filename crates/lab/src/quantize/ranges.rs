@@ -2,7 +2,7 @@
 
 use tract_fused::network::{FloatNetwork, Quantization};
 
-use super::float;
+use super::float::{self, Sample};
 use sonotap::error::{Error, ErrorKind, Result};
 
 /// How a tensor's range follows from its values.
@@ -123,11 +123,11 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Runs the network over images, grey of 0..=1, twice: for the ends, and for what lies between.
+    /// Runs the network over samples twice: for the ends, and for what lies between.
     ///
     /// # Errors
-    /// `Argument` without images; `Model` when a value is not finite.
-    pub(super) fn of(network: &FloatNetwork, images: &[Vec<f32>]) -> Result<Self> {
+    /// `Argument` without samples; `Model` when a value is not finite.
+    pub(super) fn of(network: &FloatNetwork, images: &[Sample]) -> Result<Self> {
         if images.is_empty() {
             return Err(Error::new(ErrorKind::Argument, "calibration: expected images, got none"));
         }

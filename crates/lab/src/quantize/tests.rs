@@ -83,10 +83,10 @@ pub(super) fn float_network(seed: u64) -> FloatNetwork {
     Network { inputs: vec![Input { tensor: image, norm }], outputs: vec![joined, coarse], ..draft.network }
 }
 
-pub(super) fn images(count: u64) -> Vec<Vec<f32>> {
+pub(super) fn images(count: u64) -> Vec<Sample> {
     let image = |i: u64| {
         let mut rng = Pcg64Mcg::seed_from_u64(i);
-        (0..32 * 32).map(|_| rng.random_range(0.0..1.0)).collect()
+        vec![(0..32 * 32).map(|_| rng.random_range(0.0..1.0)).collect()]
     };
     (0..count).map(image).collect()
 }
@@ -94,7 +94,7 @@ pub(super) fn images(count: u64) -> Vec<Vec<f32>> {
 fn quantized(method: Method) -> (FloatNetwork, IntegerNetwork) {
     let network = float_network(5);
     let observed = Observed::of(&network, &images(6)).unwrap();
-    let quantized = quantize(&network, &observed, method).unwrap();
+    let quantized = quantize(&network, &observed, method, &[]).unwrap();
     (network, quantized)
 }
 
@@ -122,7 +122,7 @@ fn read_back(bytes: &[u8]) -> TractResult<IntegerNetwork> {
 #[test]
 fn a_network_written_as_onnx_is_read_back_the_same() {
     let (_, quantized) = quantized(Method::MinMax);
-    let read = read_back(&qdq::write(&quantized).unwrap()).unwrap();
+    let read = read_back(&qdq::write(&quantized, "encoder").unwrap()).unwrap();
     let tensor = |n: &IntegerNetwork, name: &str| n.tensors.iter().position(|t| t.name == name).unwrap();
     let renumbered = |l: &Layer<_>| l.clone().renumbered(|t| tensor(&read, &quantized.tensors[t].name));
     assert_eq!(quantized.layers.iter().map(renumbered).collect::<Vec<_>>(), read.layers);
@@ -144,7 +144,7 @@ proptest! {
     #[test]
     fn changed_bytes_of_a_graph_never_panic_in_fusing(at: prop::sample::Index, value: u8, more: prop::sample::Index) {
         static WRITTEN: std::sync::LazyLock<Vec<u8>> =
-            std::sync::LazyLock::new(|| qdq::write(&quantized(Method::MinMax).1).unwrap());
+            std::sync::LazyLock::new(|| qdq::write(&quantized(Method::MinMax).1, "encoder").unwrap());
         let mut bytes = WRITTEN.clone();
         let (at, more) = (at.index(bytes.len()), more.index(bytes.len()));
         bytes[at] = value;

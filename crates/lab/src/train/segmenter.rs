@@ -80,14 +80,16 @@ impl Segmenter for TrainedSegmenter {
         Ok(())
     }
 
-    fn propose(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+    fn propose(&mut self, out: &mut Vec<f32>) -> Result<Option<f32>> {
         out.clear();
-        let Some(head) = &self.head else { return Ok(false) };
+        let Some(head) = &self.head else { return Ok(None) };
         let Some(seen) = &self.seen else {
             return Err(Error::new(ErrorKind::Argument, "propose: expected a frame to be encoded before, got none"));
         };
-        let logits = head.forward(&self.parameters, seen).into_data();
-        *out = logits.try_to_vec().map_err(|e| Error::new(ErrorKind::Model, format!("propose: {e:?}")))?;
-        Ok(true)
+        let proposed = head.forward(&self.parameters, seen);
+        let score = proposed.score();
+        let values = proposed.logits.into_data().try_to_vec();
+        *out = values.map_err(|e| Error::new(ErrorKind::Model, format!("propose: {e:?}")))?;
+        Ok(Some(score.into_scalar::<f32>()))
     }
 }

@@ -215,11 +215,34 @@ impl Engine {
         check_size(input, s, planes.len())?;
         let Some(buffer) = self.tensors.buffers[self.plan.inputs[input].tensor].as_mut() else { return Ok(()) };
         let pixel = buffer.layout.pixel;
-        for (i, row) in planes.chunks_exact(s.width).enumerate() {
-            let (channel, y) = (i / s.height, i % s.height);
-            let places = buffer.row_mut(y).iter_mut().skip(channel).step_by(pixel);
-            places.zip(row).for_each(|(place, byte)| *place = *byte);
+        if !s.width.is_multiple_of(GROUP) || !s.channels.is_multiple_of(2 * GROUP) {
+            for (i, row) in planes.chunks_exact(s.width).enumerate() {
+                let (channel, y) = (i / s.height, i % s.height);
+                let places = buffer.row_mut(y).iter_mut().skip(channel).step_by(pixel);
+                places.zip(row).for_each(|(place, byte)| *place = *byte);
+            }
+            return Ok(());
         }
+        let plane = s.height * s.width;
+        wide(
+            #[inline(always)]
+            move || {
+                let buffer = buffer;
+                for y in 0..s.height {
+                    let pixels = buffer.row_mut(y);
+                    for at in (0..s.width).step_by(GROUP) {
+                        for channel in (0..s.channels).step_by(2 * GROUP) {
+                            let from = &planes[channel * plane + y * s.width + at..];
+                            let mut lines = [[0; 2 * GROUP]; GROUP];
+                            transpose([from, &from[GROUP * plane..]], plane, &mut lines, 0);
+                            for (i, line) in lines.iter().enumerate() {
+                                pixels[(at + i) * pixel + channel..][..2 * GROUP].copy_from_slice(line);
+                            }
+                        }
+                    }
+                }
+            },
+        );
         Ok(())
     }
 
@@ -354,7 +377,7 @@ impl Engine {
 /// Transposes two groups of 16 pixels by 16 channels into columns `to..` of 16 lines. Rows are interleaved with the rows eight
 /// further on, four times, both groups side by side.
 #[inline(always)]
-fn transpose(groups: [&[u8]; 2], pixel: usize, lines: &mut [[u8; PLACES]; GROUP], to: usize) {
+fn transpose<const N: usize>(groups: [&[u8]; 2], pixel: usize, lines: &mut [[u8; N]; GROUP], to: usize) {
     let mut rows = [[0; 2 * GROUP]; GROUP];
     for (i, bytes) in rows.iter_mut().enumerate() {
         for (half, group) in bytes.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {

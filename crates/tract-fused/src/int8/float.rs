@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pattern::{ClampBounds, GraphReader};
 
 impl FloatNetwork {
-    /// Reads a graph of convolutions, ReLU, ReLU6, additions and nearest resizes by two, with the normalization of its image.
+    /// Reads a graph of convolutions, ReLU, ReLU6, additions and nearest resizes by two. Its inputs are one image, whose
+    /// normalization is read with it, or values as they are.
     ///
     /// # Errors
     /// `Model`, naming the first node that is not supported.
@@ -25,6 +26,8 @@ impl FloatNetwork {
             }
             reader.network.outputs.push(t);
         }
+        let place = |i: &Input| model.inputs.iter().position(|o| reader.known.get(o) == Some(&i.tensor));
+        reader.network.inputs.sort_by_key(place);
         reader.network.check()?;
         Ok(reader.network)
     }
@@ -65,7 +68,10 @@ impl NetworkReader<'_> {
         let r = self.r;
         let shape = r.image(outlet).ok_or_else(|| self.refuse(outlet, "expected one image, [1, C, H, W]"))?;
         if let Some(norm) = self.image(outlet) {
-            if !self.network.inputs.is_empty() {
+            let is_plain = |norm: &Norm| *norm == Norm::default();
+            if !self.network.inputs.iter().map(|i| &i.norm).chain([&norm]).all(is_plain)
+                && !self.network.inputs.is_empty()
+            {
                 return Err(self.refuse(outlet, "expected one image, normalized once"));
             }
             let tensor = self.add(outlet, shape);

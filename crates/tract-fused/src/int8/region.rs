@@ -4,7 +4,7 @@ use std::fmt;
 
 use tract_onnx::tract_hir::internal::*;
 
-use super::network::{IntegerNetwork, TensorId};
+use super::network::{IntegerNetwork, Norm, TensorId};
 use super::{Engine, EnginePlan, Kernels, reference};
 use crate::pool;
 
@@ -69,6 +69,12 @@ impl Int8Region {
     /// Multiply-accumulates of a run.
     pub fn macs(&self) -> usize {
         self.network.layers.iter().map(|l| self.network.macs(l)).sum()
+    }
+
+    /// The quantized type whose bytes an input takes as they are; `None` if it has none, or if the input is normalized first.
+    pub fn input_type(&self, input: usize) -> Option<DatumType> {
+        let input = self.network.inputs.get(input).filter(|i| i.norm == Norm::default())?;
+        Some(quantized_type(&self.network, input.tensor))
     }
 
     fn tensor(&self, output: usize) -> TensorId {

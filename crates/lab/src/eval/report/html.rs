@@ -207,24 +207,42 @@ fn strata(report: &Report, page: &mut Page) {
     page.table(&["data", "look", "by", "value", "n", "first", "last"], &rows);
 }
 
+/// What is asked by RITM's clicks, and what is suggested without any.
+fn is_scored(s: &&SetSummary) -> bool {
+    s.protocol == "noc" || !s.at_limits.is_empty()
+}
+
 fn calibrations(report: &Report, page: &mut Page) {
     page.heading("What the score is worth");
-    page.paragraph("The model's own estimate of its IoU against the IoU, over all prompts of RITM's clicks.");
-    let mut rows = Vec::new();
-    for s in report.sets.iter().filter(|s| s.protocol == "noc") {
+    page.paragraph(
+        "The model's own estimate of its IoU against the IoU, over all prompts of RITM's clicks, and of what it suggests.",
+    );
+    let (mut rows, mut limits) = (Vec::new(), Vec::new());
+    for s in report.sets.iter().filter(is_scored) {
         let Some(c) = &s.calibration else { continue };
         let correlation = c.correlation.map_or(String::new(), figure);
         let bias = format!("{:+.3}", c.bias);
-        rows.push(vec![s.data.clone(), s.look.clone(), figure(c.mean_absolute_error), bias, correlation]);
+        let of = [&s.data, &s.protocol, &s.look].map(Clone::clone);
+        rows.push([&of[..], &[figure(c.mean_absolute_error), bias, correlation]].concat());
+        for l in &s.at_limits {
+            let share = l.below_half_share().map_or(String::new(), |v| format!("{:.0} %", 100.0 * v));
+            limits.push([&of[..], &[format!("{:.1}", l.limit), l.shown.to_string(), share]].concat());
+        }
     }
-    page.table(&["data", "look", "mean absolute error", "score less IoU", "correlation"], &rows);
+    page.table(&["data", "protocol", "look", "mean absolute error", "score less IoU", "correlation"], &rows);
+    if !limits.is_empty() {
+        page.paragraph(
+            "What would be suggested with a limit of the score, and how much of that has an IoU below one half.",
+        );
+        page.table(&["data", "protocol", "look", "limit", "shown", "IoU below .5"], &limits);
+    }
     let looks: BTreeSet<&str> = report.sets.iter().map(|s| s.look.as_str()).collect();
     if let Some(look) = looks.first() {
-        for s in report.sets.iter().filter(|s| s.protocol == "noc" && s.look == *look) {
+        for s in report.sets.iter().filter(is_scored).filter(|s| s.look == *look) {
             if let Some(c) = &s.calibration {
                 let bins: Vec<(f64, f64, usize)> =
                     c.bins.iter().filter(|b| b.n > 0).map(|b| (b.predicted, b.actual, b.n)).collect();
-                page.paragraph(&format!("{}, {}", s.data, s.look));
+                page.paragraph(&format!("{}, {}, {}", s.data, s.protocol, s.look));
                 page.raw_svg(&calibration_chart(&bins));
             }
         }

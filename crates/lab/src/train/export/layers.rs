@@ -179,19 +179,28 @@ impl Writer<'_> {
         self.joined("skip2", &at[0], [&e.skip2, &d.skip2]);
     }
 
-    /// `embedding`, `skip4`, `skip2` to `mask`, [1, 1, 128, 128].
+    /// `embedding`, `skip4` to `mask`, [1, 1, 64, 64], and `iou_logit`, [1, 1, 1, 1].
     pub(super) fn proposal(&mut self, head: &ProposalHead) {
-        let axes = vec![("axes", Attribute::Ints(vec![2, 3])), ("keepdims", Attribute::Int(1))];
-        let shown = self.graph.node("ReduceMean", "shown", &["embedding"], axes);
-        let context = self.pointwise("context", &shown, &head.context);
-        let x = self.add("placed", "embedding", &context);
-        let x = self.separable("coarse", &x, &head.coarse);
-        let x = self.separable("up4", &x, &head.up4);
-        let x = self.up_add("join4", &x, "skip4", Activation::Relu6);
-        let x = self.separable("up2", &x, &head.up2);
-        let x = self.up_add("join2", &x, "skip2", Activation::Relu6);
-        let x = self.separable("pixels", &x, &head.pixels);
-        self.pointwise("mask", &x, &head.out);
+        let none = Activation::None;
+        let down16 = self.separable("down16", "embedding", &head.down16);
+        let down32 = self.separable("down32", &down16, &head.down32);
+        let whole = self.separable("whole", &down32, &head.whole);
+        let up16 = self.pointwise("up16", &whole, &head.up16);
+        let x = self.up_add("join16", &up16, &down16, none);
+        let at16 = self.separable("merge16", &x, &head.merge16);
+        let up8 = self.pointwise("up8", &at16, &head.up8);
+        let x = self.up_add("join8", &up8, "embedding", none);
+        let x = self.separable("merge8", &x, &head.merge8);
+        let up4 = self.pointwise("up4", &x, &head.up4);
+        let x = self.up_add("join4", &up4, "skip4", none);
+        let x = self.separable("merge4", &x, &head.merge4);
+        let cells = self.separable("cells", &x, &head.cells);
+        self.pointwise("mask", &cells, &head.mask);
+        let x = self.separable("score16", &cells, &head.score16);
+        let x = self.add("judged", &x, &at16);
+        let x = self.separable("score64", &x, &head.score64);
+        let x = self.spatial("score", &x, &head.score.spatial);
+        self.pointwise("iou_logit", &x, &head.score.point);
     }
 
     /// A linear layer of tokens.

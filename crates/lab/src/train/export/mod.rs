@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use super::checkpoint;
 use super::config::{Intent, TrainConfig};
 use super::net::parameters::Parameters;
-use super::net::proposal::{PREFIX, ProposalHead};
+use super::net::proposal::{CELLS, LEARNS_SCORE, PREFIX, ProposalHead};
 use super::net::{Network, Tensors};
 use super::ops::MASKS;
 use super::picture::SIDE;
@@ -81,6 +81,12 @@ impl Weights {
             toml::from_str(text).map_err(|e| Error::new(ErrorKind::Format, format!("{place}: config: {e}")))?;
         let device = Device::flex();
         let has_head = tensors.keys().any(|name| name.starts_with(PREFIX));
+        if has_head && !tensors.contains_key(LEARNS_SCORE) {
+            let what = format!(
+                "{place}: expected a proposal head that learns a score, got one of an earlier release; `sonotap train semi` makes one"
+            );
+            return Err(Error::new(ErrorKind::Format, what));
+        }
         let (network, head, mut parameters) = if has_head {
             let (network, head, parameters) = Network::with_proposal(&config.network, &device, config.seed);
             (network, Some(head), parameters)
@@ -148,10 +154,14 @@ fn write(weights: &Weights, folder: &Path, card: Option<&str>, evaluation: Vec<E
     let proposal = weights.head.as_ref().map(|head| {
         let mut proposal = writer();
         proposal.proposal(head);
-        let mask = TensorSpec { name: "mask".into(), shape: [1, 1, SIDE / 2, SIDE / 2].map(Dim::Fixed).to_vec() };
-        let outputs = vec![mask];
-        let file = put("proposal.onnx", &proposal.graph.finish("proposal", &seen, &outputs))?;
-        Ok::<_, Error>(graph(file, seen.clone(), outputs))
+        let output = |name: &str, edge: usize| TensorSpec {
+            name: name.into(),
+            shape: [1, 1, edge, edge].map(Dim::Fixed).to_vec(),
+        };
+        let outputs = vec![output("mask", CELLS), output("iou_logit", 1)];
+        let inputs = seen[..2].to_vec();
+        let file = put("proposal.onnx", &proposal.graph.finish("proposal", &inputs, &outputs))?;
+        Ok::<_, Error>(graph(file, inputs, outputs))
     });
     let proposal = proposal.transpose()?;
     let text = card.map_or_else(|| plain_card(weights), str::to_owned);
@@ -237,8 +247,10 @@ pub fn compare(ours: &mut dyn Segmenter, theirs: &mut dyn Segmenter) -> Result<D
         ours.encode(&frame, &view)?;
         theirs.encode(&frame, &view)?;
         let (mut mine, mut their) = (Vec::new(), Vec::new());
-        ours.propose(&mut mine)?;
-        theirs.propose(&mut their)?;
+        let scores = [ours.propose(&mut mine)?, theirs.propose(&mut their)?];
+        if let [Some(a), Some(b)] = scores {
+            worst.iou_max = worst.iou_max.max((a - b).abs());
+        }
         if mine.len() != their.len() {
             let (expected, got) = (mine.len(), their.len());
             return Err(Error::new(ErrorKind::Model, format!("export: expected {expected} proposed cells, got {got}")));

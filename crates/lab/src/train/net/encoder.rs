@@ -187,10 +187,10 @@ impl Block {
     }
 }
 
-/// Depthwise 3x3, then 1x1.
+/// Depthwise, then 1x1.
 #[derive(Clone, Copy, Debug)]
 pub struct Separable {
-    /// 3x3
+    /// Depthwise.
     pub spatial: Spatial,
     /// 1x1
     pub point: Pointwise,
@@ -199,14 +199,25 @@ pub struct Separable {
 impl Separable {
     /// Stride 1; only the second is activated.
     pub fn new<R: Rng>(b: &mut Builder<R>, name: &str, inputs: usize, outputs: usize, activation: Activation) -> Self {
-        let how = Depthwise { kernel: 3, stride: 1, activation: Activation::None };
+        Self::shaped(b, name, (3, 1), [inputs, outputs], activation)
+    }
+
+    /// Of this kernel and stride.
+    pub fn shaped<R: Rng>(
+        b: &mut Builder<R>,
+        name: &str,
+        (kernel, stride): (usize, usize),
+        [inputs, outputs]: [usize; 2],
+        activation: Activation,
+    ) -> Self {
+        let how = Depthwise { kernel, stride, activation: Activation::None };
         b.within(name, |b| Self {
             spatial: Spatial::new(b, "spatial", inputs, how),
             point: Pointwise::new(b, "point", inputs, outputs, activation),
         })
     }
 
-    /// Shape: [B, H, W, inputs] to [B, H, W, outputs].
+    /// Shape: [B, H, W, inputs] to [B, H / stride, W / stride, outputs].
     pub fn forward(&self, p: &Parameters, x: Tensor<4>) -> Tensor<4> {
         self.watched(p, x, &mut |_, _| {})
     }

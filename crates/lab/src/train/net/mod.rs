@@ -53,7 +53,7 @@ impl Network {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let mut b = Builder::new(device, &mut rng);
         let network = Self::build(&mut b, config);
-        let head = ProposalHead::new(&mut b, config.encoder.embedding, config.decoder.middle, config.decoder.pixels);
+        let head = ProposalHead::new(&mut b, config.encoder.embedding, config.decoder.middle);
         (network, head, b.finish())
     }
 

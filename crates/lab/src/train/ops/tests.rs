@@ -83,7 +83,16 @@ fn linear_has_the_right_gradients() {
 
 #[test]
 fn depthwise_is_a_convolution_with_the_right_gradients() {
-    for (edge, c, kernel, stride) in [(8, 16, 3, 1), (8, 20, 3, 2), (6, 5, 5, 1), (8, 48, 5, 2), (2, 16, 5, 1)] {
+    for (edge, c, kernel, stride) in [
+        (8, 16, 3, 1),
+        (8, 20, 3, 2),
+        (6, 5, 5, 1),
+        (8, 48, 5, 2),
+        (2, 16, 5, 1),
+        (8, 20, 4, 4),
+        (4, 16, 4, 4),
+        (8, 16, 7, 1),
+    ] {
         let smooth = Depthwise { kernel, stride, activation: Activation::None };
         let (x, w, b) = (of(4, [2, edge, edge, c], 2.0), of(5, [kernel * kernel, c], 1.0), of(6, [1, c], 1.0));
         let name = format!("{edge} {c} k{kernel} s{stride}");

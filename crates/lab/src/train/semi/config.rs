@@ -56,8 +56,19 @@ pub struct MatchConfig {
     pub weight: f32,
     /// The same in the click model's loss.
     pub click_weight: f32,
-    /// Part of the run over which both weights rise.
+    /// The same of the estimated IoU's loss on pseudo labels; on outlined pictures it is 1.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub score_weight: f32,
+    /// Part of the run over which these weights rise.
     pub ramp: f32,
+}
+
+fn is_no_limit(inputs: &usize) -> bool {
+    *inputs == 0
+}
+
+fn is_zero(v: &f32) -> bool {
+    *v == 0.0
 }
 
 /// A semi-supervised run.
@@ -86,6 +97,9 @@ pub struct SemiConfig {
     pub encoder_rate: f32,
     /// That of the head that proposes, which is new, as a multiple of `rate`.
     pub proposal_rate: f32,
+    /// Matrices of more inputs than this learn more slowly, in proportion; 0, as when left out, for none.
+    #[serde(default, skip_serializing_if = "is_no_limit")]
+    pub inputs_at_rate: usize,
     /// Steps in which the rate rises from 0.
     pub warmup: u64,
     /// Decoupled weight decay.
@@ -149,7 +163,10 @@ impl SemiConfig {
                 return Err(format!("{key}: expected a number above 0, got {v}"));
             }
         }
-        for (key, v) in [("match.weight", self.matching.weight), ("match.click_weight", self.matching.click_weight)] {
+        let MatchConfig { weight, click_weight, score_weight, .. } = self.matching;
+        let weights =
+            [("match.weight", weight), ("match.click_weight", click_weight), ("match.score_weight", score_weight)];
+        for (key, v) in weights {
             if !(v.is_finite() && v >= 0.0) {
                 return Err(format!("{key}: expected a number from 0 on, got {v}"));
             }
@@ -192,7 +209,7 @@ impl SemiConfig {
             rate,
             encoder_rate: rate * self.encoder_rate,
             proposal_rate: rate * self.proposal_rate,
-            inputs_at_rate: 0,
+            inputs_at_rate: self.inputs_at_rate,
             weight_decay: self.weight_decay,
             scale: (self.clip / norm.max(1e-12)).min(1.0),
             average: self.average,

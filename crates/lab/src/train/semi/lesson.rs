@@ -6,13 +6,14 @@ use rand::Rng;
 use super::config::SemiConfig;
 use super::loss::{cells, complementary, cross_entropy, dice};
 use super::pictures::{Labelled, Unlabelled};
+use super::propose::suggested_iou;
 use super::pseudo::{Labeller, PseudoLabel};
 use crate::train::config::{LossConfig, StageConfig};
 use crate::train::example::{Example, Target};
 use crate::train::net::Network;
 use crate::train::net::decoder::MASK_CELLS;
-use crate::train::net::parameters::{OffTape as _, Parameters};
-use crate::train::net::proposal::ProposalHead;
+use crate::train::net::parameters::{OffTape as _, Parameters, host};
+use crate::train::net::proposal::{ProposalHead, Proposed};
 use crate::train::optimizer::Sums;
 use crate::train::picture::SIDE;
 use crate::train::prompts::{Task, cells_of};
@@ -40,6 +41,8 @@ pub struct Tally {
     pub unlabelled: u32,
     /// Of these, those with a pseudo label.
     pub taken: u32,
+    /// How far the head's estimates of IoU are off on the outlined pictures, summed.
+    pub score_error: f64,
 }
 
 impl Tally {
@@ -52,6 +55,7 @@ impl Tally {
         self.clicked += other.clicked;
         self.unlabelled += other.unlabelled;
         self.taken += other.taken;
+        self.score_error += other.score_error;
     }
 }
 
@@ -102,11 +106,13 @@ impl SemiLesson<'_> {
         Ok(())
     }
 
-    /// The match network learns an outlined picture.
+    /// The match network learns an outlined picture, and how good its mask is there.
     pub fn labelled(&self, given: &Labelled, share: f32, sums: &mut Sums, tally: &mut Tally) {
         let Self { network, head, parameters, .. } = *self;
         let embedding = network.encoder.forward(parameters, given.picture.values());
-        let z = head.forward(parameters, &network.decoder.see(parameters, embedding, 1));
+        let proposed = head.forward(parameters, &network.decoder.see(parameters, embedding, 1));
+        let (score, missed) = score_loss(&proposed, &given.whole);
+        let z = proposed.logits;
         let device = z.device();
         let truth = cells(cells_of(&given.whole), &device);
         let all = cells(vec![1.0; CELLS], &device);
@@ -114,8 +120,9 @@ impl SemiLesson<'_> {
         tally.dice += 1.0 - f64::from(overlap.clone().inner_if_on_tape().into_scalar::<f32>());
         let total = cross_entropy(z, truth, all) + overlap;
         tally.loss += f64::from(total.clone().inner_if_on_tape().into_scalar::<f32>());
+        tally.score_error += missed;
         tally.labelled += 1;
-        self.learn(Some(total * share), sums);
+        self.learn(Some((total + score) * share), sums);
     }
 
     /// Both learn a picture without a mask, as the method has it.
@@ -135,7 +142,8 @@ impl SemiLesson<'_> {
         let label = self.labeller.label(&given.weak);
         let embedding = network.encoder.forward(parameters, given.strong.values());
         let seen = network.decoder.see(parameters, embedding, 1);
-        let z = head.forward(parameters, &seen);
+        let proposed = head.forward(parameters, &seen);
+        let z = proposed.logits.clone();
         let rule = &self.config.matching;
         let outlined = label.agreed(rule);
         let device = z.device();
@@ -146,6 +154,9 @@ impl SemiLesson<'_> {
         } * (share * self.ramp * rule.weight);
         if let Some(mask) = outlined {
             tally.taken += 1;
+            if rule.score_weight > 0.0 {
+                total = total + score_loss(&proposed, mask).0 * (share * self.ramp * rule.score_weight);
+            }
             let mut tasks = vec![Task::new(&Target::whole(mask.clone()))];
             tasks[0].begin(&self.stage.prompts, rng);
             let mut clicks = None;
@@ -163,6 +174,18 @@ impl SemiLesson<'_> {
             sums.add(self.parameters, &mut total.backward());
         }
     }
+}
+
+/// Cross-entropy of the estimated IoU with the IoU, and how far it is off.
+///
+/// SAM takes the squared error (Kirillov et al., "Segment Anything", 2023, appendix A), which is least at the same estimate. But
+/// a new head finds nothing at first: its scores fall to 0, where the squared error of a sigmoid has no slope to come back by.
+fn score_loss(proposed: &Proposed, truth: &Bitmap) -> (Tensor<1>, f64) {
+    let target = suggested_iou(host(&proposed.logits).values, truth);
+    let missed = host(&proposed.score()).values.iter().map(|v| f64::from((v - target).abs())).sum();
+    let device = proposed.iou_logit.device();
+    let loss = cross_entropy(proposed.iou_logit.clone(), cells(vec![target], &device), cells(vec![1.0], &device));
+    (loss, missed)
 }
 
 /// The click model's mask as truth, and nothing outside its box.

@@ -62,7 +62,7 @@ impl Labeller<'_> {
         let Self { network, head, parameters, rule, asks_click_model } = *self;
         let embedding = network.encoder.forward(parameters, picture.values());
         let seen = network.decoder.see(parameters, embedding, 1);
-        let logits = host(head.forward(parameters, &seen));
+        let logits = host(head.forward(parameters, &seen).logits);
         let probability: Vec<f32> = logits.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
         let found = confident(&probability, rule.threshold);
         let boxed = found.as_ref().and_then(|f| grown_box(f, rule.grow));
